@@ -1,0 +1,49 @@
+"""One class for each table of `smsclick.contract`; the columns are declared there and only there."""
+
+from sqlalchemy.orm import DeclarativeBase, Mapped, relationship
+
+from smsclick import contract
+
+
+class Base(DeclarativeBase):
+    """The declarative base over the contract's metadata."""
+
+    metadata = contract.metadata
+
+
+class Message(Base):
+    """One SMS to one phone."""
+
+    __table__ = contract.messages
+    events: Mapped[list["Event"]] = relationship(order_by=contract.events.c.id, viewonly=True)
+
+
+class Event(Base):
+    """One state change of a message."""
+
+    __table__ = contract.events
+
+
+class Gate(Base):
+    """Whether the account may send, and what is known of its balance."""
+
+    __table__ = contract.gates
+
+
+class Incident(Base):
+    """One problem that an operator hears about."""
+
+    __table__ = contract.incidents
+    alerts: Mapped[list["Alert"]] = relationship(order_by=contract.alerts.c.id, viewonly=True)
+
+
+class Alert(Base):
+    """One piece of news about an incident, until every channel took it."""
+
+    __table__ = contract.alerts
+
+
+class Heartbeat(Base):
+    """When something last showed progress."""
+
+    __table__ = contract.heartbeats

@@ -1,0 +1,252 @@
+"""The tables that programs share: the words of a message's life and the Core tables that hold it.
+
+`models` maps classes onto these tables and `migrations` creates them. A producer's own metadata stays untouched.
+"""
+
+import enum
+from typing import Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+from smsclick.columns import BigId, UtcDateTime, default_now
+
+VERSION_TABLE = "smsclick_alembic_version"
+"""Alembic's own table, so that ours can live in a backend's database beside its migrations."""
+
+ACCOUNT = "default"
+"""The one account that this version knows; the gate has a row for it."""
+
+
+class State(enum.StrEnum):
+    """Where a message stands. What may follow what is in `worker.lifecycle.TRANSITIONS`."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    UNKNOWN = "unknown"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    UNDETERMINED = "undetermined"
+
+
+class Priority(enum.IntEnum):
+    """Who goes first; stored as its number."""
+
+    HIGH = 0
+    NORMAL = 1
+    LOW = 2
+
+
+class IfAbsent(enum.StrEnum):
+    """What to do with an attempt that the provider's report surely does not have."""
+
+    RESEND = "resend"
+    FAIL = "fail"
+
+
+class HoldReason(enum.StrEnum):
+    """Why the account's gate is closed, besides the operator's wish."""
+
+    NO_BALANCE = "no_balance"
+    KEY_REFUSED = "key_refused"
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# Binary collation: keys differ by case, and texts by accents, as they do on the other databases.
+_MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+
+messages = Table(
+    "smsclick_messages",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("key", String(200), nullable=False, unique=True, comment="the producer's idempotency key"),
+    Column("phone", String(40), nullable=False, comment="empty once erased"),
+    Column("text", Text, nullable=False),
+    Column("rule_id", String(40), comment="ID_REGLA_INTERACTIVA"),
+    Column("priority", SmallInteger, nullable=False, server_default=text("1"), comment="0 high, 1, 2 low"),
+    Column("send_at", UtcDateTime),
+    Column("expires_at", UtcDateTime),
+    Column("if_absent", String(8), nullable=False, server_default="resend"),
+    Column("callback", String(500)),
+    Column("reference", String(200)),
+    Column("state", String(12), nullable=False, server_default="queued"),
+    Column("due_at", UtcDateTime, server_default=default_now(), comment="when to look next; NULL: never"),
+    Column("token", String(32), comment="of the last attempt"),
+    Column("lease_until", UtcDateTime),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("attempted_at", UtcDateTime, comment="start of the last attempt"),
+    Column("refusals", Integer, nullable=False, server_default=text("0"), comment="refused for now, in a row"),
+    Column(
+        "polls",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="status checks since the last change",
+    ),
+    Column("id_mensaje", BigId, unique=True),
+    Column("estatus_mensaje", SmallInteger),
+    Column("credits_used", Integer),
+    Column("last_code", Integer),
+    Column("last_error", String(300)),
+    Column("created_at", UtcDateTime, nullable=False, server_default=default_now()),
+    Column("sent_at", UtcDateTime),
+    Column("final_at", UtcDateTime),
+    Column("reply", Text),
+    Column("replied_at", UtcDateTime),
+    Column("erased_at", UtcDateTime, comment="when phone and text were erased"),
+    CheckConstraint("if_absent IN ('resend', 'fail')", name="if_absent"),
+    CheckConstraint("priority IN (0, 1, 2)", name="priority"),
+    **_MYSQL,
+)
+
+# The claim's index: by priority and age among what waits. Partial where the database can.
+Index(
+    "ix_smsclick_messages_queue",
+    messages.c.state,
+    messages.c.priority,
+    messages.c.due_at,
+    postgresql_where=text("state = 'queued'"),
+    sqlite_where=text("state = 'queued'"),
+)
+# The sweep's index: what is due in any other state. Final rows have no due_at and cost nothing.
+Index(
+    "ix_smsclick_messages_due",
+    messages.c.state,
+    messages.c.due_at,
+    postgresql_where=text("due_at IS NOT NULL"),
+    sqlite_where=text("due_at IS NOT NULL"),
+)
+Index(
+    "ix_smsclick_messages_expires",
+    messages.c.state,
+    messages.c.expires_at,
+    postgresql_where=text("state = 'queued' AND expires_at IS NOT NULL"),
+    sqlite_where=text("state = 'queued' AND expires_at IS NOT NULL"),
+)
+Index(
+    "ix_smsclick_messages_retention",
+    messages.c.erased_at,
+    messages.c.final_at,
+    postgresql_where=text("erased_at IS NULL AND final_at IS NOT NULL"),
+    sqlite_where=text("erased_at IS NULL AND final_at IS NOT NULL"),
+)
+
+events = Table(
+    "smsclick_events",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column(
+        "message_id",
+        BigId,
+        ForeignKey("smsclick_messages.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("at", UtcDateTime, nullable=False, server_default=default_now()),
+    Column("from_state", String(12), nullable=False),
+    Column("to_state", String(12), nullable=False),
+    Column("cause", String(40), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("code", Integer),
+    Column("description", String(300)),
+    Column("id_mensaje", BigId),
+    **_MYSQL,
+)
+
+gates = Table(
+    "smsclick_gates",
+    metadata,
+    Column("account", String(40), primary_key=True),
+    Column("operator_hold_at", UtcDateTime, comment="since when the operator holds"),
+    Column("hold_reason", String(20)),
+    Column("hold_since", UtcDateTime),
+    Column("epoch", Integer, nullable=False, server_default=text("0"), comment="counts the holds"),
+    Column(
+        "needed_credits",
+        Integer,
+        nullable=False,
+        server_default=text("1"),
+        comment="of the message refused last",
+    ),
+    Column("probe_at", UtcDateTime, nullable=False, server_default=default_now()),
+    Column("canary_id", BigId, comment="the one message that may go while held"),
+    Column("canary_until", UtcDateTime),
+    Column("balance", BigId),
+    Column("balance_at", UtcDateTime),
+    **_MYSQL,
+)
+
+incidents = Table(
+    "smsclick_incidents",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("kind", String(40), nullable=False),
+    Column(
+        "subject",
+        String(40),
+        nullable=False,
+        server_default="",
+        comment="which one, where a kind has several",
+    ),
+    Column("open_key", String(82), unique=True, comment="kind and subject while open, else NULL"),
+    Column("opened_at", UtcDateTime, nullable=False, server_default=default_now()),
+    Column("last_at", UtcDateTime, nullable=False, server_default=default_now()),
+    Column("closed_at", UtcDateTime),
+    Column("remind_at", UtcDateTime),
+    Column("occurrences", Integer, nullable=False, server_default=text("1")),
+    Column("detail", String(300), nullable=False, server_default=""),
+    **_MYSQL,
+)
+
+alerts = Table(
+    "smsclick_alerts",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column(
+        "incident_id",
+        BigId,
+        ForeignKey("smsclick_incidents.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("news", String(10), nullable=False, comment="opened, reminder or closed"),
+    Column("created_at", UtcDateTime, nullable=False, server_default=default_now()),
+    Column("due_at", UtcDateTime, server_default=default_now(), index=True, comment="next try; NULL: delivered"),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("delivered_at", UtcDateTime),
+    Column("delivered_to", Text, nullable=False, comment="fingerprints of channels that took it"),
+    **_MYSQL,
+)
+
+heartbeats = Table(
+    "smsclick_heartbeats",
+    metadata,
+    Column("name", String(120), primary_key=True),
+    Column("at", UtcDateTime, nullable=False, server_default=default_now()),
+    Column("progress", BigId, nullable=False, server_default=text("0"), comment="how much was done so far"),
+    **_MYSQL,
+)

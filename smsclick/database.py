@@ -1,0 +1,196 @@
+"""Engines and transactions of our own processes: one place for each database's habits.
+
+Producers bring their own engine; this is for the worker and the `smsclick` program.
+"""
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, ProgrammingError
+
+from smsclick.columns import db_now
+from smsclick.contract import VERSION_TABLE
+from smsclick.errors import DatabaseNotMigrated, DatabaseUnavailable
+
+T = TypeVar("T")
+
+_DRIVERS = {
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+}
+_BACKENDS = ("sqlite", "postgresql", "mysql", "mariadb")
+_WAIT_SECONDS = 10
+_TRIES = 5
+_DEADLOCK = ("1213", "1205", "deadlock detected", "could not serialize", "database is locked")
+_MISSING_TABLE = ("no such table", "undefinedtable", "does not exist", "doesn't exist")
+_READ_ONLY = "smsclick_read_only"
+
+
+class _DeadlockError(DatabaseUnavailable):
+    """The database chose this transaction to break a deadlock; nothing was written and it may run again."""
+
+
+def parse_url(url: str) -> sa.URL:
+    """A database's URL, with the driver that we ship where it names none.
+
+    Raises:
+        ArgumentError: (SQLAlchemy's) it is no URL, or of none of the databases that we know.
+    """
+    parsed = sa.make_url(url)
+    parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
+    if parsed.drivername.split("+")[0] not in _BACKENDS:
+        raise ArgumentError("not one of SQLite, PostgreSQL, MariaDB or MySQL")
+    return parsed
+
+
+class Database:
+    """One engine with short write and read transactions.
+
+    Args:
+        url: as `DATABASE_URL`.
+        threads: how many connections at once; more callers wait.
+    """
+
+    def __init__(self, url: str, *, threads: int = 8) -> None:
+        self.engine = _create_engine(url, threads)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        # SQLite has one writer; a queue in the process is fairer and faster than its busy-waiting.
+        self._writer = threading.Lock() if self.is_sqlite else contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """A write transaction: committed at the end, rolled back on any exception.
+
+        Raises:
+            DatabaseUnavailable: the database cannot be reached, or was lost on the way.
+            DatabaseNotMigrated: a table is missing.
+        """
+        with self._writer, _translated(self.engine), self.engine.begin() as connection:
+            yield connection
+
+    def transact(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run `work` in a write transaction and return what it returns; as the victim of a deadlock, again.
+
+        Args:
+            work: must do nothing but SQL, since it may run several times.
+
+        Raises:
+            DatabaseUnavailable: as `begin`; also where it lost to others five times.
+            DatabaseNotMigrated: as `begin`.
+        """
+        for _ in range(_TRIES - 1):
+            with contextlib.suppress(_DeadlockError), self.begin() as connection:
+                return work(connection)
+        with self.begin() as connection:
+            return work(connection)
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A transaction that only reads; raises as `begin` does."""
+        with _translated(self.engine), self.engine.connect() as connection:
+            yield connection.execution_options(**{_READ_ONLY: True})
+
+    def dispose(self, *, close: bool = True) -> None:
+        """Forget the pool; `close=False` in a forked child, whose parent still uses the sockets."""
+        self.engine.dispose(close=close)
+
+    def version(self) -> str | None:
+        """The migration that the tables are at, or None where there are none."""
+        with self.read() as connection:
+            if not sa.inspect(connection).has_table(VERSION_TABLE):
+                return None
+            version: str | None = connection.scalar(sa.text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608
+            return version
+
+    def require_migrated(self) -> None:
+        """Raises `DatabaseNotMigrated` where the tables are missing, `DatabaseUnavailable` where nothing answers."""
+        if self.version() is None:
+            where = self.engine.url.render_as_string(hide_password=True)
+            raise DatabaseNotMigrated(_not_migrated(where))
+
+    def clock(self) -> Any:  # noqa: ANN401 - an aware datetime; SQLAlchemy's scalar is untyped
+        """The database's time, an aware datetime in UTC."""
+        with self.read() as connection:
+            return connection.scalar(sa.select(db_now()))
+
+
+def _create_engine(url: str, threads: int) -> sa.Engine:
+    parsed = parse_url(url)
+    # hide_parameters: phones and texts must not end in an exception or a log.
+    options: dict[str, Any] = {"hide_parameters": True}
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        if parsed.database and parsed.database != ":memory:":
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        options["connect_args"] = {"timeout": _WAIT_SECONDS, "check_same_thread": False}
+    else:
+        options |= {"pool_size": threads, "max_overflow": 0, "pool_timeout": 60, "pool_pre_ping": True}
+        options["connect_args"] = {"connect_timeout": _WAIT_SECONDS}
+    if backend in {"mysql", "mariadb"}:
+        # The default level takes gap locks, which turn neighbours' claims into deadlocks.
+        options["isolation_level"] = "READ COMMITTED"
+        options["connect_args"] |= {"charset": "utf8mb4", "init_command": "SET time_zone='+00:00'"}
+    try:
+        engine = sa.create_engine(parsed, **options)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise DatabaseUnavailable(
+            f"DATABASE_URL: the driver for {parsed.drivername} is not installed ({error}); "
+            "pip install 'smsclick[postgresql]' or 'smsclick[mysql]'"
+        ) from None
+    if backend == "sqlite":
+        event.listen(engine, "connect", _sqlite_connect)
+        event.listen(engine, "begin", _sqlite_begin)
+    return engine
+
+
+def _sqlite_connect(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun below, not by the driver
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _sqlite_begin(connection: sa.Connection) -> None:
+    # IMMEDIATE: a transaction that reads first and writes later would fail instead of waiting.
+    read_only = connection.get_execution_options().get(_READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+@contextlib.contextmanager
+def _translated(engine: sa.Engine) -> Iterator[None]:
+    where = engine.url.render_as_string(hide_password=True)
+    try:
+        yield
+    except (OperationalError, ProgrammingError) as error:
+        if _is_missing_table(error):
+            raise DatabaseNotMigrated(_not_migrated(where)) from None
+        if any(sign in str(error.orig) for sign in _DEADLOCK):
+            raise _DeadlockError(_unavailable(where, error)) from error
+        if isinstance(error, OperationalError):
+            raise DatabaseUnavailable(_unavailable(where, error)) from error
+        raise
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise DatabaseUnavailable(_unavailable(where, error)) from error
+        raise
+
+
+def _not_migrated(where: str) -> str:
+    return f"the tables are not in {where}, or older than this program; run: alembic upgrade head"
+
+
+def _unavailable(where: str, error: DBAPIError) -> str:
+    cause = " ".join(str(error.orig).split())[:160]
+    return f"the database {where} does not answer ({cause}); check DATABASE_URL and that it runs"
+
+
+def _is_missing_table(error: DBAPIError) -> bool:
+    text = f"{type(error.orig).__name__} {error.orig}".lower()
+    return any(sign in text for sign in _MISSING_TABLE) and "database" not in text.split("does not exist")[0][-40:]

@@ -1,0 +1,155 @@
+"""Every error that `smsclick` raises, as one tree.
+
+```
+SmsclickError
+├── SettingsError               a setting is missing or wrong
+├── InvalidMessage              a message that cannot be sent as it was given (also a ValueError)
+│   ├── InvalidPhone
+│   ├── InvalidText
+│   ├── InvalidTime
+│   └── InvalidField
+├── KeyConflict                 the key belongs to a message with other content
+├── MessageNotFound             an operator named a message that does not exist
+├── NotAllowed                  an operator's command that the message's state does not allow
+├── DatabaseUnavailable
+├── DatabaseNotMigrated
+├── BrokerUnavailable
+└── ProviderError               a query to SMSClick (getMsg, report, credits) brought no data
+    ├── ProviderUnreachable     no answer came
+    ├── UnreadableAnswer        an answer came that proves nothing
+    └── ProviderRefused         a readable answer with an error code
+```
+
+The text of each is one line for a person: what was wrong and what to do. None carries the API key, a whole
+phone or a message's text, so that any of them may be logged. All survive pickling, because they cross process
+borders.
+
+A send has no errors here: `sendMsg` answers with a value (`smsclick.replies`).
+"""
+
+# ruff: noqa: N818  (the tree's names are words of the contract's sentences; an "Error" suffix would add nothing)
+from __future__ import annotations
+
+
+class SmsclickError(Exception):
+    """Whatever `smsclick` raises on purpose is one of these."""
+
+
+class SettingsError(SmsclickError):
+    """A setting is missing or wrong; the text names the variable, what was wrong and an example."""
+
+
+class InvalidMessage(SmsclickError, ValueError):
+    """A message cannot be sent as it was given. Nothing was stored."""
+
+
+class InvalidPhone(InvalidMessage):
+    """The phone is not a Mexican number."""
+
+
+class InvalidText(InvalidMessage):
+    """The text is empty, too long, or holds characters that no phone can show."""
+
+
+class InvalidTime(InvalidMessage):
+    """A time has no zone, is in the past, or ends before it begins."""
+
+
+class InvalidField(InvalidMessage):
+    """Another field of the message or query has a value that it cannot have."""
+
+
+class KeyConflict(SmsclickError):
+    """The same key came again with another phone or text; nothing was stored and nothing will be sent.
+
+    Attributes:
+        key: The producer's key.
+        message_id: The message that already has it.
+    """
+
+    def __init__(self, key: str, message_id: int) -> None:
+        super().__init__(key, message_id)
+        self.key = key
+        self.message_id = message_id
+
+    def __str__(self) -> str:
+        return (
+            f"the key {self.key!r} already belongs to message {self.message_id}, "
+            "which has another phone or text: use a new key for a new message"
+        )
+
+
+class MessageNotFound(SmsclickError):
+    """No message has this id or key."""
+
+
+class NotAllowed(SmsclickError):
+    """The message's state does not allow what the operator asked for."""
+
+
+class DatabaseUnavailable(SmsclickError):
+    """The database does not answer."""
+
+
+class DatabaseNotMigrated(SmsclickError):
+    """The database answers, but its tables are missing or of another version."""
+
+
+class BrokerUnavailable(SmsclickError):
+    """The broker does not answer. Messages that are committed are safe; they wait for the sweep."""
+
+
+class ProviderError(SmsclickError):
+    """A query to SMSClick brought no data. It changed nothing there, so it may be asked again."""
+
+
+class ProviderUnreachable(ProviderError):
+    """No answer came.
+
+    Attributes:
+        never_left: True when it is proven that not one byte of the request was sent (name not resolved,
+            connection refused or not made in time, TLS handshake failed); False when it may have arrived.
+    """
+
+    def __init__(self, reason: str, never_left: bool) -> None:  # noqa: FBT001  (positional, so that it pickles)
+        super().__init__(reason, never_left)
+        self.reason = reason
+        self.never_left = never_left
+
+    def __str__(self) -> str:
+        return f"SMSClick did not answer: {self.reason}"
+
+
+class UnreadableAnswer(ProviderError):
+    """An answer came that proves nothing: 5xx, 429, a redirect, HTML, cut or odd JSON, a broken row.
+
+    Attributes:
+        status: The HTTP status, if there was one.
+        retry_after: Seconds that the answer asked to wait, if it did.
+    """
+
+    def __init__(self, reason: str, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(reason, status, retry_after)
+        self.reason = reason
+        self.status = status
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"SMSClick's answer could not be read: {self.reason}"
+
+
+class ProviderRefused(ProviderError):
+    """A readable answer with an error code of the manual, or one that it does not list.
+
+    Attributes:
+        code: `codigo`; `smsclick.codes.lookup` says what it means.
+        description: `descripcion`, cleaned and redacted.
+    """
+
+    def __init__(self, code: int, description: str) -> None:
+        super().__init__(code, description)
+        self.code = code
+        self.description = description
+
+    def __str__(self) -> str:
+        return f"SMSClick refused the query with {self.code} ({self.description or 'without a description'})"

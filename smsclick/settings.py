@@ -1,0 +1,185 @@
+"""Every setting, declared once: read from the environment (and `.env`), validated at start.
+
+A bad one raises `SettingsError` with one line that names the variable, what was wrong and an example.
+"""
+
+import functools
+from pathlib import Path
+from typing import Annotated, Any, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy.exc import ArgumentError
+
+from smsclick.database import parse_url
+from smsclick.errors import SettingsError
+
+_BROKERS = ("redis://", "rediss://", "amqp://", "amqps://", "pyamqp://", "sentinel://", "memory://")
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Durations are in seconds; the defaults are the contract's."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    api_key: SecretStr | None = Field(None, validation_alias="SMSCLICK_API_KEY", examples=["1EgdzRnSFX83mPh2WK7yTI"])
+    api_key_file: Path | None = Field(
+        None, validation_alias="SMSCLICK_API_KEY_FILE", examples=["/run/secrets/smsclick_api_key"]
+    )
+    base_url: str = Field(
+        "https://app.smsclick.com.mx/sms-services",
+        validation_alias="SMSCLICK_BASE_URL",
+        examples=["https://app.smsclick.com.mx/sms-services"],
+    )
+    timezone: str = Field("America/Mexico_City", validation_alias="SMSCLICK_TIMEZONE", examples=["America/Mexico_City"])
+    database_url: str = Field(
+        "sqlite:///var/smsclick.db",
+        validation_alias="DATABASE_URL",
+        examples=["postgresql+psycopg://user:password@host/database"],
+        repr=False,
+    )
+    broker_url: str = Field("", validation_alias="CELERY_BROKER_URL", examples=["redis://127.0.0.1:6379/0"], repr=False)
+    alert_urls: SecretStr = Field(
+        SecretStr(""), validation_alias="ALERT_URLS", examples=["json://alerts.example.com/sms"]
+    )
+    connect_timeout: PositiveFloat = Field(5, validation_alias="SMSCLICK_CONNECT_TIMEOUT", examples=["5"])
+    read_timeout: PositiveFloat = Field(30, validation_alias="SMSCLICK_READ_TIMEOUT", examples=["30"])
+    lease_seconds: PositiveFloat = Field(120, validation_alias="SMSCLICK_LEASE_SECONDS", examples=["120"])
+    settle_seconds: PositiveFloat = Field(600, validation_alias="SMSCLICK_SETTLE_SECONDS", examples=["600"])
+    poll_seconds: Annotated[tuple[float, ...], NoDecode] = Field(
+        (15, 30, 60, 120, 300, 900, 3600),
+        validation_alias="SMSCLICK_POLL_SECONDS",
+        examples=["15,30,60,120,300,900,3600"],
+    )
+    tracking_seconds: PositiveFloat = Field(604_800, validation_alias="SMSCLICK_TRACKING_SECONDS", examples=["604800"])
+    sweep_seconds: PositiveFloat = Field(5, validation_alias="SMSCLICK_SWEEP_SECONDS", examples=["5"])
+    balance_seconds: PositiveFloat = Field(60, validation_alias="SMSCLICK_BALANCE_SECONDS", examples=["60"])
+    low_balance: NonNegativeInt = Field(0, validation_alias="SMSCLICK_LOW_BALANCE", examples=["1000"])
+    max_per_second: NonNegativeFloat = Field(0, validation_alias="SMSCLICK_MAX_PER_SECOND", examples=["50"])
+    retention_days: NonNegativeInt = Field(0, validation_alias="SMSCLICK_RETENTION_DAYS", examples=["90"])
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/")
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("is not the name of a time zone") from None
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_url(cls, value: str) -> str:
+        try:
+            return parse_url(value).render_as_string(hide_password=False)
+        except ArgumentError:
+            raise ValueError("must be the URL of an SQLite, PostgreSQL, MariaDB or MySQL database") from None
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker_url(cls, value: str) -> str:
+        if value and not value.startswith(_BROKERS):
+            raise ValueError("must be a Redis or RabbitMQ URL")
+        return value
+
+    @field_validator("poll_seconds", mode="before")
+    @classmethod
+    def _poll_seconds(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part for part in value.replace(" ", "").split(",") if part)
+        return value
+
+    @field_validator("poll_seconds")
+    @classmethod
+    def _poll_positive(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value or min(value) <= 0:
+            raise ValueError("must be positive seconds, separated by commas")
+        return value
+
+    @model_validator(mode="after")
+    def _lease_outlasts_the_call(self) -> Self:
+        longest = self.connect_timeout + self.read_timeout
+        if self.lease_seconds <= longest:
+            raise ValueError(
+                f"SMSCLICK_LEASE_SECONDS: must exceed SMSCLICK_CONNECT_TIMEOUT + SMSCLICK_READ_TIMEOUT "
+                f"({longest:g} s), or a living call would lose its claim; got {self.lease_seconds:g}, "
+                f"for example SMSCLICK_LEASE_SECONDS={max(120, 3 * longest):g}"
+            )
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of the provider's dates."""
+        return ZoneInfo(self.timezone)
+
+    def require_api_key(self) -> str:
+        """The APIKEY, from the variable or its file; `SettingsError` where neither gives one."""
+        if self.api_key is not None and self.api_key.get_secret_value().strip():
+            return self.api_key.get_secret_value().strip()
+        if self.api_key_file is None:
+            raise SettingsError(
+                "SMSCLICK_API_KEY: not set; put your key there, or its file's path in SMSCLICK_API_KEY_FILE "
+                "(SMSClick's panel: HERRAMIENTAS > Componentes/APIS)"
+            )
+        try:
+            key = self.api_key_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(
+                f"SMSCLICK_API_KEY_FILE: {self.api_key_file} cannot be read ({type(error).__name__}); "
+                "name a readable file that holds only the key"
+            ) from None
+        if not key:
+            raise SettingsError(f"SMSCLICK_API_KEY_FILE: {self.api_key_file} is empty; it must hold the key")
+        return key
+
+
+def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - any field, validated by pydantic
+    """The settings from the environment and `.env`, with `overrides` by the variables' names.
+
+    Raises:
+        SettingsError: one line with every variable that is wrong.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_line(item) for item in error.errors())) from None
+
+
+@functools.cache
+def get_settings() -> Settings:
+    """This process's settings, read once."""
+    return load_settings()
+
+
+def _line(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, a TypedDict
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if not item["loc"]:
+        return message
+    variable = str(item["loc"][0])
+    field = next(field for field in Settings.model_fields.values() if field.validation_alias == variable)
+    example = field.examples[0] if field.examples else ""
+    return f"{variable}: {message[0].lower()}{message[1:]}, for example {variable}={example}"
