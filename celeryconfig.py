@@ -1,0 +1,87 @@
+"""Celery's configuration. The reasons stand in docs/decisions/0002-celery.md; durations are in seconds."""
+
+from kombu import Exchange, Queue
+
+from smsclick.settings import get_settings
+
+_settings = get_settings()
+
+broker_url = _settings.broker_url or "memory://localhost"
+_redis = broker_url.startswith(("redis", "sentinel"))
+
+# JSON only, no results, no remote control: nothing but ids crosses the broker.
+accept_content = ["json"]
+task_serializer = "json"
+task_ignore_result = True
+result_backend = None
+worker_enable_remote_control = False
+worker_send_task_events = False
+event_queue_expires = 60
+
+# Early ack: the row's lease recovers what a crash leaves; late acks make workers deaf when Redis restarts.
+task_acks_late = False
+worker_prefetch_multiplier = 1
+worker_disable_prefetch = _redis
+
+# Threads: a call waits for the provider most of its time. `--concurrency` is the number of calls at once.
+worker_pool = "threads"
+worker_concurrency = 16
+worker_proc_alive_timeout = 60
+worker_soft_shutdown_timeout = 0
+worker_hijack_root_logger = True
+worker_redirect_stdouts = False
+worker_cancel_long_running_tasks_on_connection_loss = False
+
+broker_connection_retry = True
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None
+broker_pool_limit = 10
+broker_transport_options = (
+    {
+        "socket_timeout": 15,
+        "socket_connect_timeout": 3,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "visibility_timeout": 3600,
+    }
+    if _redis
+    else {"polling_interval": 0.05}
+    if broker_url.startswith("memory")
+    else {"confirm_publish": True, "socket_settings": {}, "connect_timeout": 3}
+)
+redis_socket_timeout = 15
+redis_socket_connect_timeout = 3
+redis_socket_keepalive = True
+
+# The ticks have a queue of their own, so that a pile of doorbells does not hold them up.
+task_default_queue = "smsclick"
+# Each bound as `send_task(queue=…)` of any plain Celery app would declare it.
+task_queues = tuple(
+    Queue(name, Exchange(name, type="direct"), routing_key=name)
+    for name in ("smsclick", "smsclick.ticks", "smsclick.send", "smsclick.poll")
+)
+task_create_missing_queues = True
+task_routes = {
+    "smsclick.enqueue": {"queue": "smsclick"},
+    "smsclick.send": {"queue": "smsclick.send"},
+    "smsclick.poll": {"queue": "smsclick.poll"},
+    "smsclick.*": {"queue": "smsclick.ticks"},
+}
+
+# In memory: the due times stand in the database, and two beats in one folder must not fight over a file.
+beat_scheduler = "celery.beat:Scheduler"
+beat_max_loop_interval = 1
+beat_schedule = {
+    "sweep": {
+        "task": "smsclick.sweep",
+        "schedule": _settings.sweep_seconds,
+        "options": {"expires": max(1, _settings.sweep_seconds)},
+    },
+    "balance": {
+        "task": "smsclick.balance",
+        "schedule": min(_settings.balance_seconds, _settings.sweep_seconds),
+        "options": {"expires": max(1, min(_settings.balance_seconds, _settings.sweep_seconds))},
+    },
+    "retention": {"task": "smsclick.retention", "schedule": 3600, "options": {"expires": 3600}},
+}
+timezone = "UTC"

@@ -1,0 +1,502 @@
+"""The four calls of SMSClick's API, over `requests`.
+
+The client uses requests' adapter directly instead of a `Session`: it may be shared by any number of
+threads, follows no redirect, keeps no cookie and reads neither proxies nor `.netrc` from the environment.
+Nothing is ever retried here: a `sendMsg` that may have arrived must not be repeated by a lower layer.
+
+Whether a request left is not guessed from the kind of the exception (requests reports a refused handshake
+and a connection that broke after the request with the same classes) but recorded by the connection itself,
+in `_Call`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import re
+import ssl
+import threading
+import time
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import urlencode, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import requests
+import urllib3.connection
+import urllib3.exceptions
+from requests.adapters import HTTPAdapter
+
+from smsclick.codes import Estatus
+from smsclick.errors import (
+    InvalidField,
+    InvalidText,
+    InvalidTime,
+    ProviderUnreachable,
+    SettingsError,
+    UnreadableAnswer,
+)
+from smsclick.replies import (
+    HttpAnswer,
+    MessageStatus,
+    ReportRow,
+    SendResult,
+    TransportFailure,
+    classify_send,
+    format_date,
+    parse_credits,
+    parse_report,
+    parse_status,
+)
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable, Iterator, Mapping
+    from types import TracebackType
+
+DEFAULT_BASE_URL: Final = "https://app.smsclick.com.mx/sms-services"
+DEFAULT_TIMEZONE: Final = "America/Mexico_City"
+
+SMALL_ANSWER: Final = 256 * 1024
+"""Most bytes read of an answer about one message or the balance; the manual's are under 400."""
+LARGE_ANSWER: Final = 64 * 1024 * 1024
+"""Most bytes read of a report: some 200,000 messages."""
+
+MAX_IDLE: Final = 3.0
+"""Seconds after which an idle connection is not used again.
+
+A server that closes an idle connection just as the next request goes out turns that message into an unknown
+one. urllib3 notices a close that has already arrived; this keeps us clear of the rest, because common
+servers wait 5 s or more (Apache and Node 5, Tomcat 20, nginx 75). A server that announces less
+(`Keep-Alive: timeout=…`) is believed.
+"""
+
+_TOO_LARGE: Final = "the answer is too large"
+_NO_CONNECTION: Final = "no connection could be made"
+
+
+class SmsclickClient:
+    """SMSClick's API with one account's key. Safe to use from many threads; make one in each process.
+
+    Connections are kept alive and shared. A call takes at most `connect_timeout + read_timeout` seconds,
+    however slowly the bytes come: `connect_timeout` covers the connection with its TLS handshake (if it
+    takes longer, nothing is sent), `read_timeout` the request and the whole answer. What may add to it is
+    the system's name resolution, and a name with several dead addresses; nothing is sent then.
+
+    Args:
+        api_key: The account's APIKEY. It appears in no `repr`, error or log.
+        base_url: Where the four endpoints live.
+        timezone: The zone of the provider's dates.
+        connect_timeout: Seconds.
+        read_timeout: Seconds.
+        pool_size: Connections kept open; as many as there are threads that call at once.
+        max_idle: Seconds after which an idle connection is not used again; see `MAX_IDLE`.
+        ca_bundle: A file of certificates to trust instead of the usual ones, for a company's own authority.
+
+    Raises:
+        SettingsError: One of them cannot be used; the text says which and gives an example.
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        base_url: str = DEFAULT_BASE_URL,
+        timezone: str | ZoneInfo = DEFAULT_TIMEZONE,
+        connect_timeout: float = 5.0,
+        read_timeout: float = 30.0,
+        *,
+        pool_size: int = 32,
+        max_idle: float = MAX_IDLE,
+        ca_bundle: str | None = None,
+    ) -> None:
+        if not api_key.strip() or not api_key.isprintable():
+            raise SettingsError("the APIKEY is empty or holds line breaks: copy it again from the SMSClick panel")
+        if connect_timeout <= 0 or read_timeout <= 0:
+            raise SettingsError("the connect and read timeouts must be more than 0 seconds, for example 5 and 30")
+        self._api_key = api_key
+        self._base_url = base_url.rstrip("/")
+        self._zone = _zone(timezone)
+        self._timeouts = (connect_timeout, read_timeout)
+        self._max_idle = max_idle
+        self._verify = ca_bundle or True
+        self._templates = {
+            name: _template(f"{self._base_url}/{name}.json") for name in ("sendMsg", "getMsg", "report", "credits")
+        }
+        self._adapter = _Adapter(pool_connections=1, pool_maxsize=pool_size, max_retries=0)
+
+    def __repr__(self) -> str:
+        return f"SmsclickClient(base_url={self._base_url!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the idle connections. Calls under way finish."""
+        self._adapter.close()
+
+    def send(self, phone: str, text: str, rule_id: str | int | None = None) -> SendResult:
+        """Send one message (`sendMsg`, manual: "API Envío de mensajes"). Never repeats the request.
+
+        Args:
+            phone: Ten digits, as `smsclick.phones.normalize_phone` gives them.
+            text: The text, as `smsclick.texts.clean_text` lets it pass.
+            rule_id: `ID_REGLA_INTERACTIVA`, if the customer may answer.
+
+        Returns:
+            `Accepted`, `Refused` or `Unknown`. Trouble with the provider or on the way never raises.
+
+        Raises:
+            InvalidText: The text cannot be written as UTF-8; nothing was sent.
+        """
+        fields = {"TELEFONO": phone, "MENSAJE": text}
+        if rule_id is not None:
+            fields["ID_REGLA_INTERACTIVA"] = str(rule_id)
+        answer = self._post("sendMsg", fields, SMALL_ANSWER)
+        return classify_send(answer, hide=(self._api_key, text, phone))
+
+    def status(self, id_mensaje: int) -> MessageStatus:
+        """Ask for one message (`getMsg`, manual: "API Estatus de mensajes enviados").
+
+        Args:
+            id_mensaje: The provider's id.
+
+        Returns:
+            What the provider says of it.
+
+        Raises:
+            ProviderRefused: An error code; -200 and -201 say that there is no such message.
+            ProviderUnreachable: No answer came.
+            UnreadableAnswer: An answer came that proves nothing.
+        """
+        answer = self._query("getMsg", {"ID_MENSAJE": str(id_mensaje)}, SMALL_ANSWER)
+        return parse_status(answer, self._zone, hide=(self._api_key,))
+
+    def report(
+        self,
+        start: datetime,
+        end: datetime,
+        statuses: Iterable[int] | None = None,
+        campaign_id: str | int | None = None,
+    ) -> list[ReportRow]:
+        """Ask for the messages of a span of time (`report`, manual: "API Reporte").
+
+        Args:
+            start: First moment, aware. The provider's dates have whole seconds; fractions are dropped.
+            end: Last moment, aware and included.
+            statuses: Only messages that stand at one of these `estatus_mensaje`.
+            campaign_id: Only messages of this campaign.
+
+        Returns:
+            All rows of the answer. They may be large in number: ask for short spans.
+
+        Raises:
+            InvalidTime: A moment has no zone, or the span ends before it begins.
+            InvalidField: A status is not one of 0 to 4.
+            ProviderRefused: An error code.
+            ProviderUnreachable: No answer came.
+            UnreadableAnswer: An answer came that proves nothing, or one of its rows is broken.
+        """
+        if start.tzinfo is None or end.tzinfo is None:
+            raise InvalidTime("a report's times need a zone: give datetimes with tzinfo, for example in UTC")
+        if end < start:
+            raise InvalidTime("the report's span ends before it begins: exchange its two times")
+        fields = {"FECHA_INICIO": format_date(start, self._zone), "FECHA_FIN": format_date(end, self._zone)}
+        if statuses is not None:
+            fields["ESTATUS_MENSAJE"] = _statuses(statuses)
+        if campaign_id is not None:
+            fields["ID_CAMPANIA"] = str(campaign_id)
+        answer = self._query("report", fields, LARGE_ANSWER)
+        return parse_report(answer, self._zone, hide=(self._api_key,))
+
+    def credits(self) -> int:
+        """Ask for the balance (`credits`, manual: "API Crédito").
+
+        Returns:
+            Credits available.
+
+        Raises:
+            ProviderRefused: An error code; -100 and -101 say that the key does not work.
+            ProviderUnreachable: No answer came.
+            UnreadableAnswer: An answer came that proves nothing.
+        """
+        return parse_credits(self._query("credits", {}, SMALL_ANSWER), hide=(self._api_key,))
+
+    def _query(self, name: str, fields: Mapping[str, str], limit: int) -> HttpAnswer:
+        """Call an endpoint that changes nothing."""
+        answer = self._post(name, fields, limit)
+        if isinstance(answer, HttpAnswer):
+            return answer
+        if answer.kind == _TOO_LARGE:
+            raise UnreadableAnswer(f"{_TOO_LARGE}, more than {limit} bytes")
+        raise ProviderUnreachable(answer.kind, answer.never_left)
+
+    def _post(self, name: str, fields: Mapping[str, str], limit: int) -> HttpAnswer | TransportFailure:
+        """Call an endpoint once. What went wrong comes back as a value.
+
+        Exceptions of requests are never chained to ours: they carry the request, and with it the key.
+        """
+        request = self._templates[name].copy()
+        request.body = _form({"APIKEY": self._api_key, **fields})
+        request.headers["Content-Length"] = str(len(request.body))
+        _call.begin(*self._timeouts, limit, self._max_idle)
+        try:
+            response = self._adapter.send(request, stream=True, timeout=self._timeouts, verify=self._verify)
+            with contextlib.closing(response):
+                body = _read(response, limit)
+        except _TRANSPORT_ERRORS as error:
+            return TransportFailure(_kind(error, never_left=_call.never_left), _call.never_left)
+        if body is None:
+            return TransportFailure(_TOO_LARGE, never_left=False)
+        return HttpAnswer(response.status_code, body, _retry_after(response.headers.get("Retry-After")))
+
+
+def _zone(timezone: str | ZoneInfo) -> ZoneInfo:
+    try:
+        return timezone if isinstance(timezone, ZoneInfo) else ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise SettingsError(f"there is no time zone {timezone!r}: an example is {DEFAULT_TIMEZONE}") from None
+
+
+def _template(url: str) -> requests.PreparedRequest:
+    """Return a request that lacks only its body. A copy costs a quarter of preparing it again."""
+    headers = {
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "Connection": "keep-alive",
+        # Servlet containers read a form as Latin-1 unless told otherwise.
+        "Content-Type": "application/x-www-form-urlencoded; charset=UTF-8",
+        "User-Agent": f"smsclick/{version('smsclick')}",
+    }
+    with contextlib.suppress(ValueError, requests.RequestException):
+        split = urlsplit(url)
+        if split.scheme in ("http", "https") and split.hostname and not split.query and not split.fragment:
+            return requests.Request("POST", url, headers=headers).prepare()
+    raise SettingsError(f"the base URL cannot be used: an example is {DEFAULT_BASE_URL}")
+
+
+def _form(fields: Mapping[str, str]) -> bytes:
+    encoded = None
+    with contextlib.suppress(UnicodeEncodeError):  # it carries the text, so ours must not be chained to it
+        encoded = urlencode(fields).encode("ascii")
+    if encoded is None:
+        raise InvalidText("a field holds half a surrogate pair, which UTF-8 cannot carry: remove it")
+    return encoded
+
+
+def _statuses(statuses: Iterable[int]) -> str:
+    wanted = sorted(set(statuses))
+    if not wanted or any(number not in set(Estatus) for number in wanted):
+        raise InvalidField("a report's statuses are some of 0, 1, 2, 3 and 4, for example 3 and 4")
+    return ",".join(str(int(number)) for number in wanted)
+
+
+def _read(response: requests.Response, limit: int) -> bytes | None:
+    """Return the whole body, or None if it is larger than the limit."""
+    body = bytearray()
+    while part := response.raw.read(64 * 1024, decode_content=True):
+        body += part
+        if len(body) > limit:
+            return None
+    return bytes(body)
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Return the seconds of a `Retry-After`, which may be a number or a date; at most a day."""
+    if value is None:
+        return None
+    if re.fullmatch(r"[0-9]{1,9}", value.strip()):
+        return min(float(value), 86400.0)
+    try:
+        moment = parsedate_to_datetime(value)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return min(max((moment - datetime.now(UTC)).total_seconds(), 0.0), 86400.0)
+    except (ValueError, OverflowError):
+        return None
+
+
+_TRANSPORT_ERRORS: Final = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError, ValueError)
+"""All that requests, urllib3, http.client, ssl and socket raise on purpose (requests' own are OSErrors)."""
+
+_KINDS: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    (urllib3.exceptions.NameResolutionError, "the provider's name was not resolved"),
+    (ConnectionRefusedError, "the connection was refused"),
+    (urllib3.exceptions.NewConnectionError, _NO_CONNECTION),  # before its parent, which is the next
+    (urllib3.exceptions.ConnectTimeoutError, "no connection in time"),
+    (ssl.SSLCertVerificationError, "the provider's certificate was not accepted"),
+    (ssl.SSLError, "TLS failed"),
+    (urllib3.exceptions.ReadTimeoutError, "no answer in time"),
+    (TimeoutError, "no answer in time"),
+    (urllib3.exceptions.IncompleteRead, "the answer was cut short"),
+    (urllib3.exceptions.DecodeError, "the answer could not be decompressed"),
+    (ConnectionError, "the connection broke"),
+    (http.client.RemoteDisconnected, "the connection broke"),
+)
+"""From an error anywhere in the chain to words; the first that fits. What is proven is `_Call`'s affair."""
+
+
+def _kind(error: BaseException, *, never_left: bool) -> str:
+    chain = list(_chain(error))
+    for kind, words in _KINDS:
+        if any(isinstance(link, kind) for link in chain):
+            return words
+    return _NO_CONNECTION if never_left else "the answer is not HTTP"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and all that it wraps; urllib3 keeps causes in `reason` and in `args` too."""
+    left: list[object] = [error]
+    seen: set[int] = set()
+    while left:
+        link = left.pop()
+        if not isinstance(link, BaseException) or id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        left += [link.__cause__, link.__context__, getattr(link, "reason", None), *link.args]
+
+
+class _Call(threading.local):
+    """What the connection notes down about the call that this thread is making.
+
+    A failure counts as "never left" only on two positive proofs: `connect()` itself failed, and nothing was
+    handed to a socket before. If urllib3 ever went around our connection class, neither would be noted and
+    the send is unknown.
+    """
+
+    connect_by = 0.0
+    deadline = 0.0
+    bytes_allowed = 0
+    connect_failed = False
+    left = False
+    max_idle = 0.0
+    _read_timeout = 0.0
+
+    def begin(self, connect_timeout: float, read_timeout: float, limit: int, max_idle: float) -> None:
+        now = time.monotonic()
+        self.connect_by = now + connect_timeout
+        self.deadline = self.connect_by + read_timeout
+        self._read_timeout = read_timeout
+        self.bytes_allowed = 2 * limit + 256 * 1024  # headers and the framing of chunks come on top
+        self.max_idle = max_idle
+        self.connect_failed = False
+        self.left = False
+
+    def leaves(self) -> None:
+        """Note that the request's first byte is about to be handed to a socket."""
+        if not self.left:
+            self.left = True
+            self.deadline = time.monotonic() + self._read_timeout
+
+    @property
+    def never_left(self) -> bool:
+        return self.connect_failed and not self.left
+
+
+_call = _Call()
+
+
+class _DeadlineReader(io.RawIOBase):
+    """A socket's bytes until the call's deadline; its own timeout would start anew with every byte."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        super().__init__()
+        self._raw = raw
+        self._sock = sock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401  (typeshed's WriteableBuffer is not importable)
+        remaining = _call.deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError("the whole answer took too long")
+        self._sock.settimeout(remaining)
+        count: int | None = self._raw.readinto(buffer)
+        _call.bytes_allowed -= count or 0
+        if _call.bytes_allowed < 0:
+            raise http.client.HTTPException(_TOO_LARGE)
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(
+        self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
+    ) -> None:
+        super().__init__(sock, debuglevel, method, url)
+        self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock))
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    """A connection that notes what happened in `_call`, and how long it may stay idle."""
+
+    response_class = _Response
+    _reuse_until = float("inf")
+
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except BaseException:
+            _call.connect_failed = True
+            self.close()
+            raise
+        if time.monotonic() > _call.connect_by:
+            _call.connect_failed = True
+            self.close()
+            raise urllib3.exceptions.ConnectTimeoutError(self, "the connection took too long")
+
+    def send(self, data: Any) -> None:  # noqa: ANN401  (http.client takes nearly everything)
+        if self.sock is None:
+            self.connect()
+        _call.leaves()
+        super().send(data)
+
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as in urllib3 itself
+        response = super().getresponse()
+        announced = re.search(r"timeout=([0-9]{1,6})", response.headers.get("Keep-Alive", ""))
+        idle = min(_call.max_idle, float(announced[1]) - 1) if announced else _call.max_idle
+        self._reuse_until = time.monotonic() + idle
+        return response
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether urllib3's pool may use the connection again."""
+        return time.monotonic() < self._reuse_until and super().is_connected
+
+
+class _TlsConnection(_Connection, urllib3.connection.HTTPSConnection):
+    pass
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class _Adapter(HTTPAdapter):
+    """requests' adapter with our connections."""
+
+    def init_poolmanager(
+        self,
+        connections: int,
+        maxsize: int,
+        block: bool = False,  # noqa: FBT001, FBT002  (requests' signature)
+        **pool_kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        super().init_poolmanager(connections, maxsize, block, **pool_kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}

@@ -1,0 +1,163 @@
+"""A message before it is stored: validated at the door, so that bad input is refused and nothing else is lost."""
+
+import dataclasses
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from smsclick.contract import IfAbsent, Priority
+from smsclick.errors import InvalidField, InvalidTime
+from smsclick.phones import normalize_phone
+from smsclick.texts import clean_text
+
+COLUMNS = (
+    "phone",
+    "text",
+    "key",
+    "send_at",
+    "expires_at",
+    "priority",
+    "rule_id",
+    "if_absent",
+    "callback",
+    "reference",
+)
+"""The contract's columns in, in its order."""
+
+SPANISH = {"telefono": "phone", "mensaje": "text", "clave": "key"}
+"""Other names that files may use."""
+
+_LIMITS = {"key": 200, "rule_id": 40, "callback": 500, "reference": 200}
+_PAST_TOLERATED = dt.timedelta(minutes=1)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message that may be stored. Make it with `NewMessage.of`, which validates."""
+
+    key: str
+    phone: str = dataclasses.field(repr=False)
+    text: str = dataclasses.field(repr=False)
+    send_at: dt.datetime | None
+    expires_at: dt.datetime | None
+    priority: Priority
+    rule_id: str | None
+    if_absent: IfAbsent
+    callback: str | None
+    reference: str | None
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        phone: str | int,
+        text: str,
+        key: str | None = None,
+        send_at: dt.datetime | str | None = None,
+        expires_at: dt.datetime | str | None = None,
+        priority: Priority | str | None = None,
+        rule_id: str | int | None = None,
+        if_absent: IfAbsent | str | None = None,
+        callback: str | None = None,
+        reference: str | None = None,
+        now: dt.datetime | None = None,
+    ) -> "NewMessage":
+        """Validate the parts of a message.
+
+        Args:
+            phone: a Mexican number in any usual form.
+            text: what to send.
+            key: the producer's idempotency key, unique for ever; without one a new one is made.
+            send_at: not before this; aware, or ISO 8601 with a zone. None: now.
+            expires_at: not after this.
+            priority: `high`, `normal` (default) or `low`.
+            rule_id: ID_REGLA_INTERACTIVA of the manual, for messages that expect a reply.
+            if_absent: what to do where an attempt is surely not in the provider's report: `resend` (default) or `fail`.
+            callback: who hears of what becomes of it.
+            reference: the producer's own words, given back with the record.
+            now: for tests.
+
+        Raises:
+            InvalidMessage: one line with what was wrong (`InvalidPhone`, `InvalidText`, `InvalidTime`, `InvalidField`).
+        """
+        now = now or dt.datetime.now(dt.UTC)
+        sends = _time("send_at", send_at)
+        expires = _time("expires_at", expires_at)
+        if sends is not None and sends < now - _PAST_TOLERATED:
+            raise InvalidTime(f"send_at: {sends.isoformat()} is in the past; leave it out to send now")
+        if expires is not None and expires <= max(now, sends or now):
+            raise InvalidTime(
+                f"expires_at: {expires.isoformat()} is over before the message may be sent; give a later time"
+            )
+        return cls(
+            key=_word("key", key) or str(uuid.uuid4()),
+            phone=normalize_phone(phone),
+            text=clean_text(text),
+            send_at=sends,
+            expires_at=expires,
+            priority=_priority(priority),
+            rule_id=_word("rule_id", None if rule_id is None else str(rule_id)),
+            if_absent=_if_absent(if_absent),
+            callback=_word("callback", callback),
+            reference=_word("reference", reference),
+        )
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> "NewMessage":
+        """Validate a record of a file or a task: empty values count as not given, unknown columns are refused."""
+        named = {SPANISH.get(str(name).strip().lower(), str(name).strip().lower()): v for name, v in values.items()}
+        unknown = sorted(named.keys() - set(COLUMNS))
+        if unknown:
+            raise InvalidField(f"unknown column {', '.join(unknown)}; there are: {', '.join(COLUMNS)}")
+        given = {name: value for name, value in named.items() if value is not None and value != ""}
+        missing = [name for name in ("phone", "text") if name not in given]
+        if missing:
+            raise InvalidField(f"{' and '.join(missing)} missing: every message needs a phone and a text")
+        return cls.of(**given)
+
+
+def _time(name: str, value: object) -> dt.datetime | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = dt.datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise InvalidTime(f"{name}: not a time; write ISO 8601, like 2026-12-01T09:30:00-06:00") from None
+    if not isinstance(value, dt.datetime):
+        raise InvalidTime(f"{name}: not a time; write ISO 8601, like 2026-12-01T09:30:00-06:00")
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise InvalidTime(f"{name}: {value.isoformat()} has no time zone; add one, like {value.isoformat()}-06:00")
+    return value.astimezone(dt.UTC)
+
+
+def _word(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise InvalidField(f"{name}: must be text")
+    value = value.strip()
+    if len(value) > _LIMITS[name]:
+        raise InvalidField(f"{name}: has {len(value)} characters, at most {_LIMITS[name]} fit")
+    if not value.isprintable():
+        raise InvalidField(f"{name}: holds a character that cannot be printed; remove it")
+    return value or None
+
+
+def _priority(value: Priority | str | None) -> Priority:
+    if value is None:
+        return Priority.NORMAL
+    try:
+        return value if isinstance(value, Priority) else Priority[str(value).strip().upper()]
+    except KeyError:
+        raise InvalidField(f"priority: {str(value)[:20]!r} is none of high, normal, low") from None
+
+
+def _if_absent(value: IfAbsent | str | None) -> IfAbsent:
+    if value is None:
+        return IfAbsent.RESEND
+    try:
+        return IfAbsent(str(value).strip().lower())
+    except ValueError:
+        raise InvalidField(f"if_absent: {str(value)[:20]!r} is none of resend, fail") from None

@@ -1,0 +1,566 @@
+"""What SMSClick answers, as values: a send's result is one of three, and a query's data are dataclasses.
+
+The bodies are read tolerantly (phones that are numbers, credits under either spelling, dates nobody can read)
+and judged strictly. `classify_send` decides whether a message may ever be sent again, so it says `Accepted`
+or `Refused` only where the answer proves it, and `Unknown` in every other case. Nothing here touches the
+network, the clock or the disk, and nothing here raises outside `smsclick.errors`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from smsclick.codes import ACCEPTED, Action, Estatus, lookup
+from smsclick.errors import InvalidPhone, ProviderRefused, UnreadableAnswer
+from smsclick.phones import normalize_phone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from zoneinfo import ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """A whole HTTP answer, whatever it says.
+
+    Attributes:
+        status: The HTTP status.
+        body: The body, decompressed.
+        retry_after: Seconds that the answer asked to wait, if it did.
+    """
+
+    status: int
+    body: bytes
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TransportFailure:
+    """No whole HTTP answer came.
+
+    Attributes:
+        kind: What happened, in a few words: "connection refused", "no answer in time".
+        never_left: True only when it is proven that not one byte of the request was sent.
+    """
+
+    kind: str
+    never_left: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The provider has the message. It must never be sent again.
+
+    Attributes:
+        id_mensaje: The provider's id of the message, positive and below 2**63.
+        credits_used: What it cost, if the answer says so readably.
+        description: `descripcion`, cleaned and redacted.
+    """
+
+    id_mensaje: int
+    credits_used: int | None
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The provider surely does not have the message.
+
+    Attributes:
+        code: `codigo`; None when the request provably never left.
+        description: `descripcion`, cleaned and redacted; empty when there was no answer.
+        action: What may be done about it.
+        reason: Why, in English, for a person.
+    """
+
+    code: int | None
+    description: str
+    action: Action
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nobody can say whether the provider has the message; only its report may decide.
+
+    Attributes:
+        reason: What was wrong with the answer, in English, for a person.
+        code: `codigo`, where one could be read all the same.
+    """
+
+    reason: str
+    code: int | None = None
+
+
+SendResult = Accepted | Refused | Unknown
+"""What became of one `sendMsg`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageStatus:
+    """What `getMsg` says of one message.
+
+    Attributes:
+        estatus: Where the message stands.
+        phone: Ten digits where the provider's number allows it, else its digits; None if it gave none.
+        text: `mensaje`, if it gave one.
+        fecha_envio: When it was sent, in UTC; None if nobody can read the date.
+        reply: What the customer answered (interactive messages only).
+        replied_at: When, in UTC.
+        description: `descripcion`, cleaned and redacted.
+    """
+
+    estatus: Estatus
+    phone: str | None
+    text: str | None
+    fecha_envio: datetime | None
+    reply: str | None
+    replied_at: datetime | None
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """One message in a `report`.
+
+    Attributes:
+        id_mensaje: The provider's id, positive and below 2**63.
+        phone: Ten digits where the provider's number allows it, else its digits.
+        text: `mensaje`.
+        fecha_envio: When it was sent, in UTC; None if nobody can read the date.
+        estatus: Where the message stands.
+        nombre_campania: Name of its campaign, if it has one.
+        portafolio: Name of its portfolio, if it has one.
+        reply: What the customer answered (interactive messages only).
+        replied_at: When, in UTC.
+    """
+
+    id_mensaje: int
+    phone: str
+    text: str
+    fecha_envio: datetime | None
+    estatus: Estatus
+    nombre_campania: str | None
+    portafolio: str | None
+    reply: str | None
+    replied_at: datetime | None
+
+
+def classify_send(answer: HttpAnswer | TransportFailure, *, hide: Iterable[str] = ()) -> SendResult:
+    """Decide what became of a send.
+
+    *Accepted*: the body is one readable JSON object with `codigo` 1 and a usable `id_mensaje`, whatever the
+    HTTP status. *Refused*: a readable error code that nothing in the answer puts in doubt, or proof that the
+    request never left. *Unknown*: everything else, without exception; in particular whatever else carries
+    `codigo` 1 anywhere.
+
+    Args:
+        answer: What the transport brought.
+        hide: Words that must not appear in a description even if the provider echoes them: key, phone, text.
+
+    Returns:
+        One of the three. Never raises.
+    """
+    if isinstance(answer, TransportFailure):
+        if answer.never_left:
+            return Refused(None, "", Action.RETRY, f"{answer.kind}; the request never left")
+        return Unknown(f"{answer.kind}; the request may have arrived")
+    reply = _load(answer.body)
+    if isinstance(reply, str):
+        return Unknown(f"HTTP {answer.status}, {reply}")
+    code = _codigo(reply)
+    if code == ACCEPTED:
+        return _accepted(answer.status, reply, hide)
+    return _refused(answer.status, reply, code, hide)
+
+
+def parse_status(answer: HttpAnswer, zone: ZoneInfo, *, hide: Iterable[str] = ()) -> MessageStatus:
+    """Read the answer of `getMsg` (manual: "API Estatus de mensajes enviados").
+
+    Args:
+        answer: The HTTP answer.
+        zone: The zone of the provider's dates.
+        hide: Words that must not appear in a description even if the provider echoes them.
+
+    Returns:
+        The message's status.
+
+    Raises:
+        ProviderRefused: The answer carries another code than 1.
+        UnreadableAnswer: It is no such answer, or its `estatus_mensaje` is not one of 0 to 4.
+    """
+    reply = _data(answer, hide)
+    estatus = _estatus(reply.get("estatusmensaje"))
+    if estatus is None:
+        _unreadable(answer, "estatus_mensaje is not one of 0 to 4")
+    return MessageStatus(
+        estatus=estatus,
+        phone=_phone(reply.get("telefono")),
+        text=_text(reply.get("mensaje")),
+        fecha_envio=parse_date(reply.get("fechaenvio"), zone),
+        reply=_optional(reply.get("respuesta")),
+        replied_at=parse_date(reply.get("fecharespuesta"), zone),
+        description=_clean(reply.get("descripcion"), hide),
+    )
+
+
+def parse_report(answer: HttpAnswer, zone: ZoneInfo, *, hide: Iterable[str] = ()) -> list[ReportRow]:
+    """Read the answer of `report` (manual: "API Reporte").
+
+    Args:
+        answer: The HTTP answer.
+        zone: The zone of the provider's dates.
+        hide: Words that must not appear in a description even if the provider echoes them.
+
+    Returns:
+        The rows in the provider's order; none where `mensajes` is null or empty.
+
+    Raises:
+        ProviderRefused: The answer carries another code than 1.
+        UnreadableAnswer: It is no such answer, or one of its rows is broken: a partial report proves nothing.
+    """
+    reply = _data(answer, hide, unquote=True)
+    if "mensajes" not in reply.fields:
+        _unreadable(answer, "a report without mensajes")
+    rows = reply.get("mensajes")
+    if rows is None:
+        return []
+    if not isinstance(rows, list):
+        _unreadable(answer, "a report whose mensajes is not a list")
+    report = [_row(row, zone) for row in rows]
+    whole = [row for row in report if row is not None]
+    if len(whole) < len(report):
+        _unreadable(answer, f"{len(report) - len(whole)} of {len(report)} rows of the report are broken")
+    return whole
+
+
+def parse_credits(answer: HttpAnswer, *, hide: Iterable[str] = ()) -> int:
+    """Read the answer of `credits` (manual: "API Crédito").
+
+    Args:
+        answer: The HTTP answer.
+        hide: Words that must not appear in a description even if the provider echoes them.
+
+    Returns:
+        Credits available.
+
+    Raises:
+        ProviderRefused: The answer carries another code than 1.
+        UnreadableAnswer: It is no such answer, or `creditos` is not a whole number.
+    """
+    balance = _whole(_data(answer, hide).get("creditos"))
+    if balance is None:
+        _unreadable(answer, "creditos is not a whole number")
+    return balance
+
+
+def parse_date(value: object, zone: ZoneInfo) -> datetime | None:
+    """Read a date of the provider: `DD-MM-AAAA HH:mm:ss` on the clocks of its zone.
+
+    An hour that the clocks show twice is taken as the first of both; one that they skip is read with the
+    offset that held before.
+
+    Args:
+        value: What the JSON holds.
+        zone: The zone of the provider's dates.
+
+    Returns:
+        The moment in UTC, or None if it cannot be read as one.
+    """
+    match = _DATE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return None
+    day, month, year, hour, minute, second = map(int, match.groups())
+    try:
+        return datetime(year, month, day, hour, minute, second, tzinfo=zone).astimezone(UTC)
+    except (ValueError, OverflowError):  # 31 February; the first or last hours of the calendar
+        return None
+
+
+def format_date(moment: datetime, zone: ZoneInfo) -> str:
+    """Write a moment as the provider does; the opposite of `parse_date`.
+
+    Args:
+        moment: An aware datetime. Fractions of a second are dropped.
+        zone: The zone of the provider's dates.
+
+    Returns:
+        `DD-MM-AAAA HH:mm:ss`.
+    """
+    local = moment.astimezone(zone)
+    return f"{local:%d-%m}-{local.year:04d} {local:%H:%M:%S}"
+
+
+# What follows reads JSON. A body is a tree of `_Object`, lists and scalars; dicts do not leave this module.
+
+_DATE: Final = re.compile(r"(\d{1,2})-(\d{1,2})-(\d{4})\s+(\d{1,2}):(\d{1,2}):(\d{1,2})", re.ASCII)
+_CODE: Final = re.compile(r"0|-?[1-9][0-9]{0,9}")
+_DIGITS: Final = re.compile(r"[0-9]{1,19}")
+_WHOLE: Final = re.compile(r"-?[0-9]{1,19}")
+_HIDDEN_ONE: Final = re.compile(r"codigo[\W_]*0*1(?![0-9])")
+_MANY_DIGITS: Final = re.compile(r"\d(?:[\s().\-]*\d){6,}")
+_NOT_STORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
+_LONGEST_DESCRIPTION: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    """A JSON object with its names folded (`creditosUsados` and `creditos_usados` are one name).
+
+    Attributes:
+        names: The names as they came.
+        fields: Folded name to value; of a repeated name, the first value that is not null.
+        repeated: Folded names that came more than once.
+    """
+
+    names: tuple[str, ...]
+    fields: dict[str, object]
+    repeated: frozenset[str]
+
+    def get(self, name: str) -> object:
+        return self.fields.get(name)
+
+
+def _fold(name: str) -> str:
+    """Return a name without case, accents and anything but letters and digits."""
+    return _fold_short(name) if len(name) <= 40 else _fold_any(name)
+
+
+def _fold_any(name: str) -> str:
+    return "".join(c for c in _unaccented(name) if c.isalnum())
+
+
+_fold_short = functools.lru_cache(maxsize=256)(_fold_any)
+
+
+def _object(pairs: list[tuple[str, object]]) -> _Object:
+    fields: dict[str, object] = {}
+    repeated = set()
+    for name, value in pairs:
+        folded = _fold(name)
+        if folded in fields:
+            repeated.add(folded)
+        if fields.get(folded) is None:
+            fields[folded] = value
+    return _Object(tuple(name for name, _ in pairs), fields, frozenset(repeated))
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)  # NaN and Infinity are Python's, not JSON's
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant)
+
+
+def _decode(body: bytes) -> str:
+    """Return a body as text. The manual names no encoding, and its samples are full of accents."""
+    for encoding in ("utf-8-sig", "cp1252"):
+        try:
+            return body.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return body.decode("latin-1")
+
+
+def _load(body: bytes, *, unquote: bool = False) -> _Object | str:
+    """Return a body's one JSON object, or in a few words why it is none."""
+    text = _decode(body)
+    if unquote and text.startswith('"{""'):
+        # The manual's own sample of a report is one quoted CSV cell, quotes doubled.
+        text = text.rstrip()[1:-1].replace('""', '"')
+    try:
+        tree = _DECODER.decode(text)
+    except (ValueError, RecursionError):  # also integers longer than Python converts
+        return "the body is not readable JSON" if body.strip() else "the body is empty"
+    return tree if isinstance(tree, _Object) else "the body is not a JSON object"
+
+
+def _trusted(status: int) -> bool:
+    """Whether an error with this HTTP status is the provider's own word and not a fault on the way."""
+    return 200 <= status < 300 or (400 <= status < 500 and status not in (408, 429))
+
+
+def _doubt(reply: _Object) -> str | None:
+    """Say what in a body puts its error code in doubt, or None if nothing does."""
+    for value in _walk(reply):
+        if isinstance(value, _Object):
+            if value.repeated:
+                return "a name comes twice"
+            if any("codigo" in name for name in value.fields if value is not reply or name != "codigo"):
+                return "more than one codigo"
+            if value.get("idmensaje") is not None:
+                return "an error code with an id_mensaje"
+        elif isinstance(value, str) and _HIDDEN_ONE.search(_unaccented(value)):
+            return "an error code that mentions codigo 1"
+    return None
+
+
+def _walk(root: object) -> Iterator[object]:
+    """Yield every value of a tree, without recursion: the provider chooses how deep it is."""
+    left = [root]
+    while left:
+        value = left.pop()
+        yield value
+        if isinstance(value, _Object):
+            left.extend(value.fields.values())
+        elif isinstance(value, list):
+            left.extend(value)
+
+
+def _accepted(status: int, reply: _Object, hide: Iterable[str]) -> Accepted | Unknown:
+    id_mensaje = _id(reply.get("idmensaje"))
+    if id_mensaje is None or reply.repeated & {"codigo", "idmensaje"}:
+        return Unknown(f"HTTP {status}, codigo 1 without one usable id_mensaje", ACCEPTED)
+    return Accepted(id_mensaje, _credits_used(reply), _clean(reply.get("descripcion"), hide))
+
+
+def _refused(status: int, reply: _Object, code: int | None, hide: Iterable[str]) -> Refused | Unknown:
+    if code is None:
+        return Unknown(f"HTTP {status}, no readable codigo")
+    if not _trusted(status):
+        return Unknown(f"HTTP {status}, which proves nothing", code)
+    if doubt := _doubt(reply):
+        return Unknown(f"HTTP {status}, {doubt}", code)
+    row = lookup(code)
+    return Refused(code, _clean(reply.get("descripcion"), hide), row.action, row.meaning)
+
+
+def _data(answer: HttpAnswer, hide: Iterable[str], *, unquote: bool = False) -> _Object:
+    """Return the object of a query's answer with `codigo` 1, or raise."""
+    reply = _load(answer.body, unquote=unquote)
+    if not _trusted(answer.status):
+        _unreadable(answer, "which proves nothing")
+    if isinstance(reply, str):
+        _unreadable(answer, reply)
+    code = _codigo(reply)
+    if code is None or reply.repeated:
+        _unreadable(answer, "no readable codigo" if code is None else "a name comes twice")
+    if code != ACCEPTED:
+        raise ProviderRefused(code, _clean(reply.get("descripcion"), hide))
+    if answer.status >= 300:
+        _unreadable(answer, "codigo 1 with an HTTP error")
+    return reply
+
+
+def _unreadable(answer: HttpAnswer, why: str) -> NoReturn:
+    raise UnreadableAnswer(f"HTTP {answer.status}, {why}", answer.status, answer.retry_after)
+
+
+def _row(row: object, zone: ZoneInfo) -> ReportRow | None:
+    """Return a row of a report, or None if it lacks what identifies a message or has it in doubt."""
+    if not isinstance(row, _Object) or row.repeated:
+        return None
+    id_mensaje = _id(row.get("idmensaje"))
+    phone = _phone(row.get("telefono"))
+    text = _text(row.get("mensaje"))
+    estatus = _estatus(row.get("estatusmensaje"))
+    if id_mensaje is None or phone is None or text is None or estatus is None:
+        return None
+    return ReportRow(
+        id_mensaje=id_mensaje,
+        phone=phone,
+        text=text,
+        fecha_envio=parse_date(row.get("fechaenvio"), zone),
+        estatus=estatus,
+        nombre_campania=_optional(row.get("nombrecampania")),
+        portafolio=_optional(row.get("portafolio")),
+        reply=_optional(row.get("respuestacliente")),
+        replied_at=parse_date(row.get("fecharespuesta"), zone),
+    )
+
+
+def _codigo(reply: _Object) -> int | None:
+    """Return the code, under no other spelling than the manual's: too much hangs on it."""
+    return _code(reply.get("codigo")) if "codigo" in reply.names else None
+
+
+def _code(value: object) -> int | None:
+    if isinstance(value, str) and _CODE.fullmatch(value.strip()):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if abs(value) < 2**31 else None
+
+
+def _id(value: object) -> int | None:
+    if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 < value < 2**63 else None
+
+
+def _whole(value: object) -> int | None:
+    """Return an amount; unlike a code or an id, `12.0` is one."""
+    if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if abs(value) < 2**63 else None
+
+
+def _credits_used(reply: _Object) -> int | None:
+    charged = _whole(reply.get("creditosusados"))
+    return charged if charged is not None and 0 <= charged < 2**31 else None
+
+
+def _estatus(value: object) -> Estatus | None:
+    number = _code(value)
+    return Estatus(number) if number is not None and 0 <= number <= 4 else None
+
+
+def _phone(value: object) -> str | None:
+    """Return a phone as digits; the provider gives it as a number."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    text = value if isinstance(value, str) else str(value)
+    if len(text) == 10 and text.isascii() and text.isdigit():
+        return text
+    try:
+        return normalize_phone(text)
+    except InvalidPhone:  # the account's other messages may have gone anywhere
+        return re.sub(r"[^0-9]", "", text)[:20] or None
+
+
+def _text(value: object) -> str | None:
+    """Return a text. One that is all digits may come back as a number, as phones do."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return _NOT_STORABLE.sub("\N{REPLACEMENT CHARACTER}", str(value))
+
+
+def _optional(value: object) -> str | None:
+    """Return a text that may be absent: null, empty, or the text "NULL" of the manual's `respuesta`."""
+    text = (_text(value) or "").strip()
+    return None if text.upper() in ("", "NULL") else text
+
+
+def _unaccented(text: str) -> str:
+    if text.isascii():
+        return text.casefold()
+    # The dotless i is what a Turkish machine makes of "CODIGO" in lower case.
+    plain = unicodedata.normalize("NFKD", text).casefold().replace("\N{LATIN SMALL LETTER DOTLESS I}", "i")
+    return "".join(c for c in plain if not unicodedata.combining(c))
+
+
+def _clean(value: object, hide: Iterable[str]) -> str:
+    """Return a description as one short line without phones, keys and texts that the provider may echo."""
+    if not isinstance(value, str):
+        return ""
+    text = value if value.isprintable() else "".join(c if c.isprintable() else " " for c in value)
+    text = " ".join(text.split())
+    for word in hide:
+        if len(word) >= 4:
+            text = text.replace(" ".join(word.split()), "…")
+    text = _MANY_DIGITS.sub("…", text)
+    return text if len(text) <= _LONGEST_DESCRIPTION else text[: _LONGEST_DESCRIPTION - 1] + "…"

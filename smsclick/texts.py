@@ -1,0 +1,64 @@
+"""The text of a message: what may be sent, and what it costs."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from smsclick.errors import InvalidText
+
+MAX_TEXT_LENGTH: Final = 1530
+"""Longest text taken, in characters. The manual gives no limit; this is ten joined SMS of 153 characters. It
+keeps a pasted document from emptying the account."""
+
+CHARACTERS_PER_CREDIT: Final = 150
+"""From the manual, `creditos_usados`: "Después de 150 caracteres se cobrarán créditos adicionales"."""
+
+_FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]|\r(?!\n)")
+"""Control characters except tab and line ends, and halves of surrogate pairs (which UTF-8 cannot carry)."""
+
+
+def clean_text(value: str) -> str:
+    """Return the text if it can be sent, exactly as it came.
+
+    A text is never changed silently: what cannot be sent is refused, so that the report shows what was given.
+
+    Args:
+        value: The text of a message.
+
+    Returns:
+        The same text.
+
+    Raises:
+        InvalidText: It is not text, holds nothing but blanks, is longer than `MAX_TEXT_LENGTH`, or holds a
+            control character other than tab and line end, or half a surrogate pair. It does not show
+            the text.
+    """
+    given: object = value
+    if not isinstance(given, str):
+        raise InvalidText(f"the text must be text, not {type(given).__name__}")
+    if not given.strip():
+        raise InvalidText("the text is empty: give at least one visible character")
+    if len(given) > MAX_TEXT_LENGTH:
+        raise InvalidText(f"the text has {len(given)} characters: shorten it to {MAX_TEXT_LENGTH}")
+    if found := _FORBIDDEN.search(given):
+        raise InvalidText(
+            f"the text holds the character U+{ord(found[0]):04X} at position {found.start() + 1}, "
+            "which no phone can show: remove it (a wrong encoding is a common cause)"
+        )
+    return given
+
+
+def predict_credits(text: str) -> int:
+    """Return how many credits the provider will probably charge for a text.
+
+    The manual charges one credit, and more "after 150 characters"; each further 150 begun is taken as one
+    more. What is truly charged comes with the answer (`creditos_usados`).
+
+    Args:
+        text: The text of a message.
+
+    Returns:
+        Credits, at least 1.
+    """
+    return max(1, -(-len(text) // CHARACTERS_PER_CREDIT))

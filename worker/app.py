@@ -1,0 +1,165 @@
+"""The Celery app, and what a process does when it starts and stops."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from celery import Celery, signals
+
+from smsclick.database import Database
+from smsclick.errors import DatabaseUnavailable, SettingsError, SmsclickError
+from smsclick.settings import Settings, get_settings
+from worker import heartbeat
+from worker.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+_RING_SECONDS = 60
+"""Doorbells older than this are dropped unread; the sweep has rung again by then."""
+_PULSE_SECONDS = 5.0
+# At debug level these show whole task messages, which for smsclick.enqueue hold a phone and a text, or addresses.
+_TALKATIVE = ("celery.pool", "celery.worker", "kombu", "amqp", "urllib3", "requests", "apprise", "sqlalchemy")
+# A line or two for every task says nothing that our own lines do not.
+_PER_TASK = ("celery.app.trace", "celery.worker.strategy", "celery.beat")
+
+
+class CeleryBell:
+    """Rings by publishing ids; what the broker does not take is left to the sweep."""
+
+    def __init__(self, app: "_App") -> None:
+        self._app = app
+
+    def send(self, ids: Sequence[int]) -> None:
+        """Publish to the senders."""
+        self._ring("smsclick.send", list(ids))
+
+    def poll(self, ids: Sequence[int]) -> None:
+        """Publish to those who ask for statuses."""
+        self._ring("smsclick.poll", list(ids))
+
+    def alerts(self) -> None:
+        """Publish to whoever delivers alerts."""
+        self._ring("smsclick.alerts")
+
+    def sweep(self) -> None:
+        """Publish an urgent sweep."""
+        self._ring("smsclick.sweep", True)  # noqa: FBT003 - a task's argument
+
+    def _ring(self, task: str, *args: object) -> None:
+        try:
+            self._app.send_task(task, args=args, expires=_RING_SECONDS, retry=False)
+        except self._app.connection_errors as error:
+            log.warning("The doorbell did not ring; the sweep will find it. error=%s", type(error).__name__)
+
+
+def _connection_errors() -> tuple[type[BaseException], ...]:
+    from kombu.exceptions import OperationalError  # noqa: PLC0415 - only where an app is made
+
+    return (OperationalError, OSError)
+
+
+class _App(Celery):
+    """Celery with the broker's errors at hand, and whether `smsclick up` runs it without a broker."""
+
+    connection_errors = _connection_errors()
+    embedded = False
+
+
+def _make_app() -> _App:
+    try:
+        get_settings()
+    except SettingsError as error:
+        raise SystemExit(f"smsclick: {error}") from None
+    made = _App("smsclick", set_as_current=False, include=["worker.tasks"])
+    made.config_from_object("celeryconfig")
+    return made
+
+
+app = _make_app()
+_runtime_lock = threading.Lock()
+_runtime: Runtime | None = None
+_last_pulse = 0.0
+
+
+def runtime() -> Runtime:
+    """This process's runtime, opened at the first call."""
+    global _runtime  # noqa: PLW0603 - one per process, and a fork must get its own
+    with _runtime_lock:
+        if _runtime is None:
+            _runtime = Runtime.start(get_settings(), CeleryBell(app), threads=int(app.conf.worker_concurrency or 16))
+        return _runtime
+
+
+def pulse() -> None:
+    """Show progress in the heartbeat's row, every few seconds while there is work."""
+    global _last_pulse  # noqa: PLW0603
+    held = _runtime
+    if held is None or time.monotonic() - _last_pulse < _PULSE_SECONDS:
+        return
+    _last_pulse = time.monotonic()
+    heartbeat.beat(held.database, f"worker:{os.uname().nodename}:{os.getpid()}", held.recorder.recorded)
+
+
+def require_start(settings: Settings) -> None:
+    """What must be right before a worker starts, each with one clear line.
+
+    Raises:
+        SettingsError: no API key.
+        DatabaseUnavailable: the database does not answer.
+        DatabaseNotMigrated: it has not our tables.
+    """
+    settings.require_api_key()
+    database = Database(settings.database_url, threads=1)
+    try:
+        database.require_migrated()
+    finally:
+        database.dispose()
+
+
+@signals.celeryd_init.connect(weak=False)
+@signals.beat_init.connect(weak=False)
+def _refuse_without_broker(**_: Any) -> None:  # noqa: ANN401
+    if app.conf.broker_url.startswith("memory://") and not app.embedded:
+        raise SystemExit(
+            "smsclick: CELERY_BROKER_URL: not set; a worker needs Redis or RabbitMQ, for example "
+            "CELERY_BROKER_URL=redis://127.0.0.1:6379/0 (or run `smsclick up`, which needs no broker)"
+        )
+
+
+@signals.celeryd_init.connect(weak=False)
+def _check_worker(conf: Any = None, **_: Any) -> None:  # noqa: ANN401, ARG001
+    try:
+        require_start(get_settings())
+    except DatabaseUnavailable as error:
+        # Perhaps it only starts later than we do: the tasks try again, and the log says why nothing moves.
+        log.error("%s", error)  # noqa: TRY400 - the line is meant for a person
+    except SmsclickError as error:
+        raise SystemExit(f"smsclick: {error}") from None
+
+
+@signals.worker_shutting_down.connect(weak=False)
+def _stop(**_: Any) -> None:  # noqa: ANN401
+    if _runtime is not None:
+        _runtime.stopping.set()
+
+
+@signals.worker_process_init.connect(weak=False)
+def _forked(**_: Any) -> None:  # noqa: ANN401
+    # A child must not use its parent's sockets and has none of its threads.
+    global _runtime, _runtime_lock  # noqa: PLW0603
+    _runtime_lock = threading.Lock()
+    if _runtime is not None:
+        _runtime.database.dispose(close=False)
+        _runtime = None
+
+
+@signals.after_setup_logger.connect(weak=False)
+@signals.after_setup_task_logger.connect(weak=False)
+def _quiet(**_: Any) -> None:  # noqa: ANN401
+    for name in _PER_TASK:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger(name).getEffectiveLevel()))

@@ -1,0 +1,97 @@
+"""Watch the balance.
+
+While the gate is held, probe `credits` and let a canary go; while it is open, warn when the balance runs low.
+"""
+
+import datetime as dt
+import logging
+
+import sqlalchemy as sa
+
+from smsclick.codes import Action, lookup
+from smsclick.contract import HoldReason
+from smsclick.errors import ProviderError, ProviderRefused
+from smsclick.replies import Refused
+from smsclick.settings import Settings
+from worker import gate, incidents
+from worker.gate import Gate
+from worker.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+
+def probe(runtime: Runtime) -> int | None:
+    """Ask `credits` where that is due, and act on it; returns the balance, or None where it was not asked or not told.
+
+    Harmless to call at any time, from any number of processes: the due time stands in the gate's row.
+    """
+    if not _take(runtime):
+        return None
+    try:
+        balance = runtime.client.credits()
+    except ProviderRefused as error:
+        _refused(runtime, error)
+        return None
+    except ProviderError as error:
+        log.warning("The balance could not be asked. error=%s", error)
+        return None
+    canary = _act(runtime, balance)
+    if canary is not None:
+        log.info("A canary goes. message=%s balance=%s", canary, balance)
+        runtime.bell.send([canary])
+    return balance
+
+
+def _take(runtime: Runtime) -> bool:
+    with runtime.database.begin() as connection:
+        now = gate.read(connection, lock=True)
+        if now.probe_at > now.now:
+            return False
+        later = now.now + dt.timedelta(seconds=runtime.settings.balance_seconds)
+        gate.note_probe(connection, probe_at=later)
+        return True
+
+
+def _act(runtime: Runtime, balance: int) -> int | None:
+    with runtime.database.begin() as connection:
+        now = gate.read(connection, lock=True)
+        gate.note_probe(connection, balance=balance, balance_at=now.now)
+        told = _watch(connection, now, balance, runtime.settings)
+        canary = _canary(connection, now, balance, runtime.settings)
+    if told:
+        runtime.bell.alerts()
+    return canary
+
+
+def _watch(connection: sa.Connection, now: Gate, balance: int, settings: Settings) -> bool:
+    """The early warning, off by default; not beside the incident that says that there is none at all."""
+    if settings.low_balance and balance < settings.low_balance:
+        if now.hold_reason is HoldReason.NO_BALANCE:
+            return False
+        return incidents.report(
+            connection, "low_balance", detail=f"{balance} credits, the limit is {settings.low_balance}"
+        )
+    return incidents.close(connection, "low_balance")
+
+
+def _canary(connection: sa.Connection, now: Gate, balance: int, settings: Settings) -> int | None:
+    if now.hold_reason is None or now.operator_hold_at is not None:
+        return None
+    if now.canary_id is not None and now.canary_until is not None and now.canary_until > now.now:
+        return None  # one at a time; a canary whose worker died gives way when its lease is over
+    gate.note_probe(connection, canary_id=None, canary_until=None)
+    if now.hold_reason is HoldReason.NO_BALANCE and balance < now.needed_credits:
+        return None
+    until = now.now + dt.timedelta(seconds=settings.lease_seconds)
+    return gate.choose_canary(connection, balance, until)
+
+
+def _refused(runtime: Runtime, error: ProviderRefused) -> None:
+    if lookup(error.code).action is not Action.HOLD_KEY:
+        log.warning("The balance was refused. code=%s", error.code)
+        return
+    answer = Refused(error.code, error.description, Action.HOLD_KEY, error.description)
+    with runtime.database.begin() as connection:
+        epoch = gate.read(connection).epoch
+        gate.close(connection, answer, epoch=epoch, needed_credits=1, settings=runtime.settings)
+    runtime.bell.alerts()

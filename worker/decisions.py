@@ -1,0 +1,288 @@
+"""What becomes of a message: pure functions from what it was and what happened to a `Change`.
+
+Time and randomness come in as arguments. Nothing here reads or writes anything.
+"""
+
+import dataclasses
+import datetime as dt
+import random
+from dataclasses import replace
+
+from smsclick.codes import Action, Estatus
+from smsclick.contract import State
+from smsclick.replies import Accepted, MessageStatus, Refused, Unknown
+from smsclick.settings import Settings
+from worker.lifecycle import Cause, Change, Message, Note
+
+MAX_REFUSALS = 8
+"""How often in a row a code outside the manual is taken as "not now" before the message fails: about ten minutes."""
+
+_REFUSED_BACKOFF = (5.0, 900.0)
+_UNREACHABLE_BACKOFF = (2.0, 300.0)
+_UNDETERMINED_WINDOWS = 4
+"""An undetermined message is still asked for, rarely, until this many tracking windows after it was sent."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Released:
+    """A claimed message whose request never left: the gate closed, the worker stops, the lease runs out."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Invalid:
+    """A row that a plain INSERT made and that cannot be sent; the reason is one line without phone or text."""
+
+    reason: str
+
+
+Outcome = Accepted | Refused | Unknown | Released | Invalid
+"""How an attempt ended."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PollFailed:
+    """A status check without an answer that can be used: -200, -201, unreadable, unreachable."""
+
+    code: int | None
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Policy:
+    """The durations that decisions need, in seconds."""
+
+    lease: float
+    settle: float
+    tracking: float
+    poll: tuple[float, ...]
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Policy":
+        """The policy that the settings ask for."""
+        return cls(
+            lease=settings.lease_seconds,
+            settle=settings.settle_seconds,
+            tracking=settings.tracking_seconds,
+            poll=settings.poll_seconds,
+        )
+
+
+def after_claim(message: Message, token: str, now: dt.datetime, policy: Policy) -> Change:
+    """A queued message that a worker takes: `sending`, with its attempt on record; or `expired`, or later."""
+    if message.expires_at is not None and message.expires_at <= now:
+        return after_expiry(message, now)
+    if message.send_at is not None and message.send_at > now:
+        # Only a plain INSERT leaves it due before its time.
+        return Change(message, replace(message, due_at=message.send_at), None)
+    lease_until = now + _seconds(policy.lease)
+    becomes = replace(
+        message,
+        state=State.SENDING,
+        token=token,
+        lease_until=lease_until,
+        due_at=lease_until,
+        attempts=message.attempts + 1,
+        attempted_at=now,
+    )
+    return Change(message, becomes, Note(Cause.CLAIMED))
+
+
+def after_expiry(message: Message, now: dt.datetime) -> Change:
+    """A queued message whose validity ended before it could be sent."""
+    becomes = replace(message, state=State.EXPIRED, due_at=None, final_at=now)
+    return Change(message, becomes, Note(Cause.TOO_LATE))
+
+
+def after_attempt(
+    message: Message, token: str, outcome: Outcome, now: dt.datetime, policy: Policy, rng: random.Random
+) -> Change | None:
+    """What an attempt's outcome makes of its message.
+
+    Returns:
+        None where the outcome no longer matters: the row was settled by someone else meanwhile.
+    """
+    if message.state not in {State.SENDING, State.UNKNOWN} or message.token != token:
+        return None
+    late = message.state is State.UNKNOWN
+    if late and isinstance(outcome, Unknown):
+        return None
+    match outcome:
+        case Accepted():
+            return _accepted(message, outcome, now, policy, rng, late=late)
+        case Unknown():
+            becomes = replace(
+                message,
+                state=State.UNKNOWN,
+                lease_until=None,
+                due_at=now,
+                last_code=outcome.code,
+                last_error=outcome.reason,
+            )
+            return Change(message, becomes, Note(Cause.ANSWERED, outcome.code, outcome.reason))
+        case Refused():
+            return _refused(message, outcome, now, rng, late=late)
+        case Invalid():
+            becomes = replace(
+                _settled(message, spent=False),
+                state=State.FAILED,
+                due_at=None,
+                final_at=now,
+                last_error=outcome.reason,
+            )
+            return Change(message, becomes, Note(Cause.INVALID, None, outcome.reason))
+        case Released():
+            becomes = replace(_settled(message, spent=False), state=State.QUEUED, due_at=now)
+            return Change(message, becomes, Note(Cause.RELEASED))
+
+
+def after_lease(message: Message, now: dt.datetime) -> Change:
+    """A `sending` row whose lease ended: its worker died or lost the database, so nobody knows: `unknown`."""
+    reason = "the worker was lost while the request may have been on the wire"
+    becomes = replace(message, state=State.UNKNOWN, lease_until=None, due_at=now, last_error=reason)
+    return Change(message, becomes, Note(Cause.LEASE_ENDED, None, reason))
+
+
+def after_poll(
+    message: Message, seen: MessageStatus | PollFailed, now: dt.datetime, policy: Policy, rng: random.Random
+) -> Change | None:
+    """What an answer to a status check makes of a message that was sent. A status never goes backwards.
+
+    Returns:
+        None where the message is not followed any more.
+    """
+    if message.state not in {State.SENT, State.UNDETERMINED, State.DELIVERED}:
+        return None
+    becomes, note = replace(message, polls=message.polls + 1), None
+    if isinstance(seen, MessageStatus):
+        becomes, note = _seen(becomes, seen, now)
+    elif message.state is not State.DELIVERED:
+        becomes = replace(becomes, last_code=seen.code, last_error=seen.reason)
+    if becomes.state is State.SENT and now >= _tracking_end(becomes, policy):
+        becomes = replace(becomes, state=State.UNDETERMINED)
+        note = Note(Cause.TRACKING_ENDED, becomes.last_code, "no final status within the tracking window")
+    return Change(message, replace(becomes, due_at=_next_poll(becomes, now, policy, rng)), note)
+
+
+def cancelled(message: Message, now: dt.datetime) -> Change:
+    """A queued message that is withdrawn."""
+    becomes = replace(message, state=State.CANCELLED, due_at=None, final_at=now)
+    return Change(message, becomes, Note(Cause.OPERATOR))
+
+
+def retried(message: Message, now: dt.datetime) -> Change:
+    """A failed message that an operator sends once more, with a fresh count of refusals."""
+    becomes = replace(message, state=State.QUEUED, due_at=now, final_at=None, token=None, refusals=0)
+    return Change(message, becomes, Note(Cause.OPERATOR))
+
+
+def backoff(tries: int, bounds: tuple[float, float], rng: random.Random) -> float:
+    """Seconds to wait after the n-th try: doubling from the first bound to the second, jittered down to half."""
+    first, longest = bounds
+    return min(longest, first * 2.0 ** min(tries - 1, 30)) * rng.uniform(0.5, 1)
+
+
+def _accepted(
+    message: Message,
+    outcome: Accepted,
+    now: dt.datetime,
+    policy: Policy,
+    rng: random.Random,
+    *,
+    late: bool,
+) -> Change:
+    becomes = replace(
+        _settled(message, spent=True),
+        state=State.SENT,
+        id_mensaje=outcome.id_mensaje,
+        estatus_mensaje=Estatus.PENDIENTE,
+        credits_used=outcome.credits_used,
+        sent_at=(message.attempted_at or now) if late else now,
+        polls=0,
+        refusals=0,
+        last_code=1,
+        last_error=None,
+    )
+    becomes = replace(becomes, due_at=_next_poll(becomes, now, policy, rng))
+    cause = Cause.LATE_ANSWER if late else Cause.ANSWERED
+    return Change(message, becomes, Note(cause, 1, outcome.description, outcome.id_mensaje))
+
+
+def _refused(
+    message: Message,
+    outcome: Refused,
+    now: dt.datetime,
+    rng: random.Random,
+    *,
+    late: bool,
+) -> Change:
+    becomes = replace(
+        _settled(message, spent=True),
+        last_code=outcome.code,
+        last_error=outcome.description or outcome.reason,
+    )
+    match outcome.action:
+        case Action.FAIL:
+            becomes = replace(becomes, state=State.FAILED, due_at=None, final_at=now)
+        case Action.HOLD_NO_BALANCE | Action.HOLD_KEY:
+            # Nothing was wrong with this message: the attempt does not count against it.
+            becomes = replace(becomes, state=State.QUEUED, due_at=now, attempts=message.attempts - 1)
+        case _ if outcome.code is None:
+            wait = backoff(message.attempts, _UNREACHABLE_BACKOFF, rng)
+            becomes = replace(becomes, state=State.QUEUED, due_at=now + _seconds(wait))
+        case _ if message.refusals + 1 >= MAX_REFUSALS:
+            becomes = replace(becomes, state=State.FAILED, due_at=None, final_at=now, refusals=message.refusals + 1)
+        case _:
+            wait = backoff(message.refusals + 1, _REFUSED_BACKOFF, rng)
+            becomes = replace(becomes, state=State.QUEUED, due_at=now + _seconds(wait), refusals=message.refusals + 1)
+    cause = Cause.LATE_ANSWER if late else Cause.ANSWERED
+    return Change(message, becomes, Note(cause, outcome.code, becomes.last_error))
+
+
+def _settled(message: Message, *, spent: bool) -> Message:
+    """Without its claim; `spent` tells whether the attempt counts."""
+    attempts = message.attempts if spent else message.attempts - 1
+    return replace(message, token=None, lease_until=None, attempts=attempts)
+
+
+def _seen(message: Message, seen: MessageStatus, now: dt.datetime) -> tuple[Message, Note | None]:
+    note = None
+    if message.reply is None and seen.reply is not None:
+        message = replace(message, reply=seen.reply, replied_at=seen.replied_at or now)
+        note = Note(Cause.REPLIED)
+    if message.state is State.DELIVERED:
+        return message, note
+    estatus = max(Estatus(message.estatus_mensaje or 0), seen.estatus)
+    message = replace(message, estatus_mensaje=estatus, last_code=1, last_error=None)
+    if not estatus.final:
+        return message, note
+    state = State.DELIVERED if estatus is Estatus.RECIBIDO else State.REJECTED
+    note = Note(Cause.POLLED, 1, estatus.name, message.id_mensaje)
+    return replace(message, state=state, final_at=now, polls=0), note
+
+
+def _next_poll(message: Message, now: dt.datetime, policy: Policy, rng: random.Random) -> dt.datetime | None:
+    """When to ask next, with jitter, so that what was sent together is not asked together; None: never."""
+    end = _tracking_end(message, policy)
+    wait = policy.poll[min(message.polls, len(policy.poll) - 1)] * rng.uniform(0.9, 1.1)
+    match message.state:
+        case State.SENT:
+            return min(now + _seconds(wait), end)
+        case State.UNDETERMINED:
+            last = end + _seconds(policy.tracking * (_UNDETERMINED_WINDOWS - 1))
+            return now + _seconds(max(policy.poll[-1], policy.tracking / 7)) if now < last else None
+        case State.DELIVERED if message.rule_id and message.reply is None and now < end:
+            return now + _seconds(wait)
+        case _:
+            return None
+
+
+def _tracking_end(message: Message, policy: Policy) -> dt.datetime:
+    """The end of the tracking window, which begins anew at delivery for a reply."""
+    begin = message.final_at or message.sent_at
+    if begin is None:
+        raise ValueError("a message that was never sent is not followed")
+    return begin + _seconds(policy.tracking)
+
+
+def _seconds(value: float) -> dt.timedelta:
+    return dt.timedelta(seconds=value)

@@ -1,0 +1,137 @@
+"""`smsclick up`: migrate, worker, beat and doorbell in one process, without any server (and the simulator, if asked).
+
+The broker is kombu's `memory://`, which works within one process with threads. What another process commits is noticed
+by asking SQLite's `PRAGMA data_version`, which costs microseconds; on other databases the sweep finds it.
+"""
+
+import contextlib
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from celery import signals
+from celery.beat import EmbeddedService
+
+from smsclick.errors import SmsclickError
+from smsclick.settings import Settings, get_settings
+
+log = logging.getLogger(__name__)
+
+SIMULATED_KEY = "simulated"
+"""The APIKEY of the simulator that `up --simulate` starts."""
+
+SIMULATED_PORT = 8808
+"""Where that simulator listens; a free port is taken where this one is not."""
+
+_LOOK_SECONDS = 0.05
+_RING_AGAIN_SECONDS = 0.5
+_LISTS = 16
+
+
+def up(*, simulate: bool, log_level: str, on_ready: Callable[[Settings], None]) -> None:
+    """Run everything until SIGINT or SIGTERM.
+
+    Args:
+        simulate: also run the simulator, and send to it instead of SMSClick.
+        log_level: of the worker's log on stderr: debug, info, warning or error.
+        on_ready: called once with the settings in force, when the worker takes work.
+
+    Raises:
+        SmsclickError: a setting is wrong, the database does not answer, or the worker stopped by an error.
+    """
+    with contextlib.ExitStack() as stack:
+        if simulate:
+            stack.enter_context(_simulator())
+        settings = get_settings()
+        settings.require_api_key()
+        migrate(settings.database_url)
+        stack.enter_context(_everything(settings, on_ready))
+        from worker.app import app  # noqa: PLC0415 - it reads the settings, which the simulator has just changed
+
+        worker = app.Worker(loglevel=log_level, quiet=True)
+        worker.start()
+        if worker.exitcode:
+            raise SmsclickError("the worker stopped by an error; its log says why")
+
+
+def migrate(database_url: str) -> None:
+    """`alembic upgrade head`, with the migrations beside this package.
+
+    Raises:
+        DatabaseUnavailable: the database does not answer.
+    """
+    config = Config(Path(__file__).resolve().parent.parent / "alembic.ini")
+    config.attributes["database_url"] = database_url
+    command.upgrade(config, "head")
+
+
+@contextlib.contextmanager
+def _simulator() -> Iterator[None]:
+    from smsclick.simulator import Simulator  # noqa: PLC0415 - an extra, and only asked for here
+
+    simulator = Simulator(port=SIMULATED_PORT, api_key=SIMULATED_KEY)
+    try:
+        simulator.start()
+    except SmsclickError:
+        simulator = Simulator(port=0, api_key=SIMULATED_KEY)
+        simulator.start()
+    os.environ |= {"SMSCLICK_BASE_URL": simulator.base_url, "SMSCLICK_API_KEY": SIMULATED_KEY}
+    get_settings.cache_clear()
+    try:
+        yield
+    finally:
+        simulator.stop()
+
+
+@contextlib.contextmanager
+def _everything(settings: Settings, on_ready: Callable[[Settings], None]) -> Iterator[None]:
+    """Beat and the watch as threads, from the moment the worker is ready to its end."""
+    from worker.app import app  # noqa: PLC0415 - as above
+
+    app.embedded = True
+    beat: Any = EmbeddedService(app, thread=True)  # a Thread, which its stub does not say
+    ended = threading.Event()
+
+    def ready(**_: object) -> None:
+        beat.start()
+        path = sa.make_url(settings.database_url).database
+        if settings.database_url.startswith("sqlite") and path:
+            threading.Thread(target=_watch, args=(path, ended), name="smsclick-watch", daemon=True).start()
+        on_ready(settings)
+
+    signals.worker_ready.connect(ready, weak=False)
+    try:
+        yield
+    finally:
+        ended.set()
+        signals.worker_ready.disconnect(ready)
+        if beat.is_alive():
+            beat.stop()
+
+
+def _watch(path: str, ended: threading.Event) -> None:
+    """Ring when another connection has committed and something waits."""
+    from worker.app import runtime  # noqa: PLC0415 - as above
+    from worker.send import BATCH, ring_for_waiting  # noqa: PLC0415
+
+    seen, quiet_until = -1, 0.0
+    with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection:
+        while not ended.wait(_LOOK_SECONDS):
+            version = connection.execute("PRAGMA data_version").fetchone()[0]
+            if version == seen or time.monotonic() < quiet_until:
+                continue
+            seen = version
+            # Our own commits move the version too; while threads are at work there is no need to wake more.
+            try:
+                if ring_for_waiting(runtime(), _LISTS * BATCH):
+                    quiet_until = time.monotonic() + _RING_AGAIN_SECONDS
+            except SmsclickError as error:
+                log.warning("Could not look for new messages. error=%s", error)

@@ -1,0 +1,161 @@
+"""The account's gate: one row that says whether anything may be sent, and the only code that opens or closes it.
+
+It has two locks. The operator's (`hold`, `resume`), and the automatic one: no balance, or the key refused. The
+automatic one opens through a canary: one message that may go while the gate is held, chosen by `worker.balance`.
+"""
+
+import dataclasses
+import datetime as dt
+
+import sqlalchemy as sa
+
+from smsclick.codes import Action
+from smsclick.columns import db_now
+from smsclick.contract import ACCOUNT, HoldReason, gates
+from smsclick.replies import Accepted, Refused
+from smsclick.settings import Settings
+from worker import claims, incidents
+from worker.decisions import Invalid, Outcome
+
+REASONS = {Action.HOLD_NO_BALANCE: HoldReason.NO_BALANCE, Action.HOLD_KEY: HoldReason.KEY_REFUSED}
+"""Which refusals close the gate, and for what."""
+
+_CANARY_CANDIDATES = 500
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Gate:
+    """The gate as it was read, with the database's time of the reading."""
+
+    operator_hold_at: dt.datetime | None
+    hold_reason: HoldReason | None
+    hold_since: dt.datetime | None
+    epoch: int
+    needed_credits: int
+    probe_at: dt.datetime
+    canary_id: int | None
+    canary_until: dt.datetime | None
+    balance: int | None
+    balance_at: dt.datetime | None
+    now: dt.datetime
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everything may be sent."""
+        return self.operator_hold_at is None and self.hold_reason is None
+
+    @property
+    def allowed_canary(self) -> int | None:
+        """The message that may go although the gate is held; never against the operator's wish."""
+        if self.operator_hold_at is not None or self.hold_reason is None:
+            return None
+        return self.canary_id
+
+    @property
+    def key_works(self) -> bool:
+        """Whether asking the provider anything but `credits` makes sense."""
+        return self.hold_reason is not HoldReason.KEY_REFUSED
+
+
+_COLUMNS = [gates.c[field.name] for field in dataclasses.fields(Gate) if field.name != "now"]
+
+
+def read(connection: sa.Connection, *, lock: bool = False) -> Gate:
+    """The gate of the account. A step that also locks messages locks those first."""
+    query = sa.select(*_COLUMNS, db_now().label("now")).where(gates.c.account == ACCOUNT)
+    row = connection.execute(query.with_for_update() if lock else query).one()
+    values = row._asdict()
+    values["hold_reason"] = HoldReason(row.hold_reason) if row.hold_reason else None
+    return Gate(**values)
+
+
+def hold(connection: sa.Connection) -> bool:
+    """The operator's hold. False where it was held already."""
+    if read(connection, lock=True).operator_hold_at is not None:
+        return False
+    _write(connection, operator_hold_at=db_now())
+    return True
+
+
+def resume(connection: sa.Connection) -> Gate:
+    """Lift the operator's hold and probe at once where an automatic one remains; returns the gate as it is then."""
+    read(connection, lock=True)
+    _write(connection, operator_hold_at=None, probe_at=db_now())
+    return read(connection)
+
+
+def close(connection: sa.Connection, refused: Refused, *, epoch: int, needed_credits: int, settings: Settings) -> None:
+    """Close the gate for a refusal that `REASONS` lists; opens one incident, however many meet it at once.
+
+    Args:
+        connection: in a transaction.
+        refused: the provider's answer.
+        epoch: the gate's epoch when that request left; an answer from before the last reopening closes nothing.
+        needed_credits: of the smallest message that was refused.
+        settings: for the time of the first probe.
+    """
+    gate = read(connection, lock=True)
+    reason = REASONS[refused.action]
+    if gate.epoch != epoch:
+        return
+    if gate.hold_reason is reason:
+        _write(connection, needed_credits=min(gate.needed_credits, needed_credits))
+        return
+    if gate.hold_reason is not None:
+        incidents.close(connection, gate.hold_reason)
+    _write(
+        connection,
+        hold_reason=reason,
+        hold_since=gate.now,
+        needed_credits=needed_credits,
+        probe_at=gate.now + dt.timedelta(seconds=settings.balance_seconds),
+        canary_id=None,
+        canary_until=None,
+    )
+    incidents.report(connection, reason, detail=f"{refused.code} {refused.description}")
+
+
+def settle_canary(connection: sa.Connection, message_id: int, outcome: Outcome, settings: Settings) -> bool:
+    """What the canary's outcome means for the gate. True where the gate opened and the rest may go."""
+    gate = read(connection, lock=True)
+    if gate.canary_id != message_id or gate.hold_reason is None:
+        return False
+    later = gate.now + dt.timedelta(seconds=settings.balance_seconds)
+    if not isinstance(outcome, Accepted):
+        # Refused for the account's sake or unknown: later. For the message's own sake: another one at once.
+        own_fault = isinstance(outcome, Invalid) or (isinstance(outcome, Refused) and outcome.action is Action.FAIL)
+        _write(connection, canary_id=None, canary_until=None, probe_at=gate.now if own_fault else later)
+        return False
+    left = None if gate.balance is None else gate.balance - (outcome.credits_used or 1)
+    following = next_credits(connection)
+    if gate.hold_reason is HoldReason.NO_BALANCE and left is not None and following is not None and left < following:
+        # Enough for the canary but not for the next one: opening would only raise the next incident.
+        _write(connection, canary_id=None, canary_until=None, balance=left, needed_credits=1, probe_at=later)
+        return False
+    incidents.close(connection, gate.hold_reason)
+    _write(connection, hold_reason=None, hold_since=None, canary_id=None, canary_until=None, epoch=gate.epoch + 1)
+    return True
+
+
+def choose_canary(connection: sa.Connection, balance: int, until: dt.datetime) -> int | None:
+    """Let one waiting message go: the first by priority and age that the balance covers. None where there is none."""
+    for candidate in claims.waiting(connection, _CANARY_CANDIDATES):
+        if candidate.credits <= balance:
+            _write(connection, canary_id=candidate.id, canary_until=until)
+            return candidate.id
+    return None
+
+
+def next_credits(connection: sa.Connection) -> int | None:
+    """The predicted credits of the next message in line, or None where nobody waits."""
+    following = claims.waiting(connection, 1)
+    return following[0].credits if following else None
+
+
+def note_probe(connection: sa.Connection, **values: object) -> None:
+    """Write what a probe learned: `balance`, `balance_at`, `probe_at`, and an ended canary."""
+    _write(connection, **values)
+
+
+def _write(connection: sa.Connection, **values: object) -> None:
+    connection.execute(sa.update(gates).where(gates.c.account == ACCOUNT).values(**values))

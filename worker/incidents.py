@@ -1,0 +1,191 @@
+"""Open problems: each is one row, heard of once, reminded of while it lasts, and told the end.
+
+What an operator hears goes into `smsclick_alerts` in the same transaction; `worker.alerts` delivers it. An alert that
+cannot be delivered therefore never holds up what raised it.
+"""
+
+import dataclasses
+import datetime as dt
+from typing import Literal
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from smsclick.columns import db_now
+from smsclick.contract import HoldReason, alerts, incidents
+
+News = Literal["opened", "reminder", "closed"]
+_HOUR = 3600
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kind:
+    """What is said about a kind of incident.
+
+    Attributes:
+        title: the news in a few words.
+        advice: what to do.
+        remind_seconds: how often it is said again while it lasts.
+        quiet_seconds: where no single event ends it, how long nothing more must happen; None: something ends it.
+    """
+
+    name: str
+    title: str
+    advice: str
+    remind_seconds: int = 4 * _HOUR
+    quiet_seconds: int | None = None
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            HoldReason.NO_BALANCE,
+            "No balance (-104): sending is held",
+            "Buy credits at SMSClick. Messages wait and nothing is lost; sending goes on by itself.",
+            remind_seconds=_HOUR,
+        ),
+        Kind(
+            HoldReason.KEY_REFUSED,
+            "The APIKEY is refused: sending is held",
+            "Check SMSCLICK_API_KEY against SMSClick's panel (HERRAMIENTAS > Componentes/APIS) and restart "
+            "the workers. Messages wait and nothing is lost.",
+            remind_seconds=_HOUR,
+        ),
+        Kind(
+            "low_balance",
+            "The balance is low",
+            "Buy credits at SMSClick before sending stops.",
+            remind_seconds=24 * _HOUR,
+        ),
+        Kind(
+            "unlisted_code",
+            "Messages failed: the provider answers with a code that its manual does not list",
+            "Ask SMSClick what it means; then `smsclick retry ID`.",
+            remind_seconds=24 * _HOUR,
+            quiet_seconds=24 * _HOUR,
+        ),
+        Kind(
+            "undetermined",
+            "Messages have no final status within the tracking window",
+            "See `smsclick export --state undetermined`; a later status still corrects them.",
+            remind_seconds=24 * _HOUR,
+            quiet_seconds=24 * _HOUR,
+        ),
+        Kind(
+            "lost_id",
+            "The provider accepted an attempt whose message was settled otherwise",
+            "The recipient may have got it twice; see `smsclick show ID`.",
+            remind_seconds=24 * _HOUR,
+            quiet_seconds=24 * _HOUR,
+        ),
+        Kind(
+            "bad_call",
+            "A call to the task smsclick.enqueue was refused",
+            "Correct the producer; the reason stands in the detail.",
+            remind_seconds=24 * _HOUR,
+            quiet_seconds=24 * _HOUR,
+        ),
+    )
+}
+"""Every kind of incident, as data."""
+
+
+def report(connection: sa.Connection, kind: str, *, subject: str = "", detail: str = "", count: int = 1) -> bool:
+    """Say that a problem is there. Opens an incident with one alert, or counts in the open one.
+
+    Args:
+        connection: in a transaction.
+        kind: a name of `KINDS`.
+        subject: which one, where a kind can be open several times at once.
+        detail: one line without phone or text.
+        count: how many times it happened.
+
+    Returns:
+        True where it opened.
+    """
+    open_key = f"{kind}:{subject}"
+    counted = connection.execute(
+        sa.update(incidents)
+        .where(incidents.c.open_key == open_key)
+        .values(occurrences=incidents.c.occurrences + count, last_at=db_now())
+    )
+    if counted.rowcount:
+        return False
+    remind_at = _now(connection) + dt.timedelta(seconds=KINDS[kind].remind_seconds)
+    try:
+        with connection.begin_nested():
+            result = connection.execute(
+                sa.insert(incidents).values(
+                    kind=kind,
+                    subject=subject,
+                    open_key=open_key,
+                    occurrences=count,
+                    detail=detail[:300],
+                    remind_at=remind_at,
+                )
+            )
+    except IntegrityError:
+        return report(connection, kind, subject=subject, detail=detail, count=count)
+    primary_key = result.inserted_primary_key
+    if primary_key is not None:
+        _tell(connection, primary_key[0], "opened")
+    return True
+
+
+def close(connection: sa.Connection, kind: str, *, subject: str = "") -> bool:
+    """Say that a problem ended; one alert tells it. False where it was not open."""
+    row = connection.execute(
+        sa.select(incidents.c.id).where(incidents.c.open_key == f"{kind}:{subject}").with_for_update()
+    ).first()
+    if row is None:
+        return False
+    _close(connection, row.id)
+    return True
+
+
+def tick(connection: sa.Connection) -> int:
+    """Remind of what lasts and close what has been quiet; returns how many alerts that made."""
+    rows = connection.execute(
+        sa.select(
+            incidents.c.id,
+            incidents.c.kind,
+            incidents.c.last_at,
+            incidents.c.remind_at,
+            db_now().label("now"),
+        )
+        .where(incidents.c.open_key.is_not(None))
+        .order_by(incidents.c.id)
+        .limit(100)
+        .with_for_update(skip_locked=True)
+    ).all()
+    told = 0
+    for row in rows:
+        kind = KINDS[row.kind]
+        if kind.quiet_seconds is not None and row.now - row.last_at >= dt.timedelta(seconds=kind.quiet_seconds):
+            _close(connection, row.id)
+            told += 1
+        elif row.remind_at is not None and row.remind_at <= row.now:
+            connection.execute(
+                sa.update(incidents)
+                .where(incidents.c.id == row.id)
+                .values(remind_at=row.now + dt.timedelta(seconds=kind.remind_seconds))
+            )
+            _tell(connection, row.id, "reminder")
+            told += 1
+    return told
+
+
+def _close(connection: sa.Connection, incident_id: int) -> None:
+    connection.execute(
+        sa.update(incidents).where(incidents.c.id == incident_id).values(open_key=None, closed_at=db_now())
+    )
+    _tell(connection, incident_id, "closed")
+
+
+def _tell(connection: sa.Connection, incident_id: int, news: News) -> None:
+    connection.execute(sa.insert(alerts).values(incident_id=incident_id, news=news, delivered_to=""))
+
+
+def _now(connection: sa.Connection) -> dt.datetime:
+    return connection.execute(sa.select(db_now())).scalar_one()

@@ -1,0 +1,203 @@
+"""The state machine of a message: which state may follow which, and the only code that writes a state.
+
+A step locks rows (`lock`, `lock_due`), decides with pure functions (`worker.decisions`) what each becomes, and hands
+the changes to `apply`, which checks them against `TRANSITIONS`, writes them set-wise and keeps an event of each.
+"""
+
+import dataclasses
+import datetime as dt
+import enum
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from smsclick.columns import db_now
+from smsclick.contract import IfAbsent, Priority, State, events, messages
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.SENDING, State.EXPIRED, State.CANCELLED}),
+    State.SENDING: frozenset({State.SENT, State.QUEUED, State.UNKNOWN, State.FAILED}),
+    State.UNKNOWN: frozenset({State.SENT, State.QUEUED, State.FAILED}),
+    State.SENT: frozenset({State.DELIVERED, State.REJECTED, State.UNDETERMINED}),
+    State.UNDETERMINED: frozenset({State.DELIVERED, State.REJECTED}),
+    State.FAILED: frozenset({State.QUEUED}),
+    State.DELIVERED: frozenset(),
+    State.REJECTED: frozenset(),
+    State.EXPIRED: frozenset(),
+    State.CANCELLED: frozenset(),
+}
+"""The contract's table, to the letter."""
+
+FINAL = frozenset({State.DELIVERED, State.REJECTED, State.FAILED, State.EXPIRED, State.CANCELLED})
+
+
+class Cause(enum.StrEnum):
+    """Why a message changed; kept with the event."""
+
+    CLAIMED = "claimed"
+    RELEASED = "released before the request left"
+    ANSWERED = "answered"
+    LATE_ANSWER = "answered after its claim was lost"
+    LEASE_ENDED = "worker lost"
+    INVALID = "cannot be sent"
+    TOO_LATE = "validity ended"
+    POLLED = "status asked"
+    REPLIED = "the recipient replied"
+    TRACKING_ENDED = "no final status in time"
+    OPERATOR = "operator"
+
+
+class IllegalTransitionError(RuntimeError):
+    """A step asked for a change that the contract forbids: a defect of ours."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Message:
+    """What the state machine knows of a row. Phones and texts are not part of it."""
+
+    id: int
+    state: State
+    priority: Priority
+    rule_id: str | None
+    if_absent: IfAbsent
+    send_at: dt.datetime | None
+    expires_at: dt.datetime | None
+    due_at: dt.datetime | None
+    token: str | None
+    lease_until: dt.datetime | None
+    attempts: int
+    attempted_at: dt.datetime | None
+    refusals: int
+    polls: int
+    id_mensaje: int | None
+    estatus_mensaje: int | None
+    credits_used: int | None
+    last_code: int | None
+    last_error: str | None
+    sent_at: dt.datetime | None
+    final_at: dt.datetime | None
+    reply: str | None
+    replied_at: dt.datetime | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Note:
+    """What an event says besides the states."""
+
+    cause: Cause
+    code: int | None = None
+    description: str | None = None
+    id_mensaje: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """A decision: what a row was, what it becomes, and why. Without a note no event is kept."""
+
+    was: Message
+    becomes: Message
+    note: Note | None
+
+
+COLUMNS = tuple(messages.c[field.name] for field in dataclasses.fields(Message))
+_WRITABLE = tuple(
+    field.name
+    for field in dataclasses.fields(Message)
+    if field.name not in {"id", "priority", "rule_id", "if_absent", "send_at", "expires_at"}
+)
+
+
+def read(row: Any) -> Message:  # noqa: ANN401 - a Row, whose columns no type can name
+    """The `Message` of a row that has `COLUMNS` among its columns."""
+    values = {field.name: getattr(row, field.name) for field in dataclasses.fields(Message)}
+    values["state"] = State(values["state"])
+    values["priority"] = Priority(values["priority"])
+    values["if_absent"] = IfAbsent(values["if_absent"])
+    return Message(**values)
+
+
+def in_state(*states: State) -> sa.ColumnElement[bool]:
+    """A condition with the states as literals: a bound parameter could lose the partial indexes."""
+    literals = [sa.literal(str(state), literal_execute=True) for state in states]
+    column: sa.Column[str] = messages.c.state
+    return column == literals[0] if len(literals) == 1 else column.in_(literals)
+
+
+def lock(connection: sa.Connection, ids: Collection[int]) -> dict[int, Message]:
+    """Lock rows by id, waiting for others, always in the order of ids so that two callers cannot deadlock."""
+    rows = connection.execute(
+        sa.select(*COLUMNS).where(messages.c.id.in_(ids)).order_by(messages.c.id).with_for_update()
+    )
+    return {row.id: read(row) for row in rows}
+
+
+def lock_due(connection: sa.Connection, state: State, limit: int) -> list[Message]:
+    """Lock up to `limit` rows of a state that are due by the database's clock, skipping those that others hold."""
+    rows = connection.execute(
+        sa.select(*COLUMNS)
+        .where(in_state(state), messages.c.due_at <= db_now())
+        .order_by(messages.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [read(row) for row in rows]
+
+
+def apply(connection: sa.Connection, changes: Sequence[Change]) -> None:
+    """Write changes of rows that the caller has locked, and an event for each that carries a note.
+
+    Raises:
+        IllegalTransitionError: a change is not in `TRANSITIONS`; nothing is written.
+    """
+    if not changes:
+        return
+    for change in changes:
+        _check(change)
+    written = connection.execute(
+        _update(),
+        [
+            {"b_id": change.was.id, "b_state": change.was.state}
+            | {f"b_{name}": getattr(change.becomes, name) for name in _WRITABLE if name != "state"}
+            | {"b_to": change.becomes.state}
+            for change in changes
+        ],
+    )
+    if written.rowcount not in {len(changes), -1}:
+        raise IllegalTransitionError("a row changed although it was locked")
+    keep(connection, changes)
+
+
+def keep(connection: sa.Connection, changes: Iterable[Change]) -> None:
+    """Keep the events of changes, without writing the changes themselves."""
+    rows = [
+        {
+            "message_id": change.was.id,
+            "from_state": change.was.state,
+            "to_state": change.becomes.state,
+            "cause": change.note.cause,
+            "attempt": change.becomes.attempts or change.was.attempts,
+            "code": change.note.code,
+            "description": change.note.description,
+            "id_mensaje": change.note.id_mensaje,
+        }
+        for change in changes
+        if change.note is not None
+    ]
+    if rows:
+        connection.execute(sa.insert(events), rows)
+
+
+def _check(change: Change) -> None:
+    was, becomes = change.was, change.becomes
+    if was.id != becomes.id or (was.state is not becomes.state and becomes.state not in TRANSITIONS[was.state]):
+        raise IllegalTransitionError(f"message {was.id}: {was.state} cannot become {becomes.state}")
+
+
+def _update() -> sa.Update:
+    values = {name: sa.bindparam(f"b_{name}", type_=messages.c[name].type) for name in _WRITABLE if name != "state"}
+    return (
+        sa.update(messages)
+        .where(messages.c.id == sa.bindparam("b_id"), messages.c.state == sa.bindparam("b_state"))
+        .values(**values, state=sa.bindparam("b_to"))
+    )

@@ -1,0 +1,160 @@
+"""Follow: ask `getMsg` for messages that were sent, until Recibido or Rechazado, and for replies after that.
+
+A check is claimed by moving its due time ahead (`CLAIM_SECONDS`), so that two workers do not ask for the same message;
+a worker that dies in between costs that much time and nothing else.
+"""
+
+import datetime as dt
+import logging
+import random
+import time
+from collections.abc import Collection, Sequence
+
+import sqlalchemy as sa
+
+from smsclick.codes import Action, lookup
+from smsclick.columns import db_now
+from smsclick.contract import State, messages
+from smsclick.errors import ProviderError, ProviderRefused
+from smsclick.replies import MessageStatus, Refused
+from smsclick.settings import Settings
+from worker import decisions, gate, incidents, lifecycle
+from worker.decisions import Policy, PollFailed
+from worker.lifecycle import Change
+from worker.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+BATCH = 20
+"""Status checks of one task."""
+
+CLAIM_SECONDS = 90.0
+
+FOLLOWED = (State.SENT, State.DELIVERED, State.UNDETERMINED)
+"""The states whose rows may have a due check; delivered ones only while a reply is awaited."""
+
+_Seen = MessageStatus | PollFailed
+
+
+def due(connection: sa.Connection, limit: int) -> list[int]:
+    """Ids of messages whose status check is due, oldest first within each state; none while the key is refused."""
+    if not gate.read(connection).key_works:
+        return []
+    ids: list[int] = []
+    for state in FOLLOWED:
+        query = (
+            sa.select(messages.c.id)
+            .where(lifecycle.in_state(state), messages.c.due_at <= db_now())
+            .order_by(messages.c.due_at)
+            .limit(limit - len(ids))
+        )
+        ids += connection.scalars(query)
+        if len(ids) >= limit:
+            break
+    return ids
+
+
+def poll(runtime: Runtime, ids: Collection[int], *, slice_seconds: float = 5.0) -> int:
+    """Ask for the messages of `ids` whose check is due and record what was seen; returns how many were asked for.
+
+    What the slice leaves over stays claimed for `CLAIM_SECONDS` at most and is then found by the sweep.
+    """
+    end = time.monotonic() + slice_seconds
+    claimed = _claim(runtime, ids)
+    seen: dict[int, _Seen] = {}
+    for message_id, id_mensaje in claimed.items():
+        if runtime.stopping.is_set() or time.monotonic() >= end:
+            break
+        seen[message_id] = _ask(runtime, id_mensaje)
+        if isinstance(seen[message_id], PollFailed) and _key_refused(seen[message_id]):
+            break
+    _record(runtime, seen, unasked=claimed.keys() - seen.keys())
+    return len(seen)
+
+
+def _claim(runtime: Runtime, ids: Collection[int]) -> dict[int, int]:
+    def work(connection: sa.Connection) -> dict[int, int]:
+        if not gate.read(connection).key_works:
+            return {}
+        rows = connection.execute(
+            sa.select(messages.c.id, messages.c.id_mensaje, db_now().label("now"))
+            .where(
+                messages.c.id.in_(ids),
+                lifecycle.in_state(*FOLLOWED),
+                messages.c.due_at <= db_now(),
+                messages.c.id_mensaje.is_not(None),
+            )
+            .order_by(messages.c.id)
+            .limit(BATCH)
+            .with_for_update(skip_locked=True)
+        ).all()
+        if rows:
+            later = rows[0].now + dt.timedelta(seconds=CLAIM_SECONDS)
+            connection.execute(
+                sa.update(messages).where(messages.c.id.in_([row.id for row in rows])).values(due_at=later)
+            )
+        return {row.id: row.id_mensaje for row in rows}
+
+    return runtime.database.transact(work)
+
+
+def _ask(runtime: Runtime, id_mensaje: int) -> _Seen:
+    try:
+        return runtime.client.status(id_mensaje)
+    except ProviderRefused as error:
+        return PollFailed(error.code, error.description)
+    except ProviderError as error:
+        return PollFailed(None, str(error))
+
+
+def _record(runtime: Runtime, seen: dict[int, _Seen], unasked: Collection[int]) -> None:
+    def work(connection: sa.Connection) -> tuple[list[Change], bool]:
+        changes = _write(connection, seen, unasked, runtime.settings)
+        return changes, _raise_incidents(connection, changes, seen, runtime.settings)
+
+    changes, told = runtime.database.transact(work)
+    for change in changes:
+        log.info(
+            "Status asked. message=%s state=%s estatus=%s next=%s",
+            change.was.id,
+            change.becomes.state,
+            change.becomes.estatus_mensaje,
+            change.becomes.due_at,
+        )
+    if told:
+        runtime.bell.alerts()
+
+
+def _write(
+    connection: sa.Connection, seen: dict[int, _Seen], unasked: Collection[int], settings: Settings
+) -> list[Change]:
+    policy, rng = Policy.of(settings), random.Random()
+    rows = lifecycle.lock(connection, seen.keys())
+    now = connection.execute(sa.select(db_now())).scalar_one()
+    decided = (decisions.after_poll(rows[each], what, now, policy, rng) for each, what in seen.items())
+    changes = [change for change in decided if change is not None]
+    lifecycle.apply(connection, changes)
+    if unasked:
+        connection.execute(sa.update(messages).where(messages.c.id.in_(unasked)).values(due_at=now))
+    return changes
+
+
+def _raise_incidents(
+    connection: sa.Connection, changes: Sequence[Change], seen: dict[int, _Seen], settings: Settings
+) -> bool:
+    told = False
+    lost = [c for c in changes if c.becomes.state is State.UNDETERMINED and c.was.state is State.SENT]
+    if lost:
+        detail = f"first: message {lost[0].was.id}"
+        told |= incidents.report(connection, "undetermined", detail=detail, count=len(lost))
+    refused = next((what for what in seen.values() if _key_refused(what)), None)
+    if isinstance(refused, PollFailed) and refused.code is not None:
+        answer = Refused(refused.code, refused.reason, Action.HOLD_KEY, refused.reason)
+        epoch = gate.read(connection).epoch
+        gate.close(connection, answer, epoch=epoch, needed_credits=1, settings=settings)
+        told = True
+    return told
+
+
+def _key_refused(seen: _Seen) -> bool:
+    return isinstance(seen, PollFailed) and seen.code is not None and lookup(seen.code).action is Action.HOLD_KEY

@@ -1,0 +1,115 @@
+"""Group commit: results of many threads are written in one transaction, as soon as the one before it is done.
+
+No result waits for a timer. A thread that recorded a result gets on when it is committed, so that at most one result
+of each thread can be lost in a crash; those rows become `unknown` when their lease ends.
+"""
+
+import contextlib
+import logging
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+
+import sqlalchemy as sa
+
+from smsclick.database import Database
+from smsclick.errors import DatabaseUnavailable
+from smsclick.settings import Settings
+from worker.settle import Ended, Settled, settle
+
+log = logging.getLogger(__name__)
+
+_GROUP = 200
+_RETRY_SECONDS = 0.5
+
+
+class Recorder:
+    """A thread that writes results in groups.
+
+    Args:
+        database: where the rows are.
+        settings: for the policy.
+        after: is called after each commit with what it brought.
+        rng: for the jitter of due times.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        *,
+        after: Callable[[Settled], None],
+        rng: random.Random | None = None,
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._after = after
+        self._rng = rng or random.Random()
+        self._results: queue.SimpleQueue[tuple[Ended, Future[None]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="smsclick-recorder", daemon=True)
+        self._thread.start()
+        self.recorded = 0
+
+    def record(self, ended: Ended) -> None:
+        """Write one result; returns when it is committed.
+
+        An answer of the provider must not be lost to a database that restarts: this waits for as long as that takes.
+        Should the process be killed meanwhile, the row's lease ends and it becomes `unknown`.
+        """
+        done: Future[None] = Future()
+        self._results.put((ended, done))
+        done.result()
+
+    def close(self) -> None:
+        """Write what is left and end the thread."""
+        self._results.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            group, more = self._take()
+            if group:
+                self._write(group)
+            if not more:
+                return
+
+    def _take(self) -> tuple[list[tuple[Ended, Future[None]]], bool]:
+        group: list[tuple[Ended, Future[None]]] = []
+        item = self._results.get()
+        with contextlib.suppress(queue.Empty):
+            while item is not None:
+                group.append(item)
+                if len(group) >= _GROUP:
+                    return group, True
+                item = self._results.get_nowait()
+            return group, False
+        return group, True
+
+    def _write(self, group: list[tuple[Ended, Future[None]]]) -> None:
+        def work(connection: sa.Connection) -> Settled:
+            return settle(connection, [ended for ended, _ in group], self._settings, self._rng)
+
+        while True:
+            try:
+                settled = self._database.transact(work)
+                break
+            except DatabaseUnavailable as error:
+                log.warning("Results wait for the database. results=%s error=%s", len(group), error)
+                time.sleep(_RETRY_SECONDS)
+            except Exception as error:
+                if len(group) > 1:
+                    # One odd row must not take the others with it.
+                    log.exception("A group of results was refused; writing one by one. results=%s", len(group))
+                    for single in group:
+                        self._write([single])
+                    return
+                log.exception("A result could not be written. message=%s", group[0][0].claim.id)
+                group[0][1].set_exception(error)
+                return
+        self.recorded += len(group)
+        for _, done in group:
+            done.set_result(None)
+        self._after(settled)

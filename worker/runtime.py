@@ -1,0 +1,122 @@
+"""What a worker process holds while it lives: the database, the provider's client, the recorder, the doorbell."""
+
+import dataclasses
+import random
+import threading
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from smsclick.client import SmsclickClient
+from smsclick.database import Database
+from smsclick.settings import Settings
+from worker import alerts, gate
+from worker.gate import Gate
+from worker.recorder import Recorder
+from worker.settle import Settled
+
+_GATE_SECONDS = 0.02
+
+
+class Bell(Protocol):
+    """Rings for work by ids; a lost ring costs time, never a message."""
+
+    def send(self, ids: Sequence[int]) -> None:
+        """Messages that may be sent."""
+
+    def poll(self, ids: Sequence[int]) -> None:
+        """Messages whose status check is due."""
+
+    def alerts(self) -> None:
+        """News that waits to be delivered."""
+
+    def sweep(self) -> None:
+        """Look for everything."""
+
+
+class GateWatch:
+    """The gate as it was at most 20 ms ago: read before every call, so that a hold stops the others almost at once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._gate: Gate | None = None
+        self._read_at = 0.0
+
+    def current(self) -> Gate:
+        """The gate; raises `DatabaseUnavailable`."""
+        with self._lock:
+            if self._gate is None or time.monotonic() - self._read_at > _GATE_SECONDS:
+                began = time.monotonic()
+                with self._database.read() as connection:
+                    self._gate = gate.read(connection)
+                self._read_at = began
+            return self._gate
+
+    def forget(self) -> None:
+        """Read anew next time."""
+        with self._lock:
+            self._gate = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Runtime:
+    """One worker process. `stopping` is set when it was asked to end: what has not been called for is released."""
+
+    settings: Settings
+    database: Database
+    client: SmsclickClient
+    gate: GateWatch
+    recorder: Recorder
+    bell: Bell
+    channels: Sequence[alerts.Channel]
+    stopping: threading.Event
+    rng: random.Random
+
+    @classmethod
+    def start(cls, settings: Settings, bell: Bell, *, threads: int) -> "Runtime":
+        """Open everything.
+
+        Args:
+            settings: this process's.
+            bell: how it rings for further work.
+            threads: how many calls it makes at once.
+
+        Raises:
+            SettingsError: there is no API key.
+        """
+        database = Database(settings.database_url)
+        watch = GateWatch(database)
+
+        def after(settled: Settled) -> None:
+            if settled.opened or settled.alerts:
+                watch.forget()
+            if settled.alerts:
+                bell.alerts()
+            if settled.opened:
+                bell.sweep()
+
+        return cls(
+            settings=settings,
+            database=database,
+            client=SmsclickClient(
+                settings.require_api_key(),
+                settings.base_url,
+                settings.timezone,
+                settings.connect_timeout,
+                settings.read_timeout,
+                pool_size=threads,
+            ),
+            gate=watch,
+            recorder=Recorder(database, settings, after=after),
+            bell=bell,
+            channels=alerts.channels(settings.alert_urls.get_secret_value()),
+            stopping=threading.Event(),
+            rng=random.Random(),
+        )
+
+    def close(self) -> None:
+        """Record what is left and close everything."""
+        self.recorder.close()
+        self.client.close()
+        self.database.dispose()

@@ -1,0 +1,44 @@
+"""The sweep: find what no doorbell announced, and ring for it. Bounded, indexed, harmless to run twice."""
+
+import logging
+
+from worker import alerts, claims, heartbeat, incidents, poll, send
+from worker.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+_STRANDED = 500
+_EXPIRED = 500
+_WAITING = 320
+"""Enough lists to wake every thread of a few machines; each then goes on by itself."""
+_POLLS = 2000
+
+
+def sweep(runtime: Runtime, *, urgent: bool = False) -> bool:
+    """One tick: strand lost claims, end expired messages, ring for what waits and for due checks, remind of incidents.
+
+    Args:
+        runtime: this process's.
+        urgent: look now, whether or not it is this tick's turn.
+
+    Returns:
+        False where another process took this tick.
+    """
+    if not heartbeat.take(runtime.database, "sweep", runtime.settings.sweep_seconds) and not urgent:
+        return False
+    stranded = runtime.database.transact(lambda connection: claims.strand(connection, _STRANDED))
+    expired = runtime.database.transact(lambda connection: claims.expire(connection, _EXPIRED))
+    runtime.database.transact(incidents.tick)
+    with runtime.database.read() as connection:
+        checks = poll.due(connection, _POLLS)
+        news = alerts.due(connection)
+    if stranded:
+        log.warning("Claims were lost and are unknown now. messages=%s", stranded)
+    if expired:
+        log.info("Messages expired while they waited. count=%s", expired)
+    send.ring_for_waiting(runtime, _WAITING)
+    for start in range(0, len(checks), poll.BATCH):
+        runtime.bell.poll(checks[start : start + poll.BATCH])
+    if news:
+        runtime.bell.alerts()
+    return True
