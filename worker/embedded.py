@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from celery import signals
-from celery.beat import EmbeddedService
+from celery.beat import EmbeddedService, Scheduler
 
 from smsclick.errors import SmsclickError
 from smsclick.settings import Settings, get_settings
@@ -97,7 +97,7 @@ def _everything(settings: Settings, on_ready: Callable[[Settings], None]) -> Ite
     from worker.app import app  # noqa: PLC0415 - as above
 
     app.embedded = True
-    beat: Any = EmbeddedService(app, thread=True)  # a Thread, which its stub does not say
+    beat: Any = EmbeddedService(app, thread=True, scheduler_cls=Scheduler)  # a Thread, which its stub does not say
     ended = threading.Event()
 
     def ready(**_: object) -> None:

@@ -1,0 +1,260 @@
+"""The server around the simulated provider: in a thread of this process, or in the foreground of its own."""
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from types import TracebackType
+from typing import Self, TypeVar
+
+from smsclick.errors import SmsclickError
+from smsclick.simulator.faults import Fault
+from smsclick.simulator.provider import Provider
+from smsclick.simulator.settings import SimulatorSettings
+from smsclick.simulator.state import Account, LedgerEntry
+from smsclick.simulator.traffic import SimulatorStats
+
+T = TypeVar("T")
+_BACKLOG = 1024
+
+
+def fastest_loop() -> asyncio.AbstractEventLoop:
+    """An event loop of uvloop where it is installed; the standard one does the same, a little slower."""
+    try:
+        import uvloop  # noqa: PLC0415  (part of the extra, and not needed)
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+class Simulator:
+    """SMSClick in a background thread of this process, on 127.0.0.1.
+
+    ```python
+    with Simulator(balance=1000) as sim:
+        ...  # a client of sim.base_url with the key sim.api_key
+        assert [entry.text for entry in sim.ledger()] == ["hola"]
+    ```
+
+    Every method may be called from any thread, and those that read also after `stop`.
+
+    Args:
+        port: Where it listens; 0 takes a free one.
+        host: The address it binds. Anything but the loopback lets others in.
+        clock: Epoch seconds. A test that passes its own decides how messages progress.
+        loop_factory: Makes the event loop: uvloop's where it is installed, unless told otherwise.
+        **settings: Any field of `SimulatorSettings`, by name.
+
+    Raises:
+        SmsclickError: A setting is unknown or refused.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        clock: Callable[[], float] = time.time,
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] = fastest_loop,
+        **settings: object,
+    ) -> None:
+        self._provider = Provider(Account(SimulatorSettings().replace(settings), clock))
+        self._host = host
+        self._port = port
+        self._loop_factory = loop_factory
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+        self._base_url: str | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def base_url(self) -> str:
+        """What `SMSCLICK_BASE_URL` must be, without a slash at its end.
+
+        Raises:
+            SmsclickError: The simulator was never started.
+        """
+        if self._base_url is None:
+            raise SmsclickError("the simulator is not running: start it, or use it in a with statement")
+        return self._base_url
+
+    @property
+    def api_key(self) -> str:
+        """The APIKEY that it takes now."""
+        return self._provider.account.settings.api_key
+
+    def start(self) -> None:
+        """Starts to listen; returns when it does.
+
+        Raises:
+            SmsclickError: The port is taken, or it was started before.
+        """
+        if self._thread is not None:
+            raise SmsclickError("this simulator was started before: make a new one")
+        ready: Future[str] = Future()
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="smsclick-simulator", daemon=True)
+        self._thread.start()
+        self._base_url = ready.result()
+
+    def stop(self) -> None:
+        """Stops listening and ends every connection, hanging ones too. Harmless when it is not running."""
+        loop, stopping, thread = self._loop, self._stopping, self._thread
+        if thread is None:
+            return
+        if loop is not None and stopping is not None and thread.is_alive():
+            with suppress(RuntimeError):  # closed between the question and the call
+                loop.call_soon_threadsafe(stopping.set)
+        thread.join()
+
+    def ledger(self) -> list[LedgerEntry]:
+        """What it accepted, in order, each message as it stands now."""
+        # Only the snapshot is taken on the loop; a hundred thousand entries are made here, at no one's cost.
+        return list(self._call(self._provider.account.ledger))
+
+    def stats(self) -> SimulatorStats:
+        """Requests by endpoint and outcome, concurrency, arrivals by second."""
+        provider = self._provider
+        return self._call(lambda: provider.traffic.snapshot(len(provider.account.messages), provider.account.balance))
+
+    def set(self, **settings: object) -> None:
+        """Changes any field of `SimulatorSettings` by name; `add_balance=n` adds to the balance.
+
+        Raises:
+            SmsclickError: A name is unknown or a value refused; nothing was changed then.
+        """
+        self._call(lambda: self._provider.account.change(settings))
+
+    def faults(self, faults: Iterable[Fault] = ()) -> None:
+        """Puts these rules in the place of all earlier ones; none at all makes it behave again."""
+        rules = list(faults)
+        self._call(lambda: self._provider.faults.replace(rules))
+
+    def force_status(self, id_mensaje: int, estatus: int) -> None:
+        """Gives a message this estatus from now on, whatever its course was.
+
+        Raises:
+            SmsclickError: There is no such message, or no such estatus.
+        """
+        self._call(lambda: self._provider.account.force(id_mensaje, estatus))
+
+    def reset(self) -> None:
+        """As at the start: an empty ledger, no faults, no counts, the settings it was made with."""
+        self._call(self._provider.control.reset)
+
+    def _run(self, ready: "Future[str]") -> None:
+        async def listen() -> None:
+            self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+            await _listen(self._provider, self._host, self._port, ready.set_result, self._stopping)
+
+        try:
+            with asyncio.Runner(loop_factory=self._loop_factory) as runner:
+                runner.run(listen())
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    def _call(self, act: Callable[[], T]) -> T:
+        """Runs `act` where the state lives, and brings back what it returns or raises."""
+        thread, loop = self._thread, self._loop
+        if thread is None or loop is None or not thread.is_alive():
+            return act()
+        result: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                result.set_result(act())
+            except BaseException as error:  # noqa: BLE001  (it is raised again in the thread that asked)
+                result.set_exception(error)
+
+        try:
+            loop.call_soon_threadsafe(run)
+        except RuntimeError:  # just closed
+            thread.join()
+            return act()
+        while True:
+            wait([result], timeout=1)
+            if result.done():
+                return result.result()
+            if not thread.is_alive():  # the loop ended before the call's turn came
+                return act()
+
+
+def serve(
+    port: int,
+    settings: SimulatorSettings | None = None,
+    *,
+    host: str = "127.0.0.1",
+    on_ready: Callable[[str], None] = lambda _base_url: None,
+) -> None:
+    """Runs the simulator in the foreground of the main thread until SIGINT or SIGTERM. Prints nothing.
+
+    Args:
+        port: Where it listens; 0 takes a free one.
+        settings: The account; the defaults if left out.
+        host: The address it binds. Anything but the loopback lets others in.
+        on_ready: Called once with the base URL when requests are taken.
+
+    Raises:
+        SmsclickError: The port is taken.
+    """
+    provider = Provider(Account(settings or SimulatorSettings()))
+
+    async def listen() -> None:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopping.set)
+        await _listen(provider, host, port, on_ready, stopping)
+
+    with asyncio.Runner(loop_factory=fastest_loop) as runner:
+        runner.run(listen())
+
+
+async def _listen(
+    provider: Provider,
+    host: str,
+    port: int,
+    on_ready: Callable[[str], None],
+    stopping: asyncio.Event,
+) -> None:
+    try:
+        from smsclick.simulator.protocol import Connection  # noqa: PLC0415  (a client needs no parser)
+    except ImportError:
+        raise SmsclickError("the simulator needs its extra: pip install 'smsclick[simulator]'") from None
+    loop = asyncio.get_running_loop()
+    connections: set[Connection] = set()
+
+    def connect() -> Connection:
+        return Connection(provider.answer, provider.traffic, connections, provider.account.now)
+
+    try:
+        server = await loop.create_server(connect, host, port, backlog=_BACKLOG)
+    except OSError as error:
+        raise SmsclickError(
+            f"the simulator cannot listen on {host}:{port} ({error.strerror or error}): choose another port"
+        ) from None
+    try:
+        on_ready(f"http://{host}:{server.sockets[0].getsockname()[1]}/sms-services")
+        await stopping.wait()
+    finally:
+        server.close()
+        # A connection taken in the last moment shows up a turn later: go round until there is none.
+        while True:
+            await asyncio.sleep(0)
+            if not connections:
+                break
+            for connection in list(connections):
+                connection.abort()

@@ -1,0 +1,227 @@
+"""The simulated account: its balance, its messages, and how far each has come at a given moment.
+
+Nothing runs in the background. A message's whole course is fixed when it is accepted, and its status is
+worked out from the clock when somebody asks. All of it belongs to one event loop; other threads go through
+`Simulator`.
+"""
+
+import hashlib
+import time
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import exp
+from operator import attrgetter
+from statistics import NormalDist
+
+from smsclick.errors import SmsclickError
+from smsclick.simulator.settings import SimulatorSettings
+
+PENDING, SENDING, SENT, RECEIVED, REJECTED = range(5)
+"""The manual's `estatus_mensaje`."""
+
+CHARACTERS_PER_CREDIT = 150
+"""The manual: extra credits are charged after 150 characters."""
+
+_IDS_PER_SECOND = 100_000
+_ID_EPOCH = 1_704_067_200  # 2024-01-01 UTC: keeps ids short
+_ACCEPTED_AT = attrgetter("accepted_at")
+_STANDARD_NORMAL = NormalDist()
+
+
+@dataclass(slots=True)
+class Message:
+    """One accepted message and its course; times are epoch seconds.
+
+    `verdict` is the estatus it has from `final_at` on.
+    """
+
+    id_mensaje: int
+    phone: str
+    text: str
+    accepted_at: float
+    credits: int
+    rule_id: str | None
+    final_at: float
+    verdict: int
+    settings: SimulatorSettings
+
+    def estatus(self, now: float) -> int:
+        """The `estatus_mensaje` at the moment `now`."""
+        if now >= self.final_at:
+            return self.verdict
+        progress = (now - self.accepted_at) / (self.final_at - self.accepted_at)
+        return SENT if progress >= 0.3 else SENDING if progress >= 0.1 else PENDING
+
+    def reply(self, now: float) -> tuple[str, float] | None:
+        """What the recipient answered and when, if that has happened by `now`."""
+        if self.rule_id is None or self.verdict != RECEIVED:
+            return None
+        replied_at = self.final_at + self.settings.reply_seconds
+        return (self.settings.reply_text, replied_at) if now >= replied_at else None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One message that the provider truly accepted.
+
+    Attributes:
+        id_mensaje: The provider's id.
+        phone: Ten digits, as received.
+        text: Exactly as received.
+        accepted_at: Epoch seconds by the simulator's clock.
+        credits: What was charged.
+        estatus: 0 to 4, as of the reading of the ledger.
+        rule_id: The interactive rule asked for, if any.
+        reply: What the recipient answered, if that has come.
+    """
+
+    id_mensaje: int
+    phone: str
+    text: str
+    accepted_at: float
+    credits: int
+    estatus: int
+    rule_id: str | None
+    reply: str | None
+
+    @classmethod
+    def of(cls, message: Message, now: float) -> "LedgerEntry":
+        """The entry of a message as it stands at `now`."""
+        reply = message.reply(now)
+        return cls(
+            message.id_mensaje,
+            message.phone,
+            message.text,
+            message.accepted_at,
+            message.credits,
+            message.estatus(now),
+            message.rule_id,
+            reply[0] if reply else None,
+        )
+
+    def as_dict(self) -> dict[str, object]:
+        """The same, for JSON."""
+        # dataclasses.asdict copies deeply, at ten times the cost.
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def credits_of(text: str) -> int:
+    """How many credits a text costs: one for each 150 characters begun."""
+    return max(1, -(-len(text) // CHARACTERS_PER_CREDIT))
+
+
+class Account:
+    """Everything the provider knows. Times come from `clock`, in epoch seconds."""
+
+    def __init__(self, settings: SimulatorSettings, clock: Callable[[], float] = time.time) -> None:
+        self._initial = settings
+        self._clock = clock
+        self._first_id = 0
+        self._last_now = float("-inf")
+        self.settings = settings
+        self.balance = settings.balance
+        self.messages: list[Message] = []
+        self.reset()
+
+    def now(self) -> float:
+        """The clock's time, never going back: the messages stay in the order of their times."""
+        self._last_now = max(self._last_now, self._clock())
+        return self._last_now
+
+    def reset(self) -> None:
+        """Forgets every message and every change of settings. Ids still only go up."""
+        # The real clock, whatever `clock` says: ids must differ from those of an earlier process as well.
+        by_time = int((time.time() - _ID_EPOCH) * _IDS_PER_SECOND)
+        self._first_id = max(self._first_id + len(self.messages), by_time)
+        self.messages = []
+        self.settings = self._initial
+        self.balance = self._initial.balance
+
+    def change(self, changes: Mapping[str, object]) -> None:
+        """Applies settings by name, and `add_balance`, which adds to the balance. All or nothing.
+
+        Raises:
+            SmsclickError: A name is unknown or a value refused; one line says which and why.
+        """
+        plain = {name: value for name, value in changes.items() if name != "add_balance"}
+        more = changes.get("add_balance", 0)
+        if not isinstance(more, int) or isinstance(more, bool):
+            raise SmsclickError("setting refused: add_balance: must be a whole number of credits")
+        self.settings = self.settings.replace(plain)
+        if "balance" in plain:
+            self.balance = self.settings.balance
+        self.balance += more
+
+    def accept(self, phone: str, text: str, rule_id: str | None) -> Message | None:
+        """Takes a message and its credits.
+
+        Returns:
+            The message, or None if the balance is lower than its credits.
+        """
+        cost = credits_of(text)
+        if self.balance < cost:
+            return None
+        self.balance -= cost
+        now = self.now()
+        delay, verdict = _course(self.settings, phone, text)
+        message = Message(
+            self._first_id + len(self.messages),
+            phone,
+            text,
+            now,
+            cost,
+            rule_id,
+            now + delay,
+            verdict,
+            self.settings,
+        )
+        self.messages.append(message)
+        return message
+
+    def find(self, id_mensaje: int) -> Message | None:
+        """The message with this id, if there is one."""
+        index = id_mensaje - self._first_id
+        return self.messages[index] if 0 <= index < len(self.messages) else None
+
+    def window(self, start: float, end: float) -> Sequence[Message]:
+        """The messages accepted in [start, end) that the report already shows, in order of time."""
+        low = bisect_left(self.messages, start, key=_ACCEPTED_AT)
+        visible = bisect_right(self.messages, self.now() - self.settings.report_lag, key=_ACCEPTED_AT)
+        return self.messages[low : min(visible, bisect_left(self.messages, end, key=_ACCEPTED_AT))]
+
+    def ledger(self) -> Iterator[LedgerEntry]:
+        """Every message accepted up to this call, each as it stands at this moment; built as it is read."""
+        now, messages = self.now(), self.messages[:]
+        return (LedgerEntry.of(message, now) for message in messages)
+
+    def force(self, id_mensaje: int, estatus: int) -> None:
+        """Gives a message this estatus from now on, backwards too, whatever its course was.
+
+        Raises:
+            SmsclickError: There is no such message, or no such estatus.
+        """
+        message = self.find(id_mensaje)
+        if message is None or not PENDING <= estatus <= REJECTED:
+            raise SmsclickError(f"no message {id_mensaje}, or estatus {estatus} is not one of 0 to 4")
+        message.final_at, message.verdict = self.now(), estatus
+
+
+def _course(settings: SimulatorSettings, phone: str, text: str) -> tuple[float, int]:
+    """The seconds until a message's verdict, and the verdict: the same for the same seed, phone and text."""
+    digest = hashlib.blake2b(f"{settings.seed}/{phone}/{text}".encode(), digest_size=8).digest()
+    chance = int.from_bytes(digest[:4], "big") / 2**32
+    # Half a step keeps the value inside (0, 1), where the normal distribution has an inverse.
+    quantile = (int.from_bytes(digest[4:], "big") + 0.5) / 2**32
+    delay = settings.delivery_seconds
+    if delay and settings.delivery_spread:
+        delay *= exp(settings.delivery_spread * _STANDARD_NORMAL.inv_cdf(quantile))
+    if (
+        phone in settings.reject_phones
+        or phone.endswith(settings.reject_suffixes)
+        or any(part in text for part in settings.reject_texts)
+    ):
+        return delay, REJECTED
+    if phone in settings.never_phones or chance < settings.never_rate:
+        return delay, SENT
+    return delay, REJECTED if chance < settings.never_rate + settings.reject_rate else RECEIVED
