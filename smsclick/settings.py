@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     sweep_seconds: PositiveFloat = Field(5, validation_alias="SMSCLICK_SWEEP_SECONDS", examples=["5"])
     balance_seconds: PositiveFloat = Field(60, validation_alias="SMSCLICK_BALANCE_SECONDS", examples=["60"])
     low_balance: NonNegativeInt = Field(0, validation_alias="SMSCLICK_LOW_BALANCE", examples=["1000"])
-    max_per_second: NonNegativeFloat = Field(0, validation_alias="SMSCLICK_MAX_PER_SECOND", examples=["50"])
+    max_per_second: NonNegativeFloat = Field(0, validation_alias="SMSCLICK_MAX_PER_SECOND", examples=["0"])
     retention_days: NonNegativeInt = Field(0, validation_alias="SMSCLICK_RETENTION_DAYS", examples=["90"])
 
     @field_validator("base_url")
@@ -118,6 +118,14 @@ class Settings(BaseSettings):
     def _poll_positive(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if not value or min(value) <= 0:
             raise ValueError("must be positive seconds, separated by commas")
+        return value
+
+    @field_validator("max_per_second")
+    @classmethod
+    def _no_limiter_yet(cls, value: float) -> float:
+        # A limit that is set but not kept would be worse than none.
+        if value:
+            raise ValueError("this version cannot keep a limit over all workers; leave it at 0 and use fewer workers")
         return value
 
     @model_validator(mode="after")
