@@ -1,0 +1,37 @@
+# Everything starts here. The targets make .venv themselves and do it again when requirements.lock changes.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format lock
+
+PYTHON := .venv/bin/python
+# What pytest gets, as in: make test ARGS='-k phones -x'
+ARGS ?=
+# No addresses of anybody's package index in a lock.
+COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## .venv from requirements.lock; the others do this by themselves
+	@./scripts/setup.sh
+
+run: setup ## the demonstration: a file of messages, sent and followed to the end against the simulator
+	@$(PYTHON) examples/demo.py
+
+test: setup ## all tests, on servers of their own
+	@$(PYTHON) -m tests.programs
+	@$(PYTHON) -m pytest $(ARGS)
+
+lint: setup ## linter, formatting and types
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+
+format: setup ## formats the code and mends what the linter can
+	@$(PYTHON) -m ruff check --fix-only .
+	@$(PYTHON) -m ruff format .
+
+lock: ## the locks anew from pyproject.toml (needs uv); UPGRADE=1 takes newer versions
+	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/getting-started/installation/" >&2; exit 1; }
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --universal --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+	echo 'setuptools>=80' | $(COMPILE) --universal --python-version 3.11 --extra worker -c requirements.lock pyproject.toml - -o requirements-worker.lock
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --universal --python-version 3.12 --no-deps requirements-servers.in -o requirements-servers.lock

@@ -1,0 +1,372 @@
+"""What every test may ask for: private servers, a fresh database or broker, processes that end with it."""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import alembic.command
+import alembic.config
+import hypothesis
+import pytest
+
+from tests import programs
+from tests.processes import ROOT, Process, alive, reaper, signal_all, working_below
+from tests.servers import MariaDBServer, PostgresServer, RabbitServer, RedisServer, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+
+S = TypeVar("S", bound=Server)
+
+_NOT_RUN = "not run here: "
+_servers = pytest.StashKey[list[Server]]()
+_processes = pytest.StashKey[list[Process]]()
+
+# A slow moment of the machine is no failure of the code. HYPOTHESIS_PROFILE=thorough looks much further.
+hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("thorough", parent=hypothesis.settings.get_profile("default"), max_examples=5000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """No setting of the person's shell takes part, and no leftovers of a session that was killed stay."""
+    config.stash[_servers] = []
+    for name in list(os.environ):
+        if name.startswith("SMSCLICK_") or name in {"DATABASE_URL", "CELERY_BROKER_URL", "ALERT_URLS"}:
+            del os.environ[name]
+    _remove_leftovers()
+
+
+def _remove_leftovers() -> None:
+    """The reaper does this at once; only when it was killed too is there something left."""
+    for base in {Path(tempfile.gettempdir()), Path("/tmp")}:  # noqa: S108 - looked at, not written to
+        for owner in base.glob("smsclick-tests-*/pytest.pid"):
+            pid = owner.read_text().strip()
+            if owner.stat().st_uid == os.geteuid() and not alive(int(pid or 0)):
+                signal_all(working_below(owner.parent), signal.SIGKILL)
+                shutil.rmtree(owner.parent, ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The closing lines: on what it ran, and what did not run and why."""
+    used = [f"{server.program.title} {server.version}" for server in config.stash[_servers]]
+    if used:
+        terminalreporter.write_line("ran on: " + ", ".join(sorted(used)))
+    reasons = Counter(
+        match.group(1)
+        for report in terminalreporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple) and (match := re.search(f"{_NOT_RUN}(.*)", report.longrepr[2]))
+    )
+    for reason, count in sorted(reasons.items()):
+        title, _, why = reason.partition(": ")
+        terminalreporter.write_line(f"{_NOT_RUN}{count} {title} test{'s'[: count != 1]} ({why})", yellow=True)
+
+
+# --- The servers, one of each for the session
+
+
+def _available(server: type[Server]) -> None:
+    program = server.program
+    try:
+        programs.find(program)
+    except programs.MissingProgramError as missing:
+        if program.required or programs.in_ci():
+            pytest.fail(f"{program.title} is required: {missing}", pytrace=False)
+        pytest.skip(f"{_NOT_RUN}{program.title}: {missing}")
+
+
+@pytest.fixture(scope="session")
+def servers_directory() -> Iterator[Path]:
+    """Where the servers of this session have their data; gone when it ends, however it ends."""
+    yield reaper().directory
+    reaper().close()
+
+
+def _session_server(kind: type[S], directory: Path, config: pytest.Config) -> Generator[S, None, None]:
+    _available(kind)
+    server = kind(directory / kind.__name__)
+    server.start()
+    config.stash[_servers].append(server)
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def postgres(servers_directory: Path, pytestconfig: pytest.Config) -> Iterator[PostgresServer]:
+    """PostgreSQL. Kill it as you like: whoever asks for a database next finds it running."""
+    yield from _session_server(PostgresServer, servers_directory, pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def redis_server(servers_directory: Path, pytestconfig: pytest.Config) -> Iterator[RedisServer]:
+    """Redis, without persistence: killed, it forgets."""
+    yield from _session_server(RedisServer, servers_directory, pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(servers_directory: Path, pytestconfig: pytest.Config) -> Iterator[RabbitServer]:
+    """RabbitMQ; tests that need it are skipped where it cannot be had."""
+    yield from _session_server(RabbitServer, servers_directory, pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def mariadb(servers_directory: Path, pytestconfig: pytest.Config) -> Iterator[MariaDBServer]:
+    """MariaDB; tests that need it are skipped where it cannot be had."""
+    yield from _session_server(MariaDBServer, servers_directory, pytestconfig)
+
+
+class OwnServer(Protocol):
+    """Starts a server for one test alone."""
+
+    def __call__(self, kind: type[S], *, durable: bool = False) -> S:
+        """The server, running."""
+
+
+@pytest.fixture
+def own_server(servers_directory: Path, request: pytest.FixtureRequest) -> Iterator[OwnServer]:
+    """A server that this test need not share: `own_server(RedisServer, durable=True)`."""
+    started: list[Server] = []
+
+    def start(kind: type[S], *, durable: bool = False) -> S:
+        _available(kind)
+        server = kind(servers_directory / f"own-{next(_numbers)}", durable=durable)
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in started:
+        server.kill()
+        shutil.rmtree(server.directory, ignore_errors=True)
+
+
+# --- A fresh database or broker for each test
+
+_numbers = itertools.count(1)
+_spare_vhosts: list[str] = []
+
+
+def _awake(server: Server) -> None:
+    server.thaw()
+    server.start()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A database file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'smsclick.db'}"
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """An empty PostgreSQL database."""
+    _awake(postgres)
+    name = f"t{next(_numbers)}"
+    yield postgres.create_database(name)
+    _awake(postgres)
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def mariadb_url(mariadb: MariaDBServer) -> Iterator[str]:
+    """An empty MariaDB database."""
+    _awake(mariadb)
+    name = f"t{next(_numbers)}"
+    yield mariadb.create_database(name)
+    _awake(mariadb)
+    mariadb.drop_database(name)
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """An empty Redis database, one of sixteen in turn: a straggler of the last test finds nothing here."""
+    _awake(redis_server)
+    database = str(next(_numbers) % 16)
+    redis_server.flush(database)
+    return redis_server.url(database)
+
+
+@pytest.fixture
+def rabbitmq_url(rabbitmq: RabbitServer) -> str:
+    """A RabbitMQ virtual host that nobody has used."""
+    _awake(rabbitmq)
+    if not _spare_vhosts:
+        _spare_vhosts.extend(f"t{next(_numbers)}" for _ in range(8))
+        rabbitmq.create_vhosts(_spare_vhosts)
+    return rabbitmq.url(_spare_vhosts.pop(0))
+
+
+# --- The same with our tables in it
+
+
+def migrate(url: str, revision: str = "head") -> str:
+    """Does what `alembic upgrade` does, here in this process, and returns the URL."""
+    config = alembic.config.Config(str(ROOT / "alembic.ini"))
+    config.attributes["database_url"] = url
+    alembic.command.upgrade(config, revision)
+    return url
+
+
+@pytest.fixture
+def migrated() -> Callable[[str], str]:
+    """The function `migrate`: brings the database of a URL to the newest revision."""
+    return migrate
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("template") / "smsclick.db"
+    migrate(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def migrated_sqlite_url(sqlite_url: str, _sqlite_template: Path) -> str:
+    """A SQLite file with our tables, copied from one that was migrated."""
+    for file in _sqlite_template.parent.glob(f"{_sqlite_template.name}*"):
+        shutil.copy(file, Path(sqlite_url.removeprefix("sqlite:///")).with_name(file.name))
+    return sqlite_url
+
+
+@pytest.fixture(scope="session")
+def _postgres_template(postgres: PostgresServer) -> str:
+    _awake(postgres)
+    migrate(postgres.create_database("migrated"))
+    return "migrated"
+
+
+@pytest.fixture
+def migrated_postgres_url(postgres: PostgresServer, _postgres_template: str) -> Iterator[str]:
+    """A PostgreSQL database with our tables, copied from one that was migrated."""
+    _awake(postgres)
+    name = f"t{next(_numbers)}"
+    yield postgres.create_database(name, template=_postgres_template)
+    _awake(postgres)
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def migrated_mariadb_url(mariadb_url: str) -> str:
+    """A MariaDB database with our tables."""
+    return migrate(mariadb_url)
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The test runs three times: on SQLite, PostgreSQL and MariaDB, each with our tables."""
+    url: str = request.getfixturevalue(f"migrated_{request.param}_url")
+    return url
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def broker_url(request: pytest.FixtureRequest) -> str:
+    """The test runs twice: on Redis and on RabbitMQ."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+# --- Processes
+
+
+class StartProcess(Protocol):
+    """Starts a program of the project that ends with the test."""
+
+    def __call__(
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        *,
+        name: str = "",
+        cwd: Path = ROOT,
+    ) -> Process:
+        """The process, running; its log is named after `name` (default: the program and a number)."""
+
+
+@pytest.fixture
+def start_process(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartProcess]:
+    """`start_process(["celery", "-A", "worker", "worker"], {"DATABASE_URL": url}, name="worker-1")`."""
+    started = request.node.stash.setdefault(_processes, [])
+
+    def start(
+        command: Sequence[str], env: Mapping[str, str] | None = None, *, name: str = "", cwd: Path = ROOT
+    ) -> Process:
+        label = name or f"{Path(command[0]).name}-{len(started) + 1}"
+        process = Process(command, env, log=tmp_path / f"{label}.log", cwd=cwd)
+        started.append(process)
+        return process
+
+    yield start
+    for process in reversed(started):
+        process.end()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows the end of what its processes wrote."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for process in item.stash.get(_processes, []):
+            state = "running" if process.running else "ended"
+            report.sections.append((f"{process.name} ({state}): {' '.join(process.command)}", process.tail(60)))
+    return report
+
+
+# --- Unit tests talk to nobody
+
+_guarded: list[str] = []
+_trespasses: list[str] = []
+
+
+def _guard(event: str, arguments: tuple[object, ...]) -> None:
+    """An audit hook, since nothing gets around it and nothing needs to be patched for it."""
+    if not _guarded or event not in {"socket.connect", "socket.sendto", "socket.getaddrinfo"}:
+        return
+    target = arguments[0] if event == "socket.getaddrinfo" else arguments[1]
+    host = target[0] if isinstance(target, tuple) else target
+    if event != "socket.getaddrinfo" and not isinstance(target, tuple):
+        return  # a socket in the file system
+    name = host.decode() if isinstance(host, bytes) else str(host or "localhost")
+    if name.endswith(".invalid"):
+        # Never exists (RFC 6761), so the answer is known without asking the network.
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    if not _is_loopback(name):
+        _trespasses.append(f"{event} {name}")
+        raise RuntimeError(f"a unit test wanted to reach {name}; unit tests reach nothing but this machine")
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
+sys.addaudithook(_guard)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Turns the guard on for the tests in tests/unit."""
+    if not item.path.is_relative_to(ROOT / "tests" / "unit"):
+        return (yield)
+    _trespasses.clear()
+    _guarded.append(item.nodeid)
+    try:
+        yield
+    finally:
+        _guarded.clear()
+    # Said once more here, since code under test may swallow the error as one of the network's.
+    if _trespasses:
+        pytest.fail(f"reached for the network: {', '.join(_trespasses)}", pytrace=False)
+    return None
