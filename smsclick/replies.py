@@ -394,11 +394,18 @@ def _doubt(reply: _Object) -> str | None:
                 return "a name comes twice"
             if any("codigo" in name for name in value.fields if value is not reply or name != "codigo"):
                 return "more than one codigo"
-            if value.get("idmensaje") is not None:
+            if not _is_no_id(value.get("idmensaje")):
                 return "an error code with an id_mensaje"
         elif isinstance(value, str) and _HIDDEN_ONE.search(_unaccented(value)):
             return "an error code that mentions codigo 1"
     return None
+
+
+def _is_no_id(value: object) -> bool:
+    """Whether a field says that there is no message: absent, null, or a blank, as errors of other calls have theirs."""
+    if isinstance(value, str):
+        return value.strip().lower() in {"", "0", "null"}
+    return value is None or (value == 0 and type(value) is int)
 
 
 def _walk(root: object) -> Iterator[object]:

@@ -177,8 +177,9 @@ def test_an_error_code_proves_nothing_with_an_http_status_from_the_way(status: i
         '{"CODIGO":-104}',
         '{"codigo":-104, "id_mensaje":123}',
         '{"codigo":-104, "idMensaje":123}',
-        '{"codigo":-104, "id_mensaje":0}',
-        '{"codigo":-104, "id_mensaje":""}',
+        '{"codigo":-104, "id_mensaje":-1}',
+        '{"codigo":-104, "id_mensaje":false}',
+        '{"codigo":-104, "id_mensaje":"x"}',
         '{"codigo":-104, "detalle":{"codigo":1}}',
         '{"codigo":-104, "detalle":{"codigo":-104}}',
         '{"codigo":-104, "detalle":[[{"x":[{"codigo":1}]}]]}',
@@ -194,6 +195,13 @@ def test_an_error_code_with_anything_that_contradicts_it_is_unknown(body: str) -
     result = classify_send(answer(body))
     assert isinstance(result, Unknown)
     assert result.code in (-104, None)
+
+
+@pytest.mark.parametrize("no_id", ["null", "0", '""', '"0"', '"NULL"'])
+def test_an_error_code_that_says_that_there_is_no_id_is_refused(no_id: str) -> None:
+    result = classify_send(answer(f'{{"codigo":-104, "id_mensaje":{no_id}}}'))
+    assert isinstance(result, Refused)
+    assert result.action is Action.HOLD_NO_BALANCE
 
 
 @pytest.mark.parametrize(
