@@ -396,9 +396,17 @@ def _doubt(reply: _Object) -> str | None:
                 return "more than one codigo"
             if not _is_no_id(value.get("idmensaje")):
                 return "an error code with an id_mensaje"
-        elif isinstance(value, str) and _HIDDEN_ONE.search(_unaccented(value)):
+        elif isinstance(value, str) and any(_HIDDEN_ONE.search(_unaccented(each)) for each in _readings(value)):
             return "an error code that mentions codigo 1"
     return None
+
+
+def _readings(text: str) -> Iterator[str]:
+    """Yield a text, and what it says where one broken byte elsewhere made us read UTF-8 as another encoding."""
+    yield text
+    if not text.isascii():
+        for encoding in ("cp1252", "latin-1"):
+            yield text.encode(encoding, "ignore").decode("utf-8", "ignore")
 
 
 def _is_no_id(value: object) -> bool:

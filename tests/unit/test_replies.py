@@ -197,6 +197,11 @@ def test_an_error_code_with_anything_that_contradicts_it_is_unknown(body: str) -
     assert result.code in (-104, None)
 
 
+def test_a_code_1_in_utf_8_beside_a_broken_byte_is_no_refusal() -> None:
+    body = b'{"codigo":-201, "x\xef":"C\xc3\xb3digo: 1"}'
+    assert isinstance(classify_send(HttpAnswer(200, body)), Unknown)
+
+
 @pytest.mark.parametrize("no_id", ["null", "0", '""', '"0"', '"NULL"'])
 def test_an_error_code_that_says_that_there_is_no_id_is_refused(no_id: str) -> None:
     result = classify_send(answer(f'{{"codigo":-104, "id_mensaje":{no_id}}}'))
