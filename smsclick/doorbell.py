@@ -81,6 +81,10 @@ class _Bell:
         end = time.monotonic() + _EXIT_SECONDS
         while self._queue.unfinished_tasks and time.monotonic() < end:
             time.sleep(0.01)
+        if self._queue.unfinished_tasks:
+            log.warning(
+                "The doorbell did not ring, because the broker did not answer; the sweep will find the messages."
+            )
 
 
 @functools.cache
@@ -91,6 +95,11 @@ def _bell(process: int) -> _Bell:  # noqa: ARG001 - a forked child has no thread
 def _publisher(broker_url: str) -> Callable[[list[int]], None]:
     try:
         from celery import Celery  # noqa: PLC0415 - an extra; without it the sweep finds the messages
+        from kombu import Connection  # noqa: PLC0415
+
+        # Imported here and not by the thread's first ring: once a short script ends, Python lets no thread import
+        # what starts an executor, as redis does, and the bell would stay silent.
+        Connection(broker_url).get_transport_cls()
     except ModuleNotFoundError:
         log.warning("smsclick[celery] is not installed: no doorbell; the sweep finds new messages")
         return lambda ids: None  # noqa: ARG005

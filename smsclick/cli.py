@@ -1,0 +1,311 @@
+"""The `smsclick` program: a producer's commands, the provider's, and an operator's where the checkout or the image is.
+
+`main` is where every error ends: as one line on stderr and an exit code, never as a traceback.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import io
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, BinaryIO, Final, Literal
+
+import typer
+
+from smsclick import importing, output
+from smsclick.database import Database
+from smsclick.enqueue import enqueue as enqueue_message
+from smsclick.errors import SmsclickError
+from smsclick.settings import get_settings
+
+log = logging.getLogger(__name__)
+
+OPERATORS: Final = frozenset({"cancel", "doctor", "export", "hold", "resume", "retry", "show", "stats", "up"})
+"""The commands of `worker.commands`, which the wheel does not hold."""
+
+PROVIDERS: Final = frozenset({"balance", "report", "status"})
+"""The commands of `smsclick.provider_commands`."""
+
+producers = typer.Typer()
+
+
+@producers.command("enqueue", rich_help_panel="Messages")
+def enqueue_command(
+    phone: Annotated[str, typer.Argument(help="A Mexican number, in any usual form.")],
+    text: Annotated[str, typer.Argument(help="What to send.")],
+    *,
+    key: Annotated[str | None, typer.Option(help="Idempotency key: the same key twice is one message.")] = None,
+    send_at: Annotated[str | None, typer.Option(help="Not before; ISO 8601 with a zone.")] = None,
+    expires_at: Annotated[str | None, typer.Option(help="Not after; ISO 8601 with a zone.")] = None,
+    priority: Annotated[Literal["high", "normal", "low"], typer.Option(help="Who goes first.")] = "normal",
+    rule: Annotated[str | None, typer.Option(help="ID_REGLA_INTERACTIVA, where a reply is expected.")] = None,
+    if_absent: Annotated[
+        Literal["resend", "fail"], typer.Option(help="What to do where the provider surely does not have an attempt.")
+    ] = "resend",
+    reference: Annotated[str | None, typer.Option(help="Your own words, given back with the record.")] = None,
+    callback: Annotated[str | None, typer.Option(help="Who hears of it: celery:task@queue or https://…")] = None,
+) -> None:
+    """Enqueue one message and print its id."""
+    with _database() as database, database.begin() as connection:
+        message_id = enqueue_message(
+            connection,
+            phone=phone,
+            text=text,
+            key=key,
+            send_at=send_at,
+            expires_at=expires_at,
+            priority=priority,
+            rule_id=rule,
+            if_absent=if_absent,
+            reference=reference,
+            callback=callback,
+        )
+    output.say(str(message_id))
+
+
+@producers.command("import", rich_help_panel="Messages")
+def import_command(
+    file: Annotated[str, typer.Argument(help="CSV or JSON lines; - is stdin.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout.")] = False,
+) -> None:
+    """Enqueue many messages; bad lines are reported and the good ones go in.
+
+    Columns: phone, text, key, send_at, expires_at, priority, rule_id, if_absent, callback, reference (telefono, mensaje
+    and clave are accepted too). With keys the same file may be imported again and nothing is sent twice.
+    """
+    summary = importing.Summary()
+    with _database() as database, _opened(file) as stream, _progress() as progress:
+        rows = importing.read_rows(stream, name=file)
+        try:
+            importing.import_rows(database, rows, report=_report, summary=summary, progress=progress)
+        except SmsclickError as error:
+            if summary.stored or summary.known:
+                raise SmsclickError(f"{error}; stopped on the way: {_words(summary)}") from error
+            raise
+    if as_json:
+        output.json_line(
+            {
+                "stored": summary.stored,
+                "known": summary.known,
+                "refused": summary.refused,
+                "without_key": summary.unkeyed,
+            }
+        )
+    if summary.unkeyed:
+        output.note(f"{summary.unkeyed} lines came without a key: imported again, they would be sent again")
+    output.note(_words(summary))
+    if summary.refused:
+        raise typer.Exit(1)
+
+
+@producers.command(rich_help_panel="The provider")
+def simulate(
+    *,
+    port: Annotated[int, typer.Option(help="Where it listens; 0 takes a free port.")] = 8808,
+    key: Annotated[str | None, typer.Option(help="The only APIKEY that it takes.")] = None,
+    balance: Annotated[int | None, typer.Option(help="Credits at the start.")] = None,
+    delivery_seconds: Annotated[float | None, typer.Option(help="Median time to estatus 3 or 4.")] = None,
+    reject_rate: Annotated[float | None, typer.Option(help="Share of messages that end with 4.")] = None,
+    never_rate: Annotated[float | None, typer.Option(help="Share of messages that stay at 2.")] = None,
+    reply_seconds: Annotated[float | None, typer.Option(help="From estatus 3 to an interactive reply.")] = None,
+    report_lag: Annotated[float | None, typer.Option(help="Seconds before the report shows a message.")] = None,
+    more: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the simulator; JSON or plain text."),
+    ] = None,
+) -> None:
+    """Run SMSClick on your own machine, until stopped: four endpoints, every code, faults on demand."""
+    from smsclick.simulator import SimulatorSettings, serve  # noqa: PLC0415 - an extra, and only needed here
+
+    given = {
+        "api_key": key,
+        "balance": balance,
+        "delivery_seconds": delivery_seconds,
+        "reject_rate": reject_rate,
+        "never_rate": never_rate,
+        "reply_seconds": reply_seconds,
+        "report_lag": report_lag,
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    settings = SimulatorSettings().replace(chosen | dict(map(_setting, more or [])))
+    # A key that was given is not shown: somebody may keep the output.
+    shown_key = "…" if "api_key" in chosen else settings.api_key
+
+    def ready(base_url: str) -> None:
+        output.say(f"SMSClick is simulated; use SMSCLICK_BASE_URL={base_url} SMSCLICK_API_KEY={shown_key}")
+        sys.stdout.flush()
+
+    serve(port, settings, on_ready=ready)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: the words after the program's name; those of the command line where left out.
+
+    Returns:
+        The exit code: 0 done, 1 could not be done (one line on stderr says why), 2 wrong usage, 130 interrupted.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        _use_utf8()
+        _run(words)
+    except SystemExit as end:
+        return _exit_code(end)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 1
+    except (SmsclickError, OSError) as error:
+        log.debug("The command ended with an error.", exc_info=True)
+        output.complain(error)
+        return 1
+    except Exception as error:
+        # A defect of ours: its text may hold anything, so only its type is shown.
+        log.debug("The command ended unexpectedly.", exc_info=True)
+        output.complain(f"unexpected {type(error).__name__}; see more with: smsclick --debug …")
+        return 1
+    return 0
+
+
+def _run(words: list[str]) -> None:
+    command = next((word for word in words if not word.startswith("-")), None)
+    # Each part is loaded when it is asked for (or all, for --help): an enqueue should start quickly.
+    provider = _provider() if command is None or command in PROVIDERS else None
+    operators = _operators() if command is None or command in OPERATORS else None
+    if operators is None and command in OPERATORS:
+        raise SmsclickError(
+            f"{command}: an operator's command, which is where the worker is: run it in the checkout or the image "
+            "of smsclick, not from a pip install alone"
+        )
+    root = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+    root.callback()(_options)
+    for part in (producers, provider, operators):
+        if part is not None:
+            root.add_typer(part)
+    typer.main.get_command(root)(args=words, prog_name="smsclick")
+
+
+def _options(
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Log more, with the traceback of an error.")] = False,
+) -> None:
+    """Transactional SMS through SMSClick, followed until delivered."""
+    logging.basicConfig(format="smsclick: %(message)s")
+    if debug:
+        # Not the root logger: at debug level SQLAlchemy would show rows, and with them phones and texts.
+        for name in ("smsclick", "worker"):
+            logging.getLogger(name).setLevel(logging.DEBUG)
+
+
+def _provider() -> typer.Typer:
+    from smsclick.provider_commands import provider  # noqa: PLC0415 - with it comes requests
+
+    return provider
+
+
+def _operators() -> typer.Typer | None:
+    """The operator's commands, or None where there is no worker of ours.
+
+    Raises:
+        SmsclickError: it is there, but what it needs is not installed.
+    """
+    if not _worker_found():
+        return None
+    try:
+        operators: typer.Typer = importlib.import_module("worker.commands").operators
+    except ModuleNotFoundError as error:
+        raise SmsclickError(f"the worker lacks {error.name}: pip install 'smsclick[worker]'") from None
+    return operators
+
+
+def _worker_found() -> bool:
+    """Whether `import worker` gives ours; a backend's own package of that name is not touched."""
+    spec = importlib.util.find_spec("worker")
+    if spec is not None and any(_is_ours(Path(place)) for place in spec.submodule_search_locations or ()):
+        return True
+    for folder in (Path.cwd(), Path(__file__).resolve().parent.parent):
+        if _is_ours(folder / "worker"):
+            sys.path.insert(0, str(folder))
+            return True
+    return False
+
+
+def _is_ours(package: Path) -> bool:
+    try:
+        with (package / "commands.py").open(encoding="utf-8") as file:
+            return "`smsclick`" in file.readline()
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _use_utf8() -> None:
+    """In a pipe or file our output is UTF-8, whatever the locale says; a terminal knows best itself."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _exit_code(end: SystemExit) -> int:
+    if isinstance(end.code, str):
+        output.complain(end.code.removeprefix("smsclick: "))
+        return 1
+    return end.code or 0
+
+
+@contextlib.contextmanager
+def _database() -> Iterator[Database]:
+    database = Database(get_settings().database_url, threads=2)
+    try:
+        yield database
+    finally:
+        database.dispose()
+
+
+@contextlib.contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = Path(file).open("rb")  # noqa: SIM115 - closed below; only the opening's own errors are translated
+    except OSError as error:
+        raise SmsclickError(f"{file} cannot be read ({error.strerror})") from None
+    with stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[importing.Summary], None]]:
+    """A line that counts along on a person's terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - only where someone watches
+
+    with Console(stderr=True, markup=False).status("reading …") as status:
+        yield lambda summary: status.update(f"{_words(summary)} …")
+
+
+def _report(problem: importing.Problem) -> None:
+    output.note(f"line {problem.line}: {output.shown(problem.reason)}")
+
+
+def _words(summary: importing.Summary) -> str:
+    return f"{summary.stored} stored, {summary.known} already known, {summary.refused} refused"
+
+
+def _setting(pair: str) -> tuple[str, object]:
+    name, equals, value = pair.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"{pair}: write NAME=VALUE", param_hint="--set")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

@@ -1,0 +1,103 @@
+"""What the `smsclick` program writes: tables for people, JSON lines for programs, one line for what went wrong."""
+
+import datetime as dt
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_WIDTH = 120
+"""Of tables that go into a file or a pipe; a terminal tells its own."""
+
+
+def for_people() -> bool:
+    """Whether a person reads what is written now."""
+    return sys.stdout.isatty()
+
+
+def say(text: str) -> None:
+    """One line of the result."""
+    typer.echo(text)
+
+
+def complain(text: object) -> None:
+    """One line on stderr, whatever the text holds."""
+    typer.echo(f"smsclick: {' '.join(shown(text).split())}", err=True)
+
+
+def note(text: str) -> None:
+    """One line on stderr about something that is not an error."""
+    typer.echo(text, err=True)
+
+
+def json_line(value: Mapping[str, Any]) -> None:
+    """One JSON object on one line."""
+    typer.echo(json.dumps(value, ensure_ascii=False, default=_plain))
+
+
+def show_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
+    """A table with a heading for each column."""
+    from rich.table import Table  # noqa: PLC0415 - most commands print a line and start sooner without it
+
+    table = Table(*headers, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*(shown(cell) for cell in row))
+    _print(table)
+
+
+def show_pairs(pairs: Mapping[str, object]) -> None:
+    """Names and values, without those that have no value."""
+    from rich.table import Table  # noqa: PLC0415 - as above
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, value in pairs.items():
+        if value is not None and value != "":
+            table.add_row(name, shown(value))
+    _print(table)
+
+
+def shown(value: object) -> str:
+    """A value as a person reads it; what could steer a terminal is taken out."""
+    if value is None:
+        return ""
+    text = value.strftime("%Y-%m-%d %H:%M:%SZ") if isinstance(value, dt.datetime) else str(value)
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def iso(moment: dt.datetime | None) -> str | None:
+    """ISO 8601 in UTC."""
+    return None if moment is None else moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+
+
+def span(seconds: float) -> str:
+    """A duration in its two largest units, like `12 s`, `3 min 20 s`, `2 d 4 h`."""
+    left = max(0, round(seconds))
+    parts: list[str] = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+        elif parts:
+            break
+    return " ".join(parts[:2]) or "0 s"
+
+
+def _print(table: "Table") -> None:
+    from rich.console import Console  # noqa: PLC0415 - as above
+
+    # No markup: a text like "[red]" is somebody's message, not ours.
+    width = None if for_people() else _WIDTH
+    Console(width=width, markup=False, highlight=False, emoji=False).print(table)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dt.datetime):
+        return iso(value)
+    raise TypeError(f"{type(value).__name__} has no place in JSON")

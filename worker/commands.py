@@ -1,0 +1,279 @@
+"""The operator's commands of `smsclick`, which join the program where the checkout or the image is."""
+
+import contextlib
+import dataclasses
+import datetime as dt
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+import typer
+
+from smsclick import output
+from smsclick.codes import lookup
+from smsclick.contract import Priority, State
+from smsclick.database import Database
+from smsclick.errors import InvalidTime
+from smsclick.settings import Settings, get_settings
+from worker import doctor as doctoring
+from worker import exporting, operations
+from worker.doctor import Check, Verdict
+from worker.gate import Gate
+from worker.operations import Done, Incident, Stats, Story
+
+operators = typer.Typer()
+
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
+Names = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids or keys; id:… and key:… where both fit.")]
+
+_SIGNS = {Verdict.OK: "✔", Verdict.WARNING: "!", Verdict.FAILED: "✘", Verdict.SKIPPED: "-"}
+
+
+@operators.command(rich_help_panel="Operation")
+def export(
+    *,
+    form: Annotated[Literal["jsonl", "csv"], typer.Option("--format", help="JSON lines or CSV.")] = "jsonl",
+    state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only those created since; ISO 8601 with a zone.")] = None,
+) -> None:
+    """Write one record a message to stdout, as a stream."""
+    moment = None if since is None else _since(since)
+    with _database() as database:
+        records = exporting.export(database, state=state, since=moment)
+        write = exporting.write_csv if form == "csv" else exporting.write_jsonl
+        write(records, sys.stdout)
+
+
+@operators.command(rich_help_panel="Operation")
+def show(
+    name: Annotated[str, typer.Argument(metavar="ID-or-KEY", help="Which message.")], *, as_json: AsJson = False
+) -> None:
+    """Show one message and its history."""
+    with _database() as database:
+        story = operations.show(database, name)
+    if as_json:
+        output.json_line(
+            {
+                "message": story.message | {"priority": Priority(story.message["priority"]).name.lower()},
+                "events": story.events,
+                "incidents": [dataclasses.asdict(each) for each in story.incidents],
+                "next": story.next,
+            }
+        )
+    else:
+        _show_story(story)
+
+
+@operators.command(rich_help_panel="Operation")
+def stats(*, as_json: AsJson = False) -> None:
+    """Show counts by state, the oldest due, hold, balance and open incidents."""
+    with _database() as database:
+        found = operations.stats(database)
+    if as_json:
+        output.json_line(_stats_record(found))
+    else:
+        _show_stats(found)
+
+
+@operators.command(rich_help_panel="Operation")
+def cancel(names: Names) -> None:
+    """Withdraw messages that have not been sent."""
+    _each(names, operations.cancel, "cancelled")
+
+
+@operators.command(rich_help_panel="Operation")
+def retry(names: Names) -> None:
+    """Queue failed messages once more."""
+    _each(names, operations.retry, "queued")
+
+
+@operators.command(rich_help_panel="Operation")
+def hold() -> None:
+    """Stop sending until resume; messages wait and nothing is lost."""
+    with _database() as database:
+        held = operations.hold(database)
+    output.say("held: nothing is sent until smsclick resume" if held else "held already")
+
+
+@operators.command(rich_help_panel="Operation")
+def resume() -> None:
+    """Lift the operator's hold."""
+    with _database() as database:
+        state = operations.resume(database)
+    if state.is_open:
+        output.say("resumed")
+    else:
+        why = ", ".join(operations.held_for(state))
+        output.say(f"resumed, but still held: {why}; the balance is asked now, and sending goes on by itself")
+
+
+@operators.command(rich_help_panel="Operation")
+def doctor(*, as_json: AsJson = False) -> None:
+    """Check configuration, database, broker, beat, key, balance and clock, and say what to do."""
+    checks = list(doctoring.examine())
+    if as_json:
+        for check in checks:
+            output.json_line(dataclasses.asdict(check))
+    else:
+        _show_checks(checks)
+    failed = [check.name for check in checks if check.verdict is Verdict.FAILED]
+    if failed:
+        output.complain(f"not healthy: {', '.join(failed)}")
+        raise typer.Exit(1)
+
+
+@operators.command(rich_help_panel="Operation")
+def up(
+    *,
+    simulate: Annotated[bool, typer.Option("--simulate", help="Send to a simulator of its own.")] = False,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], typer.Option(help="Of the log on stderr.")
+    ] = "info",
+) -> None:
+    """Run everything in one process, without any server: migrate, worker, beat (and the simulator)."""
+    from worker import embedded  # noqa: PLC0415 - Celery and Alembic, which the other commands start without
+
+    def ready(settings: Settings) -> None:
+        output.say(f"smsclick is up and sends to {settings.base_url}; Ctrl-C stops it")
+        output.say("from another terminal: smsclick enqueue 5551402211 'Hola'")
+        sys.stdout.flush()
+
+    embedded.up(simulate=simulate, log_level=log_level, on_ready=ready)
+
+
+@contextlib.contextmanager
+def _database() -> Iterator[Database]:
+    database = Database(get_settings().database_url, threads=2)
+    try:
+        yield database
+    finally:
+        database.dispose()
+
+
+def _each(names: Sequence[str], act: Callable[[Database, Sequence[str]], Iterator[Done]], done: str) -> None:
+    """Act on all that can be acted on; each that cannot gets its line on stderr."""
+    refused = False
+    with _database() as database:
+        for result in act(database, names):
+            if result.problem is None:
+                output.say(f"{result.id} {done}")
+            else:
+                refused = True
+                output.complain(result.problem)
+    if refused:
+        raise typer.Exit(1)
+
+
+def _since(word: str) -> dt.datetime:
+    try:
+        moment = dt.datetime.fromisoformat(word.strip())
+    except ValueError:
+        raise InvalidTime("--since: not a time; write ISO 8601, like 2026-12-01T09:30:00-06:00") from None
+    if moment.tzinfo is None:
+        raise InvalidTime("--since: it has no time zone; add one, like 2026-12-01T09:30:00-06:00")
+    return moment
+
+
+def _show_story(story: Story) -> None:
+    message = story.message
+    output.show_pairs(
+        {name: message[name] for name in ("id", "key", "phone", "text", "state")}
+        | {"next": story.next}
+        | {
+            name: message[name]
+            for name in ("id_mensaje", "estatus_mensaje", "attempts", "credits_used", "last_code", "last_error")
+        }
+        | {"priority": Priority(message["priority"]).name.lower()}
+        | {name: message[name] for name in ("rule_id", "send_at", "expires_at", "if_absent", "callback", "reference")}
+        | {name: message[name] for name in ("sent_at", "final_at", "reply", "replied_at", "erased_at")}
+    )
+    output.show_table(
+        ("when", "from", "to", "cause", "attempt", "code", "description", "id_mensaje"),
+        [
+            (message["created_at"], "", State.QUEUED, "created", "", "", "", ""),
+            *(
+                (
+                    event["at"],
+                    event["from_state"],
+                    event["to_state"],
+                    event["cause"],
+                    event["attempt"],
+                    event["code"],
+                    event["description"] or _meaning(event["code"]),
+                    event["id_mensaje"],
+                )
+                for event in story.events
+            ),
+        ],
+        title="History",
+    )
+    _show_incidents(story.incidents)
+
+
+def _meaning(code: int | None) -> str:
+    return "" if code is None else lookup(code).meaning
+
+
+def _show_stats(found: Stats) -> None:
+    output.show_table(("state", "messages"), [(state, count) for state, count in found.states.items()])
+    state = found.gate
+    oldest = found.oldest_due_seconds
+    known = state.balance is not None and state.balance_at is not None
+    output.show_pairs(
+        {
+            "oldest due": "none" if oldest is None else output.span(oldest),
+            "hold": "none" if state.is_open else ", ".join(operations.held_for(state)),
+            "held since": _held_since(state),
+            "canary": state.canary_id,
+            "balance": f"{state.balance} credits at {output.shown(state.balance_at)}" if known else "not asked yet",
+        }
+    )
+    if found.heartbeats:
+        output.show_table(
+            ("heartbeat", "last", "progress"),
+            [(beat.name, f"{output.span(beat.age_seconds)} ago", beat.progress) for beat in found.heartbeats],
+        )
+    _show_incidents(found.incidents)
+
+
+def _show_incidents(incidents: Sequence[Incident]) -> None:
+    if incidents:
+        output.show_table(
+            ("open since", "incident", "times", "detail", "what to do"),
+            [(each.opened_at, each.title, each.occurrences, each.detail, each.advice) for each in incidents],
+            title="Open incidents",
+        )
+
+
+def _held_since(state: Gate) -> dt.datetime | None:
+    since = [each for each in (state.operator_hold_at, state.hold_since) if each is not None]
+    return min(since, default=None)
+
+
+def _stats_record(found: Stats) -> dict[str, Any]:
+    state = found.gate
+    hold = None
+    if not state.is_open:
+        hold = {
+            "reason": "operator" if state.hold_reason is None else state.hold_reason,
+            "since": _held_since(state),
+            "by_operator": state.operator_hold_at is not None,
+            "canary_id": state.canary_id,
+        }
+    return {
+        "states": found.states,
+        "oldest_due_seconds": found.oldest_due_seconds,
+        "hold": hold,
+        "balance": state.balance,
+        "balance_at": state.balance_at,
+        "incidents": [dataclasses.asdict(each) for each in found.incidents],
+        "heartbeats": [dataclasses.asdict(each) for each in found.heartbeats],
+        "at": found.now,
+    }
+
+
+def _show_checks(checks: Sequence[Check]) -> None:
+    output.show_table(
+        ("", "check", "found", "what to do"),
+        [(_SIGNS[check.verdict], check.name, check.found, check.todo) for check in checks],
+    )

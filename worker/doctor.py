@@ -1,0 +1,279 @@
+"""`smsclick doctor`: what a deployment needs, checked one by one, each with what to do about it. No check raises."""
+
+import dataclasses
+import datetime as dt
+import enum
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from smsclick.client import SmsclickClient
+from smsclick.codes import Fault, lookup
+from smsclick.database import Database
+from smsclick.errors import BrokerUnavailable, ProviderError, ProviderRefused, SmsclickError
+from smsclick.output import span
+from smsclick.settings import Settings, load_settings
+from worker import gate, operations
+
+log = logging.getLogger(__name__)
+
+_ROOT: Final = Path(__file__).resolve().parent.parent
+_BROKER_SECONDS: Final = 3
+_PROVIDER_SECONDS: Final = 10.0
+_CLOCK_SECONDS: Final = 5.0
+
+
+class Verdict(enum.StrEnum):
+    """How a check ended. Only `FAILED` makes the whole fail."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Check:
+    """One check: what was found, and what to do about it."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    todo: str = ""
+
+
+def examine(*, load: Callable[[], Settings] = load_settings) -> Iterator[Check]:
+    """Yield the checks one by one, as they end; each looks by itself, and what cannot be looked at is skipped.
+
+    Args:
+        load: gives the settings.
+    """
+    try:
+        settings = load()
+    except SmsclickError as error:
+        yield Check("configuration", Verdict.FAILED, str(error), "correct the environment or .env, then run this again")
+        return
+    yield Check("configuration", Verdict.OK, "every setting can be used")
+    yield from _database(settings)
+    yield _guarded("broker", lambda: _broker(settings.broker_url))
+    yield from _provider(settings)
+
+
+def _guarded(name: str, look: Callable[[], Check]) -> Check:
+    """A check must not keep the others from being made, whatever happens in it."""
+    try:
+        return look()
+    except SmsclickError as error:
+        return _told(name, error)
+    except Exception as error:
+        log.debug("The check %s ended unexpectedly.", name, exc_info=True)
+        return Check(name, Verdict.FAILED, f"it could not be checked ({type(error).__name__})", "see --debug")
+
+
+def _told(name: str, error: Exception) -> Check:
+    """Our errors end with what to do, after a semicolon."""
+    found, semicolon, todo = str(error).rpartition("; ")
+    return Check(name, Verdict.FAILED, found if semicolon else todo, todo if semicolon else "")
+
+
+def _database(settings: Settings) -> Iterator[Check]:
+    names = ("migrations", "pulse", "clock", "hold", "incidents")
+    try:
+        database = Database(settings.database_url, threads=1)
+    except (SmsclickError, OSError) as error:
+        yield _told("database", error)
+        yield from _skipped(names, "the database cannot be used")
+        return
+    try:
+        reached = _guarded("database", lambda: _reached(database))
+        yield reached
+        if reached.verdict is not Verdict.OK:
+            yield from _skipped(names, "the database does not answer")
+            return
+        migrated = _guarded("migrations", lambda: _migrations(database))
+        yield migrated
+        yield _guarded("clock", lambda: _clock(database))
+        if migrated.verdict is not Verdict.OK:
+            yield from _skipped(("pulse", "hold", "incidents"), "the tables are of another version")
+            return
+        yield _guarded("pulse", lambda: _pulse(database, settings))
+        yield _guarded("hold", lambda: _hold(database))
+        yield _guarded("incidents", lambda: _incidents(database))
+    finally:
+        database.dispose()
+
+
+def _skipped(names: tuple[str, ...], why: str) -> Iterator[Check]:
+    for name in names:
+        yield Check(name, Verdict.SKIPPED, f"not checked: {why}")
+
+
+def _reached(database: Database) -> Check:
+    database.clock()
+    return Check("database", Verdict.OK, database.engine.url.render_as_string(hide_password=True))
+
+
+def _migrations(database: Database) -> Check:
+    from alembic.config import Config  # noqa: PLC0415 - the other commands have no use for it
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    scripts = ScriptDirectory.from_config(Config(_ROOT / "alembic.ini"))
+    head, version = scripts.get_current_head(), database.version()
+    if version == head:
+        return Check("migrations", Verdict.OK, f"at {version}, the newest")
+    known = {script.revision for script in scripts.walk_revisions()}
+    if version is not None and version not in known:
+        todo = "run this program's newer release, or go back with its `alembic downgrade`"
+        return Check(
+            "migrations", Verdict.FAILED, f"the tables are at {version}, newer than this program ({head})", todo
+        )
+    found = "the tables are not there" if version is None else f"the tables are at {version}, the newest is {head}"
+    return Check("migrations", Verdict.FAILED, found, "run: alembic upgrade head")
+
+
+def _clock(database: Database) -> Check:
+    before = dt.datetime.now(dt.UTC)
+    theirs = database.clock()
+    after = dt.datetime.now(dt.UTC)
+    off = max((before - theirs).total_seconds(), (theirs - after).total_seconds(), 0.0)
+    if off <= _CLOCK_SECONDS:
+        return Check("clock", Verdict.OK, "this machine and the database agree")
+    todo = "let NTP set both clocks; due times go by the database's"
+    return Check("clock", Verdict.WARNING, f"this machine and the database are {span(off)} apart", todo)
+
+
+def _pulse(database: Database, settings: Settings) -> Check:
+    todo = "start `celery -A worker beat` and `celery -A worker worker`, or `smsclick up`; their logs say why they stop"
+    with database.read() as connection:
+        beats = operations.signs_of_life(connection)
+    sweep = next((beat for beat in beats if beat.name == "sweep"), None)
+    if sweep is None:
+        return Check("pulse", Verdict.FAILED, "the sweep has never run", todo)
+    if sweep.age_seconds > 3 * settings.sweep_seconds + 5:
+        return Check("pulse", Verdict.FAILED, f"the last sweep was {span(sweep.age_seconds)} ago", todo)
+    return Check("pulse", Verdict.OK, f"the last sweep was {span(sweep.age_seconds)} ago")
+
+
+def _hold(database: Database) -> Check:
+    with database.read() as connection:
+        state = gate.read(connection)
+    if state.is_open:
+        return Check("hold", Verdict.OK, "sending is not held")
+    todo = (
+        "smsclick resume" if state.hold_reason is None else "see the incidents; it ends by itself when its cause does"
+    )
+    return Check("hold", Verdict.WARNING, f"sending is held: {', '.join(operations.held_for(state))}", todo)
+
+
+def _incidents(database: Database) -> Check:
+    with database.read() as connection:
+        found = operations.open_incidents(connection)
+    if not found:
+        return Check("incidents", Verdict.OK, "none is open")
+    words = "; ".join(f"{each.title} ({each.detail})" if each.detail else each.title for each in found)
+    return Check("incidents", Verdict.WARNING, words, " ".join(dict.fromkeys(each.advice for each in found)))
+
+
+def _broker(url: str) -> Check:
+    if not url or url.startswith("memory://"):
+        return Check("broker", Verdict.OK, "embedded, none needed by `smsclick up`")
+    from kombu import Connection  # noqa: PLC0415 - only where there is a broker
+
+    options: dict[str, Any] = {"connect_timeout": _BROKER_SECONDS}
+    if url.startswith(("redis", "sentinel")):
+        options = {"socket_timeout": _BROKER_SECONDS, "socket_connect_timeout": _BROKER_SECONDS}
+
+    def reach() -> None:
+        with Connection(url, connect_timeout=_BROKER_SECONDS, transport_options=options) as connection:
+            connection.connect()
+
+    where = _host(url)
+    _within(2 * _BROKER_SECONDS, reach, where)
+    return Check("broker", Verdict.OK, where)
+
+
+def _within(seconds: float, reach: Callable[[], None], where: str) -> None:
+    """Call it in a thread: a broker that takes connections and stays silent could keep us for as long as it likes.
+
+    Raises:
+        BrokerUnavailable: it failed or took longer.
+    """
+    ended: list[Exception | None] = []
+
+    def run() -> None:
+        try:
+            reach()
+            ended.append(None)
+        except Exception as error:
+            log.debug("The broker was not reached.", exc_info=True)
+            ended.append(error)
+
+    thread = threading.Thread(target=run, name="smsclick-doctor", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    advice = "check CELERY_BROKER_URL and that it runs; messages wait safely in the database meanwhile"
+    if not ended:
+        raise BrokerUnavailable(f"the broker at {where} is silent; {advice}")
+    if ended[0] is not None:
+        raise BrokerUnavailable(f"the broker at {where} does not answer ({type(ended[0]).__name__}); {advice}")
+
+
+def _host(url: str) -> str:
+    """Of an address only what holds no secret."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}"
+
+
+def _provider(settings: Settings) -> Iterator[Check]:
+    try:
+        key = settings.require_api_key()
+    except SmsclickError as error:
+        yield _told("key", error)
+        yield from _skipped(("balance",), "there is no key")
+        return
+    yield from _account(settings, key)
+
+
+def _account(settings: Settings, key: str) -> Iterator[Check]:
+    where = _host(settings.base_url)
+    try:
+        with SmsclickClient(
+            key,
+            settings.base_url,
+            settings.timezone,
+            min(settings.connect_timeout, _PROVIDER_SECONDS),
+            min(settings.read_timeout, _PROVIDER_SECONDS),
+        ) as client:
+            credits_left = client.credits()
+    except ProviderRefused as error:
+        if lookup(error.code).fault is Fault.ACCOUNT:
+            todo = "compare SMSCLICK_API_KEY with SMSClick's panel (HERRAMIENTAS > Componentes/APIS)"
+            yield Check("key", Verdict.FAILED, f"refused with {error.code}: {lookup(error.code).meaning}", todo)
+        else:
+            yield Check("key", Verdict.FAILED, str(error), "ask SMSClick what this code means")
+        yield from _skipped(("balance",), "the provider refused the question")
+    except ProviderError as error:
+        todo = f"check SMSCLICK_BASE_URL ({where}) and this machine's way to it"
+        yield Check("key", Verdict.FAILED, f"not checked: {error}", todo)
+        yield from _skipped(("balance",), "the provider did not answer")
+    except SmsclickError as error:
+        yield _told("key", error)
+        yield from _skipped(("balance",), "the provider could not be asked")
+    else:
+        yield Check("key", Verdict.OK, f"accepted at {where}")
+        yield _balance(credits_left, settings.low_balance)
+
+
+def _balance(credits_left: int, limit: int) -> Check:
+    found = f"{credits_left} credits"
+    if credits_left <= 0:
+        return Check("balance", Verdict.FAILED, found, "buy credits at SMSClick; until then messages wait")
+    if limit and credits_left < limit:
+        return Check(
+            "balance", Verdict.WARNING, f"{found}, below SMSCLICK_LOW_BALANCE={limit}", "buy credits at SMSClick"
+        )
+    return Check("balance", Verdict.OK, found)
