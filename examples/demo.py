@@ -1,0 +1,555 @@
+"""What `make run` shows: a file of messages, sent and followed to the end against a simulated SMSClick.
+
+Everything happens on this machine and in a folder of its own below `var/demo`; no message leaves it. The balance runs
+out on the way and comes back. At the end the program's records are compared with the simulator's ledger, which knows
+what was truly accepted; the exit code is 0 only if every good line of the file reached its final state, exactly once.
+"""
+
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import FrameType
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from smsclick.contract import State, gates, messages
+from smsclick.database import Database
+from smsclick.errors import SmsclickError
+from smsclick.importing import Row, read_rows
+from smsclick.settings import Settings
+from smsclick.simulator import Fault, FaultKind, LedgerEntry, SimulatorClient
+from smsclick.texts import predict_credits
+
+ROOT = Path(__file__).resolve().parent.parent
+FILE = ROOT / "examples" / "mensajes.csv"
+
+REJECTED_PHONES = ["6181275534", "8331724490"]
+"""The simulator says Rechazado (estatus 4) of these."""
+
+TOP_UP = 100
+HELD_SECONDS = 5.0
+"""How long the demonstration lets the account stand without balance before it buys credits."""
+
+READY_SECONDS = 30.0
+WORK_SECONDS = 50.0
+STOP_SECONDS = 20.0
+KEPT_SECONDS = 3600
+"""How long the folders of earlier runs stay."""
+
+ESTATUS = {State.DELIVERED: 3, State.REJECTED: 4}
+STYLES = {
+    State.QUEUED: "yellow",
+    State.SENDING: "cyan",
+    State.UNKNOWN: "magenta",
+    State.SENT: "blue",
+    State.DELIVERED: "green",
+    State.REJECTED: "red",
+}
+MEANINGS = {
+    State.QUEUED: "waits for its turn, or for balance",
+    State.SENDING: "on its way to the provider",
+    State.UNKNOWN: "no readable answer came",
+    State.SENT: "accepted; its status is being asked",
+    State.DELIVERED: "Recibido: it is on the phone",
+    State.REJECTED: "Rechazado: the carrier refused it",
+}
+
+
+class DemoError(Exception):
+    """The demonstration cannot go on; the text says why."""
+
+
+# --- The processes
+
+
+class Program:
+    """The `smsclick` program as a person would run it, with an environment of its own.
+
+    Its working folder is not the checkout, so that a person's `.env` takes no part.
+    """
+
+    def __init__(self, folder: Path, alert_url: str) -> None:
+        mine = {str(declared.validation_alias) for declared in Settings.model_fields.values()}
+        proxies = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
+        kept = {k: v for k, v in os.environ.items() if k not in mine and k.lower() not in proxies}
+        self._command = str(Path(sys.executable).with_name("smsclick"))
+        self._folder = folder
+        self._up: subprocess.Popen[bytes] | None = None
+        self.log = folder / "up.log"
+        self._env = kept | {
+            "DATABASE_URL": f"sqlite:///{folder / 'smsclick.db'}",
+            "CELERY_BROKER_URL": "memory://localhost",
+            "ALERT_URLS": alert_url,
+            "SMSCLICK_POLL_SECONDS": "1,1,2",
+            "SMSCLICK_SWEEP_SECONDS": "1",
+            "SMSCLICK_BALANCE_SECONDS": "1",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONUTF8": "1",
+        }
+
+    @property
+    def database_url(self) -> str:
+        """Where the messages of this run are."""
+        return self._env["DATABASE_URL"]
+
+    def start(self) -> str:
+        """Start `smsclick up --simulate` and return the simulator's address when it is ready."""
+        with self.log.open("wb") as log:
+            # A session of its own: Ctrl-C reaches the demonstration alone, which then ends it in order.
+            self._up = subprocess.Popen(  # noqa: S603 - our own program
+                [self._command, "up", "--simulate"],
+                cwd=self._folder,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline:
+            self.require_alive()
+            found = re.search(rb"^smsclick is up and sends to (\S+);", self.log.read_bytes(), re.MULTILINE)
+            if found:
+                return found[1].decode()
+            time.sleep(0.05)
+        raise DemoError(f"smsclick up was not ready within {READY_SECONDS:g} s")
+
+    def require_alive(self) -> None:
+        """Raises where `smsclick up` has ended."""
+        code = None if self._up is None else self._up.poll()
+        if code is not None:
+            said = self.log.read_text(encoding="utf-8", errors="replace").rstrip().rpartition("\n")[2]
+            raise DemoError(f"smsclick up ended too early, with exit code {code}: {said}")
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run another command of the program to its end."""
+        try:
+            return subprocess.run(  # noqa: S603 - our own program
+                [self._command, *arguments],
+                cwd=self._folder,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                timeout=READY_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise DemoError(f"smsclick {arguments[0]} did not end within {READY_SECONDS:g} s") from None
+
+    def stop(self) -> int | None:
+        """End `smsclick up` as Ctrl-C would, by force if it does not listen; returns its exit code."""
+        if self._up is None:
+            return None
+        if self._up.poll() is None:
+            self._up.send_signal(signal.SIGTERM)
+            try:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._up.wait(STOP_SECONDS)
+            finally:  # also at a second Ctrl-C
+                if self._up.poll() is None:
+                    self._up.kill()
+                    self._up.wait()
+        return self._up.returncode
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One alert as it came in over HTTP."""
+
+    title: str
+    body: str
+
+
+class AlertReceiver(ThreadingHTTPServer):
+    """What stands in for the operator's mailbox: takes what Apprise posts to `json://`."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _TakeAlert)
+        self.alerts: list[Alert] = []
+        threading.Thread(target=self.serve_forever, name="alerts", daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """For `ALERT_URLS`."""
+        return f"json://127.0.0.1:{self.server_port}"
+
+
+class _TakeAlert(BaseHTTPRequestHandler):
+    server: AlertReceiver
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.alerts.append(Alert(str(body["title"]), str(body["message"])))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class calls it so
+        """Nothing: the screen belongs to the demonstration."""
+
+
+# --- What is seen on the way
+
+
+@dataclass(frozen=True)
+class View:
+    """How things stand at one moment."""
+
+    states: Counter[State] = field(default_factory=Counter)
+    replies: int = 0
+    hold_reason: str | None = None
+    canary: int | None = None
+    credits: int = 0
+
+    @property
+    def final(self) -> int:
+        """How many messages have reached their end."""
+        return self.states[State.DELIVERED] + self.states[State.REJECTED]
+
+    @property
+    def gate(self) -> str:
+        """Whether messages may go, in words."""
+        if self.hold_reason is None:
+            return "open"
+        return "held, one message tries" if self.canary else "held, no balance"
+
+
+class Watcher:
+    """Reads the tables and the simulator, and changes nothing."""
+
+    def __init__(self, database: Database, simulator: SimulatorClient) -> None:
+        self._database = database
+        self._simulator = simulator
+
+    def look(self) -> View:
+        """How things stand now."""
+        with self._database.read() as connection:
+            states = connection.execute(sa.select(messages.c.state, sa.func.count()).group_by(messages.c.state)).all()
+            replies = sa.select(sa.func.count()).where(messages.c.reply.is_not(None))
+            gate = connection.execute(sa.select(gates.c.hold_reason, gates.c.canary_id)).one()
+            return View(
+                states=Counter({State(state): count for state, count in states}),
+                replies=connection.execute(replies).scalar_one(),
+                hold_reason=gate.hold_reason,
+                canary=gate.canary_id,
+                credits=self._simulator.stats().balance,
+            )
+
+
+class Screen:
+    """The terminal: bars that move where there is one, a line now and then where there is none."""
+
+    _LINE_SECONDS: ClassVar[float] = 1.0
+
+    def __init__(self, total: int) -> None:
+        self._plain = not sys.stdout.isatty()
+        self._console = Console(highlight=False, markup=False, emoji=False, width=100 if self._plain else None)
+        self._total = total
+        self._live: Live | None = None
+        self._last = ""
+        self._last_at = 0.0
+        self._began = time.monotonic()
+
+    @property
+    def console(self) -> Console:
+        """For what is not progress."""
+        return self._console
+
+    def say(self, text: str = "", style: str = "") -> None:
+        """One line as it is."""
+        self._console.print(Text(text, style=style), soft_wrap=True)
+
+    def step(self, title: str) -> None:
+        """The heading of the next part."""
+        self.say()
+        self.say(title, "bold")
+
+    def quote(self, text: str) -> None:
+        """What a program wrote."""
+        for line in text.rstrip().splitlines():
+            self.say(f"  | {line}", "dim")
+
+    @contextlib.contextmanager
+    def progress(self) -> Iterator[None]:
+        """Show `update`s until the end of the block."""
+        self._began = time.monotonic()
+        with contextlib.ExitStack() as stack:
+            if not self._plain:
+                self._live = stack.enter_context(Live(console=self._console, refresh_per_second=10, transient=True))
+            yield
+        self._live = None
+
+    def news(self, text: str, style: str = "bold") -> None:
+        """Something happened; the progress goes on below it."""
+        first, *rest = text.splitlines()
+        self.say(f"  {time.monotonic() - self._began:5.1f} s  {first}", style)
+        for line in rest:
+            self.say(f"           {line}", "dim")
+
+    def update(self, view: View) -> None:
+        """Show how things stand."""
+        if self._live is not None:
+            self._live.update(self._bars(view))
+            return
+        counts = ", ".join(f"{view.states[state]} {state}" for state in State if view.states[state])
+        line = f"{counts}; {view.credits} credits; gate {view.gate}"
+        if line != self._last and time.monotonic() - self._last_at >= self._LINE_SECONDS:
+            self._last, self._last_at = line, time.monotonic()
+            self.say(f"  {time.monotonic() - self._began:5.1f} s  {line}", "dim")
+
+    def _bars(self, view: View) -> RenderableType:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(justify="right", width=11)
+        grid.add_column(width=24)
+        grid.add_column(justify="right", width=3)
+        grid.add_column(style="dim", no_wrap=True)
+        for state in State:
+            count, style = view.states[state], STYLES.get(state, "white")
+            if state in STYLES and (count or state is not State.UNKNOWN):
+                bar = ProgressBar(self._total, count, width=24, complete_style=style, finished_style=style)
+                grid.add_row(Text(str(state), style=style), bar, str(count), MEANINGS[state])
+        closed = view.hold_reason is not None
+        about = Text(f"{view.credits} credits left at the provider; the gate is ")
+        about.append(view.gate, style="bold yellow" if closed else "bold green")
+        return Group("", grid, Padding(about, (0, 0, 0, 12)))
+
+
+def watch(watcher: Watcher, simulator: SimulatorClient, inbox: AlertReceiver, screen: Screen, total: int) -> None:
+    """Show the progress, buy credits when they have run out, and return when every message is final."""
+    was, heard, canary = View(), 0, None
+    buy_at: float | None = None
+    deadline = time.monotonic() + WORK_SECONDS
+    while time.monotonic() < deadline:
+        arrived = inbox.alerts[:]  # before the look, so that an alert is not told before its cause
+        view = watcher.look()
+        if view.hold_reason and not was.hold_reason:
+            buy_at = time.monotonic() + HELD_SECONDS
+            screen.news("The provider answers -104, Saldo insuficiente: sending is held, no message is lost.")
+        if buy_at is not None and time.monotonic() >= buy_at:
+            buy_at = None
+            simulator.set(add_balance=TOP_UP)
+            screen.news(f"We buy {TOP_UP} credits. The worker, which keeps asking for the balance, will see it.")
+        if view.canary and canary is None:
+            canary = view.canary
+            screen.news(f"There is balance: one message goes first, to see whether it is taken (message {canary}).")
+        if was.hold_reason and not view.hold_reason:
+            screen.news("It was accepted: the gate is open again, and the others follow.", "bold green")
+        for alert in arrived[heard:]:
+            screen.news(f"An alert arrives: {alert.title}\n{alert.body}", "bold yellow")
+        heard = len(arrived)
+        if view.replies > was.replies:
+            screen.news("A recipient has answered the interactive message.", "bold")
+        screen.update(view)
+        was = view
+        if view.final == total and view.replies and heard >= 2:
+            screen.news(f"All {total} messages are final.", "bold green")
+            return
+        time.sleep(0.1)
+    raise DemoError(
+        f"after {WORK_SECONDS:g} s {was.final} of {total} messages are final, {heard} of 2 alerts have come and "
+        f"{was.replies} of 1 replies"
+    )
+
+
+# --- Whether it is true
+
+
+def expected(file: Path) -> dict[str, tuple[str, str]]:
+    """Phone and text of each good line by its key, read from the file itself; the first line of a key counts."""
+    good: dict[str, tuple[str, str]] = {}
+    with file.open("rb") as stream:
+        for row in read_rows(stream, name=file.name):
+            if isinstance(row, Row):
+                good.setdefault(row.message.key, (row.message.phone, row.message.text))
+    return good
+
+
+def differences(
+    good: Mapping[str, tuple[str, str]],
+    records: Sequence[Mapping[str, Any]],
+    ledger: Sequence[LedgerEntry],
+    alerts: Sequence[Alert],
+) -> Iterator[str]:
+    """Everything that is not as it must be, one line each, without phones and texts."""
+    accepted = Counter((entry.phone, entry.text) for entry in ledger)
+    ours = {str(record["key"]): record for record in records}
+    for key, content in good.items():
+        if accepted[content] != 1:
+            yield f"{key}: the provider accepted it {accepted[content]} times"
+        if key not in ours:
+            yield f"{key}: there is no message of it"
+    for key in ours.keys() - good.keys():
+        yield f"{key}: a message that is no good line of the file"
+    if len(ledger) != len(good):
+        yield f"the provider accepted {len(ledger)} messages, the file has {len(good)} good lines"
+    truly = {entry.id_mensaje: entry for entry in ledger}
+    for key, record in ours.items():
+        what = difference(record, truly.get(record["id_mensaje"]))
+        if what:
+            yield f"{key}: {what}"
+    if {entry.phone for entry in ledger if entry.estatus == ESTATUS[State.REJECTED]} != set(REJECTED_PHONES):
+        yield "not the two phones that were to be rejected are"
+    over = [alert for alert in alerts if "over:" in alert.title]
+    if len(over) != 1 or len(alerts) != 2:
+        yield f"{len(alerts) - len(over)} alerts at the hold and {len(over)} at its end, instead of one each"
+
+
+def difference(record: Mapping[str, Any], entry: LedgerEntry | None) -> str | None:
+    """What a record has otherwise than the ledger's entry of the same `id_mensaje`."""
+    if entry is None:
+        return f"its id_mensaje {record['id_mensaje']} is not in the ledger"
+    if (record["phone"], record["text"]) != (entry.phone, entry.text):
+        return "phone or text differ from the ledger's"
+    if ESTATUS.get(State(record["state"])) != entry.estatus:
+        return f"it is {record['state']} here, estatus {entry.estatus} in the ledger"
+    if (record["credits_used"], record["reply"]) != (entry.credits, entry.reply):
+        return "credits or reply differ from the ledger's"
+    return None
+
+
+def closing_table(records: Sequence[Mapping[str, Any]], ledger: Sequence[LedgerEntry]) -> Table:
+    """Messages, credits and replies, as the program has them and as the provider does."""
+    table = Table("", title="In the end", title_justify="left", title_style="bold")
+    table.add_column("smsclick", justify="right")
+    table.add_column("the provider's ledger", justify="right")
+    table.add_column("", style="dim")
+    for state in State:
+        count = sum(record["state"] == state for record in records)
+        if count or state in ESTATUS:
+            theirs = str(sum(entry.estatus == ESTATUS[state] for entry in ledger)) if state in ESTATUS else "-"
+            table.add_row(Text(str(state), style=STYLES.get(state, "")), str(count), theirs, MEANINGS.get(state, ""))
+    table.add_row("messages", str(len(records)), str(len(ledger)), "each good line once")
+    used, charged = sum(record["credits_used"] or 0 for record in records), sum(entry.credits for entry in ledger)
+    table.add_row("credits", str(used), str(charged), "one for each 150 characters begun")
+    replies, given = sum(bool(record["reply"]) for record in records), sum(bool(entry.reply) for entry in ledger)
+    table.add_row("replies", str(replies), str(given), "to the interactive one")
+    return table
+
+
+# --- The course of it
+
+
+def demonstrate(program: Program, inbox: AlertReceiver, screen: Screen, good: Mapping[str, tuple[str, str]]) -> None:
+    """All of it; raises DemoError where something is not as it must be."""
+    needed = sum(predict_credits(text) for _, text in good.values())
+    balance = needed // 2
+    screen.step("1. Start everything in one process: worker, scheduler, and SMSClick's simulator")
+    screen.say("  $ smsclick up --simulate", "cyan")
+    began = time.monotonic()
+    address = program.start()
+    simulator = SimulatorClient(address)
+    simulator.set(balance=balance, delivery_seconds=2, delivery_spread=0.4, reply_seconds=2)
+    simulator.set(reject_phones=REJECTED_PHONES, reply_text="SI")
+    simulator.faults([Fault(FaultKind.LATENCY, seconds=0.15, jitter=0.25)])
+    screen.say(f"  Ready after {time.monotonic() - began:.1f} s; SMSClick is played by {address}.")
+    screen.say(f"  Its account has {balance} credits. The file below needs {needed}, so they will run out on the way.")
+
+    screen.step("2. Hand over a file of messages, some lines of which are bad")
+    screen.say("  $ smsclick import examples/mensajes.csv", "cyan")
+    imported = program.run("import", str(FILE))
+    screen.quote(imported.stderr + imported.stdout)
+
+    screen.step("3. Watch them go")
+    database = Database(program.database_url, threads=1)
+    try:
+        with screen.progress():
+            watch(Watcher(database, simulator), simulator, inbox, screen, len(good))
+    finally:
+        database.dispose()
+
+    exported = program.run("export", "--format", "jsonl")
+    records = [json.loads(line) for line in exported.stdout.splitlines()]
+    ledger = simulator.ledger()
+    screen.say()
+    screen.console.print(closing_table(records, ledger))
+    code = program.stop()
+    wrong = list(differences(good, records, ledger, inbox.alerts))
+    if code != 0:
+        wrong.append(f"smsclick up ended with exit code {code}")
+    if wrong:
+        raise DemoError("\n".join(wrong))
+    screen.say(f"The simulator's ledger agrees: {len(ledger)} messages, each accepted exactly once, same ids and ends.")
+    screen.say("One alert when the balance was gone, one when sending went on.")
+    screen.say()
+    screen.say("Look around (for an hour):", "bold")
+    screen.say(f"  DATABASE_URL={_relative(program.database_url)} .venv/bin/smsclick show {next(iter(good))}")
+
+
+def _relative(text: str) -> str:
+    return text.replace(f"{ROOT}{os.sep}", "")
+
+
+def _fresh_folder() -> Path:
+    """A folder of this run's own; those of runs long ago are removed."""
+    base = ROOT / "var" / "demo"
+    base.mkdir(parents=True, exist_ok=True)
+    for old in base.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another run removes it too
+            if time.time() - old.stat().st_mtime > KEPT_SECONDS:
+                shutil.rmtree(old)
+    folder = base / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{os.getpid()}"
+    folder.mkdir()
+    return folder
+
+
+def _terminated(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def main() -> int:
+    """Run it; 0 only if everything came out as it must."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminated)
+    good = expected(FILE)
+    folder = _fresh_folder()
+    inbox = AlertReceiver()
+    program = Program(folder, inbox.url)
+    screen = Screen(len(good))
+    log = _relative(str(program.log))
+    screen.say("smsclick delivers SMS through SMSClick and follows each to its end.", "bold")
+    screen.say(f"Here {len(good)} messages go through it in about half a minute. No message leaves this machine:")
+    screen.say("SMSClick is simulated, and the phones are invented.")
+    screen.say(f"The worker's log: {log}")
+    try:
+        demonstrate(program, inbox, screen, good)
+    except (DemoError, SmsclickError) as error:
+        screen.say()
+        screen.say(f"The demonstration failed:\n{error}\nThe worker's log says more: {log}", "bold red")
+        return 1
+    except KeyboardInterrupt:
+        screen.say("\nStopped.")
+        return 130
+    finally:
+        program.stop()
+        inbox.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

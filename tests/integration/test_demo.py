@@ -1,0 +1,92 @@
+"""The demonstration of `make run`, as a person starts it: it delivers, tells the truth and leaves nothing behind."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from smsclick.importing import Problem, Row, read_rows
+from tests.processes import ROOT, alive, descendants, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import StartProcess
+    from tests.processes import Process
+
+DEMO = [sys.executable, "examples/demo.py"]
+FILE = ROOT / "examples" / "mensajes.csv"
+
+# What a person's shell may hold: none of it may reach the demonstration.
+STRANGE_SHELL = {
+    "DATABASE_URL": "sqlite:////nowhere/that/exists.db",
+    "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",
+    "SMSCLICK_SWEEP_SECONDS": "never",
+    "http_proxy": "http://127.0.0.1:1",
+    "HTTP_PROXY": "http://127.0.0.1:1",
+    "LC_ALL": "C",
+}
+
+
+def table_of(output: str) -> dict[str, list[str]]:
+    """The closing table: the two columns of numbers by the first column's word."""
+    rows = re.findall(r"^[│|] (\w+) +[│|] +(\d+|-) [│|] +(\d+|-) [│|]", output, re.MULTILINE)
+    return {name: [ours, theirs] for name, ours, theirs in rows}
+
+
+def log_of(demo: Process) -> Path:
+    return ROOT / demo.wait_for_line(r"The worker's log: (\S+)$")[1]
+
+
+@pytest.mark.timeout(120)
+def test_the_demonstration_delivers_the_file_and_its_table_is_true(start_process: StartProcess) -> None:
+    demo = start_process(DEMO, STRANGE_SHELL)
+
+    assert demo.wait(90) == 0
+    assert table_of(demo.output) == {
+        "delivered": ["58", "58"],
+        "rejected": ["2", "2"],
+        "messages": ["60", "60"],
+        "credits": ["72", "72"],
+        "replies": ["1", "1"],
+    }
+    assert demo.output.count("An alert arrives: SMSClick: No balance (-104)") == 1
+    assert demo.output.count("An alert arrives: SMSClick: over: No balance (-104)") == 1
+    assert "60 stored, 0 already known, 7 refused" in demo.output
+
+    log = log_of(demo).read_text(encoding="utf-8")
+    with FILE.open("rb") as stream:
+        rows = [row for row in read_rows(stream) if isinstance(row, Row)]
+    assert not [row.line for row in rows if row.message.phone in log or row.message.text in log]
+
+
+@pytest.mark.timeout(90)
+def test_interrupted_the_demonstration_ends_what_it_started(start_process: StartProcess) -> None:
+    demo = start_process(DEMO)
+    demo.wait_for_line("Watch them go")
+    started = descendants(demo.pid)
+    assert started
+
+    demo.sigint()
+
+    assert demo.wait(30) == 130
+    wait_until(lambda: not any(alive(pid) for pid in started), what="the worker's end")
+    assert demo.output.rstrip().endswith("Stopped.")
+
+
+def test_the_example_file_has_sixty_good_lines_and_seven_bad_ones() -> None:
+    with FILE.open("rb") as stream:
+        rows = list(read_rows(stream, name=FILE.name))
+    good = [row.message for row in rows if isinstance(row, Row)]
+    keys = {message.key for message in good}
+
+    # The seventh bad line is good by itself: its key is another line's.
+    assert (len(keys), len(good)) == (60, 61)
+    assert sum(isinstance(row, Problem) for row in rows) == 6
+    assert sum(len(message.text) > 150 for message in good) >= 5
+    assert sum(len(message.text) > 300 for message in good) >= 2
+    assert [message.key for message in good if message.rule_id] == ["cita-7713:cambio"]
+    assert {"á", "é", "í", "ó", "ú", "ü", "ñ", "Ñ", "¿", "¡"} <= set("".join(message.text for message in good))
