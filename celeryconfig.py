@@ -22,6 +22,9 @@ event_queue_expires = 60
 task_acks_late = False
 worker_prefetch_multiplier = 1
 worker_disable_prefetch = _redis
+# After a reconnect Celery would restore the prefetch count step by step from the pool's threads, which then read from
+# the consumer's socket: on RabbitMQ they took each other's frames and the worker was deaf for good.
+worker_enable_prefetch_count_reduction = False
 
 # Threads: a call waits for the provider most of its time. `--concurrency` is the number of calls at once.
 worker_pool = "threads"

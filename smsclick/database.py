@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from smsclick.columns import db_now
 from smsclick.contract import VERSION_TABLE
@@ -145,10 +146,19 @@ def _create_engine(url: str, threads: int) -> sa.Engine:
             f"DATABASE_URL: the driver for {parsed.drivername} is not installed ({error}); "
             "pip install 'smsclick[postgresql]' or 'smsclick[mysql]'"
         ) from None
+    event.listen(engine, "handle_error", _hide_row)
     if backend == "sqlite":
         event.listen(engine, "connect", _sqlite_connect)
         event.listen(engine, "begin", _sqlite_begin)
     return engine
+
+
+def _hide_row(context: sa.ExceptionContext) -> None:
+    """PostgreSQL explains a violated constraint with the whole row, and with it a phone and a text."""
+    for error in (context.original_exception, context.sqlalchemy_exception):
+        # MySQL's drivers have a number there, by which SQLAlchemy tells a lost connection from the rest.
+        if error is not None and error.args and isinstance(error.args[0], str):
+            error.args = (error.args[0].partition("\nDETAIL:")[0], *error.args[1:])
 
 
 def _sqlite_connect(connection: sqlite3.Connection, _record: object) -> None:
@@ -176,6 +186,11 @@ def _translated(engine: sa.Engine) -> Iterator[None]:
         if isinstance(error, OperationalError):
             raise DatabaseUnavailable(_unavailable(where, error)) from error
         raise
+    except PoolTimeoutError:
+        # All connections hang, which is how a database looks that stands still.
+        raise DatabaseUnavailable(
+            f"the database {where} does not answer (every connection to it is busy); check that it runs"
+        ) from None
     except DBAPIError as error:
         if error.connection_invalidated:
             raise DatabaseUnavailable(_unavailable(where, error)) from error

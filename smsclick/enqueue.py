@@ -23,6 +23,7 @@ from smsclick.message import NewMessage
 CHUNK = 500
 """Messages of one INSERT."""
 
+_KEY_INDEX = "uq_smsclick_messages_key"
 _PENDING = "smsclick_pending"
 
 Transaction = Session | scoped_session[Session] | sa.Connection
@@ -128,6 +129,8 @@ def store(connection: sa.Connection, new: Sequence[NewMessage]) -> list[Stored]:
     if fresh:
         connection.execute(_insert(connection), [_row(message) for message in reversed(fresh.values())])
     after = before | _by_key(connection, list(fresh.values()))
+    if unseen := [message for message in fresh.values() if message.key not in after]:
+        after |= _by_key(connection, unseen, unseen=True)
     stored: list[Stored] = []
     seen = set(before)
     for message in new:
@@ -152,14 +155,25 @@ def _enqueue(session: Transaction, new: Sequence[NewMessage]) -> list[int]:
     return [result.id for result in stored]
 
 
-def _by_key(connection: sa.Connection, new: Sequence[NewMessage]) -> dict[str, Any]:
+def _by_key(connection: sa.Connection, new: Sequence[NewMessage], *, unseen: bool = False) -> dict[str, Any]:
+    """The rows that have the keys of `new`.
+
+    Args:
+        connection: as in `store`.
+        new: the messages.
+        unseen: the rows are there but not in the snapshot of the caller's transaction (MariaDB, MySQL): others
+            committed them since it began. A locking read sees them. It must only be asked for keys that exist, by
+            their index: it would lock the gap where a key is not, and producers of neighbouring keys would wait for
+            each other for ever.
+    """
     if not new:
         return {}
     query = sa.select(messages.c.id, messages.c.key, messages.c.phone, messages.c.text, messages.c.erased_at).where(
         messages.c.key.in_([message.key for message in new])
     )
-    if connection.dialect.name in {"mysql", "mariadb"}:
-        # A plain read would show the snapshot of the caller's transaction, without what others committed since.
+    if unseen:
+        by_key = f"FORCE INDEX ({_KEY_INDEX})"
+        query = query.with_hint(messages, by_key, "mysql").with_hint(messages, by_key, "mariadb")
         query = query.with_for_update(read=True)
     return {row.key: row for row in connection.execute(query)}
 

@@ -4,6 +4,7 @@ A bad one raises `SettingsError` with one line that names the variable, what was
 """
 
 import functools
+import re
 from pathlib import Path
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,7 +13,6 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
-    PositiveFloat,
     SecretStr,
     ValidationError,
     field_validator,
@@ -23,6 +23,10 @@ from sqlalchemy.exc import ArgumentError
 
 from smsclick.database import parse_url
 from smsclick.errors import SettingsError
+
+_LONGEST = 10 * 366 * 86_400.0
+_Seconds = Annotated[float, Field(gt=0, le=_LONGEST)]
+"""A duration that a date can be moved by: neither endless nor beyond the calendar."""
 
 _BROKERS = ("redis://", "rediss://", "amqp://", "amqps://", "pyamqp://", "sentinel://", "memory://")
 
@@ -59,27 +63,31 @@ class Settings(BaseSettings):
     alert_urls: SecretStr = Field(
         SecretStr(""), validation_alias="ALERT_URLS", examples=["json://alerts.example.com/sms"]
     )
-    connect_timeout: PositiveFloat = Field(5, validation_alias="SMSCLICK_CONNECT_TIMEOUT", examples=["5"])
-    read_timeout: PositiveFloat = Field(30, validation_alias="SMSCLICK_READ_TIMEOUT", examples=["30"])
-    lease_seconds: PositiveFloat = Field(120, validation_alias="SMSCLICK_LEASE_SECONDS", examples=["120"])
-    settle_seconds: PositiveFloat = Field(600, validation_alias="SMSCLICK_SETTLE_SECONDS", examples=["600"])
+    connect_timeout: _Seconds = Field(5, validation_alias="SMSCLICK_CONNECT_TIMEOUT", examples=["5"])
+    read_timeout: _Seconds = Field(30, validation_alias="SMSCLICK_READ_TIMEOUT", examples=["30"])
+    lease_seconds: _Seconds = Field(120, validation_alias="SMSCLICK_LEASE_SECONDS", examples=["120"])
+    settle_seconds: _Seconds = Field(600, validation_alias="SMSCLICK_SETTLE_SECONDS", examples=["600"])
     poll_seconds: Annotated[tuple[float, ...], NoDecode] = Field(
         (15, 30, 60, 120, 300, 900, 3600),
         validation_alias="SMSCLICK_POLL_SECONDS",
         examples=["15,30,60,120,300,900,3600"],
     )
-    tracking_seconds: PositiveFloat = Field(604_800, validation_alias="SMSCLICK_TRACKING_SECONDS", examples=["604800"])
-    sweep_seconds: PositiveFloat = Field(5, validation_alias="SMSCLICK_SWEEP_SECONDS", examples=["5"])
-    balance_seconds: PositiveFloat = Field(60, validation_alias="SMSCLICK_BALANCE_SECONDS", examples=["60"])
+    tracking_seconds: _Seconds = Field(604_800, validation_alias="SMSCLICK_TRACKING_SECONDS", examples=["604800"])
+    sweep_seconds: _Seconds = Field(5, validation_alias="SMSCLICK_SWEEP_SECONDS", examples=["5"])
+    balance_seconds: _Seconds = Field(60, validation_alias="SMSCLICK_BALANCE_SECONDS", examples=["60"])
     low_balance: NonNegativeInt = Field(0, validation_alias="SMSCLICK_LOW_BALANCE", examples=["1000"])
     max_per_second: NonNegativeFloat = Field(0, validation_alias="SMSCLICK_MAX_PER_SECOND", examples=["0"])
-    retention_days: NonNegativeInt = Field(0, validation_alias="SMSCLICK_RETENTION_DAYS", examples=["90"])
+    retention_days: Annotated[int, Field(ge=0, le=36_600)] = Field(
+        0, validation_alias="SMSCLICK_RETENTION_DAYS", examples=["90"]
+    )
 
     @field_validator("base_url")
     @classmethod
     def _base_url(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
+        if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
+            raise ValueError("must be an address without blanks, user, ? and #")
         return value.rstrip("/")
 
     @field_validator("timezone")
@@ -116,7 +124,7 @@ class Settings(BaseSettings):
     @field_validator("poll_seconds")
     @classmethod
     def _poll_positive(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if not value or min(value) <= 0:
+        if not value or not all(0 < each <= _LONGEST for each in value):
             raise ValueError("must be positive seconds, separated by commas")
         return value
 

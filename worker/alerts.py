@@ -46,6 +46,7 @@ class _Alert:
     news: str
     tries: int
     delivered_to: str
+    earlier: tuple[str, ...]
     detail: str
     count: int
     opened_at: dt.datetime
@@ -80,20 +81,11 @@ def due(connection: sa.Connection) -> bool:
 
 
 def _claim(database: Database, tried: set[int]) -> _Alert | None:
-    """The next due alert that has no undelivered one of the same incident before it."""
+    """The next due alert, with what the undelivered ones of the same incident before it have reached."""
     with database.begin() as connection:
-        earlier = alerts.alias("earlier")
         query = (
             sa.select(alerts.c.id, alerts.c.incident_id, alerts.c.news, alerts.c.tries, alerts.c.delivered_to)
-            .where(
-                alerts.c.due_at <= db_now(),
-                alerts.c.id.not_in(tried),
-                ~sa.exists().where(
-                    earlier.c.incident_id == alerts.c.incident_id,
-                    earlier.c.id < alerts.c.id,
-                    earlier.c.delivered_at.is_(None),
-                ),
-            )
+            .where(alerts.c.due_at <= db_now(), alerts.c.id.not_in(tried))
             .order_by(alerts.c.id)
             .limit(1)
             .with_for_update(skip_locked=True, of=alerts)
@@ -104,6 +96,11 @@ def _claim(database: Database, tried: set[int]) -> _Alert | None:
         now = connection.execute(sa.select(db_now())).scalar_one()
         later = now + dt.timedelta(seconds=_CLAIM_SECONDS)
         connection.execute(sa.update(alerts).where(alerts.c.id == row.id).values(due_at=later, tries=row.tries + 1))
+        earlier = connection.scalars(
+            sa.select(alerts.c.delivered_to).where(
+                alerts.c.incident_id == row.incident_id, alerts.c.id < row.id, alerts.c.delivered_at.is_(None)
+            )
+        ).all()
         about = connection.execute(sa.select(incidents).where(incidents.c.id == row.incident_id)).one()
         return _Alert(
             id=row.id,
@@ -112,6 +109,7 @@ def _claim(database: Database, tried: set[int]) -> _Alert | None:
             news=row.news,
             tries=row.tries + 1,
             delivered_to=row.delivered_to,
+            earlier=tuple(earlier),
             detail=about.detail,
             count=about.occurrences,
             opened_at=about.opened_at,
@@ -129,7 +127,8 @@ def _deliver(database: Database, alert: _Alert, to: Sequence[Channel], rng: rand
         mark = hashlib.sha256(channel.url().encode()).hexdigest()[:12]
         if mark in taken:
             continue
-        if _notify(channel.notify, body, title):
+        # A channel hears an incident's news in order; one that is dead holds up no other.
+        if all(mark in each for each in alert.earlier) and _notify(channel.notify, body, title):
             taken.add(mark)
         else:
             missed += 1

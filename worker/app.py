@@ -12,7 +12,7 @@ from celery import Celery, signals
 from smsclick.database import Database
 from smsclick.errors import DatabaseUnavailable, SettingsError, SmsclickError
 from smsclick.settings import Settings, get_settings
-from worker import heartbeat
+from worker import heartbeat, strangers
 from worker.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def _make_app() -> _App:
         get_settings()
     except SettingsError as error:
         raise SystemExit(f"smsclick: {error}") from None
-    made = _App("smsclick", set_as_current=False, include=["worker.tasks"])
+    made = _App("smsclick", set_as_current=False, include=["worker.tasks"], task_cls=strangers.StrictTask)
     made.config_from_object("celeryconfig")
     return made
 
@@ -159,6 +159,7 @@ def _forked(**_: Any) -> None:  # noqa: ANN401
 @signals.after_setup_logger.connect(weak=False)
 @signals.after_setup_task_logger.connect(weak=False)
 def _quiet(**_: Any) -> None:  # noqa: ANN401
+    strangers.hide_contents()
     for name in _PER_TASK:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in _TALKATIVE:

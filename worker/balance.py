@@ -58,8 +58,13 @@ def _act(runtime: Runtime, balance: int) -> int | None:
         gate.note_probe(connection, balance=balance, balance_at=now.now)
         told = _watch(connection, now, balance, runtime.settings)
         canary = _canary(connection, now, balance, runtime.settings)
-    if told:
+        # Where no message can be the canary, `credits` is the only witness: statuses must be asked for again.
+        opened = canary is None and not now.canary_flies and gate.open_for_key(connection)
+    if told or opened:
         runtime.bell.alerts()
+    if opened:
+        runtime.gate.forget()
+        runtime.bell.sweep()
     return canary
 
 
@@ -77,8 +82,8 @@ def _watch(connection: sa.Connection, now: Gate, balance: int, settings: Setting
 def _canary(connection: sa.Connection, now: Gate, balance: int, settings: Settings) -> int | None:
     if now.hold_reason is None or now.operator_hold_at is not None:
         return None
-    if now.canary_id is not None and now.canary_until is not None and now.canary_until > now.now:
-        return None  # one at a time; a canary whose worker died gives way when its lease is over
+    if now.canary_flies:
+        return None  # one at a time
     gate.note_probe(connection, canary_id=None, canary_until=None)
     if now.hold_reason is HoldReason.NO_BALANCE and balance < now.needed_credits:
         return None

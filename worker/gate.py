@@ -52,6 +52,11 @@ class Gate:
         return self.canary_id
 
     @property
+    def canary_flies(self) -> bool:
+        """Whether a canary may still bring its answer; one whose worker died gives way when its lease is over."""
+        return self.canary_id is not None and self.canary_until is not None and self.canary_until > self.now
+
+    @property
     def key_works(self) -> bool:
         """Whether asking the provider anything but `credits` makes sense."""
         return self.hold_reason is not HoldReason.KEY_REFUSED
@@ -132,8 +137,16 @@ def settle_canary(connection: sa.Connection, message_id: int, outcome: Outcome, 
         # Enough for the canary but not for the next one: opening would only raise the next incident.
         _write(connection, canary_id=None, canary_until=None, balance=left, needed_credits=1, probe_at=later)
         return False
-    incidents.close(connection, gate.hold_reason)
-    _write(connection, hold_reason=None, hold_since=None, canary_id=None, canary_until=None, epoch=gate.epoch + 1)
+    _open(connection, gate)
+    return True
+
+
+def open_for_key(connection: sa.Connection) -> bool:
+    """Open what was closed because the key was refused, now that it works. False where it was not closed for that."""
+    gate = read(connection, lock=True)
+    if gate.hold_reason is not HoldReason.KEY_REFUSED:
+        return False
+    _open(connection, gate)
     return True
 
 
@@ -155,6 +168,12 @@ def next_credits(connection: sa.Connection) -> int | None:
 def note_probe(connection: sa.Connection, **values: object) -> None:
     """Write what a probe learned: `balance`, `balance_at`, `probe_at`, and an ended canary."""
     _write(connection, **values)
+
+
+def _open(connection: sa.Connection, gate: Gate) -> None:
+    if gate.hold_reason is not None:
+        incidents.close(connection, gate.hold_reason)
+    _write(connection, hold_reason=None, hold_since=None, canary_id=None, canary_until=None, epoch=gate.epoch + 1)
 
 
 def _write(connection: sa.Connection, **values: object) -> None:

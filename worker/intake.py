@@ -30,7 +30,10 @@ def accept(runtime: Runtime, task_id: str, arguments: Mapping[str, Any]) -> int 
         DatabaseUnavailable: nothing was stored; the call must stay in the broker.
     """
     try:
-        message = NewMessage.from_mapping({"key": task_id} | {k: v for k, v in arguments.items() if v is not None})
+        # A key of blanks is none: without the task's id a redelivered call would be a second message.
+        blank = {name for name, value in arguments.items() if isinstance(value, str) and not value.strip()}
+        given = {name: value for name, value in arguments.items() if value is not None and name not in blank}
+        message = NewMessage.from_mapping({"key": task_id} | given)
     except InvalidMessage as error:
         _refuse(runtime, task_id, error)
         return None

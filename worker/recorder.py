@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from smsclick.database import Database
 from smsclick.errors import DatabaseUnavailable
@@ -57,7 +58,8 @@ class Recorder:
         """Write one result; returns when it is committed.
 
         An answer of the provider must not be lost to a database that restarts: this waits for as long as that takes.
-        Should the process be killed meanwhile, the row's lease ends and it becomes `unknown`.
+        Should the process be killed meanwhile, the row's lease ends and it becomes `unknown`; so does a row whose
+        result the database refuses, which the log tells.
         """
         done: Future[None] = Future()
         self._results.put((ended, done))
@@ -92,6 +94,7 @@ class Recorder:
         def work(connection: sa.Connection) -> Settled:
             return settle(connection, [ended for ended, _ in group], self._settings, self._rng)
 
+        looked_again = False
         while True:
             try:
                 settled = self._database.transact(work)
@@ -106,10 +109,19 @@ class Recorder:
                     for single in group:
                         self._write([single])
                     return
+                if isinstance(error, IntegrityError) and not looked_again:
+                    # Another process has just recorded the same id_mensaje; the second look sees it.
+                    looked_again = True
+                    continue
+                # Not raised: the sender has further claims in hand, which would be lost with it.
                 log.exception("A result could not be written. message=%s", group[0][0].claim.id)
-                group[0][1].set_exception(error)
+                group[0][1].set_result(None)
                 return
         self.recorded += len(group)
         for _, done in group:
             done.set_result(None)
-        self._after(settled)
+        try:
+            self._after(settled)
+        except Exception:
+            # Whatever a broker's library raises: without this thread no result would ever be written again.
+            log.exception("The news of a group of results could not be told; the sweep will find it")

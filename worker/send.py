@@ -105,6 +105,8 @@ def _work(runtime: Runtime, claimed: list[Claim]) -> int:
 
 
 def _epoch_if_allowed(runtime: Runtime, claim: Claim) -> int | None:
+    if claim.canary:
+        runtime.gate.forget()  # its permission may be younger than what was read last
     try:
         now = runtime.gate.current()
     except DatabaseUnavailable:

@@ -1,6 +1,7 @@
 """Record how attempts ended: one short transaction for a group of them, whoever they belong to now."""
 
 import dataclasses
+import datetime as dt
 import logging
 import random
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ def settle(connection: sa.Connection, group: Sequence[Ended], settings: Settings
             taken.add(row.id)
         elif isinstance(ended.outcome, Accepted):
             orphans.append(_orphan(row, ended.outcome))
-    _drop_taken_ids(connection, changes)
+    _drop_taken_ids(connection, changes, now)
     lifecycle.apply(connection, changes)
     lifecycle.keep(connection, orphans)
     told = _raise_incidents(connection, changes, orphans)
@@ -88,7 +89,7 @@ def _settle_gate(connection: sa.Connection, group: Sequence[Ended], settings: Se
     return opened
 
 
-def _drop_taken_ids(connection: sa.Connection, changes: list[Change]) -> None:
+def _drop_taken_ids(connection: sa.Connection, changes: list[Change], now: dt.datetime) -> None:
     """An `id_mensaje` that another row has proves nothing about this one: it becomes `unknown`; the others go on."""
     wanted: dict[int, int] = {}
     for index, change in enumerate(changes):
@@ -96,24 +97,24 @@ def _drop_taken_ids(connection: sa.Connection, changes: list[Change]) -> None:
         if id_mensaje is None or change.was.id_mensaje == id_mensaje:
             continue
         if id_mensaje in wanted:
-            changes[index] = _without_id(change)
+            changes[index] = _without_id(change, now)
         else:
             wanted[id_mensaje] = index
     if not wanted:
         return
     column = messages.c.id_mensaje
     for taken in connection.scalars(sa.select(column).where(column.in_(wanted))).all():
-        changes[wanted[taken]] = _without_id(changes[wanted[taken]])
+        changes[wanted[taken]] = _without_id(changes[wanted[taken]], now)
 
 
-def _without_id(change: Change) -> Change:
+def _without_id(change: Change, now: dt.datetime) -> Change:
     reason = f"accepted with an id_mensaje that another message has ({change.becomes.id_mensaje})"
     was = change.was
     becomes = dataclasses.replace(
         was,
         state=State.UNKNOWN,
         lease_until=None,
-        due_at=was.lease_until,
+        due_at=now,
         last_code=1,
         last_error=reason,
     )

@@ -1,0 +1,99 @@
+"""The core's tests run on all three databases, each emptied before the test, with the real simulator as provider."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+import sqlalchemy as sa
+
+from smsclick.columns import db_now
+from smsclick.contract import gates, metadata
+from smsclick.database import Database
+from smsclick.simulator import Simulator
+from tests.conftest import migrate
+from tests.factories import KEY, RecordingBell, settings
+from worker.runtime import Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.servers import MariaDBServer, PostgresServer
+
+
+@pytest.fixture(scope="session")
+def _kept_postgres_url(postgres: PostgresServer) -> str:
+    postgres.start()
+    return migrate(postgres.create_database("kept"))
+
+
+@pytest.fixture(scope="session")
+def _kept_mariadb_url(mariadb: MariaDBServer) -> str:
+    mariadb.start()
+    return migrate(mariadb.create_database("kept"))
+
+
+def _emptied(database: Database) -> Database:
+    with database.begin() as connection:
+        for table in reversed(metadata.sorted_tables):
+            if table is not gates:
+                connection.execute(sa.delete(table))
+        blank = {column.name: None for column in gates.c if column.nullable}
+        connection.execute(sa.update(gates).values(**blank, epoch=0, needed_credits=1, probe_at=db_now()))
+    return database
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """The test runs three times, each time with our tables and not a row in them."""
+    if request.param == "sqlite":
+        url: str = request.getfixturevalue("migrated_sqlite_url")
+    else:
+        server = request.getfixturevalue(request.param)
+        server.thaw()
+        server.start()
+        url = request.getfixturevalue(f"_kept_{request.param}_url")
+    made = Database(url, threads=24)
+    yield _emptied(made)
+    made.dispose()
+
+
+@pytest.fixture
+def bell() -> RecordingBell:
+    """What was rung for stands in it."""
+    return RecordingBell()
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """SMSClick, which delivers at once."""
+    with Simulator(api_key=KEY, delivery_seconds=0, reply_seconds=0) as running:
+        yield running
+
+
+class MakeRuntime(Protocol):
+    """Opens what a worker process holds, with any settings by their variables' names."""
+
+    def __call__(self, **variables: object) -> Runtime:
+        """The runtime; closed with the test."""
+
+
+@pytest.fixture
+def make_runtime(database: Database, simulator: Simulator, bell: RecordingBell) -> Iterator[MakeRuntime]:
+    """`make_runtime(SMSCLICK_BALANCE_SECONDS=60)`."""
+    made: list[Runtime] = []
+
+    def make(**variables: object) -> Runtime:
+        url = database.engine.url.render_as_string(hide_password=False)
+        made.append(Runtime.start(settings(url, simulator.base_url, **variables), bell, threads=4))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def runtime(make_runtime: MakeRuntime) -> Runtime:
+    """One worker process without a broker."""
+    return make_runtime()

@@ -1,0 +1,400 @@
+"""Enqueue: with the caller's transaction or not at all, one message for one key, and a doorbell after the commit."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime as dt
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+
+from smsclick import NewMessage, doorbell, enqueue, enqueue_many
+from smsclick.contract import messages
+from smsclick.enqueue import CHUNK, store
+from smsclick.errors import InvalidPhone, KeyConflict
+from smsclick.settings import get_settings
+from tests.factories import PHONE, clock, row
+from tests.processes import wait_until
+from tests.servers import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from smsclick.database import Database
+
+
+@pytest.fixture
+def backend(database: Database) -> Iterator[sa.Engine]:
+    """A producer's own engine, as SQLAlchemy makes it: none of our pragmas, isolation levels or zones."""
+    made = sa.create_engine(database.engine.url, pool_size=24)
+    yield made
+    made.dispose()
+
+
+def count(database: Database) -> int:
+    with database.read() as connection:
+        return int(connection.execute(sa.select(sa.func.count()).select_from(messages)).scalar_one())
+
+
+def test_a_commit_keeps_the_message_and_the_orders_own_row(backend: sa.Engine, database: Database) -> None:
+    with Session(backend) as session, session.begin():
+        message_id = enqueue(session, phone="+52 55 5140 2211", text="Tu pedido va en camino", key="order-1")
+    found = row(database, message_id)
+    assert (found.key, found.phone, found.text, found.state) == (
+        "order-1",
+        PHONE,
+        "Tu pedido va en camino",
+        "queued",
+    )
+    assert abs(found.due_at - clock(database)) < dt.timedelta(seconds=5)
+    assert abs(found.created_at - clock(database)) < dt.timedelta(seconds=5)
+
+
+def test_a_rollback_leaves_nothing(backend: sa.Engine, database: Database) -> None:
+    with Session(backend) as session:
+        enqueue(session, phone=PHONE, text="x", key="order-1")
+        session.rollback()
+    assert count(database) == 0
+
+
+def test_an_exception_in_the_callers_transaction_leaves_nothing(backend: sa.Engine, database: Database) -> None:
+    def produce() -> None:
+        with Session(backend) as session, session.begin():
+            enqueue(session, phone=PHONE, text="x", key="order-1")
+            _ = 1 // 0
+
+    with pytest.raises(ZeroDivisionError):
+        produce()
+    assert count(database) == 0
+
+
+def test_a_connection_and_a_scoped_session_serve_as_well(backend: sa.Engine, database: Database) -> None:
+    with backend.begin() as connection:
+        enqueue(connection, phone=PHONE, text="x", key="a")
+    scoped = scoped_session(sessionmaker(backend))
+    enqueue(scoped, phone=PHONE, text="x", key="b")
+    scoped.commit()
+    scoped.remove()
+    assert count(database) == 2
+
+
+def test_a_savepoint_that_is_rolled_back_takes_only_its_own_message(backend: sa.Engine, database: Database) -> None:
+    with Session(backend) as session, session.begin():
+        kept = enqueue(session, phone=PHONE, text="x", key="kept")
+        with contextlib.suppress(ZeroDivisionError), session.begin_nested():
+            enqueue(session, phone=PHONE, text="x", key="dropped")
+            _ = 1 // 0
+    with database.read() as connection:
+        assert list(connection.scalars(sa.select(messages.c.id))) == [kept]
+
+
+def test_the_same_key_with_the_same_content_is_the_same_message(backend: sa.Engine, database: Database) -> None:
+    with Session(backend) as session, session.begin():
+        first = enqueue(session, phone=PHONE, text="x", key="k")
+        again = enqueue(session, phone="044 55 5140 2211", text="x", key="k")
+    with Session(backend) as session, session.begin():
+        later = enqueue(session, phone=PHONE, text="x", key="k", priority="high")
+    assert first == again == later
+    assert count(database) == 1
+
+
+@pytest.mark.parametrize("other", [{"text": "y"}, {"phone": "5551402212"}, {"text": "X"}, {"text": "x "}])
+def test_the_same_key_with_other_content_is_refused_and_nothing_is_stored(
+    backend: sa.Engine, database: Database, other: dict[str, Any]
+) -> None:
+    with Session(backend) as session, session.begin():
+        first = enqueue(session, phone=PHONE, text="x", key="k")
+    with Session(backend) as session, session.begin():
+        with pytest.raises(KeyConflict, match="'k' already belongs") as refused:
+            enqueue(session, **({"phone": PHONE, "text": "x", "key": "k"} | other))
+        assert refused.value.message_id == first
+    assert count(database) == 1
+    assert row(database, first).text == "x"
+
+
+def test_a_message_that_cannot_be_sent_is_refused_before_anything_is_stored(
+    backend: sa.Engine, database: Database
+) -> None:
+    with Session(backend) as session, session.begin(), pytest.raises(InvalidPhone):
+        enqueue(session, phone="123", text="x", key="k")
+    assert count(database) == 0
+
+
+def test_a_key_of_an_erased_message_still_belongs_to_it(backend: sa.Engine, database: Database) -> None:
+    with Session(backend) as session, session.begin():
+        first = enqueue(session, phone=PHONE, text="x", key="k")
+    with database.begin() as connection:
+        connection.execute(sa.update(messages).values(phone="", text="", erased_at=sa.func.now()))
+    with Session(backend) as session, session.begin():
+        assert enqueue(session, phone=PHONE, text="x", key="k") == first
+
+
+def test_every_field_is_stored(backend: sa.Engine, database: Database) -> None:
+    later = dt.datetime(2099, 1, 1, tzinfo=dt.UTC)
+    fields = {
+        "send_at": later,
+        "expires_at": later + dt.timedelta(days=1),
+        "rule_id": "7",
+        "callback": "https://127.0.0.1/hook",
+        "reference": "order 1",
+    }
+    with Session(backend) as session, session.begin():
+        message_id = enqueue(session, phone=PHONE, text="x", priority="low", if_absent="fail", **fields)  # type: ignore[arg-type]
+    found = row(database, message_id)
+    assert {name: getattr(found, name) for name in fields} == fields
+    assert (found.priority, found.if_absent, found.due_at) == (2, "fail", later)
+
+
+def test_twenty_threads_with_the_same_key_make_one_message(backend: sa.Engine, database: Database) -> None:
+    barrier = threading.Barrier(20)
+
+    def produce(_: int) -> int:
+        with Session(backend) as session:
+            barrier.wait(20)
+            message_id = enqueue(session, phone=PHONE, text="x", key="k")
+            session.commit()
+            return message_id
+
+    with ThreadPoolExecutor(20) as pool:
+        ids = set(pool.map(produce, range(20)))
+    assert len(ids) == 1
+    assert count(database) == 1
+
+
+def test_twenty_threads_with_other_content_make_one_message_and_nineteen_refusals(
+    backend: sa.Engine, database: Database
+) -> None:
+    barrier = threading.Barrier(20)
+
+    def produce(number: int) -> bool:
+        with Session(backend) as session:
+            barrier.wait(20)
+            try:
+                enqueue(session, phone=PHONE, text=f"text {number}", key="k")
+            except KeyConflict:
+                return False
+            session.commit()
+            return True
+
+    with ThreadPoolExecutor(20) as pool:
+        assert sum(pool.map(produce, range(20))) == 1
+    assert count(database) == 1
+
+
+@pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)  # SQLite has one writer
+def test_producers_of_neighbouring_keys_do_not_stop_each_other(backend: sa.Engine, database: Database) -> None:
+    """Each has enqueued before either commits: with gap locks each would wait for the other for ever."""
+    with Session(backend) as session, session.begin():
+        enqueue(session, phone=PHONE, text="x", key="a")
+        enqueue(session, phone=PHONE, text="x", key="z")
+    barrier = threading.Barrier(4)
+
+    def produce(number: int) -> None:
+        with Session(backend) as session:
+            session.connection()
+            barrier.wait(20)
+            enqueue(session, phone=PHONE, text="x", key=f"m{number}")
+            barrier.wait(20)
+            enqueue(session, phone=PHONE, text="x", key=f"n{number}")
+            barrier.wait(20)
+            session.commit()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(produce, range(4)))
+    assert count(database) == 10
+
+
+@pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)  # SQLite has one writer
+def test_a_message_that_another_committed_after_this_transaction_began_is_found(
+    backend: sa.Engine, database: Database
+) -> None:
+    with Session(backend) as session, session.begin():
+        session.execute(sa.select(messages.c.id)).all()  # the snapshot, where there is one, begins here
+        with Session(backend) as other, other.begin():
+            first = enqueue(other, phone=PHONE, text="x", key="k")
+        assert enqueue(session, phone=PHONE, text="x", key="k") == first
+        with pytest.raises(KeyConflict):
+            enqueue(session, phone=PHONE, text="y", key="k")
+    assert count(database) == 1
+
+
+def test_many_go_in_chunks_and_the_ids_come_in_order(backend: sa.Engine, database: Database) -> None:
+    many = [{"phone": PHONE, "text": f"x{n}", "key": f"k{n:05d}"} for n in range(2 * CHUNK + 1)]
+    with Session(backend) as session, session.begin():
+        ids = enqueue_many(session, iter(many))
+    with database.read() as connection:
+        found = {each.key: each.id for each in connection.execute(sa.select(messages.c.id, messages.c.key))}
+    assert ids == [found[each["key"]] for each in many]
+    assert len(set(ids)) == len(many)
+
+
+def test_a_key_that_comes_twice_in_one_call_is_one_message(backend: sa.Engine, database: Database) -> None:
+    with Session(backend) as session, session.begin():
+        ids = enqueue_many(session, [{"phone": PHONE, "text": "x", "key": key} for key in ("a", "b", "a")])
+    assert ids[0] == ids[2] != ids[1]
+    assert count(database) == 2
+
+
+def test_a_conflict_among_many_is_told_so_that_the_caller_rolls_back(backend: sa.Engine, database: Database) -> None:
+    many = [{"phone": PHONE, "text": text, "key": "a"} for text in ("x", "y")]
+    with pytest.raises(KeyConflict), Session(backend) as session, session.begin():
+        enqueue_many(session, many)
+    assert count(database) == 0
+
+
+def test_storing_says_of_each_message_what_became_of_it(database: Database) -> None:
+    def new(key: str, text: str = "x") -> NewMessage:
+        return NewMessage.of(phone=PHONE, text=text, key=key)
+
+    with database.begin() as connection:
+        store(connection, [new("old")])
+    with database.begin() as connection:
+        stored = store(connection, [new("old"), new("old", "y"), new("a"), new("a"), new("a", "y")])
+    assert [(each.new, each.conflict) for each in stored] == [
+        (False, False),
+        (False, True),
+        (True, False),
+        (False, False),
+        (False, True),
+    ]
+
+
+# --- The doorbell
+
+
+@pytest.fixture
+def broker(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[Any]]]:
+    """A broker that the producer rings through; called, it gives the messages in the queue of the senders."""
+    yield from _broker(redis_url, monkeypatch)
+
+
+def _broker(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[Any]]]:
+    monkeypatch.setenv("CELERY_BROKER_URL", url)
+    get_settings.cache_clear()
+    doorbell._bell.cache_clear()
+    client = redis.Redis.from_url(url)
+
+    def queued(expected: int) -> list[Any]:
+        wait_until(lambda: client.llen("smsclick.send") >= expected, 20, what="the doorbell")
+        return [json.loads(each) for each in client.lrange("smsclick.send", 0, -1)]
+
+    yield queued
+    client.close()
+    get_settings.cache_clear()
+    doorbell._bell.cache_clear()
+
+
+def ids_of(rung: list[Any]) -> list[list[int]]:
+    return [json.loads(base64.b64decode(each["body"]))[0][0] for each in reversed(rung)]
+
+
+@pytest.fixture
+def one(migrated_sqlite_url: str) -> Iterator[sa.Engine]:
+    """A producer's engine on SQLite: what rings does not depend on the database."""
+    made = sa.create_engine(migrated_sqlite_url)
+    yield made
+    made.dispose()
+
+
+def test_the_doorbell_rings_after_the_outer_commit_and_not_before(
+    one: sa.Engine, broker: Callable[[int], list[Any]]
+) -> None:
+    with Session(one) as session:
+        with session.begin_nested():
+            first = enqueue(session, phone=PHONE, text="x", key="a")
+        second = enqueue(session, phone=PHONE, text="x", key="b")
+        doorbell._bell(0)  # the queue of another process stays empty
+        session.commit()
+    with Session(one) as session, session.begin():
+        third = enqueue(session, phone=PHONE, text="x", key="c")
+    # One list for the whole first transaction: nothing rang when the savepoint was released.
+    assert ids_of(broker(2)) == [[first, second], [third]]
+
+
+def test_a_rolled_back_transaction_does_not_ring(one: sa.Engine, broker: Callable[[int], list[Any]]) -> None:
+    with Session(one) as session:
+        enqueue(session, phone=PHONE, text="x", key="a")
+        session.rollback()
+        kept = enqueue(session, phone=PHONE, text="x", key="b")
+        session.commit()
+    assert ids_of(broker(1)) == [[kept]]
+
+
+def test_a_rolled_back_savepoint_does_not_silence_what_came_before_it(
+    one: sa.Engine, broker: Callable[[int], list[Any]]
+) -> None:
+    with Session(one) as session, session.begin():
+        kept = enqueue(session, phone=PHONE, text="x", key="a")
+        with contextlib.suppress(ZeroDivisionError), session.begin_nested():
+            _ = 1 // 0
+    assert kept in ids_of(broker(1))[0]
+
+
+def test_a_commit_of_a_connection_rings_too(one: sa.Engine, broker: Callable[[int], list[Any]]) -> None:
+    with one.begin() as connection:
+        first = enqueue(connection, phone=PHONE, text="x", key="a")
+    assert ids_of(broker(1)) == [[first]]
+
+
+def test_what_is_not_new_or_not_due_does_not_ring(one: sa.Engine, broker: Callable[[int], list[Any]]) -> None:
+    later = dt.datetime(2099, 1, 1, tzinfo=dt.UTC)
+    with Session(one) as session, session.begin():
+        first = enqueue(session, phone=PHONE, text="x", key="a")
+    with Session(one) as session, session.begin():
+        enqueue(session, phone=PHONE, text="x", key="a")
+        enqueue(session, phone=PHONE, text="x", key="b", send_at=later)
+    with Session(one) as session, session.begin():
+        last = enqueue(session, phone=PHONE, text="x", key="c")
+    assert ids_of(broker(2)) == [[first], [last]]
+
+
+def test_nothing_but_ids_crosses_the_broker(one: sa.Engine, broker: Callable[[int], list[Any]]) -> None:
+    with Session(one) as session, session.begin():
+        enqueue(session, phone="5551402211", text="Tu clave es secreta", key="order-77", reference="ref-1")
+    shown = json.dumps(broker(1)) + json.dumps(ids_of(broker(1)))
+    body = broker(1)[0]["body"]
+    shown += base64.b64decode(body).decode()
+    for word in ("5551402211", "2211", "secreta", "order-77", "ref-1"):
+        assert word not in shown
+
+
+def test_many_ring_in_lists_of_ten(one: sa.Engine, broker: Callable[[int], list[Any]]) -> None:
+    with Session(one) as session, session.begin():
+        ids = enqueue_many(session, [{"phone": PHONE, "text": f"x{n}", "key": f"k{n}"} for n in range(25)])
+    assert ids_of(broker(3)) == [ids[:10], ids[10:20], ids[20:]]
+
+
+def test_a_commit_does_not_wait_for_a_broker_that_is_silent() -> None:
+    """By structure, not by the clock: the publisher stands still until the test has seen put() return."""
+    release, published = threading.Event(), threading.Event()
+
+    def publish(_: list[int]) -> None:
+        published.set()
+        release.wait(20)
+
+    bell = doorbell._Bell(publish)
+    bell.put([1], 0.0)
+    assert published.wait(20)
+    for number in range(3000):  # more than the queue holds: dropped, not waited for
+        bell.put([number], 0.0)
+    assert bell._queue.full()
+    release.set()
+
+
+def test_a_commit_with_the_broker_down_succeeds(one: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in _broker(f"redis://127.0.0.1:{free_port()}/0", monkeypatch):
+        with Session(one) as session, session.begin():
+            enqueue(session, phone=PHONE, text="x", key="a")
+        with one.connect() as connection:
+            assert connection.scalar(sa.select(sa.func.count()).select_from(messages)) == 1
+
+
+def test_without_a_broker_nothing_is_rung() -> None:
+    assert not doorbell.configured()

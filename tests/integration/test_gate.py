@@ -1,0 +1,445 @@
+"""The gate: closed once, probed, opened by a canary, and the operator's wish beside it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from smsclick.codes import Action
+from smsclick.contract import Priority, State, gates, incidents
+from smsclick.replies import Accepted, Refused
+from smsclick.simulator import Fault, FaultKind
+from tests.factories import (
+    LONG_AGO,
+    POLICY,
+    RecordingBell,
+    change,
+    change_gate,
+    clock,
+    insert,
+    news,
+    row,
+    settings,
+    states,
+)
+from worker import balance, claims, gate, poll, send
+from worker.settle import Ended, settle
+
+if TYPE_CHECKING:
+    from smsclick.database import Database
+    from smsclick.simulator import Simulator
+    from tests.integration.conftest import MakeRuntime
+    from worker.claims import Claim
+    from worker.gate import Gate
+    from worker.runtime import Runtime
+
+SETTINGS = settings("sqlite://")
+NO_BALANCE = Refused(-104, "Saldo insuficiente", Action.HOLD_NO_BALANCE, "no balance")
+BAD_KEY = Refused(-101, "APIKEY incorrecta", Action.HOLD_KEY, "the APIKEY is wrong")
+ENDED = [("no_balance", "opened"), ("no_balance", "closed")]
+RNG = random.Random(0)
+
+
+def read(database: Database) -> Gate:
+    with database.read() as connection:
+        return gate.read(connection)
+
+
+def claim(database: Database, count: int = 1, text: str = "x") -> list[Claim]:
+    insert(database, count, text=text)
+    return database.transact(lambda connection: claims.claim(connection, None, count, POLICY))
+
+
+def refuse(database: Database, group: list[Claim], epoch: int, refused: Refused = NO_BALANCE) -> None:
+    ended = [Ended(each, refused, epoch) for each in group]
+    database.transact(lambda connection: settle(connection, ended, SETTINGS, RNG))
+
+
+def probe(runtime: Runtime) -> int | None:
+    """A probe whose time has come."""
+    change_gate(runtime.database, probe_at=LONG_AGO)
+    return balance.probe(runtime)
+
+
+def release(runtime: Runtime, bell: RecordingBell) -> None:
+    """A probe, and the canary that it lets go, if any."""
+    bell.sends.clear()
+    probe(runtime)
+    for ids in bell.sends:
+        send.send(runtime, ids)
+
+
+# --- Closing
+
+
+def test_however_many_meet_it_the_gate_closes_once_with_one_incident(database: Database) -> None:
+    for _ in range(3):
+        refuse(database, claim(database, 5), epoch=0)
+    found = read(database)
+    assert (found.hold_reason, found.epoch, found.is_open, found.allowed_canary) == ("no_balance", 0, False, None)
+    assert news(database) == [("no_balance", "opened")]
+    assert states(database) == ["queued"] * 15
+
+
+def test_the_refused_wait_with_the_code_and_lose_no_attempt(database: Database) -> None:
+    [only] = claim(database)
+    refuse(database, [only], epoch=0)
+    found = row(database, only.id)
+    assert (found.state, found.attempts, found.last_code, found.last_error) == ("queued", 0, -104, "Saldo insuficiente")
+    assert found.due_at is not None
+
+
+def test_an_answer_from_before_the_last_reopening_closes_nothing(database: Database) -> None:
+    group = claim(database, 2)
+    change_gate(database, epoch=3)
+    refuse(database, group[:1], epoch=2)
+    assert read(database).is_open
+    refuse(database, group[1:], epoch=3)
+    assert not read(database).is_open
+
+
+def test_the_gate_remembers_the_smallest_message_that_was_refused(database: Database) -> None:
+    refuse(database, [*claim(database, text="x" * 451), *claim(database, text="x" * 301)], epoch=0)
+    assert read(database).needed_credits == 3
+    refuse(database, claim(database, text="x" * 151), epoch=0)
+    assert read(database).needed_credits == 2
+    refuse(database, claim(database, text="x" * 451), epoch=0)
+    assert read(database).needed_credits == 2
+
+
+def test_a_key_that_is_refused_while_there_is_no_balance_takes_its_place(database: Database) -> None:
+    refuse(database, claim(database), epoch=0)
+    refuse(database, claim(database), epoch=0, refused=BAD_KEY)
+    assert read(database).hold_reason == "key_refused"
+    assert news(database) == [*ENDED, ("key_refused", "opened")]
+
+
+# --- While it is closed
+
+
+def test_nothing_is_claimed_or_rung_for_while_it_is_held(
+    runtime: Runtime, database: Database, bell: RecordingBell, simulator: Simulator
+) -> None:
+    change_gate(database, hold_reason="no_balance")
+    ids = insert(database, 3)
+    assert send.send(runtime, ids) == 0
+    assert send.ring_for_waiting(runtime, 10) == 0
+    assert bell.sends == []
+    assert simulator.stats().requests == {}
+    assert states(database) == ["queued"] * 3
+
+
+def test_what_was_claimed_before_it_closed_goes_back_without_a_call(
+    runtime: Runtime, database: Database, simulator: Simulator
+) -> None:
+    simulator.set(balance=0)
+    ids = insert(database, 10)
+    send.send(runtime, ids)
+    assert simulator.stats().requests["sendMsg"] == {"-104": 1}
+    assert states(database) == ["queued"] * 10
+    assert {row(database, each).attempts for each in ids} == {0}
+    assert [row(database, each).last_code for each in ids].count(-104) == 1
+    assert news(database) == [("no_balance", "opened")]
+
+
+def test_expired_messages_end_while_it_is_held(database: Database) -> None:
+    change_gate(database, hold_reason="no_balance")
+    insert(database, expires_at=LONG_AGO)
+    database.transact(lambda connection: claims.expire(connection, 10))
+    assert states(database) == ["expired"]
+
+
+# --- Probing and the canary
+
+
+def test_a_probe_happens_when_its_time_has_come_and_once(runtime: Runtime, simulator: Simulator) -> None:
+    simulator.set(balance=77)
+    assert probe(runtime) == 77
+    assert balance.probe(runtime) is None
+    assert simulator.stats().requests["credits"] == {"1": 1}
+    assert read(runtime.database).balance == 77
+
+
+def test_without_enough_for_the_smallest_refused_message_nothing_goes(
+    runtime: Runtime, bell: RecordingBell, simulator: Simulator
+) -> None:
+    change_gate(runtime.database, hold_reason="no_balance", needed_credits=2)
+    simulator.set(balance=1)
+    insert(runtime.database)
+    release(runtime, bell)
+    assert bell.sends == []
+    assert "sendMsg" not in simulator.stats().requests
+
+
+def test_the_canary_is_the_first_by_priority_that_the_balance_covers(
+    runtime: Runtime, bell: RecordingBell, simulator: Simulator
+) -> None:
+    database = runtime.database
+    change_gate(database, hold_reason="no_balance")
+    insert(database, text="x" * 301, priority=Priority.HIGH)
+    insert(database, priority=Priority.LOW)
+    [normal] = insert(database, text="x" * 300)
+    simulator.set(balance=2)
+    probe(runtime)
+    assert bell.sends == [[normal]]
+    assert read(database).allowed_canary == normal
+
+
+def test_one_accepted_canary_opens_the_gate_and_says_so_once(
+    runtime: Runtime, bell: RecordingBell, simulator: Simulator
+) -> None:
+    database = runtime.database
+    simulator.set(balance=0)
+    ids = insert(database, 5)
+    send.send(runtime, ids)
+    simulator.set(balance=100)
+    release(runtime, bell)
+    found = read(database)
+    assert (found.is_open, found.epoch, found.canary_id) == (True, 1, None)
+    assert news(database) == ENDED
+    assert bell.alerted.is_set()
+    assert bell.swept.is_set()
+    # The one who brought the canary's answer goes on with the rest.
+    assert states(database) == ["sent"] * 5
+    assert len(simulator.ledger()) == 5
+
+
+def test_only_one_canary_flies_at_a_time(runtime: Runtime, bell: RecordingBell) -> None:
+    change_gate(runtime.database, hold_reason="no_balance")
+    insert(runtime.database, 5)
+    probe(runtime)
+    probe(runtime)
+    assert len(bell.sends) == 1
+
+
+def test_a_canary_whose_worker_died_gives_way_to_another(runtime: Runtime, bell: RecordingBell) -> None:
+    database = runtime.database
+    change_gate(database, hold_reason="no_balance")
+    first, second = insert(database, 2)
+    probe(runtime)
+    database.transact(lambda connection: claims.claim(connection, [first], 1, POLICY, canary=first))
+    change_gate(database, canary_until=LONG_AGO)
+    release(runtime, bell)
+    assert bell.sends == [[second]]
+    assert read(database).is_open
+    # The first one may have been accepted: it is not sent again.
+    assert states(database) == ["sending", "sent"]
+
+
+@pytest.mark.parametrize("code", [-102, -105])
+def test_a_canary_that_is_refused_for_its_own_fault_is_followed_by_another_at_once(
+    runtime: Runtime, bell: RecordingBell, simulator: Simulator, code: int
+) -> None:
+    database = runtime.database
+    change_gate(database, hold_reason="no_balance")
+    bad, good = insert(database, 2)
+    change(database, [bad], **({"rule_id": "99"} if code == -105 else {"phone": "123"}))
+    release(runtime, bell)
+    assert not read(database).is_open
+    assert balance.probe(runtime) is not None  # due at once
+    send.send(runtime, bell.sends[-1])
+    assert read(database).is_open
+    assert [row(database, each).state for each in (bad, good)] == ["failed", "sent"]
+
+
+@pytest.mark.parametrize("kind", [FaultKind.NO_BALANCE, FaultKind.HTTP_500_AFTER, FaultKind.RESET_AFTER])
+def test_a_canary_without_success_leaves_it_closed_until_the_next_probe(
+    runtime: Runtime, bell: RecordingBell, simulator: Simulator, kind: FaultKind
+) -> None:
+    database = runtime.database
+    simulator.set(balance=0)
+    insert(database, 3)
+    send.send(runtime, [])
+    simulator.set(balance=100)
+    simulator.faults([Fault(kind, count=1)])
+    release(runtime, bell)
+    assert not read(database).is_open
+    assert balance.probe(runtime) is None  # not due before its time
+    assert news(database) == [("no_balance", "opened")]
+    release(runtime, bell)
+    assert news(database) == ENDED
+
+
+def test_a_canary_of_unknown_outcome_is_not_sent_again(
+    runtime: Runtime, bell: RecordingBell, simulator: Simulator
+) -> None:
+    database = runtime.database
+    change_gate(database, hold_reason="no_balance")
+    [only] = insert(database)
+    simulator.faults([Fault(FaultKind.RESET_AFTER, count=1)])
+    release(runtime, bell)
+    release(runtime, bell)
+    assert row(database, only).state == "unknown"
+    assert len(simulator.ledger()) == 1
+
+
+def test_a_nearly_empty_account_does_not_flap(runtime: Runtime, bell: RecordingBell, simulator: Simulator) -> None:
+    """One credit and two that wait: one goes, the gate stays closed, and no alert says that it is over."""
+    database = runtime.database
+    simulator.set(balance=0)
+    insert(database, 2)
+    send.send(runtime, [])
+    for left in (1, 0):
+        simulator.set(balance=1)
+        release(runtime, bell)
+        assert states(database).count("queued") == left
+        if left:
+            assert not read(database).is_open
+            assert news(database) == [("no_balance", "opened")]
+    assert news(database) == ENDED
+    assert simulator.stats().requests["sendMsg"] == {"-104": 1, "1": 2}
+
+
+def test_two_workers_that_probe_at_once_ask_once(make_runtime: MakeRuntime, simulator: Simulator) -> None:
+    first, second = make_runtime(), make_runtime()
+    change_gate(first.database, probe_at=LONG_AGO)
+    assert [balance.probe(first) is None, balance.probe(second) is None] == [False, True]
+    assert simulator.stats().requests["credits"] == {"1": 1}
+
+
+@pytest.mark.parametrize("kind", [FaultKind.HTTP_503_BEFORE, FaultKind.HTML_BEFORE, FaultKind.UNLISTED])
+def test_a_probe_without_an_answer_changes_nothing(runtime: Runtime, simulator: Simulator, kind: FaultKind) -> None:
+    change_gate(runtime.database, hold_reason="no_balance")
+    insert(runtime.database)
+    simulator.faults([Fault(kind, endpoints=("credits",))])
+    assert probe(runtime) is None
+    assert read(runtime.database).hold_reason == "no_balance"
+
+
+# --- The key
+
+
+def test_a_refused_key_holds_everything_and_reopens_when_it_works(
+    runtime: Runtime, bell: RecordingBell, simulator: Simulator
+) -> None:
+    database = runtime.database
+    simulator.faults([Fault(FaultKind.WRONG_KEY, endpoints=("sendMsg", "getMsg", "report", "credits"))])
+    ids = insert(database, 5)
+    send.send(runtime, ids)
+    assert simulator.stats().requests["sendMsg"] == {"wrong_key": 1}
+    release(runtime, bell)
+    assert read(database).hold_reason == "key_refused"
+    simulator.faults()
+    release(runtime, bell)
+    assert read(database).is_open
+    assert news(database) == [("key_refused", "opened"), ("key_refused", "closed")]
+    assert simulator.stats().requests["sendMsg"] == {"1": 5, "wrong_key": 1}
+
+
+def test_a_key_that_works_again_opens_the_gate_although_nothing_waits_that_could_be_the_canary(
+    runtime: Runtime, bell: RecordingBell, simulator: Simulator
+) -> None:
+    """Otherwise the messages that were sent would not be followed until somebody sends another one."""
+    database = runtime.database
+    [followed] = insert(database, state=State.SENT, id_mensaje=1, sent_at=clock(database))
+    simulator.faults([Fault(FaultKind.WRONG_KEY, endpoints=("getMsg",))])
+    poll.poll(runtime, [followed])
+    assert read(database).hold_reason == "key_refused"
+    simulator.faults()
+    change(database, due_at=LONG_AGO)
+    with database.read() as connection:
+        assert poll.due(connection, 10) == []
+    probe(runtime)
+    assert read(database).is_open
+    assert news(database) == [("key_refused", "opened"), ("key_refused", "closed")]
+    assert bell.swept.is_set()
+    with database.read() as connection:
+        assert poll.due(connection, 10) == [followed]
+
+
+def test_a_key_that_works_again_on_an_empty_account_ends_the_right_incident(
+    runtime: Runtime, bell: RecordingBell, simulator: Simulator
+) -> None:
+    database = runtime.database
+    change_gate(database, hold_reason="key_refused")
+    simulator.set(balance=0)
+    insert(database)
+    release(runtime, bell)
+    send.send(runtime, [])
+    assert read(database).hold_reason == "no_balance"
+
+
+def test_a_key_that_only_the_probe_finds_refused_closes_the_gate_too(runtime: Runtime, simulator: Simulator) -> None:
+    simulator.set(api_key="another")
+    probe(runtime)
+    assert read(runtime.database).hold_reason == "key_refused"
+    assert news(runtime.database) == [("key_refused", "opened")]
+
+
+# --- The operator
+
+
+def test_an_operators_hold_is_his_and_its_repetition_is_told(database: Database) -> None:
+    assert database.transact(gate.hold)
+    assert not database.transact(gate.hold)
+    assert not read(database).is_open
+    assert database.transact(gate.resume).is_open
+
+
+def test_no_canary_goes_against_the_operators_wish(runtime: Runtime, bell: RecordingBell, simulator: Simulator) -> None:
+    database = runtime.database
+    change_gate(database, hold_reason="no_balance")
+    [only] = insert(database)
+    database.transact(gate.hold)
+    release(runtime, bell)
+    assert bell.sends == []
+    change_gate(database, canary_id=only)
+    assert send.send(runtime, [only]) == 0
+    assert simulator.ledger() == []
+
+
+def test_a_hold_of_the_operator_outlasts_the_end_of_the_automatic_one_and_the_reverse(database: Database) -> None:
+    [canary] = claim(database)
+    database.transact(gate.hold)
+    refuse(database, claim(database), epoch=0)
+    assert database.transact(gate.resume).hold_reason == "no_balance"
+    database.transact(gate.hold)
+    change_gate(database, canary_id=canary.id, balance=100)
+    with database.begin() as connection:
+        assert gate.settle_canary(connection, canary.id, Accepted(1, 1, "ok"), SETTINGS)
+    found = read(database)
+    assert found.hold_reason is None
+    assert not found.is_open
+
+
+def test_resume_probes_at_once(database: Database) -> None:
+    change_gate(database, hold_reason="no_balance", probe_at=dt.datetime(2099, 1, 1, tzinfo=dt.UTC))
+    found = database.transact(gate.resume)
+    assert found.probe_at <= found.now
+
+
+# --- The early warning
+
+
+def test_a_low_balance_is_told_once_and_its_end_once(make_runtime: MakeRuntime, simulator: Simulator) -> None:
+    runtime = make_runtime(SMSCLICK_LOW_BALANCE=50)
+    for left in (50, 49, 48, 100, 100):
+        simulator.set(balance=left)
+        probe(runtime)
+    assert news(runtime.database) == [("low_balance", "opened"), ("low_balance", "closed")]
+
+
+def test_the_early_warning_is_off_by_default(runtime: Runtime, simulator: Simulator) -> None:
+    simulator.set(balance=0)
+    probe(runtime)
+    assert news(runtime.database) == []
+
+
+def test_the_early_warning_does_not_join_the_incident_that_there_is_nothing_at_all(
+    make_runtime: MakeRuntime, simulator: Simulator
+) -> None:
+    runtime = make_runtime(SMSCLICK_LOW_BALANCE=50)
+    change_gate(runtime.database, hold_reason="no_balance")
+    simulator.set(balance=0)
+    probe(runtime)
+    assert news(runtime.database) == []
+
+
+def test_there_is_one_gate(database: Database) -> None:
+    with database.read() as connection:
+        assert connection.execute(sa.select(gates.c.account)).scalars().all() == ["default"]
+        assert connection.execute(sa.select(incidents.c.id)).all() == []

@@ -1,0 +1,308 @@
+"""Settle: how attempts ended is written in groups, late answers included, and no `id_mensaje` is lost."""
+
+from __future__ import annotations
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from smsclick.codes import Action
+from smsclick.contract import State, messages
+from smsclick.database import Database
+from smsclick.errors import DatabaseUnavailable
+from smsclick.replies import Accepted, Refused, Unknown
+from tests.conftest import migrate
+from tests.factories import LONG_AGO, POLICY, change, history, insert, news, row, settings, states
+from tests.processes import wait_until
+from tests.servers import PostgresServer
+from worker import claims
+from worker.decisions import MAX_REFUSALS, Outcome, Released
+from worker.recorder import Recorder
+from worker.settle import Ended, Settled, settle
+
+if TYPE_CHECKING:
+    from tests.conftest import OwnServer
+    from worker.claims import Claim
+
+SETTINGS = settings("sqlite://")
+UNLISTED = Refused(-999, "Error no documentado", Action.RETRY, "a code that the manual does not list")
+INVALID_PHONE = Refused(-102, "Parametro TELEFONO no valido", Action.FAIL, "TELEFONO is not a valid number")
+RNG = random.Random(0)
+
+
+def accepted(id_mensaje: int) -> Accepted:
+    return Accepted(id_mensaje, 1, "Mensaje enviado")
+
+
+def claim(database: Database, count: int = 1) -> list[Claim]:
+    insert(database, count)
+    found = database.transact(lambda connection: claims.claim(connection, None, 100, POLICY))
+    return sorted(found, key=lambda each: each.id)
+
+
+def record(database: Database, *ended: tuple[Claim, Outcome]) -> Settled:
+    group = [Ended(each, outcome, 0) for each, outcome in ended]
+    return database.transact(lambda connection: settle(connection, group, SETTINGS, RNG))
+
+
+def lose(database: Database) -> None:
+    """The worker is gone for longer than its lease."""
+    change(database, due_at=LONG_AGO, lease_until=LONG_AGO)
+    database.transact(lambda connection: claims.strand(connection, 100))
+
+
+def test_a_group_is_written_each_by_its_own_outcome(database: Database) -> None:
+    first, second, third, fourth = claim(database, 4)
+    record(
+        database,
+        (first, accepted(7)),
+        (second, INVALID_PHONE),
+        (third, Unknown("no answer in time")),
+        (fourth, UNLISTED),
+    )
+    assert states(database) == ["sent", "failed", "unknown", "queued"]
+    assert row(database, first.id).id_mensaje == 7
+    assert [each.to_state for each in history(database, third.id)] == ["sending", "unknown"]
+    assert (row(database, fourth.id).last_code, row(database, fourth.id).refusals) == (-999, 1)
+
+
+def test_every_change_is_kept_with_the_providers_code_and_words(database: Database) -> None:
+    [only] = claim(database)
+    record(database, (only, INVALID_PHONE))
+    last = history(database, only.id)[-1]
+    assert (last.from_state, last.to_state, last.attempt) == ("sending", "failed", 1)
+    assert (last.code, last.description) == (-102, "Parametro TELEFONO no valido")
+
+
+def test_a_late_accepted_answer_settles_an_unknown_row(database: Database) -> None:
+    [only] = claim(database)
+    lose(database)
+    assert states(database) == ["unknown"]
+    record(database, (only, accepted(7)))
+    found = row(database, only.id)
+    assert (found.state, found.id_mensaje, found.sent_at) == ("sent", 7, found.attempted_at)
+    assert news(database) == []
+
+
+def test_a_late_refused_answer_settles_an_unknown_row(database: Database) -> None:
+    [only] = claim(database)
+    lose(database)
+    record(database, (only, INVALID_PHONE))
+    assert states(database) == ["failed"]
+
+
+def test_a_late_answer_without_proof_leaves_the_row_unknown(database: Database) -> None:
+    [only] = claim(database)
+    lose(database)
+    record(database, (only, Unknown("the connection broke")))
+    assert states(database) == ["unknown"]
+
+
+@pytest.mark.parametrize("outcome", [INVALID_PHONE, UNLISTED, Unknown("reset"), Released()])
+def test_an_answer_whose_claim_is_another_ones_now_changes_nothing(database: Database, outcome: Outcome) -> None:
+    [only] = claim(database)
+    change(database, token="of a later attempt")
+    before = row(database, only.id)
+    record(database, (only, outcome))
+    assert row(database, only.id) == before
+    assert len(history(database, only.id)) == 1
+
+
+@pytest.mark.parametrize("state", [State.SENDING, State.FAILED, State.QUEUED, State.CANCELLED, State.SENT])
+def test_an_accepted_answer_that_comes_too_late_is_kept_as_an_event_with_an_incident(
+    database: Database, state: State
+) -> None:
+    [only] = claim(database)
+    change(database, token="of a later attempt", state=state)
+    before = row(database, only.id)
+    assert record(database, (only, accepted(7))).alerts
+    assert row(database, only.id) == before
+    last = history(database, only.id)[-1]
+    assert (last.id_mensaje, last.cause, last.from_state, last.to_state) == (
+        7,
+        "answered after its claim was lost",
+        state,
+        state,
+    )
+    assert news(database) == [("lost_id", "opened")]
+
+
+def test_the_same_answer_recorded_twice_changes_nothing_the_second_time(database: Database) -> None:
+    [only] = claim(database)
+    record(database, (only, INVALID_PHONE))
+    before = row(database, only.id)
+    record(database, (only, INVALID_PHONE))
+    assert row(database, only.id) == before
+
+
+def test_one_id_mensaje_for_two_messages_of_a_group_makes_only_the_second_unknown(database: Database) -> None:
+    first, second, third = claim(database, 3)
+    record(database, (first, accepted(7)), (second, accepted(7)), (third, accepted(8)))
+    assert states(database) == ["sent", "unknown", "sent"]
+    assert row(database, second.id).id_mensaje is None
+    # What the provider said is kept all the same, and the row is looked at again.
+    assert history(database, second.id)[-1].id_mensaje == 7
+    assert row(database, second.id).due_at is not None
+
+
+def test_an_id_mensaje_that_another_row_has_makes_only_that_one_unknown(database: Database) -> None:
+    insert(database, state=State.SENT, id_mensaje=7, sent_at=LONG_AGO, due_at=None)
+    first, second = claim(database, 2)
+    record(database, (first, accepted(7)), (second, accepted(8)))
+    assert states(database) == ["sent", "unknown", "sent"]
+
+
+def test_a_taken_id_mensaje_in_a_late_answer_leaves_the_row_to_be_looked_at_again(database: Database) -> None:
+    insert(database, state=State.SENT, id_mensaje=7, sent_at=LONG_AGO, due_at=None)
+    [only] = claim(database)
+    lose(database)
+    record(database, (only, accepted(7)))
+    found = row(database, only.id)
+    assert (found.state, found.token) == ("unknown", only.token)
+    assert found.due_at is not None
+
+
+def test_an_unlisted_code_at_its_limit_fails_the_message_with_one_incident_for_the_code(database: Database) -> None:
+    group = claim(database, 3)
+    change(database, refusals=MAX_REFUSALS - 1)
+    other = Refused(-998, "otra cosa", Action.RETRY, "a code that the manual does not list")
+    told = record(database, (group[0], UNLISTED), (group[1], UNLISTED), (group[2], other))
+    assert told.alerts
+    assert states(database) == ["failed"] * 3
+    assert sorted(news(database)) == [("unlisted_code", "opened")] * 2
+
+
+def test_an_unlisted_code_below_its_limit_opens_no_incident(database: Database) -> None:
+    [only] = claim(database)
+    assert not record(database, (only, UNLISTED)).alerts
+    assert news(database) == []
+
+
+# --- The recorder
+
+
+def locks_awaited(database: Database) -> int:
+    with database.read() as connection:
+        return int(connection.execute(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one())
+
+
+class Told:
+    """What a recorder said after its commits."""
+
+    def __init__(self) -> None:
+        self.settled: list[Settled] = []
+
+    def __call__(self, settled: Settled) -> None:
+        self.settled.append(settled)
+
+
+def test_a_result_is_committed_when_record_returns(database: Database) -> None:
+    recorder = Recorder(database, SETTINGS, after=Told())
+    [only] = claim(database)
+    recorder.record(Ended(only, accepted(7), 0))
+    assert states(database) == ["sent"]
+    recorder.close()
+    assert recorder.recorded == 1
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_results_that_come_while_one_is_written_go_in_one_transaction(database: Database) -> None:
+    group, told = claim(database, 20), Told()
+    recorder = Recorder(database, SETTINGS, after=told)
+    with ThreadPoolExecutor(20) as pool:
+        with database.begin() as blocking:
+            blocking.execute(sa.select(messages.c.id).where(messages.c.id == group[0].id).with_for_update())
+            first = pool.submit(recorder.record, Ended(group[0], accepted(1), 0))
+            wait_until(lambda: locks_awaited(database), what="the first to wait for the row")
+            rest = [pool.submit(recorder.record, Ended(each, accepted(each.id + 100), 0)) for each in group[1:]]
+            wait_until(lambda: recorder._results.qsize() == 19, what="the others in the queue")
+            assert not any(each.done() for each in [first, *rest])
+        for each in [first, *rest]:
+            each.result(20)
+    recorder.close()
+    assert states(database) == ["sent"] * 20
+    assert len(told.settled) == 2
+
+
+def test_one_odd_result_does_not_take_the_others_with_it(database: Database) -> None:
+    odd, *good = claim(database, 6)
+    with database.begin() as connection:
+        connection.execute(sa.text("DELETE FROM smsclick_events"))
+        connection.execute(sa.delete(messages).where(messages.c.id == odd.id))
+    recorder = Recorder(database, SETTINGS, after=Told())
+    with ThreadPoolExecutor(6) as pool:
+        done = [pool.submit(recorder.record, Ended(each, accepted(each.id), 0)) for each in [*good, odd]]
+        for each in done:
+            each.result(20)  # nothing is raised: the sender has further claims in hand
+    recorder.close()
+    assert states(database) == ["sent"] * 5
+
+
+def test_news_that_cannot_be_told_do_not_stop_the_recorder(database: Database) -> None:
+    def fail(_: Settled) -> None:
+        raise RuntimeError("OOM command not allowed")
+
+    recorder = Recorder(database, SETTINGS, after=fail)
+    for each in claim(database, 2):
+        recorder.record(Ended(each, accepted(each.id), 0))
+    recorder.close()
+    assert states(database) == ["sent", "sent"]
+
+
+def test_two_processes_with_the_same_id_mensaje_lose_neither_message(database: Database) -> None:
+    group = claim(database, 16)
+    recorders = [Recorder(database, SETTINGS, after=Told()) for _ in range(2)]
+    barrier = threading.Barrier(2)
+
+    def run(part: int) -> None:
+        for number, each in enumerate(group[part::2]):
+            barrier.wait(20)
+            recorders[part].record(Ended(each, accepted(number + 1), 0))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(run, range(2)))
+    for recorder in recorders:
+        recorder.close()
+    assert sorted(states(database)) == ["sent"] * 8 + ["unknown"] * 8
+
+
+def test_answers_wait_for_a_database_that_restarts_and_none_is_lost(
+    own_server: OwnServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = own_server(PostgresServer)
+    database = Database(migrate(server.create_database("own")), threads=4)
+    group = claim(database, 10)
+    recorder = Recorder(database, SETTINGS, after=Told())
+    server.kill()
+    with ThreadPoolExecutor(10) as pool:
+        waiting = [pool.submit(recorder.record, Ended(each, accepted(each.id), 0)) for each in group]
+        try:
+            wait_until(lambda: "Results wait for the database" in caplog.text, what="the recorder to notice")
+            assert not any(each.done() for each in waiting)
+        finally:
+            server.start()
+        for each in waiting:
+            each.result(60)
+    assert states(database) == ["sent"] * 10
+    assert all(len(history(database, each.id)) == 2 for each in group)
+    recorder.close()
+    database.dispose()
+
+
+def test_connections_that_are_all_busy_count_as_a_database_that_does_not_answer(postgres_url: str) -> None:
+    database = Database(postgres_url, threads=1)
+    database.engine.pool._timeout = 0.01  # type: ignore[attr-defined]
+    with (
+        database.read() as _,
+        pytest.raises(DatabaseUnavailable, match="every connection to it is busy"),
+        database.read(),
+    ):
+        pass
+    with pytest.raises(PoolTimeoutError), database.engine.connect(), database.engine.connect():
+        pass
+    database.dispose()
