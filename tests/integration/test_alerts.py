@@ -1,0 +1,312 @@
+"""Alerts: each piece of news once to every channel, in order, and none of them holds up anything."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from smsclick.contract import alerts as table
+from smsclick.contract import incidents as incidents_table
+from smsclick.contract import metadata
+from tests.factories import LONG_AGO, insert, news, states
+from tests.servers import free_port
+from worker import alerts, incidents, send
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from smsclick.database import Database
+    from smsclick.simulator import Simulator
+    from tests.integration.conftest import MakeRuntime
+    from worker.alerts import Channel
+
+SECRET = "secreto-del-canal"
+
+# Apprise's own, when it loads its plug-ins.
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+
+
+class Receiver(ThreadingHTTPServer):
+    """A real web hook that remembers titles and can refuse."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.titles: list[str] = []
+        self.bodies: list[str] = []
+        self.status = 200
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"json://user:{SECRET}@127.0.0.1:{self.server_port}/{SECRET}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.server.status == 200:
+            self.server.titles.append(body["title"])
+            self.server.bodies.append(body["message"])
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its parent's name
+        pass
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as made:
+        yield made
+
+
+def dead() -> str:
+    """The address of a channel where nobody listens."""
+    return f"json://user:{SECRET}@127.0.0.1:{free_port()}/{SECRET}"
+
+
+def open_(database: Database, kind: str = "no_balance", *, subject: str = "", detail: str = "") -> None:
+    database.transact(lambda connection: incidents.report(connection, kind, subject=subject, detail=detail))
+
+
+def close(database: Database, kind: str = "no_balance") -> None:
+    database.transact(lambda connection: incidents.close(connection, kind))
+
+
+def deliver(database: Database, channels: list[Channel]) -> int:
+    """A delivery when everything that was put off is due again."""
+    with database.begin() as connection:
+        connection.execute(sa.update(table).where(table.c.due_at.is_not(None)).values(due_at=LONG_AGO))
+    return alerts.deliver(database, channels, random.Random(0))
+
+
+NO_BALANCE = "SMSClick: No balance (-104): sending is held"
+OVER = "SMSClick: over: No balance (-104): sending is held"
+
+
+def test_a_problem_and_its_end_are_told_once_each_in_order(database: Database, receiver: Receiver) -> None:
+    channels = alerts.channels(receiver.url)
+    open_(database, detail="-104 Saldo insuficiente")
+    open_(database)
+    close(database)
+    close(database)
+    assert deliver(database, channels) == 2
+    assert deliver(database, channels) == 0
+    assert receiver.titles == [NO_BALANCE, OVER]
+    assert "Buy credits at SMSClick" in receiver.bodies[0]
+    assert "Detail: -104 Saldo insuficiente" in receiver.bodies[0]
+
+
+def test_an_alert_says_how_many_wait(database: Database, receiver: Receiver) -> None:
+    insert(database, 3)
+    open_(database)
+    deliver(database, alerts.channels(receiver.url))
+    assert "Messages waiting: 3." in receiver.bodies[0]
+
+
+def test_of_two_channels_the_good_one_hears_it_once_however_often_the_dead_one_is_tried(
+    database: Database, receiver: Receiver
+) -> None:
+    channels = alerts.channels(f"{dead()},{receiver.url}")
+    assert len(channels) == 2
+    open_(database)
+    for _ in range(4):
+        assert deliver(database, channels) == 0
+    assert receiver.titles == [NO_BALANCE]
+
+
+def test_what_a_channel_did_not_take_is_tried_again_later_and_then_told(database: Database, receiver: Receiver) -> None:
+    channels = alerts.channels(receiver.url)
+    receiver.status = 500
+    open_(database)
+    assert deliver(database, channels) == 0
+    assert alerts.deliver(database, channels, random.Random(0)) == 0  # not due yet
+    receiver.status = 200
+    assert deliver(database, channels) == 1
+    assert receiver.titles == [NO_BALANCE]
+
+
+def test_the_end_is_not_told_before_the_beginning(database: Database, receiver: Receiver) -> None:
+    channels = alerts.channels(receiver.url)
+    receiver.status = 500
+    open_(database)
+    deliver(database, channels)
+    close(database)
+    receiver.status = 200
+    # The end alone is due.
+    assert alerts.deliver(database, channels, random.Random(0)) == 0
+    assert receiver.titles == []
+    assert deliver(database, channels) == 2
+    assert receiver.titles == [NO_BALANCE, OVER]
+
+
+def test_a_dead_channel_does_not_keep_the_end_from_a_good_one(database: Database, receiver: Receiver) -> None:
+    channels = alerts.channels(f"{dead()},{receiver.url}")
+    open_(database)
+    deliver(database, channels)
+    close(database)
+    for _ in range(3):
+        assert deliver(database, channels) == 0
+    assert receiver.titles == [NO_BALANCE, OVER]
+
+
+def test_one_incident_that_is_not_taken_does_not_hold_up_another(database: Database, receiver: Receiver) -> None:
+    open_(database)
+    assert deliver(database, alerts.channels(dead())) == 0
+    open_(database, "low_balance")
+    assert alerts.deliver(database, alerts.channels(receiver.url), random.Random(0)) == 1
+    assert receiver.titles == ["SMSClick: The balance is low"]
+
+
+def test_two_that_deliver_at_once_tell_it_once(database: Database, receiver: Receiver) -> None:
+    channels = alerts.channels(receiver.url)
+    open_(database)
+    barrier = threading.Barrier(4)
+
+    def run(seed: int) -> int:
+        barrier.wait(20)
+        return alerts.deliver(database, channels, random.Random(seed))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(run, range(4))) == 1
+    assert receiver.titles == [NO_BALANCE]
+
+
+def test_without_a_channel_the_log_is_the_channel(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    open_(database, detail="-104 Saldo insuficiente")
+    assert deliver(database, alerts.channels("")) == 1
+    assert "Alert. incident=no_balance news=opened detail=-104 Saldo insuficiente" in caplog.text
+    assert deliver(database, []) == 0
+
+
+def test_an_address_that_nobody_understands_is_told_without_showing_it(caplog: pytest.LogCaptureFixture) -> None:
+    assert alerts.channels(f"oops://{SECRET}") == []
+    assert "ALERT_URLS" in caplog.text
+
+
+def test_addresses_stand_neither_in_the_database_nor_in_the_log(
+    database: Database, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    channels = alerts.channels(f"{receiver.url},{dead()}")
+    open_(database)
+    deliver(database, channels)
+    receiver.status = 403
+    close(database)
+    deliver(database, channels)
+    with database.read() as connection:
+        stored = " ".join(str(connection.execute(sa.select(each)).all()) for each in metadata.sorted_tables)
+    assert SECRET not in stored
+    assert SECRET not in caplog.text
+    assert receiver.titles == [NO_BALANCE]
+
+
+class Raising:
+    """A channel whose plug-in fails with its own address in the error."""
+
+    def notify(self, body: str, title: str) -> bool:
+        raise RuntimeError(f"could not reach {self.url()} with {title} and {body}")
+
+    def url(self) -> str:
+        return f"raising://{SECRET}"
+
+
+def test_a_channel_that_raises_stops_no_other(
+    database: Database, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_(database)
+    assert deliver(database, [Raising(), *alerts.channels(receiver.url)]) == 0
+    assert receiver.titles == [NO_BALANCE]
+    assert SECRET not in caplog.text
+
+
+def test_a_dead_channel_delays_neither_the_hold_nor_what_follows(
+    make_runtime: MakeRuntime, simulator: Simulator
+) -> None:
+    """By structure: sending never touches a channel; the news wait in their table."""
+    runtime = make_runtime(ALERT_URLS=dead())
+    simulator.set(balance=0)
+    send.send(runtime, insert(runtime.database, 2))
+    assert states(runtime.database) == ["queued", "queued"]
+    assert news(runtime.database) == [("no_balance", "opened")]
+    assert deliver(runtime.database, list(runtime.channels)) == 0
+
+
+# --- Incidents
+
+
+def test_many_that_meet_a_problem_at_once_open_it_once(database: Database) -> None:
+    barrier = threading.Barrier(12)
+
+    def run(_: int) -> bool:
+        barrier.wait(20)
+        return database.transact(lambda connection: incidents.report(connection, "bad_call", count=2))
+
+    with ThreadPoolExecutor(12) as pool:
+        assert sum(pool.map(run, range(12))) == 1
+    assert news(database) == [("bad_call", "opened")]
+    with database.read() as connection:
+        assert connection.execute(sa.select(incidents_table.c.occurrences)).scalar_one() == 24
+
+
+def test_a_problem_that_comes_back_is_a_new_incident(database: Database) -> None:
+    for _ in range(2):
+        open_(database)
+        close(database)
+    assert news(database) == [("no_balance", "opened"), ("no_balance", "closed")] * 2
+
+
+def test_what_lasts_is_reminded_of_and_not_more_often_than_said(database: Database) -> None:
+    open_(database)
+    assert database.transact(incidents.tick) == 0
+    with database.begin() as connection:
+        connection.execute(sa.update(incidents_table).values(remind_at=LONG_AGO))
+    assert database.transact(incidents.tick) == 1
+    assert database.transact(incidents.tick) == 0
+    assert news(database) == [("no_balance", "opened"), ("no_balance", "reminder")]
+
+
+def test_a_reminder_after_the_end_does_not_happen(database: Database) -> None:
+    open_(database)
+    close(database)
+    with database.begin() as connection:
+        connection.execute(sa.update(incidents_table).values(remind_at=LONG_AGO))
+    assert database.transact(incidents.tick) == 0
+
+
+@pytest.mark.parametrize(("kind", "ends"), [("bad_call", True), ("lost_id", True), ("no_balance", False)])
+def test_a_problem_without_an_end_of_its_own_ends_when_it_has_been_quiet(
+    database: Database, kind: str, *, ends: bool
+) -> None:
+    open_(database, kind)
+    with database.begin() as connection:
+        connection.execute(sa.update(incidents_table).values(last_at=LONG_AGO))
+    database.transact(incidents.tick)
+    assert news(database) == [(kind, "opened")] + [(kind, "closed")] * ends
+
+
+def test_two_subjects_of_a_kind_are_two_incidents(database: Database) -> None:
+    open_(database, "unlisted_code", subject="-998")
+    open_(database, "unlisted_code", subject="-999")
+    open_(database, "unlisted_code", subject="-999")
+    assert news(database) == [("unlisted_code", "opened")] * 2

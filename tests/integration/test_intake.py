@@ -1,0 +1,109 @@
+"""Intake: calls by name are stored once, and a call that cannot be a message is refused for good."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+
+from smsclick.contract import incidents, messages
+from tests.factories import RecordingBell, news, row
+from worker import intake
+
+if TYPE_CHECKING:
+    from worker.runtime import Runtime
+
+PHONE = "5540001234"  # none of the examples that the refusals give
+CALL = {"phone": "+52 55 4000 1234", "text": "Tu pedido va en camino"}
+
+
+def count(runtime: Runtime) -> int:
+    with runtime.database.read() as connection:
+        return int(connection.execute(sa.select(sa.func.count()).select_from(messages)).scalar_one())
+
+
+def test_a_call_is_stored_and_rung_for(runtime: Runtime, bell: RecordingBell) -> None:
+    stored = intake.accept(runtime, "task-1", CALL | {"key": "order-1", "priority": "high"})
+    assert stored is not None
+    found = row(runtime.database, stored)
+    assert (found.key, found.phone, found.text, found.priority) == ("order-1", PHONE, CALL["text"], 0)
+    assert bell.sends == [[stored]]
+
+
+@pytest.mark.parametrize("given", [{}, {"key": None}, {"key": ""}, {"key": "  "}, {"clave": ""}])
+def test_without_a_key_a_redelivered_call_is_one_message(
+    runtime: Runtime, bell: RecordingBell, given: dict[str, Any]
+) -> None:
+    ids = {intake.accept(runtime, "task-1", CALL | given) for _ in range(3)}
+    assert len(ids) == count(runtime) == 1
+    assert row(runtime.database, ids.pop() or 0).key == "task-1"
+    assert len(bell.sends) == 1
+
+
+def test_a_redelivered_call_with_a_key_is_one_message(runtime: Runtime) -> None:
+    ids = {intake.accept(runtime, task, CALL | {"key": "order-1"}) for task in ("task-1", "task-1", "task-2")}
+    assert len(ids) == count(runtime) == 1
+
+
+def test_a_call_for_later_is_not_rung_for(runtime: Runtime, bell: RecordingBell) -> None:
+    assert intake.accept(runtime, "task-1", CALL | {"send_at": "2099-01-01T00:00:00Z"}) is not None
+    assert bell.sends == []
+
+
+def test_a_key_with_other_content_is_refused_and_the_first_message_stays(runtime: Runtime, bell: RecordingBell) -> None:
+    first = intake.accept(runtime, "task-1", CALL | {"key": "order-1"})
+    assert intake.accept(runtime, "task-2", CALL | {"key": "order-1", "text": "otro"}) is None
+    assert count(runtime) == 1
+    assert first is not None
+    assert row(runtime.database, first).text == CALL["text"]
+    assert news(runtime.database) == [("bad_call", "opened")]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"phone": "123"},
+        {"phone": None},
+        {"phone": ["5540001234"]},
+        {"phone": {"number": 1}},
+        {"phone": True},
+        {"text": ""},
+        {"text": {"a": 1}},
+        {"text": 5},
+        {"text": "a\x00b"},
+        {"celular": "x"},
+        {"send_at": "2026-01-01T00:00:00"},
+        {"send_at": 5},
+        {"send_at": "2001-01-01T00:00:00Z"},
+        {"expires_at": "0001-01-01T00:00:00+14:00"},
+        {"priority": "urgent"},
+        {"priority": []},
+        {"if_absent": "maybe"},
+        {"key": 5},
+        {"key": "k" * 201},
+        {"callback": {"url": "x"}},
+        {"reference": ["x"]},
+    ],
+)
+def test_a_call_that_cannot_be_a_message_is_refused_with_an_incident(
+    runtime: Runtime, bell: RecordingBell, bad: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert intake.accept(runtime, "task-1", CALL | bad) is None
+    assert count(runtime) == 0
+    assert bell.sends == []
+    assert bell.alerted.is_set()
+    assert news(runtime.database) == [("bad_call", "opened")]
+    with runtime.database.read() as connection:
+        detail = connection.execute(sa.select(incidents.c.detail)).scalar_one()
+    assert "task-1" in detail
+    assert "1234" not in detail + caplog.text
+    assert "pedido" not in detail + caplog.text
+
+
+def test_many_bad_calls_are_one_incident_with_a_count(runtime: Runtime) -> None:
+    for number in range(3):
+        intake.accept(runtime, f"task-{number}", {"phone": "123", "text": "x"})
+    assert news(runtime.database) == [("bad_call", "opened")]
+    with runtime.database.read() as connection:
+        assert connection.execute(sa.select(incidents.c.occurrences)).scalar_one() == 3

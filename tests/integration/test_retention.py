@@ -1,0 +1,93 @@
+"""Retention: phone, text and reply of final messages go after their time; their record stays."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+
+from smsclick.contract import State, heartbeats, messages
+from tests.factories import LONG_AGO, clock, insert, row
+from worker import retention
+from worker.lifecycle import FINAL
+
+if TYPE_CHECKING:
+    from smsclick.database import Database
+
+DAY = dt.timedelta(days=1)
+
+
+def old(database: Database, **values: Any) -> int:  # noqa: ANN401 - any column
+    given = {"state": State.DELIVERED, "due_at": None, "final_at": clock(database) - 91 * DAY, "reply": "SI"} | values
+    return insert(database, **given)[0]
+
+
+def erased(database: Database, message_id: int) -> bool:
+    found = row(database, message_id)
+    gone = (found.phone, found.text, found.reply) == ("", "", None)
+    assert gone == (found.erased_at is not None)
+    return gone
+
+
+@pytest.mark.parametrize("state", sorted(FINAL))
+def test_final_messages_past_their_time_are_erased_and_their_record_stays(database: Database, state: State) -> None:
+    message_id = old(database, state=state, id_mensaje=7, reference="order 1")
+    assert retention.erase(database, 90) == 1
+    assert erased(database, message_id)
+    found = row(database, message_id)
+    assert (found.state, found.id_mensaje, found.reference) == (state, 7, "order 1")
+    assert retention.erase(database, 90) == 0
+
+
+def test_what_is_younger_stays(database: Database) -> None:
+    message_id = old(database, final_at=clock(database) - 89 * DAY)
+    assert retention.erase(database, 90) == 0
+    assert not erased(database, message_id)
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - FINAL))
+def test_what_is_not_final_stays_however_old(database: Database, state: State) -> None:
+    message_id = old(database, state=state, final_at=None, created_at=LONG_AGO)
+    assert retention.erase(database, 1) == 0
+    assert not erased(database, message_id)
+
+
+def test_a_delivered_message_that_is_watched_for_its_reply_stays(database: Database) -> None:
+    message_id = old(database, due_at=clock(database) + DAY)
+    retention.erase(database, 90)
+    assert not erased(database, message_id)
+
+
+def test_zero_days_keep_everything(database: Database) -> None:
+    message_id = old(database, final_at=LONG_AGO)
+    assert retention.erase(database, 0) == 0
+    assert not erased(database, message_id)
+
+
+def test_it_goes_by_batches_and_comes_back_for_the_rest(database: Database) -> None:
+    rows = [
+        {
+            "key": f"old-{n}",
+            "phone": "5551402211",
+            "text": "x",
+            "state": "delivered",
+            "due_at": None,
+            "final_at": LONG_AGO,
+        }
+        for n in range(1500)
+    ]
+    with database.begin() as connection:
+        connection.execute(sa.insert(messages), rows)
+    assert retention.erase(database, 90, batches=1) == 1000
+    assert retention.erase(database, 90) == 500
+
+
+def test_signs_of_life_of_processes_that_ended_long_ago_are_dropped(database: Database) -> None:
+    with database.begin() as connection:
+        connection.execute(sa.insert(heartbeats), [{"name": "old", "at": LONG_AGO, "progress": 1}])
+        connection.execute(sa.insert(heartbeats).values(name="new"))
+    retention.erase(database, 0)
+    with database.read() as connection:
+        assert connection.execute(sa.select(heartbeats.c.name)).scalars().all() == ["new"]
