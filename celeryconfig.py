@@ -45,7 +45,8 @@ broker_transport_options = (
         "socket_connect_timeout": 3,
         "socket_keepalive": True,
         "health_check_interval": 10,
-        "visibility_timeout": 3600,
+        # Of the one task that is acknowledged late, smsclick.enqueue, which takes milliseconds.
+        "visibility_timeout": 120,
     }
     if _redis
     else {"polling_interval": 0.05}
@@ -85,6 +86,7 @@ beat_schedule = {
         "schedule": min(_settings.balance_seconds, _settings.sweep_seconds),
         "options": {"expires": max(1, min(_settings.balance_seconds, _settings.sweep_seconds))},
     },
+    "lag": {"task": "smsclick.lag", "schedule": 5, "options": {"expires": 5}},
     "retention": {"task": "smsclick.retention", "schedule": 3600, "options": {"expires": 3600}},
 }
 timezone = "UTC"

@@ -24,7 +24,9 @@ from smsclick.settings import get_settings
 
 log = logging.getLogger(__name__)
 
-OPERATORS: Final = frozenset({"cancel", "doctor", "export", "hold", "resume", "retry", "show", "stats", "up"})
+OPERATORS: Final = frozenset(
+    {"cancel", "doctor", "export", "hold", "resume", "retry", "show", "stats", "unknown", "up"}
+)
 """The commands of `worker.commands`, which the wheel does not hold."""
 
 PROVIDERS: Final = frozenset({"balance", "report", "status"})

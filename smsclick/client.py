@@ -76,6 +76,8 @@ servers wait 5 s or more (Apache and Node 5, Tomcat 20, nginx 75). A server that
 
 _TOO_LARGE: Final = "the answer is too large"
 _NO_CONNECTION: Final = "no connection could be made"
+TOO_LATE: Final = "the claim was over before the request could leave"
+"""How the reason begins of a send that was withheld, see `not_after`."""
 
 
 class SmsclickClient:
@@ -142,13 +144,17 @@ class SmsclickClient:
         """Close the idle connections. Calls under way finish."""
         self._adapter.close()
 
-    def send(self, phone: str, text: str, rule_id: str | int | None = None) -> SendResult:
+    def send(
+        self, phone: str, text: str, rule_id: str | int | None = None, *, not_after: float | None = None
+    ) -> SendResult:
         """Send one message (`sendMsg`, manual: "API Envío de mensajes"). Never repeats the request.
 
         Args:
             phone: Ten digits, as `smsclick.phones.normalize_phone` gives them.
             text: The text, as `smsclick.texts.clean_text` lets it pass.
             rule_id: `ID_REGLA_INTERACTIVA`, if the customer may answer.
+            not_after: A time of `clock()` after which no byte of the request may be handed to the socket, because
+                the caller's claim is over by then: a process may be paused at any point and wake much later.
 
         Returns:
             `Accepted`, `Refused` or `Unknown`. Trouble with the provider or on the way never raises.
@@ -159,7 +165,7 @@ class SmsclickClient:
         fields = {"TELEFONO": phone, "MENSAJE": text}
         if rule_id is not None:
             fields["ID_REGLA_INTERACTIVA"] = str(rule_id)
-        answer = self._post("sendMsg", fields, SMALL_ANSWER)
+        answer = self._post("sendMsg", fields, SMALL_ANSWER, not_after=not_after)
         return classify_send(answer, hide=(self._api_key, text, phone))
 
     def status(self, id_mensaje: int) -> MessageStatus:
@@ -238,7 +244,9 @@ class SmsclickClient:
             raise UnreadableAnswer(f"{_TOO_LARGE}, more than {limit} bytes")
         raise ProviderUnreachable(answer.kind, answer.never_left)
 
-    def _post(self, name: str, fields: Mapping[str, str], limit: int) -> HttpAnswer | TransportFailure:
+    def _post(
+        self, name: str, fields: Mapping[str, str], limit: int, *, not_after: float | None = None
+    ) -> HttpAnswer | TransportFailure:
         """Call an endpoint once. What went wrong comes back as a value.
 
         Exceptions of requests are never chained to ours: they carry the request, and with it the key.
@@ -246,13 +254,14 @@ class SmsclickClient:
         request = self._templates[name].copy()
         request.body = _form({"APIKEY": self._api_key, **fields})
         request.headers["Content-Length"] = str(len(request.body))
-        _call.begin(*self._timeouts, limit, self._max_idle)
+        _call.begin(*self._timeouts, limit, self._max_idle, not_after)
         try:
             response = self._adapter.send(request, stream=True, timeout=self._timeouts, verify=self._verify)
             with contextlib.closing(response):
                 body = _read(response, limit)
         except _TRANSPORT_ERRORS as error:
-            return TransportFailure(_kind(error, never_left=_call.never_left), _call.never_left)
+            kind = TOO_LATE if _call.withheld else _kind(error, never_left=_call.never_left)
+            return TransportFailure(kind, _call.never_left)
         if body is None:
             return TransportFailure(_TOO_LARGE, never_left=False)
         return HttpAnswer(response.status_code, body, _retry_after(response.headers.get("Retry-After")))
@@ -364,6 +373,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         left += [link.__cause__, link.__context__, getattr(link, "reason", None), *link.args]
 
 
+def clock() -> float:
+    """Seconds of a clock that goes on while the process is paused and while the machine sleeps (where it can)."""
+    return time.clock_gettime(_CLOCK) if _CLOCK is not None else time.monotonic()
+
+
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", None)
+
+
 class _Call(threading.local):
     """What the connection notes down about the call that this thread is making.
 
@@ -376,11 +393,20 @@ class _Call(threading.local):
     deadline = 0.0
     bytes_allowed = 0
     connect_failed = False
+    withheld = False
     left = False
     max_idle = 0.0
+    not_after: float | None = None
     _read_timeout = 0.0
 
-    def begin(self, connect_timeout: float, read_timeout: float, limit: int, max_idle: float) -> None:
+    def begin(
+        self,
+        connect_timeout: float,
+        read_timeout: float,
+        limit: int,
+        max_idle: float,
+        not_after: float | None = None,
+    ) -> None:
         now = time.monotonic()
         self.connect_by = now + connect_timeout
         self.deadline = self.connect_by + read_timeout
@@ -388,17 +414,22 @@ class _Call(threading.local):
         self.bytes_allowed = 2 * limit + 256 * 1024  # headers and the framing of chunks come on top
         self.max_idle = max_idle
         self.connect_failed = False
+        self.withheld = False
         self.left = False
+        self.not_after = not_after
 
     def leaves(self) -> None:
-        """Note that the request's first byte is about to be handed to a socket."""
+        """Note that bytes of the request are about to be handed to a socket; raises where it is too late for that."""
+        if self.not_after is not None and clock() > self.not_after:
+            self.withheld = True
+            raise TimeoutError(TOO_LATE)
         if not self.left:
             self.left = True
             self.deadline = time.monotonic() + self._read_timeout
 
     @property
     def never_left(self) -> bool:
-        return self.connect_failed and not self.left
+        return (self.connect_failed or self.withheld) and not self.left
 
 
 _call = _Call()
@@ -500,3 +531,11 @@ class _Adapter(HTTPAdapter):
     ) -> None:
         super().init_poolmanager(connections, maxsize, block, **pool_kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+    def close(self) -> None:
+        # urllib3 leaves this to the garbage collector, which an error's traceback may keep waiting for long.
+        pools = self.poolmanager.pools
+        for pool in [pools.get(key) for key in list(pools.keys())]:
+            if pool is not None:
+                pool.close()
+        super().close()

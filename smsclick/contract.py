@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import (
     CheckConstraint,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -64,6 +65,7 @@ class HoldReason(enum.StrEnum):
 
     NO_BALANCE = "no_balance"
     KEY_REFUSED = "key_refused"
+    PROVIDER_DOWN = "provider_down"
 
 
 metadata = MetaData(
@@ -97,6 +99,8 @@ messages = Table(
     Column("due_at", UtcDateTime, server_default=default_now(), comment="when to look next; NULL: never"),
     Column("token", String(32), comment="of the last attempt"),
     Column("lease_until", UtcDateTime),
+    Column("wire_key", String(32), comment="of phone and text while a request may be on the wire"),
+    Column("unknown_since", UtcDateTime, comment="the latest moment at which the request can have left"),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("attempted_at", UtcDateTime, comment="start of the last attempt"),
     Column("refusals", Integer, nullable=False, server_default=text("0"), comment="refused for now, in a row"),
@@ -155,6 +159,11 @@ Index(
     sqlite_where=text("erased_at IS NULL AND final_at IS NOT NULL"),
 )
 
+# For the report's check: what was accepted in a window, and last.
+Index("ix_smsclick_messages_sent_at", messages.c.sent_at)
+# At most one request on the wire for each phone and text, so that a match in the report is never ambiguous.
+Index("ix_smsclick_messages_wire_key", messages.c.wire_key, unique=True)
+
 events = Table(
     "smsclick_events",
     metadata,
@@ -195,6 +204,11 @@ gates = Table(
     Column("probe_at", UtcDateTime, nullable=False, server_default=default_now()),
     Column("canary_id", BigId, comment="the one message that may go while held"),
     Column("canary_until", UtcDateTime),
+    Column("failures", Integer, nullable=False, server_default=text("0"), comment="calls without an answer, in a row"),
+    Column("lag_id", BigId, comment="the message whose way into the report is being measured"),
+    Column("lag_since", UtcDateTime, comment="when it was accepted"),
+    Column("report_lag", Float, comment="seconds from acceptance to the report, as last measured"),
+    Column("report_lag_at", UtcDateTime),
     Column("balance", BigId),
     Column("balance_at", UtcDateTime),
     **_MYSQL,

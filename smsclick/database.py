@@ -12,7 +12,14 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, ProgrammingError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    OperationalError,
+    ProgrammingError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from smsclick.columns import db_now
@@ -30,13 +37,14 @@ _DRIVERS = {
 _BACKENDS = ("sqlite", "postgresql", "mysql", "mariadb")
 _WAIT_SECONDS = 10
 _TRIES = 5
-_DEADLOCK = ("1213", "1205", "deadlock detected", "could not serialize", "database is locked")
-_MISSING_TABLE = ("no such table", "undefinedtable", "does not exist", "doesn't exist")
+# Lost to another transaction, so worth trying again: deadlocks, and two claims of twins at once.
+_LOST = ("1213", "1205", "deadlock detected", "could not serialize", "database is locked", "wire_key")
+_MISSING = ("undefinedtable", "undefinedcolumn", "no such table", "no such column", "(1146", "(1054")
 _READ_ONLY = "smsclick_read_only"
 
 
-class _DeadlockError(DatabaseUnavailable):
-    """The database chose this transaction to break a deadlock; nothing was written and it may run again."""
+class _LostError(DatabaseUnavailable):
+    """This transaction lost to another one; nothing was written and it may run again."""
 
 
 def parse_url(url: str) -> sa.URL:
@@ -78,7 +86,7 @@ class Database:
             yield connection
 
     def transact(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run `work` in a write transaction and return what it returns; as the victim of a deadlock, again.
+        """Run `work` in a write transaction and return what it returns; where it lost to another, again.
 
         Args:
             work: must do nothing but SQL, since it may run several times.
@@ -88,7 +96,7 @@ class Database:
             DatabaseNotMigrated: as `begin`.
         """
         for _ in range(_TRIES - 1):
-            with contextlib.suppress(_DeadlockError), self.begin() as connection:
+            with contextlib.suppress(_LostError), self.begin() as connection:
                 return work(connection)
         with self.begin() as connection:
             return work(connection)
@@ -150,6 +158,8 @@ def _create_engine(url: str, threads: int) -> sa.Engine:
     if backend == "sqlite":
         event.listen(engine, "connect", _sqlite_connect)
         event.listen(engine, "begin", _sqlite_begin)
+    elif backend == "postgresql":
+        event.listen(engine, "connect", _postgresql_connect)
     return engine
 
 
@@ -167,6 +177,16 @@ def _sqlite_connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def _postgresql_connect(connection: Any, _record: object) -> None:  # noqa: ANN401 - psycopg's, which is an extra
+    # A machine that vanishes in the middle of a transaction would keep its row locks for hours.
+    connection.autocommit = True
+    connection.execute("SET idle_in_transaction_session_timeout = '10s'")
+    connection.execute("SET tcp_keepalives_idle = 20")
+    connection.execute("SET tcp_keepalives_interval = 5")
+    connection.execute("SET tcp_keepalives_count = 4")
+    connection.autocommit = False
+
+
 def _sqlite_begin(connection: sa.Connection) -> None:
     # IMMEDIATE: a transaction that reads first and writes later would fail instead of waiting.
     read_only = connection.get_execution_options().get(_READ_ONLY, False)
@@ -178,11 +198,15 @@ def _translated(engine: sa.Engine) -> Iterator[None]:
     where = engine.url.render_as_string(hide_password=True)
     try:
         yield
+    except IntegrityError as error:
+        if any(sign in str(error.orig) for sign in _LOST):
+            raise _LostError(_unavailable(where, error)) from error
+        raise
     except (OperationalError, ProgrammingError) as error:
         if _is_missing_table(error):
             raise DatabaseNotMigrated(_not_migrated(where)) from None
-        if any(sign in str(error.orig) for sign in _DEADLOCK):
-            raise _DeadlockError(_unavailable(where, error)) from error
+        if any(sign in str(error.orig) for sign in _LOST):
+            raise _LostError(_unavailable(where, error)) from error
         if isinstance(error, OperationalError):
             raise DatabaseUnavailable(_unavailable(where, error)) from error
         raise
@@ -208,4 +232,4 @@ def _unavailable(where: str, error: DBAPIError) -> str:
 
 def _is_missing_table(error: DBAPIError) -> bool:
     text = f"{type(error.orig).__name__} {error.orig}".lower()
-    return any(sign in text for sign in _MISSING_TABLE) and "database" not in text.split("does not exist")[0][-40:]
+    return any(sign in text for sign in _MISSING)

@@ -42,6 +42,8 @@ def message(**values: Any) -> Message:  # noqa: ANN401 - any column
         "due_at": NOW,
         "token": None,
         "lease_until": None,
+        "wire_key": None,
+        "unknown_since": None,
         "attempts": 0,
         "attempted_at": None,
         "refusals": 0,
@@ -97,7 +99,9 @@ def insert(database: Database, count: int = 1, **values: Any) -> list[int]:  # n
     with database.begin() as connection:
         for _ in range(count):
             number = next(_numbers)
-            given = {"key": f"key-{number}", "phone": PHONE, "text": f"text {number}", "due_at": LONG_AGO} | values
+            # Where texts are given they may be equal: a phone of its own keeps them from being twins.
+            phone = f"55514{number % 100_000:05d}" if "text" in values else PHONE
+            given = {"key": f"key-{number}", "phone": phone, "text": f"text {number}", "due_at": LONG_AGO} | values
             result = connection.execute(sa.insert(messages).values(**given))
             ids.append(result.inserted_primary_key[0])  # type: ignore[index]
     return ids
@@ -154,6 +158,7 @@ class RecordingBell:
     def __init__(self) -> None:
         self.sends: list[list[int]] = []
         self.polls: list[list[int]] = []
+        self.reconciled = threading.Event()
         self.alerted = threading.Event()
         self.swept = threading.Event()
 
@@ -162,6 +167,9 @@ class RecordingBell:
 
     def poll(self, ids: Sequence[int]) -> None:
         self.polls.append(list(ids))
+
+    def reconcile(self) -> None:
+        self.reconciled.set()
 
     def alerts(self) -> None:
         self.alerted.set()

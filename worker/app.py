@@ -40,6 +40,10 @@ class CeleryBell:
         """Publish to those who ask for statuses."""
         self._ring("smsclick.poll", list(ids))
 
+    def reconcile(self) -> None:
+        """Publish to whoever settles unknown attempts."""
+        self._ring("smsclick.reconcile")
+
     def alerts(self) -> None:
         """Publish to whoever delivers alerts."""
         self._ring("smsclick.alerts")
@@ -51,20 +55,13 @@ class CeleryBell:
     def _ring(self, task: str, *args: object) -> None:
         try:
             self._app.send_task(task, args=args, expires=_RING_SECONDS, retry=False)
-        except self._app.connection_errors as error:
+        except Exception as error:  # noqa: BLE001 - kombu raises whatever its transport does
             log.warning("The doorbell did not ring; the sweep will find it. error=%s", type(error).__name__)
 
 
-def _connection_errors() -> tuple[type[BaseException], ...]:
-    from kombu.exceptions import OperationalError  # noqa: PLC0415 - only where an app is made
-
-    return (OperationalError, OSError)
-
-
 class _App(Celery):
-    """Celery with the broker's errors at hand, and whether `smsclick up` runs it without a broker."""
+    """Celery, and whether `smsclick up` runs it without a broker."""
 
-    connection_errors = _connection_errors()
     embedded = False
 
 
@@ -144,6 +141,15 @@ def _check_worker(conf: Any = None, **_: Any) -> None:  # noqa: ANN401, ARG001
 def _stop(**_: Any) -> None:  # noqa: ANN401
     if _runtime is not None:
         _runtime.stopping.set()
+
+
+@signals.worker_shutdown.connect(weak=False)
+def _close(**_: Any) -> None:  # noqa: ANN401
+    global _runtime  # noqa: PLW0603
+    with _runtime_lock:
+        if _runtime is not None:
+            _runtime.close()
+        _runtime = None
 
 
 @signals.worker_process_init.connect(weak=False)

@@ -48,18 +48,18 @@ def _take(runtime: Runtime) -> bool:
         if now.probe_at > now.now:
             return False
         later = now.now + dt.timedelta(seconds=runtime.settings.balance_seconds)
-        gate.note_probe(connection, probe_at=later)
+        gate.note(connection, probe_at=later)
         return True
 
 
 def _act(runtime: Runtime, balance: int) -> int | None:
     with runtime.database.begin() as connection:
         now = gate.read(connection, lock=True)
-        gate.note_probe(connection, balance=balance, balance_at=now.now)
+        gate.note(connection, balance=balance, balance_at=now.now)
         told = _watch(connection, now, balance, runtime.settings)
         canary = _canary(connection, now, balance, runtime.settings)
         # Where no message can be the canary, `credits` is the only witness: statuses must be asked for again.
-        opened = canary is None and not now.canary_flies and gate.open_for_key(connection)
+        opened = canary is None and not now.canary_flies and gate.open_without_canary(connection)
     if told or opened:
         runtime.bell.alerts()
     if opened:
@@ -84,7 +84,7 @@ def _canary(connection: sa.Connection, now: Gate, balance: int, settings: Settin
         return None
     if now.canary_flies:
         return None  # one at a time
-    gate.note_probe(connection, canary_id=None, canary_until=None)
+    gate.note(connection, canary_id=None, canary_until=None)
     if now.hold_reason is HoldReason.NO_BALANCE and balance < now.needed_credits:
         return None
     until = now.now + dt.timedelta(seconds=settings.lease_seconds)

@@ -18,6 +18,7 @@ from smsclick.contract import Priority, State, messages
 from smsclick.texts import CHARACTERS_PER_CREDIT
 from worker import decisions, lifecycle
 from worker.decisions import Policy
+from worker.matching import wire_key
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,9 +80,17 @@ def claim(
     """
     rows = _by_id(connection, ids, limit) if ids is not None else _next(connection, limit)
     changes, claimed = [], []
+    keys = {row.id: wire_key(row.phone, row.text) for row in rows}
+    on_the_wire = _on_the_wire(connection, keys.values())
     for row in rows:
         message = lifecycle.read(row)
-        change = decisions.after_claim(message, secrets.token_hex(8), row.now, policy)
+        key = keys[row.id]
+        if key in on_the_wire:
+            changes.append(decisions.after_twin(message, row.now))
+            continue
+        change = decisions.after_claim(message, secrets.token_hex(8), key, row.now, policy)
+        if change.becomes.wire_key is not None:
+            on_the_wire.add(key)
         changes.append(change)
         token = change.becomes.token
         if change.becomes.state is State.SENDING and token is not None:
@@ -120,6 +129,13 @@ def strand(connection: sa.Connection, limit: int) -> list[int]:
         now = _now(connection)
         lifecycle.apply(connection, [decisions.after_lease(message, now) for message in stranded])
     return [message.id for message in stranded]
+
+
+def _on_the_wire(connection: sa.Connection, keys: Collection[str]) -> set[str]:
+    """Which of these keys a message has whose request may be on the wire. The unique index catches what comes since."""
+    if not keys:
+        return set()
+    return set(connection.scalars(sa.select(messages.c.wire_key).where(messages.c.wire_key.in_(keys))))
 
 
 _CLAIM_COLUMNS = (*lifecycle.COLUMNS, messages.c.phone, messages.c.text, db_now().label("now"))

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime as dt
+import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, Literal
@@ -82,9 +83,43 @@ def cancel(names: Names) -> None:
 
 
 @operators.command(rich_help_panel="Operation")
-def retry(names: Names) -> None:
+def retry(
+    names: Names,
+    *,
+    even_if_unknown: Annotated[
+        bool, typer.Option("--even-if-unknown", help="Also those that the provider may have: a second SMS is possible.")
+    ] = False,
+) -> None:
     """Queue failed messages once more."""
-    _each(names, operations.retry, "queued")
+    _each(names, functools.partial(operations.retry, even_if_unknown=even_if_unknown), "queued")
+
+
+@operators.command(rich_help_panel="Operation")
+def unknown(*, as_json: AsJson = False) -> None:
+    """List attempts of unknown outcome: how old, what was seen, when the report is read next."""
+    with _database() as database:
+        found = operations.unknown(database)
+    if as_json:
+        for each in found:
+            output.json_line(dataclasses.asdict(each))
+    elif not found:
+        output.say("no attempt is of unknown outcome")
+    else:
+        output.show_table(
+            ("id", "key", "attempt", "unknown for", "looks", "next look", "what was seen"),
+            [
+                (
+                    each.id,
+                    each.key,
+                    each.attempt,
+                    output.span(each.age_seconds),
+                    each.looks,
+                    "an operator's" if each.next_look_seconds is None else f"in {output.span(each.next_look_seconds)}",
+                    each.reason,
+                )
+                for each in found
+            ],
+        )
 
 
 @operators.command(rich_help_panel="Operation")
@@ -108,9 +143,15 @@ def resume() -> None:
 
 
 @operators.command(rich_help_panel="Operation")
-def doctor(*, as_json: AsJson = False) -> None:
+def doctor(
+    *,
+    this_worker: Annotated[
+        bool, typer.Option("--worker", help="The health of this machine's worker; the provider is not asked.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Check configuration, database, broker, beat, key, balance and clock, and say what to do."""
-    checks = list(doctoring.examine())
+    checks = list(doctoring.examine(this_worker=this_worker))
     if as_json:
         for check in checks:
             output.json_line(dataclasses.asdict(check))
@@ -135,6 +176,9 @@ def up(
 
     def ready(settings: Settings) -> None:
         output.say(f"smsclick is up and sends to {settings.base_url}; Ctrl-C stops it")
+        if simulate:
+            key = settings.require_api_key()
+            output.say(f"that is a simulator; ask it with SMSCLICK_BASE_URL={settings.base_url} SMSCLICK_API_KEY={key}")
         output.say("from another terminal: smsclick enqueue 5551402211 'Hola'")
         sys.stdout.flush()
 
@@ -225,6 +269,7 @@ def _show_stats(found: Stats) -> None:
             "hold": "none" if state.is_open else ", ".join(operations.held_for(state)),
             "held since": _held_since(state),
             "canary": state.canary_id,
+            "report lag": _report_lag(state),
             "balance": f"{state.balance} credits at {output.shown(state.balance_at)}" if known else "not asked yet",
         }
     )
@@ -234,6 +279,17 @@ def _show_stats(found: Stats) -> None:
             [(beat.name, f"{output.span(beat.age_seconds)} ago", beat.progress) for beat in found.heartbeats],
         )
     _show_incidents(found.incidents)
+
+
+def _report_lag(state: Gate) -> str | None:
+    """The one assumption of settling, as measured: it must stay well below SMSCLICK_SETTLE_SECONDS."""
+    if state.lag_since is not None:
+        waited = (state.now - state.lag_since).total_seconds()
+        if state.report_lag is None or waited > state.report_lag:
+            return f"more than {output.span(waited)}: the newest message looked for is not in the report yet"
+    if state.report_lag is None:
+        return None
+    return f"at most {output.span(state.report_lag)}, measured at {output.shown(state.report_lag_at)}"
 
 
 def _show_incidents(incidents: Sequence[Incident]) -> None:
@@ -264,6 +320,8 @@ def _stats_record(found: Stats) -> dict[str, Any]:
         "states": found.states,
         "oldest_due_seconds": found.oldest_due_seconds,
         "hold": hold,
+        "report_lag_seconds": state.report_lag,
+        "report_lag_at": state.report_lag_at,
         "balance": state.balance,
         "balance_at": state.balance_at,
         "incidents": [dataclasses.asdict(each) for each in found.incidents],

@@ -8,8 +8,8 @@ import datetime as dt
 import random
 from dataclasses import replace
 
-from smsclick.codes import Action, Estatus
-from smsclick.contract import State
+from smsclick.codes import ACCEPTED, Action, Estatus
+from smsclick.contract import IfAbsent, State
 from smsclick.replies import Accepted, MessageStatus, Refused, Unknown
 from smsclick.settings import Settings
 from worker.lifecycle import Cause, Change, Message, Note
@@ -19,6 +19,10 @@ MAX_REFUSALS = 8
 
 _REFUSED_BACKOFF = (5.0, 900.0)
 _UNREACHABLE_BACKOFF = (2.0, 300.0)
+_TWIN_SECONDS = 5.0
+_FIRST_LOOK_SECONDS = 2.0
+_LAST_LOOK_SECONDS = 60.0
+_ABSENT = "surely not accepted: the provider's report does not have it"
 _UNDETERMINED_WINDOWS = 4
 """An undetermined message is still asked for, rarely, until this many tracking windows after it was sent."""
 
@@ -67,7 +71,29 @@ class Policy:
         )
 
 
-def after_claim(message: Message, token: str, now: dt.datetime, policy: Policy) -> Change:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found:
+    """The report has the attempt, as this id."""
+
+    id_mensaje: int
+    accepted_at: dt.datetime | None
+    exact: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NotFound:
+    """A report lacks the attempt.
+
+    Attributes:
+        read_at: when the report was asked for, by the database's clock.
+        complete: whether it had everything that we know it must have.
+    """
+
+    read_at: dt.datetime
+    complete: bool
+
+
+def after_claim(message: Message, token: str, wire_key: str, now: dt.datetime, policy: Policy) -> Change:
     """A queued message that a worker takes: `sending`, with its attempt on record; or `expired`, or later."""
     if message.expires_at is not None and message.expires_at <= now:
         return after_expiry(message, now)
@@ -79,12 +105,18 @@ def after_claim(message: Message, token: str, now: dt.datetime, policy: Policy) 
         message,
         state=State.SENDING,
         token=token,
+        wire_key=wire_key,
         lease_until=lease_until,
         due_at=lease_until,
         attempts=message.attempts + 1,
         attempted_at=now,
     )
     return Change(message, becomes, Note(Cause.CLAIMED))
+
+
+def after_twin(message: Message, now: dt.datetime) -> Change:
+    """A queued message whose twin may be on the wire: it waits, or the report could not tell one from the other."""
+    return Change(message, replace(message, due_at=now + _seconds(_TWIN_SECONDS)), None)
 
 
 def after_expiry(message: Message, now: dt.datetime) -> Change:
@@ -101,7 +133,9 @@ def after_attempt(
     Returns:
         None where the outcome no longer matters: the row was settled by someone else meanwhile.
     """
-    if message.state not in {State.SENDING, State.UNKNOWN} or message.token != token:
+    if message.token != token:
+        return None
+    if message.state not in {State.SENDING, State.UNKNOWN}:
         return None
     late = message.state is State.UNKNOWN
     if late and isinstance(outcome, Unknown):
@@ -114,7 +148,9 @@ def after_attempt(
                 message,
                 state=State.UNKNOWN,
                 lease_until=None,
-                due_at=now,
+                unknown_since=now,
+                due_at=now + _seconds(_FIRST_LOOK_SECONDS),
+                polls=0,
                 last_code=outcome.code,
                 last_error=outcome.reason,
             )
@@ -135,11 +171,76 @@ def after_attempt(
             return Change(message, becomes, Note(Cause.RELEASED))
 
 
+def accepted_after_all(message: Message, token: str, outcome: Outcome) -> Change | None:
+    """A message that the report lacked and that waits to be sent again, whose answer comes now: it must not be sent.
+
+    The contract leaves `queued` only through `sending`, so this is the first of two changes; `after_attempt` follows.
+    """
+    if message.state is not State.QUEUED or message.token != token or not isinstance(outcome, Accepted):
+        return None
+    return Change(message, replace(message, state=State.SENDING), Note(Cause.LATE_ANSWER))
+
+
 def after_lease(message: Message, now: dt.datetime) -> Change:
     """A `sending` row whose lease ended: its worker died or lost the database, so nobody knows: `unknown`."""
     reason = "the worker was lost while the request may have been on the wire"
-    becomes = replace(message, state=State.UNKNOWN, lease_until=None, due_at=now, last_error=reason)
+    becomes = replace(
+        message,
+        state=State.UNKNOWN,
+        lease_until=None,
+        unknown_since=message.lease_until or now,
+        due_at=now,
+        polls=0,
+        last_code=None,
+        last_error=reason,
+    )
     return Change(message, becomes, Note(Cause.LEASE_ENDED, None, reason))
+
+
+def after_report(
+    message: Message, token: str, seen: Found | NotFound, now: dt.datetime, policy: Policy, rng: random.Random
+) -> Change | None:
+    """What the provider's report says of an attempt of unknown outcome; only this, or a late answer, settles it.
+
+    Absence counts once the report was asked for `policy.settle` seconds after the request can have left at the latest,
+    and only if that report was complete.
+
+    Returns:
+        None where the attempt was settled meanwhile.
+    """
+    if message.state is not State.UNKNOWN or message.token != token or message.unknown_since is None:
+        return None
+    if isinstance(seen, Found):
+        becomes = replace(
+            _settled(message, spent=True),
+            state=State.SENT,
+            id_mensaje=seen.id_mensaje,
+            estatus_mensaje=Estatus.PENDIENTE,
+            sent_at=seen.accepted_at or message.attempted_at or now,
+            due_at=now,
+            polls=0,
+            refusals=0,
+            last_code=1,
+            last_error=None,
+        )
+        how = "phone and text equal" if seen.exact else "phone equal, text alike"
+        return Change(message, becomes, Note(Cause.REPORTED, 1, how, seen.id_mensaje))
+    settled_at = message.unknown_since + _seconds(policy.settle)
+    # Where the provider's own word was `codigo` 1, but without an id that could be kept, no silence overrules it.
+    if not seen.complete or seen.read_at < settled_at or message.last_code == ACCEPTED:
+        longest = min(_LAST_LOOK_SECONDS, max(_FIRST_LOOK_SECONDS, policy.settle / 10))
+        wait = min(_FIRST_LOOK_SECONDS * 2.0 ** min(message.polls, 10), longest)
+        due = now + _seconds(wait * rng.uniform(0.9, 1.1))
+        if now < settled_at < due:
+            due = settled_at
+        return Change(message, replace(message, due_at=due, polls=message.polls + 1), None)
+    # The token stays: should the answer come after all, it is known whose it is.
+    becomes = replace(_settled(message, spent=True), token=message.token, polls=0)
+    if message.if_absent is IfAbsent.FAIL:
+        becomes = replace(becomes, state=State.FAILED, due_at=None, final_at=now, last_error=_ABSENT)
+    else:
+        becomes = replace(becomes, state=State.QUEUED, due_at=now)
+    return Change(message, becomes, Note(Cause.ABSENT, None, _ABSENT))
 
 
 def after_poll(
@@ -170,8 +271,12 @@ def cancelled(message: Message, now: dt.datetime) -> Change:
 
 
 def retried(message: Message, now: dt.datetime) -> Change:
-    """A failed message that an operator sends once more, with a fresh count of refusals."""
-    becomes = replace(message, state=State.QUEUED, due_at=now, final_at=None, token=None, refusals=0)
+    """A failed message that an operator sends once more, with a fresh count of refusals; or one of unknown outcome.
+
+    The token stays: should an answer to the attempt come after all, it is known whose it is.
+    """
+    settled = replace(_settled(message, spent=True), token=message.token)
+    becomes = replace(settled, state=State.QUEUED, due_at=now, final_at=None, refusals=0, polls=0)
     return Change(message, becomes, Note(Cause.OPERATOR))
 
 
@@ -241,7 +346,7 @@ def _refused(
 def _settled(message: Message, *, spent: bool) -> Message:
     """Without its claim; `spent` tells whether the attempt counts."""
     attempts = message.attempts if spent else message.attempts - 1
-    return replace(message, token=None, lease_until=None, attempts=attempts)
+    return replace(message, token=None, lease_until=None, wire_key=None, unknown_since=None, attempts=attempts)
 
 
 def _seen(message: Message, seen: MessageStatus, now: dt.datetime) -> tuple[Message, Note | None]:

@@ -10,6 +10,7 @@ import os
 import sqlite3
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from alembic import command
 from alembic.config import Config
 from celery import signals
 from celery.beat import EmbeddedService, Scheduler
+from celery.exceptions import SecurityWarning
 
 from smsclick.errors import SmsclickError
 from smsclick.settings import Settings, get_settings
@@ -56,6 +58,8 @@ def up(*, simulate: bool, log_level: str, on_ready: Callable[[Settings], None]) 
         stack.enter_context(_everything(settings, on_ready))
         from worker.app import app  # noqa: PLC0415 - it reads the settings, which the simulator has just changed
 
+        # It advises an option of `celery worker` that `up` does not have; nothing but JSON is ever read here.
+        warnings.filterwarnings("ignore", category=SecurityWarning)
         worker = app.Worker(loglevel=log_level, quiet=True)
         worker.start()
         if worker.exitcode:

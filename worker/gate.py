@@ -20,6 +20,9 @@ from worker.decisions import Invalid, Outcome
 REASONS = {Action.HOLD_NO_BALANCE: HoldReason.NO_BALANCE, Action.HOLD_KEY: HoldReason.KEY_REFUSED}
 """Which refusals close the gate, and for what."""
 
+BREAKER_FAILURES = 5
+"""Calls in a row without an answer, over all workers, after which the provider counts as down."""
+
 _CANARY_CANDIDATES = 500
 
 
@@ -35,6 +38,11 @@ class Gate:
     probe_at: dt.datetime
     canary_id: int | None
     canary_until: dt.datetime | None
+    failures: int
+    lag_id: int | None
+    lag_since: dt.datetime | None
+    report_lag: float | None
+    report_lag_at: dt.datetime | None
     balance: int | None
     balance_at: dt.datetime | None
     now: dt.datetime
@@ -106,6 +114,43 @@ def close(connection: sa.Connection, refused: Refused, *, epoch: int, needed_cre
     if gate.hold_reason is reason:
         _write(connection, needed_credits=min(gate.needed_credits, needed_credits))
         return
+    _close(connection, gate, reason, f"{refused.code} {refused.description}", needed_credits, settings)
+
+
+def count_failures(connection: sa.Connection, failed: int, *, answered: bool, epoch: int, settings: Settings) -> bool:
+    """The breaker: close the gate when calls fail one after the other over all workers.
+
+    A provider that is down must not turn the whole queue into attempts of unknown outcome.
+
+    Args:
+        connection: in a transaction.
+        failed: calls of a group that ended without a readable answer, or never left.
+        answered: whether a call of the group got one that left after the failures began; then they count anew.
+        epoch: the gate's epoch when those requests left; older ones say nothing about the provider as it is now.
+        settings: for the time of the first probe.
+
+    Returns:
+        True where it closed.
+    """
+    if answered:
+        connection.execute(sa.update(gates).where(gates.c.account == ACCOUNT, gates.c.failures > 0).values(failures=0))
+        return False
+    if not failed:
+        return False
+    gate = read(connection, lock=True)
+    if gate.epoch != epoch or gate.hold_reason is not None:
+        return False
+    _write(connection, failures=gate.failures + failed)
+    if gate.failures + failed < BREAKER_FAILURES:
+        return False
+    detail = f"{gate.failures + failed} calls in a row without an answer"
+    _close(connection, gate, HoldReason.PROVIDER_DOWN, detail, 1, settings)
+    return True
+
+
+def _close(
+    connection: sa.Connection, gate: Gate, reason: HoldReason, detail: str, needed_credits: int, settings: Settings
+) -> None:
     if gate.hold_reason is not None:
         incidents.close(connection, gate.hold_reason)
     _write(
@@ -116,8 +161,9 @@ def close(connection: sa.Connection, refused: Refused, *, epoch: int, needed_cre
         probe_at=gate.now + dt.timedelta(seconds=settings.balance_seconds),
         canary_id=None,
         canary_until=None,
+        failures=0,
     )
-    incidents.report(connection, reason, detail=f"{refused.code} {refused.description}")
+    incidents.report(connection, reason, detail=detail)
 
 
 def settle_canary(connection: sa.Connection, message_id: int, outcome: Outcome, settings: Settings) -> bool:
@@ -141,10 +187,13 @@ def settle_canary(connection: sa.Connection, message_id: int, outcome: Outcome, 
     return True
 
 
-def open_for_key(connection: sa.Connection) -> bool:
-    """Open what was closed because the key was refused, now that it works. False where it was not closed for that."""
+def open_without_canary(connection: sa.Connection) -> bool:
+    """Open what was closed for the key or for a provider that was down, now that `credits` is answered.
+
+    For when no message waits that could be the canary. False where it was not closed, or for the balance's sake.
+    """
     gate = read(connection, lock=True)
-    if gate.hold_reason is not HoldReason.KEY_REFUSED:
+    if gate.hold_reason not in {HoldReason.KEY_REFUSED, HoldReason.PROVIDER_DOWN}:
         return False
     _open(connection, gate)
     return True
@@ -165,8 +214,8 @@ def next_credits(connection: sa.Connection) -> int | None:
     return following[0].credits if following else None
 
 
-def note_probe(connection: sa.Connection, **values: object) -> None:
-    """Write what a probe learned: `balance`, `balance_at`, `probe_at`, and an ended canary."""
+def note(connection: sa.Connection, **values: object) -> None:
+    """Write what was learned: the balance, the report's lag, when to probe next, that a canary ended."""
     _write(connection, **values)
 
 

@@ -53,6 +53,24 @@ KINDS = {
             remind_seconds=_HOUR,
         ),
         Kind(
+            HoldReason.PROVIDER_DOWN,
+            "SMSClick does not answer: sending is held",
+            "Messages wait and nothing is lost; sending goes on by itself when it answers again.",
+            remind_seconds=_HOUR,
+        ),
+        Kind(
+            "old_unknown",
+            "Attempts of unknown outcome cannot be settled",
+            "The provider's report fails, or lacks what it must have; see `smsclick unknown` and `smsclick show ID`. "
+            "They are not sent again until it is known that they were not accepted.",
+        ),
+        Kind(
+            "report_lag",
+            "The provider's report is slow: it shows messages almost as late as SMSCLICK_SETTLE_SECONDS",
+            "Raise SMSCLICK_SETTLE_SECONDS well above the lag that `smsclick stats` shows, or a message that the "
+            "report shows later still would be sent twice.",
+        ),
+        Kind(
             "low_balance",
             "The balance is low",
             "Buy credits at SMSClick before sending stops.",
@@ -99,7 +117,7 @@ def report(connection: sa.Connection, kind: str, *, subject: str = "", detail: s
         kind: a name of `KINDS`.
         subject: which one, where a kind can be open several times at once.
         detail: one line without phone or text.
-        count: how many times it happened.
+        count: how many times it happened; 0 where it only goes on.
 
     Returns:
         True where it opened.
@@ -120,7 +138,7 @@ def report(connection: sa.Connection, kind: str, *, subject: str = "", detail: s
                     kind=kind,
                     subject=subject,
                     open_key=open_key,
-                    occurrences=count,
+                    occurrences=max(1, count),
                     detail=detail[:300],
                     remind_at=remind_at,
                 )
@@ -131,6 +149,12 @@ def report(connection: sa.Connection, kind: str, *, subject: str = "", detail: s
     if primary_key is not None:
         _tell(connection, primary_key[0], "opened")
     return True
+
+
+def is_open(connection: sa.Connection, kind: str, *, subject: str = "") -> bool:
+    """Whether this problem is there now."""
+    query = sa.select(incidents.c.id).where(incidents.c.open_key == f"{kind}:{subject}")
+    return connection.execute(query).first() is not None
 
 
 def close(connection: sa.Connection, kind: str, *, subject: str = "") -> bool:

@@ -40,6 +40,8 @@ class Cause(enum.StrEnum):
     ANSWERED = "answered"
     LATE_ANSWER = "answered after its claim was lost"
     LEASE_ENDED = "worker lost"
+    REPORTED = "found in the report"
+    ABSENT = "absent from the report"
     INVALID = "cannot be sent"
     TOO_LATE = "validity ended"
     POLLED = "status asked"
@@ -66,6 +68,8 @@ class Message:
     due_at: dt.datetime | None
     token: str | None
     lease_until: dt.datetime | None
+    wire_key: str | None
+    unknown_since: dt.datetime | None
     attempts: int
     attempted_at: dt.datetime | None
     refusals: int

@@ -24,6 +24,7 @@ _CHUNK = 200
 _MOST_EVENTS = 500
 _MOST_INCIDENTS = 100
 _MOST_HEARTBEATS = 50
+_MOST_UNKNOWNS = 1000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,6 +57,28 @@ class Heartbeat:
     at: dt.datetime
     age_seconds: float
     progress: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unsettled:
+    """An attempt of unknown outcome.
+
+    Attributes:
+        age_seconds: since its request can have left at the latest.
+        looks: reports that were read for it and did not settle it.
+        code: the `codigo` that could be read, if any.
+        reason: why its outcome is unknown.
+        next_look_seconds: until the next report is read for it; None where only an operator can settle it.
+    """
+
+    id: int
+    key: str
+    attempt: int
+    age_seconds: float
+    looks: int
+    code: int | None
+    reason: str | None
+    next_look_seconds: float | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -123,9 +146,50 @@ def cancel(database: Database, words: Sequence[str]) -> Iterator[Done]:
     return _change(database, words, _cancelled)
 
 
-def retry(database: Database, words: Sequence[str]) -> Iterator[Done]:
-    """Queue failed messages once more; yields what became of each ID-or-KEY, in order."""
-    return _change(database, words, _retried)
+def retry(database: Database, words: Sequence[str], *, even_if_unknown: bool = False) -> Iterator[Done]:
+    """Queue failed messages once more; yields what became of each ID-or-KEY, in order.
+
+    Args:
+        database: where they are.
+        words: their ids or keys.
+        even_if_unknown: also those of unknown outcome, which the recipient may then get twice: the operator's word
+            stands for the report's.
+    """
+    return _change(database, words, _retried_at_any_risk if even_if_unknown else _retried)
+
+
+def unknown(database: Database, limit: int = _MOST_UNKNOWNS) -> list[Unsettled]:
+    """Attempts of unknown outcome, the oldest first, and what was seen of them."""
+    with database.read() as connection:
+        rows = connection.execute(
+            sa.select(
+                messages.c.id,
+                messages.c.key,
+                messages.c.attempts,
+                messages.c.unknown_since,
+                messages.c.polls,
+                messages.c.last_code,
+                messages.c.last_error,
+                messages.c.due_at,
+                db_now().label("now"),
+            )
+            .where(lifecycle.in_state(State.UNKNOWN))
+            .order_by(messages.c.unknown_since)
+            .limit(limit)
+        )
+        return [
+            Unsettled(
+                id=row.id,
+                key=row.key,
+                attempt=row.attempts,
+                age_seconds=0.0 if row.unknown_since is None else (row.now - row.unknown_since).total_seconds(),
+                looks=row.polls,
+                code=row.last_code,
+                reason=row.last_error,
+                next_look_seconds=None if row.due_at is None else max(0.0, (row.due_at - row.now).total_seconds()),
+            )
+            for row in rows
+        ]
 
 
 def hold(database: Database) -> bool:
@@ -199,7 +263,12 @@ def what_next(row: Any, state: Gate) -> str:  # noqa: ANN401 - a mapping with th
         case State.SENDING:
             return "a request may be on the wire; without a result it becomes unknown when its lease ends"
         case State.UNKNOWN:
-            return "only the provider's report decides; it is not sent again while it could have been accepted"
+            if wait is None:
+                return "only an operator can settle it: smsclick retry --even-if-unknown"
+            when = f"in {span(wait)}" if wait > 0 else "now"
+            return (
+                f"the provider's report is read for it {when}; it is not sent again while it could have been accepted"
+            )
         case State.FAILED:
             return "nothing, unless an operator retries it (smsclick retry)"
         case State.UNDETERMINED if wait is None:
@@ -211,7 +280,11 @@ def what_next(row: Any, state: Gate) -> str:  # noqa: ANN401 - a mapping with th
             return f"{look}, for a reply" if final_or_sent is State.DELIVERED else look
 
 
-_HELD = {HoldReason.NO_BALANCE: "no balance", HoldReason.KEY_REFUSED: "the APIKEY is refused"}
+_HELD = {
+    HoldReason.NO_BALANCE: "no balance",
+    HoldReason.KEY_REFUSED: "the APIKEY is refused",
+    HoldReason.PROVIDER_DOWN: "the provider does not answer",
+}
 
 
 def held_for(state: Gate) -> list[str]:
@@ -276,9 +349,15 @@ def _retried(message: Message, now: dt.datetime, erased: bool) -> Change | str: 
     return decisions.retried(message, now)
 
 
+def _retried_at_any_risk(message: Message, now: dt.datetime, erased: bool) -> Change | str:  # noqa: FBT001 - a _Decide
+    if message.state is State.UNKNOWN and not erased:
+        return decisions.retried(message, now)
+    return _retried(message, now, erased)
+
+
 _WHY = {
     State.SENDING: "it is being sent right now",
-    State.UNKNOWN: "the provider may have accepted it, and only its report decides",
+    State.UNKNOWN: "the provider may have accepted it, and only its report decides (--even-if-unknown overrules it)",
     State.SENT: "the provider has accepted it",
     State.UNDETERMINED: "the provider has accepted it",
 }
@@ -334,6 +413,8 @@ def _concerning(connection: sa.Connection, row: Any, story: list[dict[str, Any]]
         keys.append(f"{state.hold_reason}:")
     if row["state"] == State.FAILED and row["last_code"] is not None:
         keys.append(f"unlisted_code:{row['last_code']}")
+    if row["state"] == State.UNKNOWN:
+        keys += ["old_unknown:", "report_lag:"]
     if row["state"] == State.UNDETERMINED:
         keys.append("undetermined:")
     if any(event["cause"] == Cause.LATE_ANSWER and event["from_state"] == event["to_state"] for event in story):

@@ -1,6 +1,6 @@
 """Follow: ask `getMsg` for messages that were sent, until Recibido or Rechazado, and for replies after that.
 
-A check is claimed by moving its due time ahead (`CLAIM_SECONDS`), so that two workers do not ask for the same message;
+A check is claimed by moving its due time ahead by a lease, so that two workers do not ask for the same message;
 a worker that dies in between costs that much time and nothing else.
 """
 
@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 
 BATCH = 20
 """Status checks of one task."""
-
-CLAIM_SECONDS = 90.0
 
 FOLLOWED = (State.SENT, State.DELIVERED, State.UNDETERMINED)
 """The states whose rows may have a due check; delivered ones only while a reply is awaited."""
@@ -57,7 +55,7 @@ def due(connection: sa.Connection, limit: int) -> list[int]:
 def poll(runtime: Runtime, ids: Collection[int], *, slice_seconds: float = 5.0) -> int:
     """Ask for the messages of `ids` whose check is due and record what was seen; returns how many were asked for.
 
-    What the slice leaves over stays claimed for `CLAIM_SECONDS` at most and is then found by the sweep.
+    What the slice leaves over is due at once and found by the next sweep.
     """
     end = time.monotonic() + slice_seconds
     claimed = _claim(runtime, ids)
@@ -89,7 +87,7 @@ def _claim(runtime: Runtime, ids: Collection[int]) -> dict[int, int]:
             .with_for_update(skip_locked=True)
         ).all()
         if rows:
-            later = rows[0].now + dt.timedelta(seconds=CLAIM_SECONDS)
+            later = rows[0].now + dt.timedelta(seconds=runtime.settings.lease_seconds)
             connection.execute(
                 sa.update(messages).where(messages.c.id.in_([row.id for row in rows])).values(due_at=later)
             )

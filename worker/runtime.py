@@ -27,6 +27,9 @@ class Bell(Protocol):
     def poll(self, ids: Sequence[int]) -> None:
         """Messages whose status check is due."""
 
+    def reconcile(self) -> None:
+        """Attempts of unknown outcome whose turn it is."""
+
     def alerts(self) -> None:
         """News that waits to be delivered."""
 

@@ -4,6 +4,7 @@ One call of `send` works on one thread. It begins with the ids that a doorbell n
 priority and age, until nothing is due or its time slice is over: the database is the queue, the broker only wakes.
 """
 
+import dataclasses
 import logging
 import time
 from collections.abc import Collection
@@ -11,6 +12,7 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
+from smsclick.client import clock
 from smsclick.errors import DatabaseUnavailable, InvalidMessage
 from smsclick.phones import normalize_phone
 from smsclick.replies import SendResult, Unknown
@@ -33,11 +35,17 @@ SLICE_SECONDS = 2.0
 """After this a task claims no more, so that ticks and status checks get a thread; its own doorbell goes on."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Batch:
+    claimed_at: float
+    claims: list[Claim]
+
+
 class Sender(Protocol):
     """What `send` needs of the provider's client."""
 
-    def send(self, phone: str, text: str, rule_id: str | None = None) -> SendResult:
-        """One `sendMsg` call."""
+    def send(self, phone: str, text: str, rule_id: str | None = None, *, not_after: float | None = None) -> SendResult:
+        """One `sendMsg` call, no byte of which leaves after `not_after`."""
 
 
 def send(runtime: Runtime, ids: Collection[int]) -> int:
@@ -55,25 +63,30 @@ def send(runtime: Runtime, ids: Collection[int]) -> int:
         if time.monotonic() >= end:
             ring_for_waiting(runtime, BATCH)
             return ended
-        claimed = _claim(runtime, None)
-        if not claimed:
+        batch = _claim(runtime, None)
+        if not batch.claims:
             return ended
-        ended += _work(runtime, claimed)
+        ended += _work(runtime, batch)
     return ended
 
 
 def ring_for_waiting(runtime: Runtime, limit: int) -> int:
-    """Ring for up to `limit` messages whose turn it is, in lists of `BATCH` ids; returns how many. None while held."""
+    """Ring for up to `limit` messages whose turn it is, in lists of `BATCH` ids; returns how many.
+
+    While the gate is held that is the canary alone, whose own doorbell may have been lost.
+    """
     with runtime.database.read() as connection:
-        if not gate.read(connection).is_open:
-            return 0
-        ids = [message.id for message in claims.waiting(connection, limit)]
+        now = gate.read(connection)
+        if now.is_open:
+            ids = [message.id for message in claims.waiting(connection, limit)]
+        else:
+            ids = [] if now.allowed_canary is None else [now.allowed_canary]
     for start in range(0, len(ids), BATCH):
         runtime.bell.send(ids[start : start + BATCH])
     return len(ids)
 
 
-def _claim(runtime: Runtime, ids: Collection[int] | None) -> list[Claim]:
+def _claim(runtime: Runtime, ids: Collection[int] | None) -> _Batch:
     def work(connection: sa.Connection) -> list[Claim]:
         now = gate.read(connection)
         policy = Policy.of(runtime.settings)
@@ -84,44 +97,46 @@ def _claim(runtime: Runtime, ids: Collection[int] | None) -> list[Claim]:
             return []
         return claims.claim(connection, [canary], 1, policy, canary=canary)
 
-    return runtime.database.transact(work)
+    began = clock()  # before the claim, so that our lease can only be shorter than the row's
+    return _Batch(began, runtime.database.transact(work))
 
 
-def _work(runtime: Runtime, claimed: list[Claim]) -> int:
+def _work(runtime: Runtime, batch: _Batch) -> int:
     """Call for each claim and record how it ended; those that would begin too late are released instead."""
-    settings = runtime.settings
-    began = time.monotonic()
-    # A call that begins after this could outlive the lease.
-    in_time = min(BATCH_SECONDS, settings.lease_seconds - settings.connect_timeout - settings.read_timeout)
-    for index, claim in enumerate(claimed):
-        elapsed = time.monotonic() - began
-        late = (index > 0 and elapsed >= in_time) or runtime.stopping.is_set()
+    # A request that leaves after this could outlive the lease, however long the process was paused before.
+    not_after = batch.claimed_at + runtime.settings.lease_seconds - runtime.settings.read_timeout
+    for index, claim in enumerate(batch.claims):
+        elapsed = clock() - batch.claimed_at
+        late = (index > 0 and elapsed >= BATCH_SECONDS) or runtime.stopping.is_set() or clock() > not_after
         # One whose validity ended meanwhile is released too: the next claim finds that it expired.
         late |= claim.valid_seconds is not None and elapsed >= claim.valid_seconds
-        epoch = None if late else _epoch_if_allowed(runtime, claim)
-        outcome = Released() if epoch is None else _call(runtime.client, claim)
-        runtime.recorder.record(Ended(claim, outcome, epoch or 0))
-    return len(claimed)
+        allowed = None if late else _gate_if_allowed(runtime, claim)
+        if allowed is None:
+            runtime.recorder.record(Ended(claim, Released(), epoch=0))
+        else:
+            outcome = _call(runtime.client, claim, not_after)
+            runtime.recorder.record(Ended(claim, outcome, allowed.epoch, allowed.failures))
+    return len(batch.claims)
 
 
-def _epoch_if_allowed(runtime: Runtime, claim: Claim) -> int | None:
+def _gate_if_allowed(runtime: Runtime, claim: Claim) -> gate.Gate | None:
     if claim.canary:
         runtime.gate.forget()  # its permission may be younger than what was read last
     try:
         now = runtime.gate.current()
     except DatabaseUnavailable:
         return None  # without the database its answer could not be recorded: do not call
-    return now.epoch if now.is_open or now.allowed_canary == claim.id else None
+    return now if now.is_open or now.allowed_canary == claim.id else None
 
 
-def _call(client: Sender, claim: Claim) -> Outcome:
+def _call(client: Sender, claim: Claim, not_after: float) -> Outcome:
     try:
         phone, text = normalize_phone(claim.phone), clean_text(claim.text)
     except InvalidMessage as error:
         # Only a row of a plain INSERT comes here; enqueue and import refuse at the door.
         return Invalid(str(error))
     try:
-        return client.send(phone, text, claim.rule_id)
+        return client.send(phone, text, claim.rule_id, not_after=not_after)
     except Exception:
         # A defect of ours while a request may be on the wire: the one honest answer is that nobody knows.
         log.exception("A call ended in an unexpected error. message=%s", claim.id)

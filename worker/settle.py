@@ -1,16 +1,17 @@
 """Record how attempts ended: one short transaction for a group of them, whoever they belong to now."""
 
 import dataclasses
-import datetime as dt
 import logging
 import random
 from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from smsclick.client import TOO_LATE
+from smsclick.codes import ACCEPTED
 from smsclick.columns import db_now
 from smsclick.contract import State, messages
-from smsclick.replies import Accepted, Refused
+from smsclick.replies import Accepted, Refused, Unknown
 from smsclick.settings import Settings
 from smsclick.texts import predict_credits
 from worker import decisions, gate, incidents, lifecycle
@@ -23,11 +24,17 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ended:
-    """One attempt and how it ended; `epoch` is the gate's when its request left."""
+    """One attempt and how it ended.
+
+    Attributes:
+        epoch: the gate's when its request left.
+        failures: the breaker's count then.
+    """
 
     claim: Claim
     outcome: Outcome
     epoch: int
+    failures: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,20 +53,27 @@ def settle(connection: sa.Connection, group: Sequence[Ended], settings: Settings
     rows = lifecycle.lock(connection, {ended.claim.id for ended in group})
     now = connection.execute(sa.select(db_now())).scalar_one()
     policy = Policy.of(settings)
-    changes, orphans, taken = [], [], set()
+    firsts, changes, orphans, taken = [], [], [], set()
     for ended in sorted(group, key=lambda each: each.claim.id):
         row = rows[ended.claim.id]
+        first = decisions.accepted_after_all(row, ended.claim.token, ended.outcome)
+        if first is not None and row.id not in taken:
+            firsts.append(first)
+            row = first.becomes
         change = decisions.after_attempt(row, ended.claim.token, ended.outcome, now, policy, rng)
         if change is not None and row.id not in taken:
             changes.append(change)
             taken.add(row.id)
-        elif isinstance(ended.outcome, Accepted):
+        elif isinstance(ended.outcome, Accepted) and ended.outcome.id_mensaje != row.id_mensaje:
+            # Not where the report has told us the same already, or where this is the second try of a commit.
             orphans.append(_orphan(row, ended.outcome))
-    _drop_taken_ids(connection, changes, now)
+    doubtful = _drop_taken_ids(connection, changes)
+    lifecycle.apply(connection, firsts)
     lifecycle.apply(connection, changes)
     lifecycle.keep(connection, orphans)
-    told = _raise_incidents(connection, changes, orphans)
+    told = _raise_incidents(connection, changes, [*orphans, *doubtful])
     opened = _settle_gate(connection, group, settings)
+    told |= _count_failures(connection, group, settings)
     for change in changes:
         _log(change)
     return Settled(opened=opened, alerts=told or opened or any(_holds(ended) for ended in group))
@@ -89,36 +103,61 @@ def _settle_gate(connection: sa.Connection, group: Sequence[Ended], settings: Se
     return opened
 
 
-def _drop_taken_ids(connection: sa.Connection, changes: list[Change], now: dt.datetime) -> None:
-    """An `id_mensaje` that another row has proves nothing about this one: it becomes `unknown`; the others go on."""
+def _count_failures(connection: sa.Connection, group: Sequence[Ended], settings: Settings) -> bool:
+    called = [ended for ended in group if isinstance(ended.outcome, Accepted | Refused | Unknown)]
+    failed = [ended for ended in called if _no_answer(ended.outcome)]
+    epoch = max((ended.epoch for ended in failed), default=0)
+    # A request that left before the failures began may still be answered long after: that says nothing about now.
+    answered = any(ended.failures > 0 and _is_answer(ended.outcome) for ended in called)
+    return gate.count_failures(connection, len(failed), answered=answered, epoch=epoch, settings=settings)
+
+
+def _is_answer(outcome: Outcome) -> bool:
+    return isinstance(outcome, Accepted) or (isinstance(outcome, Refused) and outcome.code is not None)
+
+
+def _no_answer(outcome: Outcome) -> bool:
+    if isinstance(outcome, Refused):
+        # What was withheld because the claim was over says nothing about the provider.
+        return outcome.code is None and not outcome.reason.startswith(TOO_LATE)
+    return isinstance(outcome, Unknown)
+
+
+def _drop_taken_ids(connection: sa.Connection, changes: list[Change]) -> list[Change]:
+    """Take ids out that another message has: those changes become `unknown`, for an operator; the others go on."""
     wanted: dict[int, int] = {}
+    doubtful: list[int] = []
     for index, change in enumerate(changes):
         id_mensaje = change.becomes.id_mensaje
         if id_mensaje is None or change.was.id_mensaje == id_mensaje:
             continue
         if id_mensaje in wanted:
-            changes[index] = _without_id(change, now)
+            doubtful.append(index)
         else:
             wanted[id_mensaje] = index
-    if not wanted:
-        return
-    column = messages.c.id_mensaje
-    for taken in connection.scalars(sa.select(column).where(column.in_(wanted))).all():
-        changes[wanted[taken]] = _without_id(changes[wanted[taken]], now)
+    if wanted:
+        column = messages.c.id_mensaje
+        doubtful += [wanted[taken] for taken in connection.scalars(sa.select(column).where(column.in_(wanted)))]
+    for index in doubtful:
+        changes[index] = _without_id(changes[index])
+    return [changes[index] for index in doubtful]
 
 
-def _without_id(change: Change, now: dt.datetime) -> Change:
-    reason = f"accepted with an id_mensaje that another message has ({change.becomes.id_mensaje})"
-    was = change.was
+def _without_id(change: Change) -> Change:
+    """It was accepted, so it is never sent again; which id is its own, only the report or an operator can tell."""
+    was, id_mensaje = change.was, change.becomes.id_mensaje
+    reason = f"accepted with an id_mensaje that another message has ({id_mensaje})"
     becomes = dataclasses.replace(
         was,
         state=State.UNKNOWN,
         lease_until=None,
-        due_at=now,
-        last_code=1,
+        unknown_since=was.unknown_since or was.attempted_at,
+        due_at=was.attempted_at,
+        polls=0,
+        last_code=ACCEPTED,
         last_error=reason,
     )
-    return Change(was, becomes, Note(Cause.ANSWERED, 1, reason, change.becomes.id_mensaje))
+    return Change(was, becomes, Note(Cause.ANSWERED, 1, reason, id_mensaje))
 
 
 def _orphan(row: Message, outcome: Accepted) -> Change:

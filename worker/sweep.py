@@ -2,7 +2,7 @@
 
 import logging
 
-from worker import alerts, claims, heartbeat, incidents, poll, send
+from worker import alerts, claims, heartbeat, incidents, poll, reconcile, send
 from worker.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ def sweep(runtime: Runtime, *, urgent: bool = False) -> bool:
     with runtime.database.read() as connection:
         checks = poll.due(connection, _POLLS)
         news = alerts.due(connection)
+        unknowns = reconcile.due(connection)
     if stranded:
         log.warning("Claims were lost and are unknown now. messages=%s", stranded)
     if expired:
@@ -39,6 +40,8 @@ def sweep(runtime: Runtime, *, urgent: bool = False) -> bool:
     send.ring_for_waiting(runtime, _WAITING)
     for start in range(0, len(checks), poll.BATCH):
         runtime.bell.poll(checks[start : start + poll.BATCH])
+    if unknowns:
+        runtime.bell.reconcile()
     if news:
         runtime.bell.alerts()
     return True

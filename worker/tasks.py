@@ -14,7 +14,9 @@ from smsclick.errors import DatabaseUnavailable, SmsclickError
 from worker import alerts as alerting
 from worker import balance as balances
 from worker import heartbeat, intake
+from worker import lag as lagging
 from worker import poll as polling
+from worker import reconcile as reconciling
 from worker import retention as retaining
 from worker import send as sending
 from worker import sweep as sweeping
@@ -58,6 +60,18 @@ def poll(ids: list[int]) -> None:
 def sweep(urgent: bool = False) -> None:  # noqa: FBT001, FBT002 - a task's argument
     """Find what is due and ring for it."""
     sweeping.sweep(runtime(), urgent=urgent)
+
+
+@_doorbell("smsclick.reconcile")
+def reconcile() -> None:
+    """Settle attempts of unknown outcome by the report."""
+    reconciling.reconcile(runtime())
+
+
+@_doorbell("smsclick.lag")
+def lag() -> None:
+    """Measure the report's lag."""
+    lagging.measure(runtime())
 
 
 @_doorbell("smsclick.balance")

@@ -29,6 +29,10 @@ HANGS = [
 ]
 
 
+NO_REPORT = Fault(FaultKind.HTTP_500_BEFORE, endpoints=("report",))
+"""Nothing is settled by the report: what is unknown stays so, and a late answer is all that there is."""
+
+
 def mixed(count: int) -> list[NewMessage]:
     """Messages of which every tenth is never answered, as `HANGS` says; half of those are accepted all the same."""
     new = texts(count)
@@ -63,7 +67,7 @@ def test_messages_of_a_killed_worker_become_unknown_and_are_not_resent_while_all
     # No status is asked for before the kill: such a claim would only be taken over after a minute and a half.
     env = {**IMPATIENT, "SMSCLICK_POLL_SECONDS": "4,1"}
     with Cluster(start_process, migrated_postgres_url, redis_url, env=env) as cluster:
-        cluster.provider.faults([*HANGS, Fault(FaultKind.LATENCY, seconds=0.05)])
+        cluster.provider.faults([*HANGS, NO_REPORT, Fault(FaultKind.LATENCY, seconds=0.05)])
         (victim, _), _ = cluster.start(workers=2, concurrency=threads)
         cluster.enqueue(mixed(count))
         # More than one of them can have: both have one.
@@ -92,7 +96,7 @@ def test_everything_in_one_process_is_killed_mid_batch_and_goes_on_when_started_
 ) -> None:
     env = {**IMPATIENT, "SMSCLICK_POLL_SECONDS": "4,1"}
     with Cluster(start_process, sqlite_url, "", env=env) as cluster:
-        cluster.provider.faults([SLOW])
+        cluster.provider.faults([SLOW, NO_REPORT])
         everything = cluster.run("smsclick", "up", name="up")
         wait_until(cluster.migrated, 60, what="the tables")
         cluster.enqueue(texts(300))
@@ -176,7 +180,7 @@ def test_a_worker_that_slept_past_its_leases_settles_what_it_had_sent_and_nothin
 ) -> None:
     with Cluster(start_process, migrated_postgres_url, redis_url, env=IMPATIENT) as cluster:
         end_idle_transactions(cluster)
-        cluster.provider.faults([Fault(FaultKind.LATENCY, seconds=0.3)])
+        cluster.provider.faults([NO_REPORT, Fault(FaultKind.LATENCY, seconds=0.3)])
         (sleeper,), _ = cluster.start(workers=1)
         other = cluster.worker()
         ready(other)
@@ -188,7 +192,7 @@ def test_a_worker_that_slept_past_its_leases_settles_what_it_had_sent_and_nothin
         lost = cluster.states()[State.UNKNOWN]
         sleeper.sigcont()
 
-        # What it had only claimed goes back. A call may also wake up to find that its time for reading is over: unknown.
+        # What it had only claimed goes back. A call may also wake up to find its time for reading over: unknown.
         def settled() -> bool:
             states = cluster.states()
             return set(states) <= {State.DELIVERED, State.UNKNOWN} and states[State.UNKNOWN] < min(lost, 16)

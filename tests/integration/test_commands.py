@@ -81,7 +81,7 @@ def test_a_number_that_is_an_id_and_anothers_key_must_be_said_more_clearly(datab
 
 
 def test_show_tells_the_story_and_what_happens_next(file: Database) -> None:
-    (message_id,) = insert(file, text="Tu pedido [bold]va[/bold] en camino", last_code=-104)
+    (message_id,) = insert(file, phone=PHONE, text="Tu pedido [bold]va[/bold] en camino", last_code=-104)
     list(operations.cancel(file, [str(message_id)]))
     ended = call("show", str(message_id), env=env_of(file))
     assert ended.code == 0
@@ -100,7 +100,8 @@ def test_show_tells_the_story_and_what_happens_next(file: Database) -> None:
         ({"send_at": 7200, "due_at": 7200}, {}, r"goes in (2 h|1 h 59 min)"),
         ({}, {"hold_reason": HoldReason.NO_BALANCE}, r"waits: sending is held \(no balance\)"),
         ({"state": State.SENDING, "due_at": 60}, {}, "on the wire"),
-        ({"state": State.UNKNOWN}, {}, "only the provider's report decides"),
+        ({"state": State.UNKNOWN}, {}, "the provider's report is read for it"),
+        ({"state": State.UNKNOWN, "due_at": None}, {}, "only an operator"),
         ({"state": State.SENT, "due_at": 15}, {}, r"next look in 1[45] s"),
         ({"state": State.SENT}, {}, "next look now"),
         ({"state": State.DELIVERED, "due_at": 15}, {}, "for a reply"),

@@ -53,12 +53,13 @@ def poll(was: Message, seen: MessageStatus | PollFailed, now: dt.datetime = NOW)
 
 
 def test_a_claim_puts_the_attempt_on_record_with_a_token_and_a_lease() -> None:
-    change = decisions.after_claim(message(attempts=2), "mine", NOW, POLICY)
+    change = decisions.after_claim(message(attempts=2), "mine", "wire", NOW, POLICY)
     assert change.note is not None
     assert change.note.cause is Cause.CLAIMED
     assert change.becomes == message(
         state=State.SENDING,
         token="mine",
+        wire_key="wire",
         attempts=3,
         attempted_at=NOW,
         lease_until=NOW + seconds(120),
@@ -68,19 +69,19 @@ def test_a_claim_puts_the_attempt_on_record_with_a_token_and_a_lease() -> None:
 
 @pytest.mark.parametrize("ago", [0, 1, 86_400])
 def test_a_message_whose_validity_is_over_expires_instead_of_being_claimed(ago: int) -> None:
-    change = decisions.after_claim(message(expires_at=NOW - seconds(ago)), "mine", NOW, POLICY)
+    change = decisions.after_claim(message(expires_at=NOW - seconds(ago)), "mine", "wire", NOW, POLICY)
     assert (change.becomes.state, change.becomes.due_at, change.becomes.final_at) == (State.EXPIRED, None, NOW)
     assert change.becomes.attempts == 0
 
 
 def test_a_message_that_is_still_valid_is_claimed() -> None:
-    change = decisions.after_claim(message(expires_at=NOW + seconds(0.001)), "mine", NOW, POLICY)
+    change = decisions.after_claim(message(expires_at=NOW + seconds(0.001)), "mine", "wire", NOW, POLICY)
     assert change.becomes.state is State.SENDING
 
 
 def test_a_message_before_its_time_waits_for_it_without_an_event() -> None:
     send_at = NOW + seconds(1)
-    change = decisions.after_claim(message(send_at=send_at), "mine", NOW, POLICY)
+    change = decisions.after_claim(message(send_at=send_at), "mine", "wire", NOW, POLICY)
     assert change == Change(message(send_at=send_at), message(send_at=send_at, due_at=send_at), None)
 
 
@@ -99,7 +100,13 @@ def test_an_accepted_message_is_sent_with_its_id_and_followed() -> None:
 def test_an_answer_that_proves_nothing_makes_it_unknown_and_keeps_the_token_for_a_late_answer() -> None:
     change = attempt(sending(), Unknown("no answer in time", code=-104))
     assert change.becomes == dataclasses.replace(
-        sending(), state=State.UNKNOWN, lease_until=None, due_at=NOW, last_code=-104, last_error="no answer in time"
+        sending(),
+        state=State.UNKNOWN,
+        lease_until=None,
+        unknown_since=NOW,
+        due_at=NOW + seconds(2),
+        last_code=-104,
+        last_error="no answer in time",
     )
 
 
@@ -362,11 +369,11 @@ def test_a_cancelled_message_is_final() -> None:
     assert (becomes.state, becomes.due_at, becomes.final_at) == (State.CANCELLED, None, NOW)
 
 
-def test_a_retried_message_begins_anew_with_its_refusals() -> None:
+def test_a_retried_message_begins_anew_with_its_refusals_and_keeps_the_token_for_a_late_answer() -> None:
     was = message(state=State.FAILED, due_at=None, final_at=NOW, refusals=MAX_REFUSALS, attempts=8, token="old")
     becomes = decisions.retried(was, NOW).becomes
     assert (becomes.state, becomes.due_at, becomes.final_at) == (State.QUEUED, NOW, None)
-    assert (becomes.refusals, becomes.attempts, becomes.token) == (0, 8, None)
+    assert (becomes.refusals, becomes.attempts, becomes.token) == (0, 8, "old")
 
 
 # --- Waits
@@ -417,7 +424,7 @@ def step(was: Message, what: str, argument: object, now: dt.datetime, rng: rando
     """What the worker's steps do: each looks only at rows of the states that its query asks for."""
     match what, was.state, argument:
         case "claim", State.QUEUED, _:
-            return decisions.after_claim(was, f"token {was.attempts}{rng.random()}", now, POLICY)
+            return decisions.after_claim(was, f"token {was.attempts}{rng.random()}", "wire", now, POLICY)
         case "answer", _, (Accepted() | Refused() | Unknown() | Released() | Invalid()) as outcome:
             return decisions.after_attempt(was, was.token or "none", outcome, now, POLICY, rng)
         case "late answer of an earlier attempt", _, (Accepted() | Refused() | Unknown()) as outcome:

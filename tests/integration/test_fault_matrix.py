@@ -1,0 +1,113 @@
+"""Every kind of fault at each of the provider's four calls, and what becomes of the message (docs/fault-matrix.md).
+
+The simulator's ledger is the judge: whatever the worker was told, it shows what was truly accepted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from smsclick.contract import HoldReason, IfAbsent, State
+from smsclick.simulator import Fault, FaultKind
+from tests.integration.settling import LONG_AGO, Bench, bench
+from worker import balance, poll
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ANSWERED = frozenset({FaultKind.LATENCY})
+"""The answer comes, only later."""
+REFUSED = frozenset({FaultKind.UNLISTED, FaultKind.WRONG_KEY, FaultKind.NO_BALANCE})
+"""A readable refusal: surely not accepted."""
+UNKNOWN = frozenset(FaultKind) - ANSWERED - REFUSED
+"""Nobody can tell from the answer."""
+
+every_kind = pytest.mark.parametrize("kind", list(FaultKind), ids=lambda kind: kind.value)
+
+
+@pytest.fixture
+def made(migrated_sqlite_url: str) -> Iterator[Bench]:
+    with bench(migrated_sqlite_url, SMSCLICK_READ_TIMEOUT=0.8) as running:
+        yield running
+
+
+def fault(kind: FaultKind, endpoint: str) -> Fault:
+    seconds = 0.05 if kind is FaultKind.LATENCY else 30.0
+    return Fault(kind=kind, endpoints=(endpoint,), count=1, seconds=seconds)  # type: ignore[arg-type]
+
+
+@every_kind
+def test_a_fault_at_sendmsg_leaves_the_message_where_its_answer_says(kind: FaultKind, made: Bench) -> None:
+    made.simulator.faults([fault(kind, "sendMsg")])
+    [message_id] = made.enqueue()
+    [claim] = made.claim([message_id])
+    made.record(claim, made.call(claim))
+    expected = State.SENT if kind in ANSWERED else State.QUEUED if kind in REFUSED else State.UNKNOWN
+    assert made.states() == [expected]
+    assert len(made.ledger()) == kind.accepts
+
+
+@every_kind
+def test_a_fault_at_sendmsg_with_resend_ends_in_one_delivery(kind: FaultKind, made: Bench) -> None:
+    made.simulator.faults([fault(kind, "sendMsg")])
+    made.send(made.enqueue())
+    made.live()
+    assert made.states() == [State.DELIVERED]
+    assert len(made.ledger()) == 1
+
+
+@every_kind
+def test_a_fault_at_sendmsg_with_fail_ends_in_one_delivery_or_a_true_failure(kind: FaultKind, made: Bench) -> None:
+    made.simulator.faults([fault(kind, "sendMsg")])
+    made.send(made.enqueue(if_absent=IfAbsent.FAIL))
+    made.live()
+    absent = kind in UNKNOWN and not kind.accepts
+    assert made.states() == [State.FAILED if absent else State.DELIVERED]
+    assert len(made.ledger()) == (0 if absent else 1)
+
+
+@every_kind
+def test_a_fault_at_the_report_concludes_nothing_and_it_is_read_again(kind: FaultKind, made: Bench) -> None:
+    [message_id] = made.enqueue(if_absent=IfAbsent.FAIL)
+    [claim] = made.claim([message_id])
+    made.call(claim)
+    made.lose()
+    made.age()
+    made.simulator.faults([fault(kind, "report")])
+    made.reconcile()
+    assert made.states() == [State.SENT if kind in ANSWERED else State.UNKNOWN]
+    made.reconcile()
+    assert made.states() == [State.SENT]
+    assert made.row(message_id).id_mensaje == made.ledger()[0].id_mensaje
+
+
+@every_kind
+def test_a_fault_at_getmsg_tells_nothing_wrong_and_the_status_is_asked_again(kind: FaultKind, made: Bench) -> None:
+    [message_id] = made.enqueue()
+    made.send([message_id])
+    made.simulator.faults([fault(kind, "getMsg")])
+    made.change(State.SENT, due_at=LONG_AGO)
+    poll.poll(made.runtime, [message_id])
+    assert made.states() == [State.DELIVERED if kind in ANSWERED else State.SENT]
+    made.enqueue()  # the canary, where the key was refused
+    made.live()
+    assert made.states() == [State.DELIVERED, State.DELIVERED]
+    assert len(made.ledger()) == 2
+
+
+@every_kind
+def test_a_fault_at_credits_keeps_the_gate_as_it_is_and_the_balance_is_asked_again(
+    kind: FaultKind, made: Bench
+) -> None:
+    made.enqueue()
+    made.change_gate(hold_reason=HoldReason.PROVIDER_DOWN, hold_since=LONG_AGO, probe_at=LONG_AGO)
+    made.simulator.faults([fault(kind, "credits")])
+    balance.probe(made.runtime)
+    assert not made.gate().is_open
+    assert made.ledger() == []
+    made.live()
+    assert made.gate().is_open
+    assert made.states() == [State.DELIVERED]
+    assert len(made.ledger()) == 1

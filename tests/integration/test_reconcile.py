@@ -1,0 +1,562 @@
+"""Settling attempts of unknown outcome, with the real simulator, on a real database."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from smsclick.client import clock
+from smsclick.codes import Action, Estatus
+from smsclick.contract import HoldReason, IfAbsent, State
+from smsclick.replies import Accepted, Refused, ReportRow, Unknown
+from smsclick.simulator import Fault, FaultKind
+from tests.integration.settling import LONG_AGO, PHONE, SETTLE_SECONDS, Bench, bench
+from worker import balance, gate, lag, reconcile, send
+from worker.gate import BREAKER_FAILURES
+from worker.matching import SLACK, Attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TWIN = "Recordatorio: su cita es mañana a las 10"
+FOUND = "found in the report"
+ABSENT = "absent from the report"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def made(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    with bench(request.getfixturevalue(f"migrated_{request.param}_url")) as running:
+        yield running
+
+
+def unknown(made: Bench, *, accepted: bool, **values: object) -> int:
+    """A message whose worker was killed while its request was on the wire."""
+    [message_id] = made.enqueue(**values)
+    [claim] = made.claim([message_id])
+    if accepted:
+        made.call(claim)
+    made.lose()
+    assert made.row(message_id).state == State.UNKNOWN
+    return message_id
+
+
+def causes(made: Bench, message_id: int) -> list[str]:
+    return [event.cause for event in made.history(message_id)]
+
+
+# --- Found, absent
+
+
+def test_what_the_report_has_is_sent_with_its_id_and_the_event_says_how(made: Bench) -> None:
+    message_id = unknown(made, accepted=True)
+    assert made.reconcile() == 1
+    [accepted] = made.ledger()
+    row, last = made.row(message_id), made.history(message_id)[-1]
+    assert (row.state, row.id_mensaje, row.last_code) == (State.SENT, accepted.id_mensaje, 1)
+    assert abs(row.sent_at.timestamp() - accepted.accepted_at) <= 1
+    assert (last.cause, last.code, last.id_mensaje) == (FOUND, 1, accepted.id_mensaje)
+    assert last.description == "phone and text equal"
+
+
+def test_what_is_found_is_followed_to_its_end(made: Bench) -> None:
+    unknown(made, accepted=True)
+    made.live(rounds=2)
+    assert made.states() == [State.DELIVERED]
+
+
+@pytest.mark.parametrize("form", ["ascii", "collapsed", "cut"])
+def test_a_text_that_the_provider_changed_is_found_and_the_event_says_so(form: str, made: Bench) -> None:
+    made.simulator.set(text_form=form)
+    text = "Señor Núñez:  su código de verificación es 4821, no lo comparta con nadie. " * 3
+    message_id = unknown(made, accepted=True, text=text)
+    made.reconcile()
+    assert made.row(message_id).state == State.SENT
+    assert made.history(message_id)[-1].description == "phone equal, text alike"
+
+
+def test_what_a_later_report_lacks_is_sent_again(made: Bench) -> None:
+    message_id = unknown(made, accepted=False)
+    made.age()
+    assert made.reconcile() == 1
+    assert (made.row(message_id).state, causes(made, message_id)[-1]) == (State.QUEUED, ABSENT)
+    assert made.bell.swept.is_set()
+    made.send([message_id])
+    assert (made.states(), len(made.ledger())) == ([State.SENT], 1)
+    assert made.row(message_id).attempts == 2
+
+
+def test_what_a_later_report_lacks_fails_where_its_producer_asked_for_that(made: Bench) -> None:
+    message_id = unknown(made, accepted=False, if_absent=IfAbsent.FAIL)
+    made.age()
+    made.reconcile()
+    row = made.row(message_id)
+    assert (row.state, row.due_at, row.last_error) == (
+        State.FAILED,
+        None,
+        "surely not accepted: the provider's report does not have it",
+    )
+
+
+def test_before_settle_is_over_absence_means_nothing(made: Bench) -> None:
+    unknown(made, accepted=False)
+    made.age(SETTLE_SECONDS - 10)
+    assert made.reconcile() == 0
+    assert made.states() == [State.UNKNOWN]
+
+
+def test_the_next_look_comes_no_later_than_the_moment_at_which_absence_counts(made: Bench) -> None:
+    message_id = unknown(made, accepted=False)
+    made.age(SETTLE_SECONDS - 1)
+    made.reconcile()
+    row = made.row(message_id)
+    assert row.due_at <= row.unknown_since + dt.timedelta(seconds=SETTLE_SECONDS)
+
+
+def test_a_young_unknown_does_not_keep_an_old_one_of_the_same_slice_waiting(made: Bench) -> None:
+    old = unknown(made, accepted=False)
+    made.age()
+    young = unknown(made, accepted=False)
+    made.reconcile()
+    assert (made.row(old).state, made.row(young).state) == (State.QUEUED, State.UNKNOWN)
+
+
+def test_reconciling_twice_at_once_settles_each_once(made: Bench) -> None:
+    for _ in range(5):
+        unknown(made, accepted=True)
+    made.change(State.UNKNOWN, due_at=LONG_AGO)
+    with ThreadPoolExecutor(4) as pool:
+        settled = list(pool.map(lambda _: reconcile.reconcile(made.runtime), range(4)))
+    assert sum(settled) == 5
+    assert [causes(made, row.id).count(FOUND) for row in made.rows(State.SENT)] == [1] * 5
+
+
+# --- A report that proves nothing
+
+
+@pytest.mark.parametrize("kind", [FaultKind.HTTP_500_BEFORE, FaultKind.HTML_AFTER, FaultKind.CUT, FaultKind.WRONG_KEY])
+def test_a_report_that_cannot_be_read_concludes_nothing_and_is_read_again(kind: FaultKind, made: Bench) -> None:
+    message_id = unknown(made, accepted=False)
+    made.age()
+    made.simulator.faults([Fault(kind=kind, endpoints=("report",))])
+    assert made.reconcile() == 0
+    row = made.row(message_id)
+    assert (row.state, row.polls) == (State.UNKNOWN, 1)
+    assert row.due_at - made.database.clock() < dt.timedelta(seconds=10)
+    made.simulator.faults()
+    assert made.reconcile() == 1
+
+
+def test_unknowns_that_grow_old_open_one_incident_that_ends_with_them(made: Bench) -> None:
+    unknown(made, accepted=True)
+    made.simulator.faults([Fault(kind=FaultKind.HTTP_503_BEFORE, endpoints=("report",))])
+    made.reconcile()
+    assert made.news() == []
+    made.age(2 * SETTLE_SECONDS + 1)
+    made.reconcile()
+    made.reconcile()
+    assert made.news() == [("old_unknown", "opened")]
+    assert made.bell.alerted.is_set()
+    made.simulator.faults()
+    made.age(-2 * SETTLE_SECONDS)  # back to where the provider's dates are
+    made.reconcile()
+    assert made.states() == [State.SENT]
+    assert made.news() == [("old_unknown", "opened"), ("old_unknown", "closed")]
+
+
+def test_a_report_that_lacks_what_was_accepted_for_sure_proves_nothing_about_others(made: Bench) -> None:
+    message_id = unknown(made, accepted=False)
+    made.age()
+    row = made.row(message_id)
+    inside = row.attempted_at + (row.unknown_since - row.attempted_at) / 2
+    made.enqueue(
+        state=State.SENT,
+        due_at=None,
+        id_mensaje=1,
+        attempts=1,
+        attempted_at=row.attempted_at,
+        sent_at=min(inside, row.attempted_at + dt.timedelta(seconds=0.5)),
+    )
+    assert made.reconcile() == 0
+    assert made.row(message_id).state == State.UNKNOWN
+
+
+def test_an_answer_that_was_recorded_long_after_it_came_does_not_make_a_report_incomplete(made: Bench) -> None:
+    message_id = unknown(made, accepted=False)
+    made.age()
+    row = made.row(message_id)
+    made.enqueue(
+        state=State.SENT,
+        due_at=None,
+        id_mensaje=1,
+        attempts=1,
+        attempted_at=row.attempted_at - dt.timedelta(minutes=10),
+        sent_at=row.attempted_at,
+    )
+    assert made.reconcile() == 1
+
+
+def test_a_report_that_lags_finds_the_message_when_it_shows_it(made: Bench) -> None:
+    made.simulator.set(report_lag=3600)
+    message_id = unknown(made, accepted=True)
+    assert made.reconcile() == 0
+    made.simulator.set(report_lag=0)
+    assert made.reconcile() == 1
+    assert made.row(message_id).state == State.SENT
+
+
+def test_a_row_without_a_date_keeps_its_attempt_unknown(made: Bench) -> None:
+    message_id = unknown(made, accepted=False)
+    made.age()
+    row = made.row(message_id)
+    undated = ReportRow(1, row.phone, row.text, None, Estatus.PENDIENTE, None, None, None, None)
+    attempt = Attempt(row.id, row.phone, row.text, row.attempted_at, row.unknown_since)
+    slice_ = [reconcile._Unknown(attempt, row.token)]
+    reconcile._settle_slice(made.runtime, slice_, reconcile._Report([undated], made.database.clock()))
+    assert made.row(message_id).state == State.UNKNOWN
+    reconcile._settle_slice(made.runtime, slice_, reconcile._Report([], made.database.clock()))
+    assert made.row(message_id).state == State.QUEUED
+
+
+def test_nothing_is_asked_while_the_key_is_refused(made: Bench) -> None:
+    unknown(made, accepted=True)
+    made.change_gate(hold_reason=HoldReason.KEY_REFUSED)
+    made.reconcile()
+    assert "report" not in made.simulator.stats().requests
+    assert made.states() == [State.UNKNOWN]
+
+
+def test_unknowns_of_different_times_are_asked_for_in_slices(made: Bench) -> None:
+    unknown(made, accepted=False)
+    made.age(3600)
+    unknown(made, accepted=True)
+    unknown(made, accepted=True)
+    made.reconcile()
+    assert made.simulator.stats().requests["report"] == {"1": 2}
+    assert made.states() == [State.QUEUED, State.SENT, State.SENT]
+
+
+# --- Ids of others, ids of ours
+
+
+def test_an_id_of_others_within_the_window_is_taken_at_most_once(made: Bench) -> None:
+    made.runtime.client.send(PHONE, TWIN)
+    first = unknown(made, accepted=False, text=TWIN)
+    made.reconcile()
+    assert made.row(first).id_mensaje == made.ledger()[0].id_mensaje
+    second = unknown(made, accepted=False, text=TWIN)
+    made.age()
+    made.reconcile()
+    assert made.row(second).state == State.QUEUED
+
+
+def test_an_id_of_others_outside_the_window_is_not_ours(made: Bench) -> None:
+    made.runtime.client.send(PHONE, TWIN)
+    message_id = unknown(made, accepted=False, text=TWIN)
+    made.age(SLACK.total_seconds() * 2)
+    made.reconcile()
+    assert (made.row(message_id).state, made.row(message_id).id_mensaje) == (State.QUEUED, None)
+
+
+def test_an_id_that_another_message_has_settles_nothing(made: Bench) -> None:
+    made.send(made.enqueue(text=TWIN))
+    second = unknown(made, accepted=False, text=TWIN)
+    made.age()
+    made.reconcile()
+    assert made.row(second).state == State.QUEUED
+
+
+# --- Twins
+
+
+def test_twins_are_never_on_the_wire_together(made: Bench) -> None:
+    first, second = made.enqueue(2, text=TWIN)
+    [claim] = made.claim([first, second])
+    assert claim.id == first
+    row = made.row(second)
+    assert (row.state, row.attempts) == (State.QUEUED, 0)
+    assert dt.timedelta(0) < row.due_at - made.database.clock() <= dt.timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("other", [TWIN.upper(), TWIN.replace("ñ", "n"), f" {TWIN}\n"])
+def test_a_text_that_a_report_could_take_for_the_other_is_a_twin(other: str, made: Bench) -> None:
+    made.enqueue(text=TWIN)
+    made.enqueue(text=other)
+    assert len(made.claim()) == 1
+
+
+def test_the_same_text_to_another_phone_is_no_twin(made: Bench) -> None:
+    made.enqueue(text=TWIN)
+    made.enqueue(text=TWIN, phone="3312345678")
+    assert len(made.claim()) == 2
+
+
+def test_a_twin_goes_when_the_first_is_answered(made: Bench) -> None:
+    made.send(made.enqueue(2, text=TWIN))
+    assert made.states() == [State.SENT, State.QUEUED]
+    made.change(State.QUEUED, due_at=LONG_AGO)
+    made.send()
+    assert made.states() == [State.SENT, State.SENT]
+    assert len(made.ledger()) == 2
+
+
+def test_a_twin_of_an_unknown_waits_until_that_is_settled(made: Bench) -> None:
+    first, second = made.enqueue(2, text=TWIN)
+    [claim] = made.claim([first])
+    made.call(claim)
+    made.lose()
+    made.send([second])
+    assert made.row(second).state == State.QUEUED
+    made.reconcile()
+    made.change(State.QUEUED, due_at=LONG_AGO)
+    made.send()
+    ids = [entry.id_mensaje for entry in made.ledger()]
+    assert [(row.state, row.id_mensaje) for row in made.rows()] == [(State.SENT, ids[0]), (State.SENT, ids[1])]
+
+
+def test_of_twins_that_are_claimed_at_the_same_time_one_goes(made: Bench) -> None:
+    for _ in range(5):
+        ids = made.enqueue(2, text=TWIN)
+        barrier = threading.Barrier(2)
+
+        def take(message_id: int, barrier: threading.Barrier = barrier) -> int:
+            barrier.wait()
+            return len(made.claim([message_id]))
+
+        with ThreadPoolExecutor(2) as pool:
+            assert sum(pool.map(take, ids)) == 1
+        made.lose()
+        made.age()
+        made.reconcile()
+        made.change(State.QUEUED, state=State.CANCELLED, due_at=None)
+
+
+# --- Late answers
+
+
+def test_a_late_accepted_answer_settles_an_unknown(made: Bench) -> None:
+    [message_id] = made.enqueue()
+    [claim] = made.claim()
+    answer = made.call(claim)
+    made.lose()
+    made.record(claim, answer)
+    assert (made.row(message_id).state, made.row(message_id).id_mensaje) == (
+        State.SENT,
+        made.ledger()[0].id_mensaje,
+    )
+    assert made.news() == []
+
+
+def test_a_late_accepted_answer_stops_what_was_about_to_be_sent_again(made: Bench) -> None:
+    made.simulator.set(report_lag=3600)
+    [message_id] = made.enqueue()
+    [claim] = made.claim()
+    answer = made.call(claim)
+    made.lose()
+    made.age()
+    made.reconcile()
+    assert made.states() == [State.QUEUED]
+    made.record(claim, answer)
+    made.send([message_id])
+    assert (made.states(), len(made.ledger()), made.news()) == ([State.SENT], 1, [])
+
+
+def test_the_id_of_an_attempt_that_was_sent_again_is_kept_and_told(made: Bench) -> None:
+    made.simulator.set(report_lag=3600)
+    [message_id] = made.enqueue()
+    [claim] = made.claim()
+    answer = made.call(claim)
+    made.lose()
+    made.age()
+    made.reconcile()
+    made.send([message_id])
+    made.record(claim, answer)
+    first, second = made.ledger()
+    assert made.row(message_id).id_mensaje == second.id_mensaje
+    assert made.history(message_id)[-1].id_mensaje == first.id_mensaje
+    assert made.news() == [("lost_id", "opened")]
+
+
+def test_a_late_answer_that_says_what_the_report_said_raises_no_alarm(made: Bench) -> None:
+    [message_id] = made.enqueue()
+    [claim] = made.claim()
+    answer = made.call(claim)
+    made.lose()
+    made.reconcile()
+    made.record(claim, answer)
+    assert (made.states(), made.news()) == ([State.SENT], [])
+    assert causes(made, message_id)[-1] == FOUND
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Refused(-102, "no", Action.FAIL, "refused"),
+        Refused(None, "", Action.RETRY, "never left"),
+        Unknown("no answer in time"),
+    ],
+    ids=["refused", "never left", "unknown"],
+)
+def test_a_late_answer_that_is_no_acceptance_changes_nothing_that_was_settled(
+    answer: Refused | Unknown, made: Bench
+) -> None:
+    made.enqueue()
+    [claim] = made.claim()
+    made.call(claim)
+    made.lose()
+    made.reconcile()
+    before = made.rows()
+    made.record(claim, answer)
+    assert made.rows() == before
+
+
+def test_an_accepted_answer_with_an_id_that_another_message_has_is_never_sent_again(made: Bench) -> None:
+    made.send(made.enqueue())
+    [taken] = made.ledger()
+    [message_id] = made.enqueue()
+    [claim] = made.claim()
+    made.record(claim, Accepted(taken.id_mensaje, 1, "Mensaje enviado"))
+    assert made.row(message_id).state == State.UNKNOWN
+    assert made.news() == [("lost_id", "opened")]
+    made.live()
+    assert made.row(message_id).state == State.UNKNOWN
+
+
+# --- The breaker
+
+
+def down(made: Bench) -> None:
+    made.simulator.faults([Fault(kind=FaultKind.HTTP_503_BEFORE)])
+
+
+def test_a_provider_that_is_down_leaves_no_more_unknowns_than_the_breaker_counts(made: Bench) -> None:
+    down(made)
+    made.send(made.enqueue(30)[:10])
+    assert made.states().count(State.UNKNOWN) == BREAKER_FAILURES
+    assert made.states().count(State.QUEUED) == 30 - BREAKER_FAILURES
+    assert made.gate().hold_reason is HoldReason.PROVIDER_DOWN
+    assert made.news() == [("provider_down", "opened")]
+
+
+def test_an_answer_lets_the_count_begin_anew(made: Bench) -> None:
+    ids = made.enqueue(2 * BREAKER_FAILURES)
+    for message_id in ids:
+        fails = message_id != ids[BREAKER_FAILURES - 1]
+        made.simulator.faults([Fault(kind=FaultKind.HTTP_503_BEFORE)] if fails else [])
+        [claim] = made.claim([message_id])
+        made.record(claim, made.call(claim), failures=made.gate().failures)
+        if not fails:
+            assert made.gate().failures == 0
+            break
+        assert made.gate().is_open
+    assert made.gate().is_open
+
+
+def test_an_answer_to_a_request_that_left_before_the_failures_does_not_end_their_count(made: Bench) -> None:
+    early, *ids = made.enqueue(1 + BREAKER_FAILURES)
+    [answered] = made.claim([early])
+    for message_id in ids:
+        made.simulator.faults([Fault(kind=FaultKind.HTTP_503_BEFORE)])
+        [claim] = made.claim([message_id])
+        made.record(claim, made.call(claim), failures=made.gate().failures)
+        if message_id == ids[-2]:
+            made.simulator.faults([])
+            made.record(answered, made.call(answered), failures=0)
+    assert made.gate().hold_reason is HoldReason.PROVIDER_DOWN
+
+
+def test_failures_from_before_the_last_reopening_do_not_count(made: Bench) -> None:
+    made.change_gate(epoch=3)
+    for _ in range(2 * BREAKER_FAILURES):
+        with made.database.begin() as connection:
+            gate.count_failures(connection, 1, answered=False, epoch=2, settings=made.runtime.settings)
+    assert (made.gate().is_open, made.gate().failures) == (True, 0)
+
+
+def test_claims_that_were_over_when_their_worker_woke_are_given_back_and_do_not_count(made: Bench) -> None:
+    made.enqueue(2 * BREAKER_FAILURES)
+    for _ in range(2 * BREAKER_FAILURES):
+        [claim] = made.claim()[:1]
+        send._work(made.runtime, send._Batch(clock() - 3600, [claim]))
+    assert (made.gate().is_open, made.gate().failures, made.ledger()) == (True, 0, [])
+
+
+def test_the_breakers_gate_reopens_through_one_canary(made: Bench) -> None:
+    down(made)
+    made.send(made.enqueue(30)[:10])
+    made.simulator.faults()
+    made.change_gate(probe_at=LONG_AGO)
+    balance.probe(made.runtime)
+    canary = made.gate().allowed_canary
+    assert made.bell.sends[-1] == [canary]
+    assert made.ledger() == []
+    made.runtime.gate.forget()
+    made.send([canary] if canary else [])
+    assert made.gate().is_open
+    assert made.news() == [("provider_down", "opened"), ("provider_down", "closed")]
+    assert len(made.ledger()) == 30 - BREAKER_FAILURES
+
+
+def test_a_canary_that_is_not_answered_leaves_the_gate_closed(made: Bench) -> None:
+    down(made)
+    made.send(made.enqueue(30)[:10])
+    made.change_gate(probe_at=LONG_AGO)
+    balance.probe(made.runtime)
+    canary = made.gate().allowed_canary
+    made.runtime.gate.forget()
+    made.send([canary] if canary else [])
+    assert made.gate().hold_reason is HoldReason.PROVIDER_DOWN
+    assert made.states().count(State.UNKNOWN) == BREAKER_FAILURES + 1
+    assert made.news() == [("provider_down", "opened")]
+
+
+def test_after_an_outage_everything_is_delivered_once(made: Bench) -> None:
+    down(made)
+    made.send(made.enqueue(30)[:10])
+    made.simulator.faults()
+    made.live()
+    assert set(made.states()) == {State.DELIVERED}
+    assert len(made.ledger()) == 30
+
+
+# --- The report's lag
+
+
+def test_the_reports_lag_is_measured(made: Bench) -> None:
+    made.send(made.enqueue())
+    measured = lag.measure(made.runtime)
+    assert measured is not None
+    assert 0 <= measured < 10
+    assert made.gate().report_lag == measured
+
+
+def test_a_lag_near_settle_opens_an_incident_and_a_short_one_ends_it(made: Bench) -> None:
+    made.simulator.set(report_lag=3600)
+    made.send(made.enqueue())
+    assert lag.measure(made.runtime) is None
+    assert made.news() == []
+    half = dt.timedelta(seconds=SETTLE_SECONDS * 0.5 + 1)
+    since = made.gate().lag_since
+    assert since is not None
+    made.change_gate(lag_since=since - half)
+    assert lag.measure(made.runtime) is None
+    assert made.news() == [("report_lag", "opened")]
+    made.simulator.set(report_lag=0)
+    made.change_gate(lag_since=since)
+    assert lag.measure(made.runtime) is not None
+    assert made.news() == [("report_lag", "opened"), ("report_lag", "closed")]
+
+
+def test_a_provider_whose_clock_is_off_does_not_look_like_a_report_that_lags(made: Bench) -> None:
+    made.simulator.set(report_lag=3600)
+    made.send(made.enqueue())
+    assert lag.measure(made.runtime) is None
+    made.simulator.set(report_lag=0)
+    since = made.gate().lag_since
+    assert since is not None
+    made.change_gate(lag_since=since - dt.timedelta(seconds=25))  # by which its date is later than ours
+    assert lag.measure(made.runtime) is not None
+    assert made.news() == []

@@ -1,0 +1,70 @@
+"""The exhaustive part: no order of events breaks the promise, and each rule that is broken breaks it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import pytest
+
+from smsclick.contract import IfAbsent, State
+from tests.model.exhaustive import NOW, SETTLE, UNIT, Rules, explore
+from worker import decisions
+from worker.lifecycle import Change
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from worker.lifecycle import Message
+
+
+def resent_at_once(message: Message, now: dt.datetime) -> Change:
+    """What most queues do with a lost worker's message."""
+    change = decisions.after_lease(message, now)
+    becomes = dataclasses.replace(message, state=State.QUEUED, token=None, lease_until=None, due_at=now)
+    return Change(change.was, becomes, change.note)
+
+
+def counted_from_the_claim(message: Message, now: dt.datetime) -> Change:
+    """SETTLE begins when the attempt began, although its request may have left later."""
+    change = decisions.after_lease(message, now)
+    began = (message.lease_until or NOW) - 2 * UNIT
+    return Change(change.was, dataclasses.replace(change.becomes, unknown_since=began), change.note)
+
+
+@pytest.mark.parametrize("if_absent", list(IfAbsent))
+def test_no_order_of_events_sends_a_message_twice_tells_it_wrong_or_leaves_it_stuck(if_absent: IfAbsent) -> None:
+    seen = explore(if_absent)
+    assert seen.broken is None
+    assert seen.stuck == 0
+    # The search has really been everywhere: some 30,000 moments, a million orders of twelve steps alone.
+    assert seen.states > 20_000
+    assert seen.orders[-1] > 1_000_000
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        Rules(shown_within=SETTLE + 1),
+        Rules(leaves_late=True),
+        Rules(after_lease=resent_at_once),
+        Rules(after_lease=counted_from_the_claim),
+        Rules(settle=0),
+        Rules(judged_by_reading=False),
+    ],
+    ids=[
+        "the report is later than SETTLE",
+        "a request leaves after its claim is over",
+        "a lost claim is queued again",
+        "SETTLE is counted from the claim",
+        "the report is believed at once",
+        "absence is judged by an old report",
+    ],
+)
+def test_the_search_finds_the_shortest_way_to_a_broken_promise_where_a_rule_is_broken(
+    rules: Rules,
+) -> None:
+    seen = explore(IfAbsent.RESEND, rules)
+    assert seen.broken is not None
+    assert seen.broken[-1] == "queued although accepted"
+    assert "the provider accepts" in seen.broken

@@ -1,0 +1,412 @@
+"""A small world with a clock of its own: the worker's real functions on a real database, and a provider beside it.
+
+Workers are lists of attempts in memory that a crash forgets. Every step that happens at once in production (a
+transaction, a byte on the wire, an answer) is one method here, so that a test may put anything between two of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import itertools
+import random
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from smsclick.codes import Action, Estatus
+from smsclick.contract import ACCOUNT, State, events, gates, incidents, messages, metadata
+from smsclick.database import Database
+from smsclick.replies import Accepted, Refused, ReportRow, Unknown
+from smsclick.settings import load_settings
+from worker import claims, decisions, lifecycle, reconcile
+from worker.decisions import Outcome, Policy, Released
+from worker.matching import SLACK, digits, tolerant, wire_key
+from worker.settle import Ended, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from worker.claims import Claim
+    from worker.runtime import Runtime
+
+BEGIN = dt.datetime(2026, 5, 4, 12, 0, tzinfo=dt.UTC)
+SETTINGS = load_settings(DATABASE_URL="sqlite://", SMSCLICK_API_KEY="of-the-model")
+POLICY = Policy.of(SETTINGS)
+LEASE = dt.timedelta(seconds=SETTINGS.lease_seconds)
+READ = dt.timedelta(seconds=SETTINGS.read_timeout)
+SETTLE = dt.timedelta(seconds=SETTINGS.settle_seconds)
+MAY_BE_ACCEPTED = frozenset({State.SENDING, State.UNKNOWN, State.SENT})
+
+
+@dataclasses.dataclass(slots=True)
+class Request:
+    """One `sendMsg` that left; it goes on without the worker that made it."""
+
+    message_id: int
+    key: str
+    phone: str
+    text: str
+    left_at: dt.datetime
+    verdict: Accepted | Refused | None = None
+    lost: bool = False
+
+    def open(self, now: dt.datetime) -> bool:
+        """Whether the provider may still take it."""
+        return self.verdict is None and not self.lost and now <= self.left_at + READ
+
+
+@dataclasses.dataclass(slots=True)
+class Job:
+    """What a worker holds in memory about one attempt."""
+
+    claim: Claim
+    not_after: dt.datetime
+    request: Request | None = None
+    outcome: Outcome | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What the provider took; `message_id` is None for what others sent under the same key."""
+
+    id_mensaje: int
+    message_id: int | None
+    phone: str
+    text: str
+    at: dt.datetime
+    shown_from: dt.datetime
+
+
+class World:
+    """One database, three workers, one provider, and what must never happen.
+
+    Args:
+        skew: how far the provider's clock is ahead of the database's.
+        form: how its report gives a text back.
+        settle: replaces SMSCLICK_SETTLE_SECONDS, for a product that is broken on purpose.
+    """
+
+    WORKERS = 3
+
+    def __init__(
+        self,
+        *,
+        skew: float = 0.0,
+        form: Callable[[str], str] = lambda text: text,
+        settle_seconds: float = SETTINGS.settle_seconds,
+    ) -> None:
+        self.now = BEGIN
+        self.database = _database()
+        _clocks[0] = self
+        self.settings = load_settings(
+            DATABASE_URL="sqlite://", SMSCLICK_API_KEY="of-the-model", SMSCLICK_SETTLE_SECONDS=settle_seconds
+        )
+        self.workers: list[list[Job]] = [[] for _ in range(self.WORKERS)]
+        self.requests: list[Request] = []
+        self.accepted: list[Acceptance] = []
+        self.reports: list[tuple[Sequence[reconcile._Unknown], reconcile._Report | None]] = []
+        self._skew = dt.timedelta(seconds=skew)
+        self._form = form
+        self._rng = random.Random(0)
+        self._ids = itertools.count(1001)
+        self._states: dict[int, str] = {}
+        self._last_event = 0
+        self._seen: tuple[int, int, int] | None = None
+
+    # --- Time and the producer
+
+    def wait(self, seconds: float) -> None:
+        """Time passes for everybody."""
+        self.now += dt.timedelta(seconds=seconds)
+
+    def enqueue(self, phone: str = "5551402211", text: str = "hola", **values: object) -> int:
+        """A producer commits a message."""
+        with self.database.begin() as connection:
+            key = f"key-{len(self._states)}"
+            result = connection.execute(sa.insert(messages).values(key=key, phone=phone, text=text, **values))
+        message_id: int = result.inserted_primary_key[0]  # type: ignore[index]
+        self._states[message_id] = State.QUEUED
+        return message_id
+
+    # --- A worker
+
+    def claim(self, worker: int, limit: int = 1, *, paused: float = 0.0) -> list[Claim]:
+        """Claim what is due; the worker looked at its clock `paused` seconds ago, before it asked the database."""
+        not_after = self.now - dt.timedelta(seconds=paused) + LEASE - READ
+        claimed = self.database.transact(lambda connection: claims.claim(connection, None, limit, POLICY))
+        self.workers[worker] += [Job(claim, not_after) for claim in claimed]
+        return claimed
+
+    def leave(self, job: Job) -> None:
+        """The request is handed to the socket, unless the claim is over by then."""
+        if self.now > job.not_after:
+            job.outcome = Refused(None, "", Action.RETRY, "the claim was over before the request could leave")
+            return
+        key = wire_key(job.claim.phone, job.claim.text)
+        job.request = Request(job.claim.id, key, digits(job.claim.phone), job.claim.text, self.now)
+        self.requests.append(job.request)
+
+    def release(self, job: Job) -> None:
+        """The worker gives back what has not left."""
+        job.outcome = Released()
+
+    def hear(self, job: Job, *, readable: bool = True) -> None:
+        """The call ends: with the provider's answer, or without one that can be read."""
+        verdict = None if job.request is None else job.request.verdict
+        job.outcome = verdict if readable and verdict is not None else Unknown("no answer that can be read")
+
+    def record(self, worker: int, *, acknowledged: bool = True) -> None:
+        """Write what the worker knows; `acknowledged=False`: committed, but it did not hear so and will do it again."""
+        jobs = [job for job in self.workers[worker] if job.outcome is not None]
+        group = [Ended(job.claim, job.outcome, 0) for job in jobs if job.outcome is not None]
+        if group:
+            self.database.transact(lambda connection: settle(connection, group, self.settings, self._rng))
+        if acknowledged:
+            self.workers[worker] = [job for job in self.workers[worker] if job.outcome is None]
+
+    def crash(self, worker: int) -> None:
+        """Its memory is gone; its requests are still on the wire."""
+        self.workers[worker] = []
+
+    # --- The provider
+
+    def accept(self, request: Request, *, lag: float | None = 0.0) -> None:
+        """It takes a message.
+
+        Args:
+            request: an open one.
+            lag: seconds until the report shows it; None: as late as the assumption allows.
+        """
+        shown = self.now + dt.timedelta(seconds=lag) if lag is not None else request.left_at + SETTLE
+        taken = Acceptance(next(self._ids), request.message_id, request.phone, request.text, self.now, shown)
+        self.accepted.append(taken)
+        request.verdict = Accepted(taken.id_mensaje, 1, "Mensaje enviado")
+
+    def refuse(self, request: Request, code: int, action: Action) -> None:
+        """It does not take it, and says so."""
+        request.verdict = Refused(code, "no", action, "refused")
+
+    def accept_of_others(self, phone: str, text: str) -> None:
+        """A panel or another system sends under the same key."""
+        self.accepted.append(Acceptance(next(self._ids), None, phone, text, self.now, self.now))
+
+    def report(self, start: dt.datetime, end: dt.datetime) -> list[ReportRow]:
+        """What its report shows of this window, by its own clock."""
+        rows = []
+        for taken in self.accepted:
+            at = (taken.at + self._skew).replace(microsecond=0)
+            if taken.shown_from <= self.now and start.replace(microsecond=0) <= at <= end:
+                text = self._form(taken.text)
+                rows.append(
+                    ReportRow(taken.id_mensaje, taken.phone, text, at, Estatus.PENDIENTE, None, None, None, None)
+                )
+        return rows
+
+    # --- The sweep and the reconciler
+
+    def sweep(self) -> None:
+        """Strand lost claims, end what expired."""
+        self.database.transact(lambda connection: claims.strand(connection, 100))
+        self.database.transact(lambda connection: claims.expire(connection, 100))
+
+    def look(self, *, fails: bool = False) -> None:
+        """Claim unknown attempts and read their report; it is judged later, by `judge`."""
+        lease = self.settings.lease_seconds
+        unknowns = self.database.transact(lambda connection: reconcile._claim(connection, lease))
+        for slice_ in reconcile._slices(unknowns):
+            start = min(unknown.attempt.since for unknown in slice_) - SLACK
+            end = max(unknown.attempt.until for unknown in slice_) + SLACK
+            report = None if fails else reconcile._Report(self.report(start, end), self.database.clock())
+            self.reports.append((slice_, report))
+
+    def judge(self, which: int = 0) -> None:
+        """Settle by a report that was read."""
+        slice_, report = self.reports.pop(which)
+        runtime = cast("Runtime", SimpleNamespace(settings=self.settings, rng=self._rng))
+        self.database.transact(lambda connection: reconcile._settle(connection, runtime, slice_, report))
+
+    # --- An operator
+
+    def cancel(self, message_id: int) -> None:
+        """Withdraw a queued message."""
+        self._by_hand(message_id, State.QUEUED, decisions.cancelled)
+
+    def retry(self, message_id: int, *, even_if_unknown: bool = False) -> None:
+        """Send a failed message once more."""
+        self._by_hand(message_id, State.UNKNOWN if even_if_unknown else State.FAILED, decisions.retried)
+
+    def _by_hand(
+        self,
+        message_id: int,
+        state: State,
+        decide: Callable[[lifecycle.Message, dt.datetime], lifecycle.Change],
+    ) -> None:
+        with self.database.begin() as connection:
+            row = lifecycle.lock(connection, [message_id])[message_id]
+            if row.state is state:
+                lifecycle.apply(connection, [decide(row, self.now)])
+
+    # --- What must never happen
+
+    def rows(self) -> list[Any]:
+        """All messages as they stand."""
+        with self.database.read() as connection:
+            return _rows(connection)
+
+    def open_incidents(self) -> list[str]:
+        """The kinds of problems that are open."""
+        with self.database.read() as connection:
+            return _open_incidents(connection)
+
+    def violations(self) -> list[str]:
+        """What went wrong so far, each in a line; none in a product that keeps its promise."""
+        raw = self.database.engine.raw_connection()
+        seen = (raw.total_changes, len(self.accepted), len(self.requests))
+        raw.close()
+        if seen == self._seen:
+            return []
+        self._seen = seen
+        with self.database.read() as connection:
+            rows = _rows(connection)
+            history = self._wrong_history(connection, rows)
+            alarmed = "lost_id" in _open_incidents(connection)
+        deceived = any(row.id_mensaje is not None and self._of_others(row.id_mensaje) for row in rows)
+        alarms = ["an operator was told that an id was lost"] if alarmed and not deceived else []
+        return [*self._wrong_rows(rows), *self._wrong_twins(rows), *history, *alarms]
+
+    def _wrong_rows(self, rows: Sequence[Any]) -> list[str]:
+        found = []
+        by_id = {taken.id_mensaje: taken for taken in self.accepted}
+        for row in rows:
+            own = [taken.id_mensaje for taken in self.accepted if taken.message_id == row.id]
+            if len(own) > 1:
+                found.append(f"message {row.id} was accepted twice: {own}")
+            if own and State(row.state) not in MAY_BE_ACCEPTED:
+                found.append(f"message {row.id} is {row.state} although it was accepted")
+            if row.state == State.SENT and row.id_mensaje is None:
+                found.append(f"message {row.id} is sent without an id")
+            if row.id_mensaje is not None and not self._may_own(row, by_id[row.id_mensaje], rows):
+                found.append(f"message {row.id} has the id {row.id_mensaje} of something else")
+        ids = [row.id_mensaje for row in rows if row.id_mensaje is not None]
+        if len(ids) != len(set(ids)):
+            found.append(f"an id belongs to two messages: {ids}")
+        return found
+
+    def _may_own(self, row: Any, taken: Acceptance, rows: Sequence[Any]) -> bool:  # noqa: ANN401 - a Row
+        if taken.message_id == row.id:
+            return True
+        alike = taken.phone == row.phone and tolerant(taken.text) == tolerant(row.text)
+        at = taken.at + self._skew + dt.timedelta(seconds=1)
+        near = row.attempted_at - SLACK <= at <= row.attempted_at + LEASE + SLACK + READ
+        if taken.message_id is not None:
+            # Its own message found one of others in its place; nothing is left that could tell these two apart.
+            owner = next(each for each in rows if each.id == taken.message_id)
+            alike = alike and owner.id_mensaje is not None and self._of_others(owner.id_mensaje)
+        return alike and near
+
+    def _of_others(self, id_mensaje: int) -> bool:
+        return any(taken.message_id is None for taken in self.accepted if taken.id_mensaje == id_mensaje)
+
+    def _wrong_twins(self, rows: Sequence[Any]) -> list[str]:
+        keys = [wire_key(row.phone, row.text) for row in rows if row.state in {State.SENDING, State.UNKNOWN}]
+        found = ["twins are between claim and verdict together"] if len(keys) != len(set(keys)) else []
+        flying: dict[str, int] = {}
+        found += [
+            f"twins are on the wire together: {flying[request.key]} and {request.message_id}"
+            for request in self.requests
+            if request.open(self.now) and flying.setdefault(request.key, request.message_id) != request.message_id
+        ]
+        return found
+
+    def _wrong_history(self, connection: sa.Connection, rows: Sequence[Any]) -> list[str]:
+        found = []
+        query = sa.select(events).where(events.c.id > self._last_event).order_by(events.c.id)
+        for each in connection.execute(query):
+            self._last_event = each.id
+            if each.from_state != self._states[each.message_id]:
+                found.append(f"message {each.message_id}: an event begins at {each.from_state}")
+            allowed = lifecycle.TRANSITIONS[State(each.from_state)]
+            if each.to_state != each.from_state and State(each.to_state) not in allowed:
+                found.append(f"message {each.message_id}: {each.from_state} became {each.to_state}")
+            if each.from_state == State.FAILED and each.to_state != State.FAILED and each.cause != "operator":
+                found.append(f"message {each.message_id} left its final state by itself")
+            self._states[each.message_id] = each.to_state
+        silent = [row for row in rows if self._states[row.id] != row.state]
+        return found + [f"message {row.id} became {row.state} without an event" for row in silent]
+
+    # --- The end
+
+    def heal(self) -> None:
+        """From now on nothing fails: workers write what they know or are gone, reports are whole, all is accepted."""
+        for worker in range(self.WORKERS):
+            self.record(worker)
+            self.crash(worker)
+        for request in self.requests:
+            request.lost = request.lost or request.verdict is None
+        while self.reports:
+            self.judge()
+        for _ in range(60):
+            self.sweep()
+            self.look()
+            while self.reports:
+                self.judge()
+            for claim in self.claim(0, 10):
+                job = next(job for job in self.workers[0] if job.claim is claim)
+                self.leave(job)
+                if job.request is not None:
+                    self.accept(job.request)
+                    self.hear(job)
+            self.record(0)
+            if all(row.state in _ENDS for row in self.rows()):
+                return
+            self.wait(65)
+
+    def stuck(self) -> list[str]:
+        """Messages that neither ended nor are followed."""
+        return [f"message {row.id} is still {row.state}" for row in self.rows() if row.state not in _ENDS]
+
+    def unsent(self) -> list[str]:
+        """Messages that are told sent, but that the provider never took."""
+        owners = {taken.message_id for taken in self.accepted}
+        return [
+            f"message {row.id} is told sent"
+            for row in self.rows()
+            if row.state == State.SENT and row.id not in owners and not self._of_others(row.id_mensaje)
+        ]
+
+
+def _rows(connection: sa.Connection) -> list[Any]:
+    return list(connection.execute(_ROWS))
+
+
+def _open_incidents(connection: sa.Connection) -> list[str]:
+    return list(connection.scalars(_OPEN))
+
+
+_ROWS = sa.select(messages).order_by(messages.c.id)
+_OPEN = sa.select(incidents.c.kind).where(incidents.c.open_key.is_not(None)).order_by(incidents.c.kind)
+_ENDS = frozenset({State.SENT, State.FAILED, State.EXPIRED, State.CANCELLED})
+_clocks: list[World] = [cast("World", SimpleNamespace(now=BEGIN))]
+_databases: list[Database] = []
+
+
+def _sqlite_now(_form: str, _modifier: str) -> str:
+    return f"{_clocks[0].now.replace(tzinfo=None).isoformat(' ', 'milliseconds')}000"
+
+
+def _database() -> Database:
+    """One database in memory for all worlds, emptied for each. SQLite's own clock is replaced in it."""
+    if not _databases:
+        database = Database("sqlite://")
+        event.listen(database.engine, "connect", lambda raw, _: raw.create_function("strftime", 2, _sqlite_now))
+        with database.begin() as connection:
+            metadata.create_all(connection)
+        _databases.append(database)
+    with _databases[0].begin() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(sa.delete(table))
+        connection.execute(sa.insert(gates).values(account=ACCOUNT))
+    return _databases[0]
