@@ -1,6 +1,6 @@
 # Everything starts here. The targets make .venv themselves and do it again when requirements.lock changes.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format lock
+.PHONY: help setup run test chaos lint format lock
 
 PYTHON := .venv/bin/python
 # What pytest gets, as in: make test ARGS='-k phones -x'
@@ -20,6 +20,16 @@ run: setup ## the demonstration: a file of messages, sent and followed to the en
 test: setup ## all tests, on servers of their own
 	@$(PYTHON) -m tests.programs
 	@$(PYTHON) -m pytest $(ARGS)
+
+# SEED=n repeats a run as far as processes allow.
+SEED ?= 1
+chaos: setup ## kills everything while thousands of messages flow, on three stacks: a JSON line each, about 15 minutes
+	@$(PYTHON) -m tests.programs
+	@failed=0; \
+	$(PYTHON) -m tests.chaos --stack postgres-redis --messages 5000 --kills 130 --seed $(SEED) || failed=1; \
+	$(PYTHON) -m tests.chaos --stack postgres-rabbitmq --messages 2000 --kills 60 --seed $(SEED) --text-form ascii || failed=1; \
+	$(PYTHON) -m tests.chaos --stack sqlite-embedded --messages 2000 --kills 60 --seed $(SEED) --text-form collapsed || failed=1; \
+	exit $$failed
 
 lint: setup ## linter, formatting and types
 	@$(PYTHON) -m ruff check .

@@ -1,0 +1,145 @@
+"""One run: messages flow, everything breaks, and in the end the judge compares the ledger with the database."""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from smsclick.contract import events, incidents, messages
+from smsclick.database import Database
+from smsclick.errors import DatabaseUnavailable
+from smsclick.simulator import LedgerEntry
+from tests.chaos.judge import Verdict, judge, unfinished
+from tests.chaos.mischief import Mischief, kinds_of, plan
+from tests.chaos.stack import Stack, set_environment
+from tests.chaos.traffic import Traffic, faults
+
+log = logging.getLogger(__name__)
+
+_AHEAD = 2
+"""The messages of how many kills may be enqueued before those happen."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a run is asked to be; see `__main__`."""
+
+    stack: str
+    messages: int
+    kills: int
+    seed: int
+    seconds: float
+    patience: float
+    rate: float
+    kinds: Sequence[str]
+    text_form: str
+    defect: str
+    logs: Path | None
+
+
+def run(options: Options) -> int:
+    """Run it, print one JSON line, return the exit code."""
+    logs = options.logs or Path(tempfile.mkdtemp(prefix=f"smsclick-chaos-{options.stack}-"))
+    logs.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        filename=logs / "runner.log", level=logging.INFO, format="[%(asctime)s: %(levelname)s] %(message)s", force=True
+    )
+    began = time.monotonic()
+    extra = {"CHAOS_DEFECT": options.defect}
+    stack = Stack(options.stack, logs, text_form=options.text_form, seed=options.seed, extra=extra)
+    try:
+        stack.start()
+        verdict, result = _run(stack, options, began)
+    finally:
+        stack.stop()
+    sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+    if verdict.good:
+        if options.logs is None:
+            shutil.rmtree(logs, ignore_errors=True)
+        return 0
+    sys.stderr.write(
+        f"chaos: what is wrong stands in {logs}/verdict.txt; follow a message in messages.jsonl and events.jsonl, "
+        f"and by: grep -h 'message=ID ' {logs}/*.log | sort\n"
+    )
+    return 1
+
+
+def _run(stack: Stack, options: Options, began: float) -> tuple[Verdict, dict[str, Any]]:
+    database = stack.database
+    assert database is not None
+    set_environment(stack)
+    rng = random.Random(options.seed)
+    stack.simulator.faults(faults(options.rate, options.seed))
+    traffic = Traffic(database, stack.simulator, options.seed)
+    for_each = options.messages / max(1, options.kills)
+
+    def allow(done: int) -> None:
+        traffic.allow(min(options.messages, int((done + _AHEAD) * for_each)))
+
+    mischief = Mischief(stack, rng, traffic.more)
+    allow(0)
+    try:
+        kinds = plan(options.kinds or kinds_of(stack), options.kills, rng)
+        mischief.run(kinds, began + options.seconds - options.patience, allow)
+        traffic.allow(options.messages)
+    finally:
+        traffic.end()
+    deadline = min(time.monotonic() + options.patience, began + options.seconds)
+    while time.monotonic() < deadline:
+        with contextlib.suppress(DatabaseUnavailable):
+            if not unfinished(database):
+                break
+        mischief.wait(0.5)
+    ledger = stack.simulator.ledger()
+    verdict = judge(database, ledger, traffic.committed)
+    result = {
+        "stack": options.stack,
+        "seed": options.seed,
+        "messages": len(traffic.committed),
+        "kills": {"total": mischief.done.total(), **dict(sorted(mischief.done.items()))},
+        "lost": len(verdict.lost),
+        "sent_twice": len(verdict.sent_twice),
+        "told_wrong": len(verdict.told_wrong),
+        "stuck": len(verdict.stuck),
+        **verdict.figures,
+        "faults": _met(stack),
+        "surprises": len(stack.surprises),
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    log.info("chaos: %s", json.dumps(result))
+    for line in (*stack.surprises, f"not reached: {dict(mischief.failed)}"):
+        log.info("chaos: %s", line)
+    if not verdict.good or options.logs:
+        _keep(stack.logs, database, ledger, verdict)
+    return verdict, result
+
+
+def _met(stack: Stack) -> dict[str, int]:
+    """How often each way to go wrong was met at sendMsg."""
+    outcomes = stack.simulator.stats().requests.get("sendMsg", {})
+    return {name: count for name, count in outcomes.items() if not name.lstrip("-").isdigit()}
+
+
+def _keep(logs: Path, database: Database, ledger: Sequence[LedgerEntry], verdict: Verdict) -> None:
+    """What the servers take with them when they end."""
+    with (logs / "verdict.txt").open("w", encoding="utf-8") as file:
+        for name in ("lost", "sent_twice", "told_wrong", "stuck"):
+            file.writelines(f"{name}: {line}\n" for line in getattr(verdict, name))
+    with (logs / "ledger.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(entry.as_dict(), ensure_ascii=False) + "\n" for entry in ledger)
+    with database.read() as connection:
+        for table in (messages, events, incidents):
+            rows = connection.execute(sa.select(table).order_by(table.c.id)).mappings()
+            with (logs / f"{table.name.removeprefix('smsclick_')}.jsonl").open("w", encoding="utf-8") as file:
+                file.writelines(json.dumps(dict(row), default=str, ensure_ascii=False) + "\n" for row in rows)

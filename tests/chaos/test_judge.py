@@ -1,0 +1,108 @@
+"""The judge says no to each kind of wrong; a judge who is always content would make the whole suite worthless."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from smsclick.contract import events, messages
+from smsclick.database import Database
+from smsclick.simulator import LedgerEntry
+from tests.chaos.judge import Verdict, judge
+from tests.chaos.traffic import Wanted
+
+_WANTED = Wanted("k", "5510000001", "Hola", "normal", "resend", None, expires=False, twin=False)
+_ENTRY = LedgerEntry(7, "5510000001", "Hola", 0.0, 1, 3, None, None)
+
+
+@pytest.fixture
+def database(migrated_sqlite_url: str) -> Iterator[Database]:
+    opened = Database(migrated_sqlite_url)
+    yield opened
+    opened.dispose()
+
+
+def _row(database: Database, **values: object) -> None:
+    row = {"key": "k", "phone": "5510000001", "text": "Hola", "state": "delivered", "id_mensaje": 7}
+    with database.begin() as connection:
+        connection.execute(sa.insert(messages).values(row | {"estatus_mensaje": 3} | values))
+
+
+def _wrong(verdict: Verdict) -> set[str]:
+    return {name for name in ("lost", "sent_twice", "told_wrong", "stuck") if getattr(verdict, name)}
+
+
+def test_a_message_that_both_sides_know_alike_is_good(database: Database) -> None:
+    _row(database)
+    assert judge(database, [_ENTRY], [_WANTED]).good
+
+
+def test_a_message_that_is_not_in_the_database_is_lost(database: Database) -> None:
+    assert _wrong(judge(database, [], [_WANTED])) == {"lost"}
+
+
+def test_a_message_that_failed_without_reason_is_lost(database: Database) -> None:
+    _row(database, state="failed", id_mensaje=None, estatus_mensaje=None)
+    assert _wrong(judge(database, [], [_WANTED])) == {"lost"}
+
+
+def test_a_message_that_was_surely_absent_may_fail_if_its_producer_said_so(database: Database) -> None:
+    _row(database, state="failed", id_mensaje=None, estatus_mensaje=None)
+    absent = {"from_state": "unknown", "to_state": "failed", "cause": "absent from the report", "attempt": 1}
+    with database.begin() as connection:
+        connection.execute(sa.insert(events).values(absent | {"message_id": 1}))
+    assert judge(database, [], [dataclasses.replace(_WANTED, if_absent="fail")]).good
+    assert _wrong(judge(database, [], [_WANTED])) == {"lost"}
+
+
+def test_a_message_that_was_accepted_twice_is_sent_twice(database: Database) -> None:
+    _row(database)
+    again = dataclasses.replace(_ENTRY, id_mensaje=8)
+    assert _wrong(judge(database, [_ENTRY, again], [_WANTED])) == {"sent_twice"}
+
+
+def test_twins_may_be_accepted_once_each(database: Database) -> None:
+    _row(database)
+    _row(database, key="twin", id_mensaje=8)
+    twins = [_WANTED, dataclasses.replace(_WANTED, key="twin", twin=True)]
+    entries = [dataclasses.replace(_ENTRY, id_mensaje=number) for number in (7, 8, 9)]
+    assert judge(database, entries[:2], twins).good
+    assert _wrong(judge(database, entries, twins)) == {"sent_twice"}
+
+
+def test_a_doubled_twin_does_not_hide_behind_one_that_failed(database: Database) -> None:
+    _row(database)
+    _row(database, key="twin", state="failed", id_mensaje=None, estatus_mensaje=None)
+    twins = [_WANTED, dataclasses.replace(_WANTED, key="twin", twin=True)]
+    entries = [_ENTRY, dataclasses.replace(_ENTRY, id_mensaje=8)]
+    assert "told_wrong" in _wrong(judge(database, entries, twins))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"state": "rejected", "estatus_mensaje": 4},
+        {"estatus_mensaje": 2},
+        {"state": "failed", "id_mensaje": None},
+        {"id_mensaje": 8},
+        {"reply": "NO"},
+    ],
+    ids=str,
+)
+def test_what_differs_from_the_ledger_is_told_wrong(database: Database, told: dict[str, object]) -> None:
+    _row(database, **told)
+    others = LedgerEntry(8, "5510000002", "Del panel", 0.0, 1, 3, None, None)
+    assert "told_wrong" in _wrong(judge(database, [_ENTRY, others], [_WANTED]))
+
+
+def test_a_message_of_nobody_is_told_wrong(database: Database) -> None:
+    _row(database)
+    stranger = LedgerEntry(8, "5510000002", "Otra", 0.0, 1, 3, None, None)
+    assert _wrong(judge(database, [_ENTRY, stranger], [_WANTED])) == {"told_wrong"}
+
+
+@pytest.mark.parametrize("state", ["queued", "sending", "unknown", "sent"])
+def test_a_message_that_is_not_final_is_stuck(database: Database, state: str) -> None:
+    _row(database, state=state)
+    assert _wrong(judge(database, [_ENTRY], [_WANTED])) == {"stuck"}
