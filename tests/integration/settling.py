@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import itertools
-import threading
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -13,6 +12,7 @@ import sqlalchemy as sa
 from smsclick.contract import ACCOUNT, State, alerts, events, gates, incidents, messages
 from smsclick.settings import load_settings
 from smsclick.simulator import Simulator
+from tests.factories import LONG_AGO, PHONE, RecordingBell
 from worker import balance, claims, gate, poll, reconcile, send
 from worker.decisions import Outcome, Policy
 from worker.runtime import Runtime
@@ -27,37 +27,9 @@ if TYPE_CHECKING:
     from worker.gate import Gate
 
 KEY = "key-of-the-settling-tests"
-PHONE = "5551402211"
-LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 SETTLE_SECONDS = 60.0
 
 _numbers = itertools.count(1)
-
-
-class RecordingBell:
-    """A bell that only remembers what it was rung for."""
-
-    def __init__(self) -> None:
-        self.sends: list[list[int]] = []
-        self.polls: list[list[int]] = []
-        self.alerted = threading.Event()
-        self.swept = threading.Event()
-        self.reconciled = threading.Event()
-
-    def send(self, ids: Sequence[int]) -> None:
-        self.sends.append(list(ids))
-
-    def poll(self, ids: Sequence[int]) -> None:
-        self.polls.append(list(ids))
-
-    def reconcile(self) -> None:
-        self.reconciled.set()
-
-    def alerts(self) -> None:
-        self.alerted.set()
-
-    def sweep(self) -> None:
-        self.swept.set()
 
 
 class Bench:

@@ -11,7 +11,8 @@ import pytest
 
 from smsclick.contract import HoldReason, IfAbsent, State
 from smsclick.simulator import Fault, FaultKind
-from tests.integration.settling import LONG_AGO, Bench, bench
+from tests.factories import LONG_AGO
+from tests.integration.settling import Bench, bench
 from worker import balance, poll
 
 if TYPE_CHECKING:

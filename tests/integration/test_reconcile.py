@@ -14,7 +14,8 @@ from smsclick.codes import Action, Estatus
 from smsclick.contract import HoldReason, IfAbsent, State
 from smsclick.replies import Accepted, Refused, ReportRow, Unknown
 from smsclick.simulator import Fault, FaultKind
-from tests.integration.settling import LONG_AGO, PHONE, SETTLE_SECONDS, Bench, bench
+from tests.factories import LONG_AGO, PHONE
+from tests.integration.settling import SETTLE_SECONDS, Bench, bench
 from worker import balance, gate, lag, reconcile, send
 from worker.gate import BREAKER_FAILURES
 from worker.matching import SLACK, Attempt
