@@ -121,7 +121,7 @@ def test_key_texts_and_phones_stand_in_no_log_no_broker_no_exception_no_event_an
         # The database's: a constraint whose violation shows the whole row, then no database at all.
         with cluster.database.begin() as connection:
             connection.execute(sa.text("ALTER TABLE smsclick_messages ADD CONSTRAINT odd CHECK (text = '') NOT VALID"))
-        insert = "INSERT INTO smsclick_messages (key, phone, text) SELECT :key || n, :phone, :text || n"
+        insert = "INSERT INTO smsclick_messages (key, phone, text) SELECT :key || n, :phone, n || :text"
         time.sleep(3)
         with cluster.database.begin() as connection:
             connection.execute(sa.text("ALTER TABLE smsclick_messages DROP CONSTRAINT odd"))

@@ -114,6 +114,7 @@ class World:
         self._ids = itertools.count(1001)
         self._states: dict[int, str] = {}
         self._last_event = 0
+        self._until: dict[int, dt.datetime] = {}
         self._seen: tuple[int, int, int] | None = None
 
     # --- Time and the producer
@@ -271,6 +272,7 @@ class World:
         self._seen = seen
         with self.database.read() as connection:
             rows = _rows(connection)
+            self._until |= {row.id: row.unknown_since for row in rows if row.unknown_since is not None}
             history = self._wrong_history(connection, rows)
             alarmed = "lost_id" in _open_incidents(connection)
         deceived = any(row.id_mensaje is not None and self._of_others(row.id_mensaje) for row in rows)
@@ -300,7 +302,8 @@ class World:
             return True
         alike = taken.phone == row.phone and tolerant(taken.text) == tolerant(row.text)
         at = taken.at + self._skew + dt.timedelta(seconds=1)
-        near = row.attempted_at - SLACK <= at <= row.attempted_at + LEASE + SLACK + READ
+        until = max(row.attempted_at + LEASE, self._until.get(row.id, BEGIN))
+        near = row.attempted_at - SLACK <= at <= until + SLACK + READ
         if taken.message_id is not None:
             # Its own message found one of others in its place; nothing is left that could tell these two apart.
             owner = next(each for each in rows if each.id == taken.message_id)
