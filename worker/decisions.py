@@ -6,13 +6,12 @@ Time and randomness come in as arguments. Nothing here reads or writes anything.
 import dataclasses
 import datetime as dt
 import random
-from dataclasses import replace
 
 from smsclick.codes import ACCEPTED, Action, Estatus
 from smsclick.contract import IfAbsent, State
 from smsclick.replies import Accepted, MessageStatus, Refused, Unknown
 from smsclick.settings import Settings
-from worker.lifecycle import Cause, Change, Message, Note
+from worker.lifecycle import Cause, Change, Message, Note, replace
 
 MAX_REFUSALS = 8
 """How often in a row a code outside the manual is taken as "not now" before the message fails: about ten minutes."""

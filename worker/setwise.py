@@ -1,0 +1,87 @@
+"""Write many rows in one statement.
+
+On PostgreSQL the rows travel as one JSON parameter, at a quarter of what a statement for each row costs; elsewhere the
+driver repeats the statement.
+"""
+
+import datetime as dt
+import functools
+import json
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+
+Row = Mapping[str, object]
+
+
+def update(connection: sa.Connection, table: sa.Table, match: Mapping[str, str], rows: Sequence[Row]) -> int:
+    """Update one row of the table for each of `rows`; returns how many were there, or -1 where the driver cannot tell.
+
+    Args:
+        connection: in a transaction.
+        table: with a column for each name.
+        match: by which columns a row is found, and under which of its names the value stands.
+        rows: all with the same names; those that are not in `match` are written.
+    """
+    if not rows:
+        return 0
+    names = tuple(name for name in rows[0] if name not in match.values())
+    if connection.dialect.name == "postgresql":
+        sql = _update_sql(table, tuple(match.items()), names)
+        return connection.exec_driver_sql(sql, {"rows": _json(rows)}).rowcount
+    statement = _update_each(table, tuple(match.items()), names)
+    return connection.execute(statement, [{f"b_{name}": row[name] for name in row} for row in rows]).rowcount
+
+
+def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+    """Insert rows, all with the same names, in their order."""
+    if not rows:
+        return
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(_insert_sql(table, tuple(rows[0])), {"rows": _json(rows)})
+    else:
+        connection.execute(sa.insert(table), [dict(row) for row in rows])
+
+
+@functools.cache
+def _update_sql(table: sa.Table, match: tuple[tuple[str, str], ...], names: tuple[str, ...]) -> str:
+    record = [(alias, table.c[column]) for column, alias in match] + [(name, table.c[name]) for name in names]
+    values = ", ".join(f"{_quote(name)} = new.{_quote(name)}" for name in names)
+    found = " AND ".join(f"old.{_quote(column)} = new.{_quote(alias)}" for column, alias in match)
+    return f"UPDATE {table.name} AS old SET {values} FROM {_recordset(record)} WHERE {found}"  # noqa: S608 - our names
+
+
+@functools.cache
+def _insert_sql(table: sa.Table, names: tuple[str, ...]) -> str:
+    columns = ", ".join(map(_quote, names))
+    record = _recordset([(name, table.c[name]) for name in names])
+    return f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {record}"  # noqa: S608 - our own names
+
+
+@functools.cache
+def _update_each(table: sa.Table, match: tuple[tuple[str, str], ...], names: tuple[str, ...]) -> sa.Update:
+    found = [table.c[column] == sa.bindparam(f"b_{alias}", type_=table.c[column].type) for column, alias in match]
+    values = {name: sa.bindparam(f"b_{name}", type_=table.c[name].type) for name in names}
+    return sa.update(table).where(*found).values(**values)
+
+
+def _recordset(record: Sequence[tuple[str, "sa.Column[object]"]]) -> str:
+    fields = ", ".join(f"{_quote(name)} {column.type.compile(_DIALECT)}" for name, column in record)
+    return f"json_to_recordset(%(rows)s::json) AS new({fields})"
+
+
+def _quote(name: str) -> str:
+    return f'"{name}"'
+
+
+def _json(rows: Sequence[Row]) -> str:
+    return json.dumps([dict(row) for row in rows], default=_plain)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dt.datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no place in a row")
