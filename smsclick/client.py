@@ -12,6 +12,7 @@ in `_Call`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import io
 import re
@@ -251,9 +252,7 @@ class SmsclickClient:
 
         Exceptions of requests are never chained to ours: they carry the request, and with it the key.
         """
-        request = self._templates[name].copy()
-        request.body = _form({"APIKEY": self._api_key, **fields})
-        request.headers["Content-Length"] = str(len(request.body))
+        request = _filled(self._templates[name], _form({"APIKEY": self._api_key, **fields}))
         _call.begin(*self._timeouts, limit, self._max_idle, not_after)
         try:
             response = self._adapter.send(request, stream=True, timeout=self._timeouts, verify=self._verify)
@@ -274,8 +273,18 @@ def _zone(timezone: str | ZoneInfo) -> ZoneInfo:
         raise SettingsError(f"there is no time zone {timezone!r}: an example is {DEFAULT_TIMEZONE}") from None
 
 
+def _filled(template: requests.PreparedRequest, body: bytes) -> requests.PreparedRequest:
+    """Return the request with this body. Preparing it again would cost a fifth of the whole call."""
+    request = requests.PreparedRequest()
+    request.method, request.url, request.hooks = template.method, template.url, template.hooks
+    request.headers = template.headers.copy()
+    request.headers["Content-Length"] = str(len(body))
+    request.body = body
+    return request
+
+
 def _template(url: str) -> requests.PreparedRequest:
-    """Return a request that lacks only its body. A copy costs a quarter of preparing it again."""
+    """Return a request that lacks only its body."""
     headers = {
         "Accept": "application/json",
         "Accept-Encoding": "identity",
@@ -475,6 +484,17 @@ class _Connection(urllib3.connection.HTTPConnection):
 
     response_class = _Response
     _reuse_until = float("inf")
+    _held: list[bytes] | None = None
+
+    def request(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  (urllib3's)
+        """Send head and body at once: one system call and one packet instead of two."""
+        self._held = []
+        try:
+            super().request(*args, **kwargs)
+            held = b"".join(self._held)
+        finally:
+            self._held = None
+        self.send(held)
 
     def connect(self) -> None:
         try:
@@ -489,6 +509,9 @@ class _Connection(urllib3.connection.HTTPConnection):
             raise urllib3.exceptions.ConnectTimeoutError(self, "the connection took too long")
 
     def send(self, data: Any) -> None:  # noqa: ANN401  (http.client takes nearly everything)
+        if self._held is not None:
+            self._held.append(data)
+            return
         if self.sock is None:
             self.connect()
         _call.leaves()
@@ -532,10 +555,40 @@ class _Adapter(HTTPAdapter):
         super().init_poolmanager(connections, maxsize, block, **pool_kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
+    # One host and no proxies: what requests works out anew for each request is always the same.
+
+    @functools.cached_property
+    def _pools(self) -> dict[str, Any]:
+        return {}
+
+    def get_connection_with_tls_context(
+        self,
+        request: requests.PreparedRequest,
+        verify: Any,  # noqa: ANN401  (requests' types)
+        proxies: Any = None,  # noqa: ANN401
+        cert: Any = None,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        url = str(request.url)
+        pool = self._pools.get(url)
+        if pool is None:
+            pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+            self._pools[url] = pool
+        return pool
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:  # noqa: ANN401, ARG002
+        return request.path_url
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:  # noqa: ANN401, ARG002
+        """Only what `SmsclickClient` reads of it; cookies and encodings are none of ours."""
+        response = requests.Response()
+        response.status_code, response.headers, response.raw = resp.status, resp.headers, resp
+        return response
+
     def close(self) -> None:
         # urllib3 leaves this to the garbage collector, which an error's traceback may keep waiting for long.
         pools = self.poolmanager.pools
         for pool in [pools.get(key) for key in list(pools.keys())]:
             if pool is not None:
                 pool.close()
+        self._pools.clear()
         super().close()

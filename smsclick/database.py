@@ -4,8 +4,10 @@ Producers bring their own engine; this is for the worker and the `smsclick` prog
 """
 
 import contextlib
+import functools
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
+    DisconnectionError,
     IntegrityError,
     NoSuchModuleError,
     OperationalError,
@@ -41,6 +44,8 @@ _TRIES = 5
 _LOST = ("1213", "1205", "deadlock detected", "could not serialize", "database is locked", "wire_key")
 _MISSING = ("undefinedtable", "undefinedcolumn", "no such table", "no such column", "(1146", "(1054")
 _READ_ONLY = "smsclick_read_only"
+_USED_AT = "smsclick_used_at"
+_REST_SECONDS = 1.0
 
 
 class _LostError(DatabaseUnavailable):
@@ -141,7 +146,7 @@ def _create_engine(url: str, threads: int) -> sa.Engine:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         options["connect_args"] = {"timeout": _WAIT_SECONDS, "check_same_thread": False}
     else:
-        options |= {"pool_size": threads, "max_overflow": 0, "pool_timeout": 60, "pool_pre_ping": True}
+        options |= {"pool_size": threads, "max_overflow": 0, "pool_timeout": 60}
         options["connect_args"] = {"connect_timeout": _WAIT_SECONDS}
     if backend in {"mysql", "mariadb"}:
         # The default level takes gap locks, which turn neighbours' claims into deadlocks.
@@ -155,12 +160,30 @@ def _create_engine(url: str, threads: int) -> sa.Engine:
             "pip install 'smsclick[postgresql]' or 'smsclick[mysql]'"
         ) from None
     event.listen(engine, "handle_error", _hide_row)
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkout", functools.partial(_ping_after_rest, engine.dialect))
     if backend == "sqlite":
         event.listen(engine, "connect", _sqlite_connect)
         event.listen(engine, "begin", _sqlite_begin)
     elif backend == "postgresql":
         event.listen(engine, "connect", _postgresql_connect)
     return engine
+
+
+def _note_use(_connection: object, record: sa.pool.ConnectionPoolEntry) -> None:
+    record.info[_USED_AT] = time.monotonic()
+
+
+def _ping_after_rest(dialect: sa.Dialect, connection: Any, record: sa.pool.ConnectionPoolEntry, _proxy: object) -> None:  # noqa: ANN401 - a driver's
+    """As `pool_pre_ping`, but not for what was used just now: under load that was a round trip for each transaction."""
+    if time.monotonic() - record.info.get(_USED_AT, float("inf")) <= _REST_SECONDS:
+        return
+    try:
+        alive = dialect.do_ping(connection)
+    except Exception as error:  # noqa: BLE001 - whatever a driver raises on a dead connection; the pool makes another
+        raise DisconnectionError(type(error).__name__) from None
+    if not alive:
+        raise DisconnectionError("no answer")
 
 
 def _hide_row(context: sa.ExceptionContext) -> None:

@@ -12,7 +12,7 @@ import functools
 import json
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -92,10 +92,14 @@ class Unknown:
     Attributes:
         reason: What was wrong with the answer, in English, for a person.
         code: `codigo`, where one could be read all the same.
+        status: The HTTP status, where an answer came.
+        retry_after: Seconds that the answer asked to wait, if it did.
     """
 
     reason: str
     code: int | None = None
+    status: int | None = field(default=None, compare=False)
+    retry_after: float | None = field(default=None, compare=False)
 
 
 SendResult = Accepted | Refused | Unknown
@@ -173,11 +177,11 @@ def classify_send(answer: HttpAnswer | TransportFailure, *, hide: Iterable[str] 
         return Unknown(f"{answer.kind}; the request may have arrived")
     reply = _load(answer.body)
     if isinstance(reply, str):
-        return Unknown(f"HTTP {answer.status}, {reply}")
+        return Unknown(f"HTTP {answer.status}, {reply}", None, answer.status, answer.retry_after)
     code = _codigo(reply)
     if code == ACCEPTED:
         return _accepted(answer.status, reply, hide)
-    return _refused(answer.status, reply, code, hide)
+    return _refused(answer, reply, code, hide)
 
 
 def parse_status(answer: HttpAnswer, zone: ZoneInfo, *, hide: Iterable[str] = ()) -> MessageStatus:
@@ -431,17 +435,18 @@ def _walk(root: object) -> Iterator[object]:
 def _accepted(status: int, reply: _Object, hide: Iterable[str]) -> Accepted | Unknown:
     id_mensaje = _id(reply.get("idmensaje"))
     if id_mensaje is None or reply.repeated & {"codigo", "idmensaje"}:
-        return Unknown(f"HTTP {status}, codigo 1 without one usable id_mensaje", ACCEPTED)
+        return Unknown(f"HTTP {status}, codigo 1 without one usable id_mensaje", ACCEPTED, status)
     return Accepted(id_mensaje, _credits_used(reply), _clean(reply.get("descripcion"), hide))
 
 
-def _refused(status: int, reply: _Object, code: int | None, hide: Iterable[str]) -> Refused | Unknown:
+def _refused(answer: HttpAnswer, reply: _Object, code: int | None, hide: Iterable[str]) -> Refused | Unknown:
+    status = answer.status
     if code is None:
-        return Unknown(f"HTTP {status}, no readable codigo")
+        return Unknown(f"HTTP {status}, no readable codigo", None, status, answer.retry_after)
     if not _trusted(status):
-        return Unknown(f"HTTP {status}, which proves nothing", code)
+        return Unknown(f"HTTP {status}, which proves nothing", code, status, answer.retry_after)
     if doubt := _doubt(reply):
-        return Unknown(f"HTTP {status}, {doubt}", code)
+        return Unknown(f"HTTP {status}, {doubt}", code, status, answer.retry_after)
     row = lookup(code)
     return Refused(code, _clean(reply.get("descripcion"), hide), row.action, row.meaning)
 

@@ -13,6 +13,7 @@ from smsclick.database import Database
 from smsclick.errors import DatabaseUnavailable, SettingsError, SmsclickError
 from smsclick.settings import Settings, get_settings
 from worker import heartbeat, strangers
+from worker.pump import Pump
 from worker.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,8 @@ def _make_app() -> _App:
 app = _make_app()
 _runtime_lock = threading.Lock()
 _runtime: Runtime | None = None
+_pump: Pump | None = None
+_calls_at_once = int(app.conf.worker_concurrency)
 _last_pulse = 0.0
 
 
@@ -86,8 +89,18 @@ def runtime() -> Runtime:
     global _runtime  # noqa: PLW0603 - one per process, and a fork must get its own
     with _runtime_lock:
         if _runtime is None:
-            _runtime = Runtime.start(get_settings(), CeleryBell(app), threads=int(app.conf.worker_concurrency or 16))
+            _runtime = Runtime.start(get_settings(), CeleryBell(app), threads=_calls_at_once)
         return _runtime
+
+
+def pump() -> Pump:
+    """This process's pump, made at the first call."""
+    global _pump  # noqa: PLW0603 - as above
+    held = runtime()
+    with _runtime_lock:
+        if _pump is None:
+            _pump = Pump(held, _calls_at_once)
+        return _pump
 
 
 def pulse() -> None:
@@ -144,22 +157,32 @@ def _stop(**_: Any) -> None:  # noqa: ANN401
 
 
 @signals.worker_shutdown.connect(weak=False)
+@signals.worker_process_shutdown.connect(weak=False)
 def _close(**_: Any) -> None:  # noqa: ANN401
-    global _runtime  # noqa: PLW0603
+    global _runtime, _pump  # noqa: PLW0603
     with _runtime_lock:
+        if _pump is not None:
+            _pump.close()
         if _runtime is not None:
             _runtime.close()
-        _runtime = None
+        _runtime = _pump = None
 
 
 @signals.worker_process_init.connect(weak=False)
 def _forked(**_: Any) -> None:  # noqa: ANN401
     # A child must not use its parent's sockets and has none of its threads.
-    global _runtime, _runtime_lock  # noqa: PLW0603
+    global _runtime, _pump, _runtime_lock  # noqa: PLW0603
     _runtime_lock = threading.Lock()
     if _runtime is not None:
         _runtime.database.dispose(close=False)
-        _runtime = None
+    _runtime = _pump = None
+
+
+@signals.celeryd_after_setup.connect(weak=False)
+def _take_concurrency(instance: Any = None, **_: Any) -> None:  # noqa: ANN401
+    # `--concurrency` is told to the worker and not to the configuration.
+    global _calls_at_once  # noqa: PLW0603
+    _calls_at_once = int(instance.concurrency)
 
 
 @signals.after_setup_logger.connect(weak=False)

@@ -9,7 +9,6 @@ import logging
 import os
 import sqlite3
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,8 +33,6 @@ SIMULATED_PORT = 8808
 """Where that simulator listens; a free port is taken where this one is not."""
 
 _LOOK_SECONDS = 0.05
-_RING_AGAIN_SECONDS = 0.5
-_LISTS = 16
 
 
 def up(*, simulate: bool, log_level: str, on_ready: Callable[[Settings], None]) -> None:
@@ -123,19 +120,21 @@ def _everything(settings: Settings, on_ready: Callable[[Settings], None]) -> Ite
 
 def _watch(path: str, ended: threading.Event) -> None:
     """Ring when another connection has committed and something waits."""
-    from worker.app import runtime  # noqa: PLC0415 - as above
-    from worker.send import BATCH, ring_for_waiting  # noqa: PLC0415
+    from worker import claims, gate  # noqa: PLC0415 - as above
+    from worker.app import pump, runtime  # noqa: PLC0415
 
-    seen, quiet_until = -1, 0.0
+    seen = -1
     with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection:
         while not ended.wait(_LOOK_SECONDS):
             version = connection.execute("PRAGMA data_version").fetchone()[0]
-            if version == seen or time.monotonic() < quiet_until:
+            if version == seen:
                 continue
             seen = version
-            # Our own commits move the version too; while threads are at work there is no need to wake more.
+            # Our own commits move the version too, so look before taking the one writer's place.
             try:
-                if ring_for_waiting(runtime(), _LISTS * BATCH):
-                    quiet_until = time.monotonic() + _RING_AGAIN_SECONDS
+                with runtime().database.read() as reading:
+                    wanted = gate.read(reading).is_open and bool(claims.waiting(reading, 1))
+                if wanted:
+                    pump().ring()
             except SmsclickError as error:
                 log.warning("Could not look for new messages. error=%s", error)

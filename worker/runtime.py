@@ -38,28 +38,40 @@ class Bell(Protocol):
 
 
 class GateWatch:
-    """The gate as it was at most 20 ms ago: read before every call, so that a hold stops the others almost at once."""
+    """The gate as it was at most 20 ms ago: read before every call, so that a hold stops the others almost at once.
+
+    One thread reads it anew; the others go on with what they have meanwhile, unless that is twice as old.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._lock = threading.Lock()
-        self._gate: Gate | None = None
-        self._read_at = 0.0
+        self._reading = threading.Lock()
+        self._read: tuple[float, Gate] | None = None
+        self._forgotten_at = float("-inf")
 
     def current(self) -> Gate:
         """The gate; raises `DatabaseUnavailable`."""
-        with self._lock:
-            if self._gate is None or time.monotonic() - self._read_at > _GATE_SECONDS:
+        seen = self._not_older(2 * _GATE_SECONDS if self._reading.locked() else _GATE_SECONDS)
+        if seen is not None:
+            return seen
+        with self._reading:
+            seen = self._not_older(_GATE_SECONDS)
+            if seen is None:
                 began = time.monotonic()
                 with self._database.read() as connection:
-                    self._gate = gate.read(connection)
-                self._read_at = began
-            return self._gate
+                    seen = gate.read(connection)
+                self._read = (began, seen)
+            return seen
 
     def forget(self) -> None:
         """Read anew next time."""
-        with self._lock:
-            self._gate = None
+        self._forgotten_at = time.monotonic()
+
+    def _not_older(self, seconds: float) -> Gate | None:
+        read = self._read
+        if read is None or read[0] <= self._forgotten_at or time.monotonic() - read[0] > seconds:
+            return None
+        return read[1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +95,7 @@ class Runtime:
         Args:
             settings: this process's.
             bell: how it rings for further work.
-            threads: how many calls it makes at once.
+            threads: how many calls it makes at once at the most.
 
         Raises:
             SettingsError: there is no API key.

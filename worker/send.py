@@ -1,12 +1,11 @@
 """Send: claim a few messages, commit, call the provider for each with no transaction open, record each answer.
 
-One call of `send` works on one thread. It begins with the ids that a doorbell named and then takes whatever is next, by
-priority and age, until nothing is due or its time slice is over: the database is the queue, the broker only wakes.
+`send` does it on one thread, for whatever is due; `worker.pump` does the same for a whole process, with many calls at
+once. Both go by priority and age: the database is the queue, the broker only wakes.
 """
 
 import dataclasses
 import logging
-import time
 from collections.abc import Collection
 from typing import Protocol
 
@@ -26,17 +25,16 @@ from worker.settle import Ended
 log = logging.getLogger(__name__)
 
 BATCH = 10
-"""Messages of one claim: few enough to be sent well within the lease, and that little waits behind a slow call."""
+"""Messages of one doorbell, and of one claim of `send`: little waits behind a slow call."""
 
 BATCH_SECONDS = 5.0
-"""When the calls of a batch have taken this long, what is left of it is released for others to take."""
-
-SLICE_SECONDS = 2.0
-"""After this a task claims no more, so that ticks and status checks get a thread; its own doorbell goes on."""
+"""What has waited for its call this long since its claim is released for others to take."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Batch:
+class Batch:
+    """Claims of one transaction; `claimed_at` is a time of `clock()` just before it."""
+
     claimed_at: float
     claims: list[Claim]
 
@@ -57,15 +55,11 @@ def send(runtime: Runtime, ids: Collection[int]) -> int:
     Raises:
         DatabaseUnavailable: nothing could be claimed.
     """
-    end = time.monotonic() + SLICE_SECONDS
-    ended = _work(runtime, _claim(runtime, sorted(ids)[:BATCH]))
+    ended = _work(runtime, claim(runtime, sorted(ids)[:BATCH], BATCH))
     while not runtime.stopping.is_set():
-        if time.monotonic() >= end:
-            ring_for_waiting(runtime, BATCH)
-            return ended
-        batch = _claim(runtime, None)
+        batch = claim(runtime, None, BATCH)
         if not batch.claims:
-            return ended
+            break
         ended += _work(runtime, batch)
     return ended
 
@@ -86,36 +80,51 @@ def ring_for_waiting(runtime: Runtime, limit: int) -> int:
     return len(ids)
 
 
-def _claim(runtime: Runtime, ids: Collection[int] | None) -> _Batch:
+def claim(runtime: Runtime, ids: Collection[int] | None, limit: int) -> Batch:
+    """Claim up to `limit` messages: of `ids`, or whatever is next; while the gate is held only a canary among `ids`.
+
+    Raises:
+        DatabaseUnavailable: nothing could be claimed.
+    """
+
     def work(connection: sa.Connection) -> list[Claim]:
         now = gate.read(connection)
         policy = Policy.of(runtime.settings)
         if now.is_open:
-            return claims.claim(connection, ids, BATCH, policy)
+            return claims.claim(connection, ids, limit, policy)
         canary = now.allowed_canary
         if canary is None or ids is None or canary not in ids:
             return []
         return claims.claim(connection, [canary], 1, policy, canary=canary)
 
     began = clock()  # before the claim, so that our lease can only be shorter than the row's
-    return _Batch(began, runtime.database.transact(work))
+    return Batch(began, runtime.database.transact(work))
 
 
-def _work(runtime: Runtime, batch: _Batch) -> int:
-    """Call for each claim and record how it ended; those that would begin too late are released instead."""
+def attempt(runtime: Runtime, claim: Claim, claimed_at: float, *, first: bool = False) -> Ended:
+    """Call for a claim, unless that would begin too late or may not be now: then it is released.
+
+    Args:
+        runtime: this process's.
+        claim: on record since `claimed_at`, a time of `clock()`.
+        claimed_at: see above.
+        first: it has waited behind no other call, so its wait is no reason to release it.
+    """
     # A request that leaves after this could outlive the lease, however long the process was paused before.
-    not_after = batch.claimed_at + runtime.settings.lease_seconds - runtime.settings.read_timeout
-    for index, claim in enumerate(batch.claims):
-        elapsed = clock() - batch.claimed_at
-        late = (index > 0 and elapsed >= BATCH_SECONDS) or runtime.stopping.is_set() or clock() > not_after
-        # One whose validity ended meanwhile is released too: the next claim finds that it expired.
-        late |= claim.valid_seconds is not None and elapsed >= claim.valid_seconds
-        allowed = None if late else _gate_if_allowed(runtime, claim)
-        if allowed is None:
-            runtime.recorder.record(Ended(claim, Released(), epoch=0))
-        else:
-            outcome = _call(runtime.client, claim, not_after)
-            runtime.recorder.record(Ended(claim, outcome, allowed.epoch, allowed.failures))
+    not_after = claimed_at + runtime.settings.lease_seconds - runtime.settings.read_timeout
+    now = clock()
+    late = (not first and now - claimed_at >= BATCH_SECONDS) or runtime.stopping.is_set() or now > not_after
+    # One whose validity ended meanwhile is released too: the next claim finds that it expired.
+    late |= claim.valid_seconds is not None and now - claimed_at >= claim.valid_seconds
+    allowed = None if late else _gate_if_allowed(runtime, claim)
+    if allowed is None:
+        return Ended(claim, Released(), epoch=0)
+    return Ended(claim, _call(runtime.client, claim, not_after), allowed.epoch, allowed.failures)
+
+
+def _work(runtime: Runtime, batch: Batch) -> int:
+    for index, each in enumerate(batch.claims):
+        runtime.recorder.record(attempt(runtime, each, batch.claimed_at, first=index == 0))
     return len(batch.claims)
 
 

@@ -18,9 +18,8 @@ from worker import lag as lagging
 from worker import poll as polling
 from worker import reconcile as reconciling
 from worker import retention as retaining
-from worker import send as sending
 from worker import sweep as sweeping
-from worker.app import app, pulse, runtime
+from worker.app import app, pulse, pump, runtime
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +45,8 @@ def _doorbell(name: str) -> Callable[[Callable[..., None]], Task[..., Any]]:
 
 @_doorbell("smsclick.send")
 def send(ids: list[int]) -> None:
-    """Send these messages, then whatever else is due."""
-    sending.send(runtime(), ids)
+    """Send whatever is due."""
+    pump().ring(ids)
 
 
 @_doorbell("smsclick.poll")

@@ -118,7 +118,7 @@ def _arm() -> None:
     sending = threading.local()
 
     _after(worker.claims, "claim", lambda claims: claims and here("claiming"))
-    _after(worker.send, "_claim", lambda batch: batch.claims and here("claimed"))
+    _after(worker.send, "claim", lambda batch: batch.claims and here("claimed"))
 
     def leaving(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         here("leaving")
@@ -143,7 +143,7 @@ def _arm() -> None:
             here("answered")
         return real(recorder, ended)
 
-    _around(worker.recorder.Recorder, "record", answered)
+    _around(worker.recorder.Recorder, "submit", answered)
     _after(worker.recorder, "settle", lambda _: here("recording"))
     _after(smsclick.database.Database, "transact", lambda result: isinstance(result, Settled) and here("recorded"))
     _after(worker.reconcile, "_ask", lambda _: here("report_read"))

@@ -481,7 +481,7 @@ def test_claims_that_were_over_when_their_worker_woke_are_given_back_and_do_not_
     made.enqueue(2 * BREAKER_FAILURES)
     for _ in range(2 * BREAKER_FAILURES):
         [claim] = made.claim()[:1]
-        send._work(made.runtime, send._Batch(clock() - 3600, [claim]))
+        send._work(made.runtime, send.Batch(clock() - 3600, [claim]))
     assert (made.gate().is_open, made.gate().failures, made.ledger()) == (True, 0, [])
 
 
