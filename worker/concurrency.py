@@ -36,6 +36,7 @@ class Concurrency:
     _latency: float = 0.0
     _counts_from: float = float("-inf")
     _ends_at: float = float("-inf")
+    _together_until: float = float("-inf")
     _answers: int = 0
     _idle: int = 0
     _doubling: bool = True
@@ -65,8 +66,9 @@ class Concurrency:
 
     def pushed_back(self, now: float, retry_after: float | None) -> None:
         """The provider answered 429 or 503: half as many at most, and none until it said."""
-        if now >= self.paused_until and now >= self._counts_from:
+        if now >= self._together_until:
             # Once for all calls that were under way together.
+            self._together_until = now + self._latency
             self.limit = max(1, self.limit // 2)
             self._doubling, self._before = False, None
             self._begin(now)
@@ -105,7 +107,7 @@ class Concurrency:
 
     def _try(self, rate: float) -> None:
         wanted = _FEWER if self._last_trial == _MORE else _MORE
-        tried = max(_LEAST, min(self.most, round(self.limit * wanted)))
+        tried = min(self.most, max(_LEAST, round(self.limit * wanted)))
         self._last_trial = wanted
         if tried != self.limit:
             self._before = (self.limit, rate)

@@ -14,7 +14,7 @@ from collections.abc import Collection
 
 from smsclick.errors import SmsclickError
 from smsclick.replies import Accepted, Refused, Unknown
-from worker import send
+from worker import gate, send
 from worker.claims import Claim
 from worker.concurrency import Concurrency
 from worker.decisions import Outcome, Released
@@ -24,7 +24,8 @@ from worker.settle import Ended
 log = logging.getLogger(__name__)
 
 _AHEAD_SECONDS = 0.2
-"""How far ahead of the calls messages are claimed."""
+_AHEAD_MOST_SECONDS = 2.0
+"""How far ahead of the calls messages are claimed; the second where that is no more than one for each call."""
 
 _CLAIM = 100
 """Rows of one claim at the most."""
@@ -61,6 +62,7 @@ class Pump:
         self._hints: set[int] = set()
         self._rung = False
         self._hungry = False
+        self._holds = 0
         self._ended = 0
         self._rate = 0.0
         self._rated_at = time.monotonic()
@@ -120,10 +122,12 @@ class Pump:
 
     def _room(self) -> int:
         """How many claims there is room for; 0 until enough of them are used up that a set is worth a transaction."""
-        if self._concurrency.paused_until > time.monotonic():
+        if self._holds or self._concurrency.paused_until > time.monotonic():
             return 0
-        ahead = int(self._rate * _AHEAD_SECONDS)
-        idle = max(0, self._concurrency.limit - self._active)
+        limit = self._concurrency.limit
+        # At least one for each call, as far as that is no longer than it takes others to notice that they could help.
+        ahead = int(max(self._rate * _AHEAD_SECONDS, min(limit, self._rate * _AHEAD_MOST_SECONDS)))
+        idle = max(0, limit - self._active)
         waiting = len(self._ready)
         if waiting > (ahead + idle) // 2:
             return 0
@@ -181,8 +185,14 @@ class Pump:
         while (item := self._take(signal)) is not None:
             began = time.monotonic()
             ended = send.attempt(self._runtime, item.claim, item.claimed_at)
-            self._runtime.recorder.submit(ended)
-            self._learn(ended.outcome, time.monotonic() - began)
+            seconds = time.monotonic() - began
+            if isinstance(ended.outcome, Refused) and ended.outcome.action in gate.REASONS:
+                self._hold(ended)
+                continue
+            recorded = self._runtime.recorder.submit(ended)
+            self._learn(ended.outcome, seconds)
+            if not isinstance(ended.outcome, Accepted):
+                recorded.result()  # it may close the gate: this thread begins nothing before that is known
 
     def _take(self, signal: threading.Lock) -> _Item | None:
         """The next claim to call for, as soon as there is one for this thread; None when the pump ends."""
@@ -218,6 +228,18 @@ class Pump:
                 self._concurrency.answered(now, seconds, busy=busy)
         if pushed_back:
             self._give_back()
+
+    def _hold(self, ended: Ended) -> None:
+        """The account is refused: nothing more begins here until that is on record, and the gate is closed for all."""
+        with self._feed:
+            self._ended += 1
+            self._holds += 1
+        self._give_back()
+        self._runtime.recorder.record(ended)
+        self._runtime.gate.forget()
+        with self._feed:
+            self._holds -= 1
+            self._feed.notify()
 
     def _give_back(self) -> None:
         """Release what is claimed and not called for; others may have more luck, or it waits in the database."""

@@ -1,7 +1,8 @@
 """Group commit: results of many threads are written in one transaction, some tens of milliseconds after they came.
 
-A result that comes alone is written at once. Under load what comes within forty milliseconds shares a transaction, so
-that at most that much can be lost in a crash; those rows become `unknown` when their lease ends.
+A result that comes alone is written at once, and so is whatever may close the gate. Under load what comes within forty
+milliseconds shares a transaction, so that at most that much can be lost in a crash; those rows become `unknown` when
+their lease ends.
 """
 
 import contextlib
@@ -18,7 +19,9 @@ from sqlalchemy.exc import IntegrityError
 
 from smsclick.database import Database
 from smsclick.errors import DatabaseUnavailable
+from smsclick.replies import Accepted
 from smsclick.settings import Settings
+from worker.decisions import Released
 from worker.settle import Ended, Settled, settle
 
 log = logging.getLogger(__name__)
@@ -51,6 +54,7 @@ class Recorder:
         self._after = after
         self._rng = rng or random.Random()
         self._results: queue.SimpleQueue[tuple[Ended, Future[None]] | None] = queue.SimpleQueue()
+        self._urgent = threading.Event()
         self._thread = threading.Thread(target=self._run, name="smsclick-recorder", daemon=True)
         self._thread.start()
         self.recorded = 0
@@ -68,11 +72,14 @@ class Recorder:
         """Write one result soon; the future is done when it is committed, or refused as `record` says."""
         done: Future[None] = Future()
         self._results.put((ended, done))
+        if not isinstance(ended.outcome, Accepted | Released):
+            self._urgent.set()
         return done
 
     def close(self) -> None:
         """Write what is left and end the thread."""
         self._results.put(None)
+        self._urgent.set()
         self._thread.join()
 
     def _run(self) -> None:
@@ -89,7 +96,8 @@ class Recorder:
         group: list[tuple[Ended, Future[None]]] = []
         item = self._results.get()
         if item is not None:
-            time.sleep(max(0.0, not_before - time.monotonic()))
+            self._urgent.wait(max(0.0, not_before - time.monotonic()))
+            self._urgent.clear()
         with contextlib.suppress(queue.Empty):
             while item is not None:
                 group.append(item)

@@ -16,6 +16,8 @@ from worker.recorder import Recorder
 from worker.settle import Settled
 
 _GATE_SECONDS = 0.02
+_OTHER_CALLS = 32
+"""Connections for what is asked beside the sends: statuses, reports, the balance."""
 
 
 class Bell(Protocol):
@@ -120,7 +122,7 @@ class Runtime:
                 settings.timezone,
                 settings.connect_timeout,
                 settings.read_timeout,
-                pool_size=threads,
+                pool_size=threads + _OTHER_CALLS,
             ),
             gate=watch,
             recorder=Recorder(database, settings, after=after),
