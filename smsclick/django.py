@@ -56,7 +56,7 @@ def _in_transaction(door: Callable[Concatenate[sa.Connection, P], R]) -> Callabl
         # A savepoint within the caller's block: a refused message leaves the rest of it as it was.
         with transaction.atomic(using=alias), connected() as connection:
             stored = door(connection, *args, **kwargs)
-        ids = stored if isinstance(stored, list) else [stored]
+        ids: Any = stored if isinstance(stored, list) else [stored]
         if ids and doorbell.configured():
             transaction.on_commit(lambda: doorbell.ring(ids), using=alias, robust=True)
         return stored
@@ -86,10 +86,11 @@ def _engine(alias: str) -> sa.Engine:
         connections[alias].ensure_connection()
         return connections[alias].connection
 
-    # hide_parameters: phones and texts must not end in an exception or a log.
-    return sa.create_engine(
-        f"{dialect}://", creator=borrowed, poolclass=sa.NullPool, pool_reset_on_return=None, hide_parameters=True
-    )
+    # hide_parameters: phones and texts must not end in an exception or a log. hstore: it would be set up.
+    options: dict[str, Any] = {"creator": borrowed, "pool_reset_on_return": None, "hide_parameters": True}
+    if django.vendor == "postgresql":
+        options["use_native_hstore"] = False
+    return sa.create_engine(f"{dialect}://", poolclass=sa.NullPool, **options)
 
 
 class _Borrowed:
@@ -127,9 +128,6 @@ class PostgreSQL(_Borrowed, PGDialect_psycopg):
     """PostgreSQL over Django's connection."""
 
     supports_statement_cache = True
-
-    def _type_info_fetch(self, connection: object, name: str) -> None:
-        """Nothing: what it finds, hstore, would be set up on the connection."""
 
 
 class SQLite(_Borrowed, SQLiteDialect_pysqlite):
