@@ -74,12 +74,12 @@ def _alias() -> str:
 
 @functools.cache
 def _engine(alias: str) -> sa.Engine:
-    django = connections[alias]
-    dialect = _DIALECTS.get((django.vendor, django.Database.__name__.partition(".")[0]))
+    vendor = connections[alias].vendor
+    driver = getattr(getattr(connections[alias], "Database", None), "__name__", "no driver").partition(".")[0]
+    dialect = _DIALECTS.get((vendor, driver))
     if dialect is None:
         raise SmsclickError(
-            f"smsclick.django knows PostgreSQL by psycopg and SQLite, not {django.vendor} by "
-            f"{django.Database.__name__}; use the way by SQL"
+            f"smsclick.django knows PostgreSQL by psycopg and SQLite, not {vendor} by {driver}; use the way by SQL"
         )
 
     def borrowed() -> Any:  # noqa: ANN401 - the driver's connection of this thread
@@ -88,7 +88,7 @@ def _engine(alias: str) -> sa.Engine:
 
     # hide_parameters: phones and texts must not end in an exception or a log. hstore: it would be set up.
     options: dict[str, Any] = {"creator": borrowed, "pool_reset_on_return": None, "hide_parameters": True}
-    if django.vendor == "postgresql":
+    if vendor == "postgresql":
         options["use_native_hstore"] = False
     return sa.create_engine(f"{dialect}://", poolclass=sa.NullPool, **options)
 
