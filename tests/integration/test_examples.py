@@ -7,7 +7,7 @@ import json
 import socket
 import textwrap
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
@@ -98,7 +98,7 @@ class Shops:
         """Orders; the status and the order's number, if it has one."""
         port = self._server(shop)[1]
         sent = {"product": 1, "quantity": quantity, "phone": to}
-        body = {"json": sent} if shop == "fastapi" else {"data": sent}
+        body: dict[str, Any] = {"json": sent} if shop == "fastapi" else {"data": sent}
         answer = self._http.post(f"http://{HOST}:{port}/orders", timeout=30, **body)
         return answer.status_code, int(answer.json().get("order", 0))
 
