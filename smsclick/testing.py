@@ -12,7 +12,7 @@ def test_the_customer_hears_of_it(session, smsclick_outbox):
     assert "va en camino" in smsclick_outbox.one(to="55 5140 2211").text
 ```
 
-No doorbell rings while a test has an outbox. (PYTEST_DONT_REWRITE: a conftest.py may import from here first.)
+No doorbell rings while a test has one of these fixtures. (PYTEST_DONT_REWRITE: a conftest.py may import from here first.)
 """
 
 import contextlib
@@ -46,6 +46,7 @@ __all__ = [
     "smsclick_bind",
     "smsclick_database_url",
     "smsclick_outbox",
+    "smsclick_silence",
     "smsclick_simulator",
     "smsclick_worker",
 ]
@@ -173,9 +174,14 @@ def smsclick_bind() -> Iterator[Bind]:
 
 
 @pytest.fixture
-def smsclick_outbox(smsclick_bind: Bind, monkeypatch: pytest.MonkeyPatch) -> Outbox:
-    """What the test enqueues; the doorbell is off, whatever the environment says of a broker."""
+def smsclick_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No doorbell rings, whatever the environment says of a broker. The other fixtures have it already."""
     monkeypatch.setattr(doorbell, "configured", lambda: False)
+
+
+@pytest.fixture
+def smsclick_outbox(smsclick_bind: Bind, smsclick_silence: None) -> Outbox:  # noqa: ARG001
+    """What the test enqueues."""
     return Outbox(smsclick_bind)
 
 
@@ -258,7 +264,12 @@ def smsclick_database_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def smsclick_worker(smsclick_database_url: str, smsclick_simulator: Simulator, tmp_path: Path) -> Iterator[Worker]:
+def smsclick_worker(
+    smsclick_database_url: str,
+    smsclick_simulator: Simulator,
+    smsclick_silence: None,  # noqa: ARG001
+    tmp_path: Path,
+) -> Iterator[Worker]:
     """A running worker; it needs a checkout of smsclick, which `SMSCLICK_CHECKOUT` names (or it is installed from)."""
     checkout = _checkout()
     if checkout is None:
