@@ -12,7 +12,7 @@ def test_the_customer_hears_of_it(session, smsclick_outbox):
     assert "va en camino" in smsclick_outbox.one(to="55 5140 2211").text
 ```
 
-No doorbell rings while a test has one of these fixtures. (PYTEST_DONT_REWRITE: a conftest.py may import from here first.)
+No doorbell rings while a test has one of these fixtures. (PYTEST_DONT_REWRITE: a conftest may import this first.)
 """
 
 import contextlib

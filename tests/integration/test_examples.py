@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from tests.conftest import StartProcess
     from tests.servers import PostgresServer, RedisServer
 
 WORKERS, APPS = "14", "15"
@@ -75,22 +76,22 @@ class Shops:
     """The apps of the examples, each started when it is first asked and again when it has died.
 
     Args:
-        cluster: whose database is theirs as well.
-        broker_url: where they ring.
+        start: starts a process of this module.
+        env: of their processes.
         folder: for a file.
     """
 
-    def __init__(self, cluster: Cluster, broker_url: str, folder: Path) -> None:
-        self._cluster = cluster
+    def __init__(self, start: StartProcess, env: Mapping[str, str], folder: Path) -> None:
+        self._start = start
         self._die = folder / "die"
-        self._env = {**cluster.env, "CELERY_BROKER_URL": broker_url, "DIE": str(self._die)}
+        self._env = {**env, "DIE": str(self._die)}
         self._running: dict[str, tuple[Process, int]] = {}
         self._http = requests.Session()
         self._http.trust_env = False
 
     def run(self, *command: str, env: Mapping[str, str] | None = None) -> Process:
         """Any other program of the examples, to its end."""
-        program = self._cluster.start_process(command, {**self._env, **(env or {})}, name=f"example-{free_port()}")
+        program = self._start(command, {**self._env, **(env or {})}, name=f"example-{free_port()}")
         program.wait()
         return program
 
@@ -115,7 +116,7 @@ class Shops:
         if shop not in self._running or not self._running[shop][0].running:
             port = free_port()
             command = ["python", "-c", DIES + textwrap.dedent(SERVERS[shop])]
-            process = self._cluster.start_process(command, {**self._env, "PORT": str(port)}, name=f"{shop}-{port}")
+            process = self._start(command, {**self._env, "PORT": str(port)}, name=f"{shop}-{port}")
             self._running[shop] = process, port
 
             def listens() -> bool:
@@ -170,7 +171,8 @@ def cluster(
 @pytest.fixture(scope="module")
 def shops(cluster: Cluster, redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Shops:
     """The apps beside them."""
-    return Shops(cluster, redis_server.url(APPS), tmp_path_factory.mktemp("shops"))
+    env = {**cluster.env, "CELERY_BROKER_URL": redis_server.url(APPS)}
+    return Shops(cluster.start_process, env, tmp_path_factory.mktemp("shops"))
 
 
 def by_phone(cluster: Cluster, to: str) -> list[Row]:
@@ -222,6 +224,18 @@ def test_an_order_whose_process_is_killed_in_the_moment_after_its_commit_is_told
     shops.order_and_die(shop, to)
     row = delivered(cluster, to)
     assert row.id not in rung_for(redis_server)
+
+
+def test_an_async_session_does_the_same_on_sqlite(migrated_sqlite_url: str, cluster: Cluster, tmp_path: Path) -> None:
+    env = {"DATABASE_URL": migrated_sqlite_url.replace("sqlite:", "sqlite+aiosqlite:")}
+    shop = Shops(cluster.start_process, env, tmp_path)
+    assert shop.order("fastapi", 11, phone(1)) == (409, 0)
+    assert shop.order("fastapi", 1, "123") == (422, 0)
+    assert shop.order("fastapi", 1, phone(2))[0] == 201
+    engine = sa.create_engine(migrated_sqlite_url)
+    with engine.connect() as connection:
+        assert list(connection.scalars(sa.select(messages.c.phone))) == [phone(2)]
+    engine.dispose()
 
 
 def test_a_script_that_is_run_twice_enqueues_its_file_once(cluster: Cluster, shops: Shops, tmp_path: Path) -> None:
