@@ -133,7 +133,7 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Backend:
         (folder / package).mkdir()
         (folder / package / "__init__.py").write_text('OWNER = "the backend\'s"\n')
     (folder / "app.py").write_text(APP)
-    program = (ROOT / "tests/typing/api.py").read_text().replace("if TYPE_CHECKING:", "if True:")
+    program = (ROOT / "tests/typed/api.py").read_text().replace("if TYPE_CHECKING:", "if True:")
     (folder / "program.py").write_text(program + WRONG)
     (folder / "pyrightconfig.json").write_text('{"typeCheckingMode": "standard", "include": ["program.py"]}')
     return Backend(folder, python, wheel, distributions)
