@@ -56,6 +56,8 @@ def wrong(session: Session, engine: sa.Engine) -> None:
     enqueue_many(session, ["5551402211"])  # wrong
     answer: str = enqueue(session, phone="5551402211", text="Hola")  # wrong
     NewMessage.of(phone="5551402211", text="Hola", priority=1)  # wrong
+    django.enqueue(text="Hola")  # wrong
+    django.enqueue(session, phone="5551402211", text="Hola")  # wrong
     Outbox(7)  # wrong
     print(answer)
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, assert_type
 
-from smsclick import NewMessage, enqueue, enqueue_many
+from smsclick import NewMessage, django, enqueue, enqueue_many
 from smsclick.contract import IfAbsent, Priority, State
 from smsclick.errors import InvalidMessage, KeyConflict, SmsclickError
 from smsclick.simulator import Fault, FaultKind, Simulator
@@ -60,6 +60,12 @@ async def in_an_async_session(session: AsyncSession) -> int:
     return await session.run_sync(lambda sync: enqueue(sync, phone="5551402211", text="Hola"))
 
 
+def in_django() -> list[int]:
+    """The same without a first argument."""
+    assert_type(django.enqueue(phone="5551402211", text="Hola", key="a"), int)
+    return django.enqueue_many([{"phone": "5551402211", "text": "Hola"}])
+
+
 def in_tests(engine: sa.Engine, outbox: Outbox, worker: Worker) -> State:
     """The test kit."""
     create_tables(engine)
@@ -68,4 +74,5 @@ def in_tests(engine: sa.Engine, outbox: Outbox, worker: Worker) -> State:
         simulator.faults([Fault(FaultKind.LATENCY, seconds=1)])
         assert [entry.phone for entry in simulator.ledger()] == [message.phone]
     Outbox(engine).assert_empty()
+    Outbox(django.connected).assert_empty()
     return assert_type(worker.wait_ended(message.id, seconds=5).state, State)
