@@ -55,7 +55,7 @@ T = TypeVar("T")
 
 Bind = (
     Session
-    | scoped_session[Session]
+    | scoped_session[Any]
     | sa.Connection
     | sa.Engine
     | Callable[[], contextlib.AbstractContextManager[sa.Connection]]

@@ -103,11 +103,8 @@ def test_times_are_those_of_the_database_although_django_converts_them_itself(al
     assert stored == (at, at)
 
 
-def test_the_borrowed_connection_keeps_what_django_has_set_up(alias: str) -> None:
+def test_the_borrowed_connection_stays_as_django_has_set_it_up(alias: str) -> None:
     put("a")
-    with connections[alias].cursor() as cursor:
-        cursor.execute("SELECT CAST('a' AS text) WHERE %s", [True])
-        assert cursor.fetchone() == ("a",)
     lent = connections[alias].connection
     with transaction.atomic(using=alias):
         put("b")
@@ -115,6 +112,9 @@ def test_the_borrowed_connection_keeps_what_django_has_set_up(alias: str) -> Non
             assert connection.connection.driver_connection is lent
         assert connections[alias].in_atomic_block
     assert connections[alias].connection is lent
+    if alias == "sqlite":
+        with connections[alias].cursor() as cursor:  # SQLAlchemy's own function of this name raises here
+            assert cursor.execute("SELECT 'x' REGEXP NULL").fetchone() == (None,)
 
 
 def test_a_database_that_it_does_not_know_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:

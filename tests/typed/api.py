@@ -8,6 +8,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, assert_type
 
+from sqlalchemy.orm import Session
+
 from smsclick import NewMessage, django, enqueue, enqueue_many
 from smsclick.contract import IfAbsent, Priority, State
 from smsclick.errors import InvalidMessage, KeyConflict, SmsclickError
@@ -17,10 +19,14 @@ from smsclick.testing import Enqueued, Outbox, Worker, create_tables
 if TYPE_CHECKING:
     import sqlalchemy as sa
     from sqlalchemy.ext.asyncio import AsyncSession
-    from sqlalchemy.orm import Session, scoped_session
+    from sqlalchemy.orm import scoped_session
 
 
-def in_a_session(session: Session, scoped: scoped_session[Session], connection: sa.Connection) -> list[int]:
+class ShopSession(Session):
+    """As Flask-SQLAlchemy has one."""
+
+
+def in_a_session(session: Session, scoped: scoped_session[ShopSession], connection: sa.Connection) -> list[int]:
     """All that `enqueue` takes."""
     soon = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=5)
     first = enqueue(session, phone="55 5140 2211", text="Hola")
@@ -66,7 +72,7 @@ def in_django() -> list[int]:
     return django.enqueue_many([{"phone": "5551402211", "text": "Hola"}])
 
 
-def in_tests(engine: sa.Engine, outbox: Outbox, worker: Worker) -> State:
+def in_tests(engine: sa.Engine, scoped: scoped_session[ShopSession], outbox: Outbox, worker: Worker) -> State:
     """The test kit."""
     create_tables(engine)
     message = assert_type(outbox.one(to=5551402211, key="a", containing="Hola"), Enqueued)
@@ -75,4 +81,5 @@ def in_tests(engine: sa.Engine, outbox: Outbox, worker: Worker) -> State:
         assert [entry.phone for entry in simulator.ledger()] == [message.phone]
     Outbox(engine).assert_empty()
     Outbox(django.connected).assert_empty()
+    Outbox(scoped).assert_empty()
     return assert_type(worker.wait_ended(message.id, seconds=5).state, State)
