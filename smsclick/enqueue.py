@@ -26,7 +26,7 @@ CHUNK = 500
 _KEY_INDEX = "uq_smsclick_messages_key"
 _PENDING = "smsclick_pending"
 
-Transaction = Session | scoped_session[Session] | sa.Connection
+Transaction = Session | scoped_session[Any] | sa.Connection
 """What `enqueue` writes through: the caller's own; it is never committed here."""
 
 

@@ -104,7 +104,7 @@ class Cluster:
             "SMSCLICK_BALANCE_SECONDS": "1",
             **(env or {}),
         }
-        self._start = start
+        self.start_process = start
         self._started = 0
 
     def __enter__(self) -> Self:
@@ -123,7 +123,7 @@ class Cluster:
     def run(self, *command: str, name: str) -> Process:
         """Any program of the project with the settings of all."""
         self._started += 1
-        return self._start(list(command), self.env, name=f"{name}-{self._started}")
+        return self.start_process(list(command), self.env, name=f"{name}-{self._started}")
 
     def worker(self, *, concurrency: int = 16, level: str = "info") -> Process:
         """One more worker; it may not be ready yet."""

@@ -76,10 +76,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 # --- The servers, one of each for the session
 
 
-def _available(server: type[Server]) -> None:
-    program = server.program
+def _available(program: programs.Program) -> dict[str, Path]:
     try:
-        programs.find(program)
+        return programs.find(program)
     except programs.MissingProgramError as missing:
         if program.required or programs.in_ci():
             pytest.fail(f"{program.title} is required: {missing}", pytrace=False)
@@ -94,7 +93,7 @@ def servers_directory() -> Iterator[Path]:
 
 
 def _session_server(kind: type[S], directory: Path, config: pytest.Config) -> Generator[S, None, None]:
-    _available(kind)
+    _available(kind.program)
     server = kind(directory / kind.__name__)
     server.start()
     config.stash[_servers].append(server)
@@ -126,6 +125,12 @@ def mariadb(servers_directory: Path, pytestconfig: pytest.Config) -> Iterator[Ma
     yield from _session_server(MariaDBServer, servers_directory, pytestconfig)
 
 
+@pytest.fixture(scope="session")
+def php() -> str:
+    """PHP with PDO for PostgreSQL; tests that need it are skipped where it cannot be had."""
+    return str(_available(programs.PHP)["php"])
+
+
 class OwnServer(Protocol):
     """Starts a server for one test alone."""
 
@@ -139,7 +144,7 @@ def own_server(servers_directory: Path, request: pytest.FixtureRequest) -> Itera
     started: list[Server] = []
 
     def start(kind: type[S], *, durable: bool = False) -> S:
-        _available(kind)
+        _available(kind.program)
         server = kind(servers_directory / f"own-{next(_numbers)}", durable=durable)
         started.append(server)
         server.start()

@@ -1,7 +1,7 @@
-"""The server programs that tests start: where they are, and getting them where they are not.
+"""The server programs that tests start, and PHP: where they are, and getting them where they are not.
 
 `python -m tests.programs` (part of `make test`) makes sure of them. PostgreSQL and Redis are required;
-RabbitMQ and MariaDB only where the environment variable CI is set. What is missing comes from apt-get for
+RabbitMQ, MariaDB and PHP only where the environment variable CI is set. What is missing comes from apt-get for
 root, else from wheels. `TEST_SERVERS=wheels` acts as if the machine had none of its own.
 """
 
@@ -30,13 +30,14 @@ _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/opt/homebrew/bin", "/usr/loc
 
 @dataclass(frozen=True)
 class Program:
-    """A server: the executables it needs, side by side or on PATH, and the names it is installed by."""
+    """A program: the executables it needs, side by side or on PATH, and the names it is installed by."""
 
     title: str
     executables: tuple[str, ...]
-    package: str
+    package: str  # or several, with a space between them
     places: tuple[str, ...] = ()  # globs of directories, looked at before PATH
     minimum: tuple[int, ...] = ()
+    proof: tuple[str, ...] = ()  # arguments with which the first executable ends with 0 where it has what is needed
     wheel: str = ""  # glob below WHEELS of the directory with the executables
     required: bool = False
 
@@ -71,7 +72,14 @@ MARIADB = Program(
     package="mariadb-server",
     minimum=(10, 6),
 )
-PROGRAMS = (POSTGRES, REDIS, RABBITMQ, MARIADB)
+PHP = Program(
+    title="PHP",
+    executables=("php",),
+    package="php-cli php-pgsql",
+    minimum=(8, 0),
+    proof=("-r", "exit((int) !extension_loaded('pdo_pgsql'));"),
+)
+PROGRAMS = (POSTGRES, REDIS, RABBITMQ, MARIADB, PHP)
 
 
 class MissingProgramError(Exception):
@@ -96,6 +104,8 @@ def find(program: Program, *, wheels_only: bool | None = None) -> dict[str, Path
     for paths in _candidates(program, wheels_only=wheels_only):
         version = _version(paths[program.executables[0]]) if program.minimum else ()
         if version >= program.minimum:
+            if not _proves(paths[program.executables[0]], program.proof):
+                raise MissingProgramError(f"{program.title} here lacks a part; {advice}")
             return paths
         too_old = ".".join(map(str, version))
     if too_old:
@@ -130,6 +140,12 @@ def _version(executable: Path) -> tuple[int, ...]:
     return _numbers(match.group()) if match else ()
 
 
+def _proves(executable: Path, arguments: tuple[str, ...]) -> bool:
+    return not arguments or (
+        subprocess.run([executable, *arguments], capture_output=True, check=False, timeout=60).returncode == 0
+    )
+
+
 def missing() -> dict[Program, str]:
     """Each program that is not here, with the reason."""
     absent: dict[Program, str] = {}
@@ -145,7 +161,7 @@ def ensure() -> int:
     """Installs what is missing where that can be done; 0 when every required program is here."""
     absent = missing()
     if absent and os.environ.get("TEST_SERVERS") != "wheels":
-        _install_packages([program.package for program in absent])
+        _install_packages([package for program in absent for package in program.package.split()])
         absent = missing()
     if any(program.wheel for program in absent):
         _install_wheels()

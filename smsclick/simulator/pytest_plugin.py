@@ -7,6 +7,8 @@ def test_the_order_is_announced(smsclick_simulator):
     ...
     assert smsclick_simulator.ledger()[0].phone == "5551402211"
 ```
+
+(PYTEST_DONT_REWRITE: `smsclick.testing` may have imported this first.)
 """
 
 from collections.abc import Iterator

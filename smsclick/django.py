@@ -1,0 +1,142 @@
+"""Enqueue within Django's own transaction: SQLAlchemy borrows the connection that `transaction.atomic` is open on.
+
+```python
+from smsclick.django import enqueue
+
+with transaction.atomic():
+    order = Order.objects.create(...)
+    enqueue(phone=order.phone, text="Tu pedido va en camino", key=f"order-{order.id}:placed")
+```
+
+Nothing is begun, committed, rolled back, closed or set up on the borrowed connection; that stays Django's. The doorbell
+rings in `transaction.on_commit`. The tables are in the database that Django's setting `SMSCLICK_DATABASE` names by its
+alias, `default` unless it is there. PostgreSQL (psycopg) and SQLite; on others there is the way by SQL.
+"""
+
+import contextlib
+import datetime as dt
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import sqlalchemy as sa
+from django.conf import settings
+from django.db import connections, transaction
+from sqlalchemy.dialects import registry, sqlite
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+
+import smsclick
+from smsclick import doorbell
+from smsclick.errors import SmsclickError
+
+__all__ = ["connected", "enqueue", "enqueue_many"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@contextlib.contextmanager
+def connected() -> Iterator[sa.Connection]:
+    """Django's own connection as SQLAlchemy's, in the transaction that Django has open; nothing is committed here.
+
+    Raises:
+        SmsclickError: the database is neither PostgreSQL, by psycopg, nor SQLite.
+    """
+    with _engine(_alias()).connect() as connection:
+        yield connection
+
+
+def _in_transaction(door: Callable[Concatenate[sa.Connection, P], R]) -> Callable[P, R]:
+    """The same function without its first argument: Django knows the transaction."""
+
+    @functools.wraps(door)
+    def enqueue_in_django(*args: P.args, **kwargs: P.kwargs) -> R:
+        alias = _alias()
+        # A savepoint within the caller's block: a refused message leaves the rest of it as it was.
+        with transaction.atomic(using=alias), connected() as connection:
+            stored = door(connection, *args, **kwargs)
+        ids: Any = stored if isinstance(stored, list) else [stored]
+        if ids and doorbell.configured():
+            transaction.on_commit(lambda: doorbell.ring(ids), using=alias, robust=True)
+        return stored
+
+    return enqueue_in_django
+
+
+enqueue = _in_transaction(smsclick.enqueue)
+enqueue_many = _in_transaction(smsclick.enqueue_many)
+
+
+def _alias() -> str:
+    return str(getattr(settings, "SMSCLICK_DATABASE", "default"))
+
+
+@functools.cache
+def _engine(alias: str) -> sa.Engine:
+    vendor = connections[alias].vendor
+    driver = getattr(getattr(connections[alias], "Database", None), "__name__", "no driver").partition(".")[0]
+    dialect = _DIALECTS.get((vendor, driver))
+    if dialect is None:
+        raise SmsclickError(
+            f"smsclick.django knows PostgreSQL by psycopg and SQLite, not {vendor} by {driver}; use the way by SQL"
+        )
+
+    def borrowed() -> Any:  # noqa: ANN401 - the driver's connection of this thread
+        connections[alias].ensure_connection()
+        return connections[alias].connection
+
+    # hide_parameters: phones and texts must not end in an exception or a log. hstore: it would be set up.
+    options: dict[str, Any] = {"creator": borrowed, "pool_reset_on_return": None, "hide_parameters": True}
+    if vendor == "postgresql":
+        options["use_native_hstore"] = False
+    return sa.create_engine(f"{dialect}://", poolclass=sa.NullPool, **options)
+
+
+class _Borrowed:
+    """Of a dialect: what would begin, end or set up a connection that is somebody else's."""
+
+    def on_connect_url(self, url: sa.URL) -> None:
+        """Sets nothing up."""
+
+    def do_begin(self, dbapi_connection: object) -> None:
+        """Django has begun."""
+
+    def do_commit(self, dbapi_connection: object) -> None:
+        """Django commits."""
+
+    def do_rollback(self, dbapi_connection: object) -> None:
+        """Django rolls back."""
+
+    def do_close(self, dbapi_connection: object) -> None:
+        """Django closes."""
+
+    def do_terminate(self, dbapi_connection: object) -> None:
+        """As above, also where it is broken."""
+
+
+class _ConvertedTime(sqlite.DATETIME):
+    """Django has told SQLite's driver to make datetimes of such columns itself."""
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], dt.datetime | None]:
+        """Parses only what is still text."""
+        parse: Any = super().result_processor(dialect, coltype)
+        return lambda value: value if isinstance(value, dt.datetime) else parse(value)
+
+
+class PostgreSQL(_Borrowed, PGDialect_psycopg):
+    """PostgreSQL over Django's connection."""
+
+    supports_statement_cache = True
+
+
+class SQLite(_Borrowed, SQLiteDialect_pysqlite):
+    """SQLite over Django's connection."""
+
+    supports_statement_cache = True
+    colspecs = {**SQLiteDialect_pysqlite.colspecs, sa.DateTime: _ConvertedTime}  # noqa: RUF012 - as SQLAlchemy has it
+
+
+_DIALECTS = {("postgresql", "psycopg"): "postgresql+smsclick_django", ("sqlite", "sqlite3"): "sqlite+smsclick_django"}
+registry.register("postgresql.smsclick_django", __name__, "PostgreSQL")
+registry.register("sqlite.smsclick_django", __name__, "SQLite")
