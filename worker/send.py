@@ -6,6 +6,7 @@ priority and age, until nothing is due or its time slice is over: the database i
 
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Collection
 from typing import Protocol
@@ -91,7 +92,8 @@ def _claim(runtime: Runtime, ids: Collection[int] | None) -> _Batch:
         now = gate.read(connection)
         policy = Policy.of(runtime.settings)
         if now.is_open:
-            return claims.claim(connection, ids, BATCH, policy)
+            # Under a limit each thread would only sit on the rest of its batch.
+            return claims.claim(connection, ids, BATCH if runtime.limiter.claim_limit is None else 1, policy)
         canary = now.allowed_canary
         if canary is None or ids is None or canary not in ids:
             return []
@@ -106,10 +108,13 @@ def _work(runtime: Runtime, batch: _Batch) -> int:
     # A request that leaves after this could outlive the lease, however long the process was paused before.
     not_after = batch.claimed_at + runtime.settings.lease_seconds - runtime.settings.read_timeout
     for index, claim in enumerate(batch.claims):
-        elapsed = clock() - batch.claimed_at
-        late = (index > 0 and elapsed >= BATCH_SECONDS) or runtime.stopping.is_set() or clock() > not_after
+        if claim.refusal is not None:
+            runtime.recorder.record(Ended(claim, Invalid(claim.refusal), epoch=0))
+            continue
         # One whose validity ended meanwhile is released too: the next claim finds that it expired.
-        late |= claim.valid_seconds is not None and elapsed >= claim.valid_seconds
+        valid = math.inf if claim.valid_seconds is None else batch.claimed_at + claim.valid_seconds
+        latest = min(not_after, valid, math.inf if index == 0 else batch.claimed_at + BATCH_SECONDS)
+        late = clock() >= latest or not runtime.limiter.acquire(runtime.stopping, latest) or clock() >= latest
         allowed = None if late else _gate_if_allowed(runtime, claim)
         if allowed is None:
             runtime.recorder.record(Ended(claim, Released(), epoch=0))
