@@ -47,3 +47,15 @@ class Heartbeat(Base):
     """When something last showed progress."""
 
     __table__ = contract.heartbeats
+
+
+class OptOut(Base):
+    """A phone that is never written to."""
+
+    __table__ = contract.optouts
+
+
+class Limit(Base):
+    """Up to when the calls of all workers together are given out."""
+
+    __table__ = contract.limits

@@ -264,3 +264,20 @@ heartbeats = Table(
     Column("progress", BigId, nullable=False, server_default=text("0"), comment="how much was done so far"),
     **_MYSQL,
 )
+
+optouts = Table(
+    "smsclick_optouts",
+    metadata,
+    Column("phone", String(10), primary_key=True, comment="ten digits; never written to"),
+    Column("created_at", UtcDateTime, nullable=False, server_default=default_now()),
+    Column("reason", String(200), comment="how it came here, in words"),
+    **_MYSQL,
+)
+
+limits = Table(
+    "smsclick_limits",
+    metadata,
+    Column("name", String(40), primary_key=True, comment="of what is limited over all workers together"),
+    Column("next_at", BigId, nullable=False, comment="when the next one may go, in microseconds since 1970"),
+    **_MYSQL,
+)

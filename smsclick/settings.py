@@ -23,10 +23,14 @@ from sqlalchemy.exc import ArgumentError
 
 from smsclick.database import parse_url
 from smsclick.errors import SettingsError
+from smsclick.quiet import QuietHours
 
 _LONGEST = 10 * 366 * 86_400.0
 _Seconds = Annotated[float, Field(gt=0, le=_LONGEST)]
 """A duration that a date can be moved by: neither endless nor beyond the calendar."""
+
+_SLOWEST, _FASTEST = 0.1, 10_000.0
+"""Calls a second over all workers: a slower limit would outlast claims, a faster one would limit nothing."""
 
 _BROKERS = ("redis://", "rediss://", "amqp://", "amqps://", "pyamqp://", "sentinel://", "memory://")
 
@@ -76,7 +80,10 @@ class Settings(BaseSettings):
     sweep_seconds: _Seconds = Field(5, validation_alias="SMSCLICK_SWEEP_SECONDS", examples=["5"])
     balance_seconds: _Seconds = Field(60, validation_alias="SMSCLICK_BALANCE_SECONDS", examples=["60"])
     low_balance: NonNegativeInt = Field(0, validation_alias="SMSCLICK_LOW_BALANCE", examples=["1000"])
-    max_per_second: NonNegativeFloat = Field(0, validation_alias="SMSCLICK_MAX_PER_SECOND", examples=["0"])
+    max_per_second: NonNegativeFloat = Field(0, validation_alias="SMSCLICK_MAX_PER_SECOND", examples=["50"])
+    quiet_hours: Annotated[QuietHours | None, NoDecode] = Field(
+        None, validation_alias="SMSCLICK_QUIET_HOURS", examples=["22:00-08:00"]
+    )
     retention_days: Annotated[int, Field(ge=0, le=36_600)] = Field(
         0, validation_alias="SMSCLICK_RETENTION_DAYS", examples=["90"]
     )
@@ -130,11 +137,15 @@ class Settings(BaseSettings):
 
     @field_validator("max_per_second")
     @classmethod
-    def _no_limiter_yet(cls, value: float) -> float:
-        # A limit that is set but not kept would be worse than none.
-        if value:
-            raise ValueError("this version cannot keep a limit over all workers; leave it at 0 and use fewer workers")
+    def _max_per_second(cls, value: float) -> float:
+        if value and not _SLOWEST <= value <= _FASTEST:
+            raise ValueError(f"must be 0 (no limit) or from {_SLOWEST:g} to {_FASTEST:g} calls a second")
         return value
+
+    @field_validator("quiet_hours", mode="before")
+    @classmethod
+    def _quiet_hours(cls, value: object) -> object:
+        return QuietHours.parse(value) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _lease_outlasts_the_call(self) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import random
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +151,17 @@ def clock(database: Database) -> dt.datetime:
     """The database's time."""
     with database.read() as connection:
         return connection.execute(sa.select(db_now())).scalar_one()
+
+
+class Roll(random.Random):
+    """Always the same roll of the dice."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self._value = value
+
+    def random(self) -> float:
+        return self._value
 
 
 class RecordingBell:

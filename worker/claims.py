@@ -7,6 +7,7 @@ it.
 
 import dataclasses
 import datetime as dt
+import random
 import secrets
 from collections.abc import Collection
 from typing import Any
@@ -16,9 +17,15 @@ import sqlalchemy as sa
 from smsclick.columns import db_now
 from smsclick.contract import Priority, State, messages
 from smsclick.texts import CHARACTERS_PER_CREDIT
-from worker import decisions, lifecycle
+from smsclick.zones import zones_of
+from worker import decisions, lifecycle, optouts
 from worker.decisions import Policy
-from worker.matching import wire_key
+from worker.matching import digits, wire_key
+
+_ROUNDS = 25
+"""How often one claim looks further where all that it found only moved to later: quiet hours, twins, ended validity."""
+
+_RNG = random.Random()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,6 +36,7 @@ class Claim:
         token: proves that this attempt is the row's latest.
         valid_seconds: what was left of the message's validity at the claim; None where it has none.
         canary: whether it goes although the gate is held.
+        refusal: why it must not be called for, although it was its turn; None where it may.
     """
 
     id: int
@@ -38,6 +46,7 @@ class Claim:
     rule_id: str | None
     valid_seconds: float | None
     canary: bool
+    refusal: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,27 +77,44 @@ def claim(
     policy: Policy,
     *,
     canary: int | None = None,
+    rng: random.Random = _RNG,
 ) -> list[Claim]:
     """Claim up to `limit` messages that are due: of `ids`, or whatever is next where `ids` is None.
 
     Args:
         connection: in a transaction that the caller commits before it calls the provider.
-        ids: the doorbell's ids; those that are not due, or that others hold, are passed over.
+        ids: the doorbell's ids; those that are not due, or that others hold, are passed over, and so are those behind
+            which a message of higher priority waits: a bulk's doorbells must not overtake it.
         limit: rows at most.
-        policy: for the lease.
-        canary: the one message that may go while the gate is held; only for marking it.
+        policy: for the lease and the quiet hours.
+        canary: the one message that may go while the gate is held, whoever else waits.
+        rng: for the turns of lower priorities, see `decisions.favoured`.
     """
-    rows = _by_id(connection, ids, limit) if ids is not None else _next(connection, limit)
+    if ids is not None:
+        return _claim(connection, _by_id(connection, ids, limit, overtaking=canary is not None), policy, canary)
+    for _ in range(_ROUNDS):
+        rows = _next(connection, limit, decisions.favoured(rng.random()))
+        claimed = _claim(connection, rows, policy, canary)
+        if claimed or not rows:
+            return claimed
+    return []
+
+
+def _claim(connection: sa.Connection, rows: list[Any], policy: Policy, canary: int | None) -> list[Claim]:
     changes, claimed = [], []
     keys = {row.id: wire_key(row.phone, row.text) for row in rows}
+    phones = {row.id: digits(row.phone) for row in rows}
     on_the_wire = _on_the_wire(connection, keys.values())
+    opted_out = optouts.among(connection, set(phones.values()))
     for row in rows:
         message = lifecycle.read(row)
         key = keys[row.id]
         if key in on_the_wire:
             changes.append(decisions.after_twin(message, row.now))
             continue
-        change = decisions.after_claim(message, secrets.token_hex(8), key, row.now, policy)
+        quiet = policy.quiet is not None and message.priority is Priority.LOW
+        zones = zones_of(phones[row.id]) if quiet else ()
+        change = decisions.after_claim(message, secrets.token_hex(8), key, row.now, policy, zones)
         if change.becomes.wire_key is not None:
             on_the_wire.add(key)
         changes.append(change)
@@ -104,6 +130,7 @@ def claim(
                     rule_id=message.rule_id,
                     valid_seconds=valid,
                     canary=message.id == canary,
+                    refusal=optouts.REASON if phones[row.id] in opted_out else None,
                 )
             )
     lifecycle.apply(connection, changes)
@@ -141,17 +168,22 @@ def _on_the_wire(connection: sa.Connection, keys: Collection[str]) -> set[str]:
 _CLAIM_COLUMNS = (*lifecycle.COLUMNS, messages.c.phone, messages.c.text, db_now().label("now"))
 
 
-def _next(connection: sa.Connection, limit: int) -> list[Any]:
-    rows: list[Any] = []
+def _next(connection: sa.Connection, limit: int, favoured: Priority | None) -> list[Any]:
+    """What goes next, in order of priority and age; half of it is of the favoured class where so many of it wait."""
+    rows = [] if favoured is None else _of(connection, favoured, (limit + 1) // 2)
     for priority in Priority:
-        query = _due(sa.select(*_CLAIM_COLUMNS), priority, limit - len(rows))
-        rows += connection.execute(query.with_for_update(skip_locked=True)).all()
-        if len(rows) >= limit:
-            break
-    return rows
+        if len(rows) < limit:
+            taken = [row.id for row in rows] if priority is favoured else []
+            rows += _of(connection, priority, limit - len(rows), taken)
+    return sorted(rows, key=lambda row: (row.priority, row.due_at))
 
 
-def _by_id(connection: sa.Connection, ids: Collection[int], limit: int) -> list[Any]:
+def _of(connection: sa.Connection, priority: Priority, limit: int, taken: Collection[int] = ()) -> list[Any]:
+    query = _due(sa.select(*_CLAIM_COLUMNS), priority, limit).with_for_update(skip_locked=True)
+    return list(connection.execute(query.where(messages.c.id.not_in(taken)) if taken else query).all())
+
+
+def _by_id(connection: sa.Connection, ids: Collection[int], limit: int, *, overtaking: bool) -> list[Any]:
     query = (
         sa.select(*_CLAIM_COLUMNS)
         .where(messages.c.id.in_(ids), lifecycle.in_state(State.QUEUED), messages.c.due_at <= db_now())
@@ -159,7 +191,20 @@ def _by_id(connection: sa.Connection, ids: Collection[int], limit: int) -> list[
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
+    if not overtaking:
+        query = query.where(*(_none_before(priority) for priority in Priority if priority is not Priority.LOW))
     return list(connection.execute(query).all())
+
+
+def _none_before(priority: Priority) -> sa.ColumnElement[bool]:
+    """The row is of this priority or a higher one, or nothing of it waits: one look into the queue's index."""
+    other = messages.alias()
+    waits = sa.exists().where(
+        other.c.state == sa.literal(str(State.QUEUED), literal_execute=True),
+        other.c.priority == sa.literal(int(priority), literal_execute=True),
+        other.c.due_at <= db_now(),
+    )
+    return sa.or_(messages.c.priority <= sa.literal(int(priority), literal_execute=True), ~waits)
 
 
 def _due(query: sa.Select[Any], priority: Priority, limit: int) -> sa.Select[Any]:

@@ -1,12 +1,15 @@
 """The operator's commands of `smsclick`, which join the program where the checkout or the image is."""
 
 import contextlib
+import csv
 import dataclasses
 import datetime as dt
 import functools
+import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, TextIO
 
 import typer
 
@@ -14,17 +17,20 @@ from smsclick import output
 from smsclick.codes import lookup
 from smsclick.contract import Priority, State
 from smsclick.database import Database
-from smsclick.errors import InvalidTime
+from smsclick.errors import InvalidField, InvalidTime, SmsclickError
 from smsclick.settings import Settings, get_settings
 from worker import doctor as doctoring
-from worker import exporting, operations
+from worker import exporting, operations, optouts
 from worker.doctor import Check, Verdict
 from worker.gate import Gate
 from worker.operations import Done, Incident, Stats, Story
 
 operators = typer.Typer()
+_optout = typer.Typer(no_args_is_help=True, help="Phones that are never written to.")
+operators.add_typer(_optout, name="optout", rich_help_panel="Operation")
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
+Phones = Annotated[list[str], typer.Argument(metavar="PHONE...", help="Mexican numbers, in any usual form.")]
 Names = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids or keys; id:… and key:… where both fit.")]
 
 _SIGNS = {Verdict.OK: "✔", Verdict.WARNING: "!", Verdict.FAILED: "✘", Verdict.SKIPPED: "-"}
@@ -142,6 +148,48 @@ def resume() -> None:
         output.say(f"resumed, but still held: {why}; the balance is asked now, and sending goes on by itself")
 
 
+@_optout.command("add")
+def optout_add(
+    phones: Phones, *, reason: Annotated[str | None, typer.Option(help="How it came here, in words.")] = None
+) -> None:
+    """Never write to these phones; their messages fail from the next claim on."""
+    with _database() as database:
+        added = optouts.add(database, phones, reason)
+    output.say(f"{added} added, {len(phones) - added} already known")
+
+
+@_optout.command("remove")
+def optout_remove(phones: Phones) -> None:
+    """Write to these phones again; what has failed meanwhile stays failed until it is retried."""
+    with _database() as database:
+        removed = optouts.remove(database, phones)
+    output.say(f"{removed} removed, {len(phones) - removed} not on the list")
+
+
+@_optout.command("list")
+def optout_list(*, as_json: AsJson = False) -> None:
+    """Write the list to stdout: CSV that import takes, or JSON lines."""
+    with _database() as database:
+        if as_json:
+            for each in optouts.listed(database):
+                output.json_line(dataclasses.asdict(each))
+        else:
+            optouts.write_csv(optouts.listed(database), sys.stdout)
+
+
+@_optout.command("import")
+def optout_import(file: Annotated[str, typer.Argument(help="CSV with phone and perhaps reason; - is stdin.")]) -> None:
+    """Add the phones of a file; bad lines are reported and the good ones go in."""
+    summary = optouts.Summary()
+    with _database() as database, _lines(file) as lines:
+        optouts.import_csv(
+            database, lines, report=lambda number, why: output.note(f"line {number}: {why}"), summary=summary
+        )
+    output.note(f"{summary.added} added, {summary.known} already known, {summary.refused} refused")
+    if summary.refused:
+        raise typer.Exit(1)
+
+
 @operators.command(rich_help_panel="Operation")
 def doctor(
     *,
@@ -192,6 +240,22 @@ def _database() -> Iterator[Database]:
         yield database
     finally:
         database.dispose()
+
+
+@contextlib.contextmanager
+def _lines(file: str) -> Iterator[TextIO]:
+    try:
+        # closed below; only the opening's own errors are translated
+        raw = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115
+    except OSError as error:
+        raise SmsclickError(f"{file} cannot be read ({error.strerror})") from None
+    with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as lines:
+        try:
+            yield lines
+        except UnicodeDecodeError:
+            raise InvalidField("the file is not UTF-8: save it in that encoding") from None
+        except csv.Error as error:
+            raise InvalidField(f"the file is no CSV ({error})") from None
 
 
 def _each(names: Sequence[str], act: Callable[[Database, Sequence[str]], Iterator[Done]], done: str) -> None:

@@ -38,6 +38,7 @@ class Cause(enum.StrEnum):
     """Why a message changed; kept with the event."""
 
     CLAIMED = "claimed"
+    QUIET = "waits for the end of the quiet hours"
     RELEASED = "released before the request left"
     ANSWERED = "answered"
     LATE_ANSWER = "answered after its claim was lost"

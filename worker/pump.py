@@ -41,6 +41,7 @@ _PUSHED_BACK = (429, 503)
 class _Item:
     claim: Claim
     claimed_at: float
+    first: bool
 
 
 class Pump:
@@ -131,7 +132,8 @@ class Pump:
         waiting = len(self._ready)
         if waiting > (ahead + idle) // 2:
             return 0
-        return min(_CLAIM, max(1, ahead + idle) - waiting)
+        # Under a limit of calls a second, what is claimed only waits.
+        return min(_CLAIM, max(1, ahead + idle) - waiting, self._runtime.limiter.claim_limit or _CLAIM)
 
     def _claim(self, room: int, hints: Collection[int]) -> bool:
         """Claim once; returns whether there may be more."""
@@ -145,7 +147,9 @@ class Pump:
             self._runtime.stopping.wait(_RETRY_SECONDS)
             return False
         with self._feed:
-            self._ready.extend(_Item(claim, batch.claimed_at) for claim in batch.claims)
+            self._ready.extend(
+                _Item(claim, batch.claimed_at, first=index == 0) for index, claim in enumerate(batch.claims)
+            )
             self._wake(len(batch.claims))
             self._measure()
         full = len(batch.claims) >= room
@@ -184,7 +188,7 @@ class Pump:
         signal.acquire()
         while (item := self._take(signal)) is not None:
             began = time.monotonic()
-            ended = send.attempt(self._runtime, item.claim, item.claimed_at)
+            ended = send.attempt(self._runtime, item.claim, item.claimed_at, first=item.first)
             seconds = time.monotonic() - began
             if isinstance(ended.outcome, Refused) and ended.outcome.action in gate.REASONS:
                 self._hold(ended)

@@ -10,8 +10,9 @@ from typing import Protocol
 from smsclick.client import SmsclickClient
 from smsclick.database import Database
 from smsclick.settings import Settings
-from worker import alerts, gate
+from worker import alerts, gate, limiter
 from worker.gate import Gate
+from worker.limiter import Limiter
 from worker.recorder import Recorder
 from worker.settle import Settled
 
@@ -84,6 +85,7 @@ class Runtime:
     database: Database
     client: SmsclickClient
     gate: GateWatch
+    limiter: Limiter
     recorder: Recorder
     bell: Bell
     channels: Sequence[alerts.Channel]
@@ -125,6 +127,7 @@ class Runtime:
                 pool_size=threads + _OTHER_CALLS,
             ),
             gate=watch,
+            limiter=limiter.limiter(database, settings.max_per_second),
             recorder=Recorder(database, settings, after=after),
             bell=bell,
             channels=alerts.channels(settings.alert_urls.get_secret_value()),

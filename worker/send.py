@@ -6,6 +6,7 @@ once. Both go by priority and age: the database is the queue, the broker only wa
 
 import dataclasses
 import logging
+import math
 from collections.abc import Collection
 from typing import Protocol
 
@@ -55,9 +56,10 @@ def send(runtime: Runtime, ids: Collection[int]) -> int:
     Raises:
         DatabaseUnavailable: nothing could be claimed.
     """
-    ended = _work(runtime, claim(runtime, sorted(ids)[:BATCH], BATCH))
+    most = min(BATCH, runtime.limiter.claim_limit or BATCH)
+    ended = _work(runtime, claim(runtime, sorted(ids)[:BATCH], most))
     while not runtime.stopping.is_set():
-        batch = claim(runtime, None, BATCH)
+        batch = claim(runtime, None, most)
         if not batch.claims:
             break
         ended += _work(runtime, batch)
@@ -112,10 +114,12 @@ def attempt(runtime: Runtime, claim: Claim, claimed_at: float, *, first: bool = 
     """
     # A request that leaves after this could outlive the lease, however long the process was paused before.
     not_after = claimed_at + runtime.settings.lease_seconds - runtime.settings.read_timeout
-    now = clock()
-    late = (not first and now - claimed_at >= BATCH_SECONDS) or runtime.stopping.is_set() or now > not_after
+    if claim.refusal is not None:
+        return Ended(claim, Invalid(claim.refusal), epoch=0)
     # One whose validity ended meanwhile is released too: the next claim finds that it expired.
-    late |= claim.valid_seconds is not None and now - claimed_at >= claim.valid_seconds
+    valid = math.inf if claim.valid_seconds is None else claimed_at + claim.valid_seconds
+    latest = min(not_after, valid, math.inf if first else claimed_at + BATCH_SECONDS)
+    late = clock() >= latest or not runtime.limiter.acquire(runtime.stopping, latest) or clock() >= latest
     allowed = None if late else _gate_if_allowed(runtime, claim)
     if allowed is None:
         return Ended(claim, Released(), epoch=0)

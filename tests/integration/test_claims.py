@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from smsclick.contract import Priority, State, events, messages
-from tests.factories import LONG_AGO, PHONE, POLICY, change, clock, history, insert, row, states
-from worker import claims, lifecycle, poll
+from tests.factories import LONG_AGO, PHONE, POLICY, Roll, change, clock, history, insert, row, states
+from worker import claims, lifecycle, operations, poll
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -24,7 +24,9 @@ HOUR = dt.timedelta(hours=1)
 
 
 def claim(database: Database, ids: Collection[int] | None = None, limit: int = 100) -> list[Claim]:
-    return database.transact(lambda connection: claims.claim(connection, ids, limit, POLICY))
+    """A claim in which no lower class has its turn; tests/integration/test_priority.py has those."""
+    rng = Roll(0.99)
+    return database.transact(lambda connection: claims.claim(connection, ids, limit, POLICY, rng=rng))
 
 
 def test_a_claim_is_on_record_before_anything_is_called_for(database: Database) -> None:
@@ -150,6 +152,32 @@ def test_a_message_in_any_other_state_is_not_claimed_by_a_stray_doorbell(databas
 def test_ids_that_do_not_exist_are_passed_over(database: Database) -> None:
     [message_id] = insert(database)
     assert [each.id for each in claim(database, [message_id, message_id + 1000])] == [message_id]
+
+
+def test_of_a_claim_and_a_cancel_at_once_exactly_one_wins(database: Database) -> None:
+    ids = insert(database, 60)
+    barrier = threading.Barrier(3)
+
+    def take(_: int) -> list[int]:
+        barrier.wait(20)
+        taken: list[int] = []
+        while batch := claim(database, limit=5):
+            taken += [each.id for each in batch]
+        return taken
+
+    def withdraw() -> list[int]:
+        barrier.wait(20)
+        done = [operations.cancel(database, [str(each)]) for each in reversed(ids)]
+        return [each.id for (each,) in done if each.problem is None and each.id is not None]
+
+    with ThreadPoolExecutor(3) as pool:
+        withdrawing = pool.submit(withdraw)
+        taken = [each for batch in pool.map(take, range(2)) for each in batch]
+        cancelled = withdrawing.result()
+    taken += [each.id for each in claim(database)]
+    assert sorted([*taken, *cancelled]) == ids
+    assert {row(database, each).state for each in taken} <= {"sending"}
+    assert {row(database, each).state for each in cancelled} <= {"cancelled"}
 
 
 # --- Lost claims and ended validity

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -153,6 +154,20 @@ def test_expired_messages_end_while_it_is_held(database: Database) -> None:
     assert states(database) == ["expired"]
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_what_expired_while_it_was_held_is_not_sent_when_the_hold_ends(runtime: Runtime, simulator: Simulator) -> None:
+    database = runtime.database
+    change_gate(database, hold_reason="no_balance")
+    ids = insert(database, expires_at=clock(database) + dt.timedelta(seconds=0.3))
+    send.send(runtime, ids)
+    assert states(database) == ["queued"]
+    time.sleep(0.4)
+    change_gate(database, hold_reason=None)
+    send.send(runtime, ids)
+    assert states(database) == ["expired"]
+    assert simulator.stats().requests.get("sendMsg", {}) == {}
+
+
 # --- Probing and the canary
 
 
@@ -238,6 +253,7 @@ def test_a_canary_that_is_refused_for_its_own_fault_is_followed_by_another_at_on
     change_gate(database, hold_reason="no_balance")
     bad, good = insert(database, 2)
     change(database, [bad], **({"rule_id": "99"} if code == -105 else {"phone": "123"}))
+    change(database, [good], due_at=LONG_AGO + dt.timedelta(hours=1))
     release(runtime, bell)
     assert not read(database).is_open
     assert balance.probe(runtime) is not None  # due at once

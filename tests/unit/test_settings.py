@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from smsclick.errors import SettingsError
+from smsclick.quiet import QuietHours
 from smsclick.settings import Settings, load_settings
 from tests.factories import KEY
 
@@ -29,6 +31,7 @@ DEFAULTS = {
     "SMSCLICK_BALANCE_SECONDS": 60,
     "SMSCLICK_LOW_BALANCE": 0,
     "SMSCLICK_MAX_PER_SECOND": 0,
+    "SMSCLICK_QUIET_HOURS": None,
     "SMSCLICK_RETENTION_DAYS": 0,
     "SMSCLICK_API_KEY": None,
     "SMSCLICK_API_KEY_FILE": None,
@@ -58,8 +61,12 @@ def test_an_env_file_is_read_and_the_environment_outranks_it(tmp_path: Path, mon
     (tmp_path / ".env").write_text("SMSCLICK_SWEEP_SECONDS=7\nSMSCLICK_BALANCE_SECONDS=7\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SMSCLICK_BALANCE_SECONDS", "9")
+    monkeypatch.setenv("SMSCLICK_QUIET_HOURS", "22:00 - 8:30")
+    monkeypatch.setenv("SMSCLICK_MAX_PER_SECOND", "0.5")
     found = load_settings()
     assert (found.sweep_seconds, found.balance_seconds) == (7, 9)
+    assert found.quiet_hours == QuietHours(dt.time(22), dt.time(8, 30))
+    assert found.max_per_second == 0.5
 
 
 @pytest.mark.parametrize(
@@ -81,7 +88,8 @@ def test_an_env_file_is_read_and_the_environment_outranks_it(tmp_path: Path, mon
         *(("SMSCLICK_POLL_SECONDS", value) for value in (",", "15,x", "15,0", "-1", "nan", "inf", "15;30")),
         *(("SMSCLICK_LOW_BALANCE", value) for value in ("-1", "many", "1.5")),
         *(("SMSCLICK_RETENTION_DAYS", value) for value in ("-1", "1.5", "99999999999")),
-        *(("SMSCLICK_MAX_PER_SECOND", value) for value in ("-1", "nan", "fast")),
+        *(("SMSCLICK_MAX_PER_SECOND", value) for value in ("-1", "nan", "fast", "0.01", "1e9")),
+        *(("SMSCLICK_QUIET_HOURS", value) for value in ("22-8", "22:00", "24:00-08:00", "08:00-08:00", "22:00-8:60")),
         *(("SMSCLICK_BASE_URL", value) for value in ("app.smsclick.com.mx", "ftp://host", "http://", "http://a b/c")),
         *(("SMSCLICK_TIMEZONE", value) for value in ("Marte/Norte", "America", "../etc/passwd", "/etc/passwd")),
         *(("DATABASE_URL", value) for value in ("oracle://h/d", "smsclick", "postgresql://u:p@h:port/d", "://")),

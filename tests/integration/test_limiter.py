@@ -1,0 +1,171 @@
+"""SMSCLICK_MAX_PER_SECOND: no second sees more, and next to nothing is left unused, whoever makes the calls."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import itertools
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from smsclick import NewMessage
+from smsclick.client import clock
+from smsclick.contract import limits
+from smsclick.database import Database
+from tests.acceptance import Cluster, phone
+from tests.factories import change_gate, insert, states
+from worker import send
+from worker.limiter import BURST_SECONDS, SharedLimiter, Unlimited
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from smsclick.simulator import Simulator
+    from tests.conftest import StartProcess
+    from tests.integration.conftest import MakeRuntime
+
+RATE = 50
+NEVER = threading.Event()
+
+
+def most_in_a_second(moments: Sequence[float]) -> int:
+    return max(bisect.bisect_left(moments, each + 1) - index for index, each in enumerate(moments))
+
+
+def assert_kept_and_used(moments: Iterable[float]) -> None:
+    ordered = sorted(moments)
+    assert most_in_a_second(ordered) <= RATE * (1 + BURST_SECONDS)
+    assert (len(ordered) - 1) / (ordered[-1] - ordered[0]) >= RATE * 0.95
+
+
+def url_of(database: Database) -> str:
+    return database.engine.url.render_as_string(hide_password=False)
+
+
+def test_two_processes_of_many_threads_keep_one_limit_and_use_it(database: Database) -> None:
+    other = Database(url_of(database))
+    limiters = [SharedLimiter(each, RATE) for each in (database, other)]
+
+    def calls(limiter: SharedLimiter) -> list[float]:
+        return [time.monotonic() for _ in range(10) if limiter.acquire(NEVER)]
+
+    with ThreadPoolExecutor(12) as pool:
+        moments = [each for found in pool.map(calls, itertools.islice(itertools.cycle(limiters), 12)) for each in found]
+    other.dispose()
+    assert len(moments) == 120
+    assert_kept_and_used(moments)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_at_a_high_rate_the_database_is_not_asked_for_every_call(database: Database) -> None:
+    asked: list[str] = []
+    sa.event.listen(database.engine, "commit", lambda _: asked.append("x"))
+    limiter = SharedLimiter(database, 1000)
+    began = time.monotonic()
+    assert all(limiter.acquire(NEVER) for _ in range(400))
+    assert time.monotonic() - began > 0.3
+    assert len(asked) <= 40
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_what_was_not_used_is_not_made_up_for(database: Database) -> None:
+    limiter = SharedLimiter(database, 500)
+    assert limiter.acquire(NEVER)
+    time.sleep(BURST_SECONDS + 0.2)
+    began = time.monotonic()
+    assert all(limiter.acquire(NEVER) for _ in range(20))
+    assert time.monotonic() - began > 0.03
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_nobody_waits_for_a_moment_that_would_be_too_late(database: Database) -> None:
+    limiter = SharedLimiter(database, 0.1)
+    began = clock()
+    assert limiter.acquire(NEVER, began + 1)
+    assert not limiter.acquire(NEVER, began + 1)
+    assert clock() - began < 1
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_worker_that_stops_waits_no_longer(database: Database) -> None:
+    limiter = SharedLimiter(database, 0.1)
+    stopping = threading.Event()
+    limiter.acquire(stopping)
+    threading.Timer(0.2, stopping.set).start()
+    began = time.monotonic()
+    assert not limiter.acquire(stopping)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_without_the_database_no_call_leaves_until_it_is_back(database: Database) -> None:
+    limiter = SharedLimiter(database, RATE)
+    with database.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE smsclick_limits RENAME TO gone"))
+    try:
+        assert not limiter.acquire(NEVER, clock() + 0.3)
+    finally:
+        with database.begin() as connection:
+            connection.execute(sa.text("ALTER TABLE gone RENAME TO smsclick_limits"))
+    assert limiter.acquire(NEVER, clock() + 5)
+
+
+class Dozing(Unlimited):
+    """Its calls may leave, but their threads wake up late."""
+
+    def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:  # noqa: ARG002
+        time.sleep(0.3)
+        return True
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("dozing", [False, True])
+def test_what_is_over_when_its_moment_comes_does_not_leave(
+    database: Database, make_runtime: MakeRuntime, simulator: Simulator, *, dozing: bool
+) -> None:
+    runtime = make_runtime(SMSCLICK_MAX_PER_SECOND=0.1)
+    if dozing:
+        runtime = dataclasses.replace(runtime, limiter=Dozing())
+    assert runtime.limiter.acquire(NEVER)
+    [message_id] = insert(database)
+    [claim] = send.claim(runtime, [message_id], 1).claims
+    batch = send.Batch(clock(), [dataclasses.replace(claim, valid_seconds=0.2)])
+    assert send._work(runtime, batch) == 1
+    assert states(database) == ["queued"]
+    assert simulator.ledger() == []
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_hold_that_comes_while_a_call_waits_for_its_moment_is_honoured(
+    database: Database, make_runtime: MakeRuntime, simulator: Simulator
+) -> None:
+    runtime = make_runtime(SMSCLICK_MAX_PER_SECOND=1)
+    assert runtime.limiter.acquire(NEVER)
+    batch = send.claim(runtime, insert(database), 1)
+    threading.Timer(0.3, lambda: change_gate(database, hold_reason="no_balance")).start()
+    send._work(runtime, batch)
+    assert states(database) == ["queued"]
+    assert simulator.ledger() == []
+
+
+def test_four_workers_keep_one_limit_and_use_it(
+    migrated_postgres_url: str, redis_url: str, start_process: StartProcess
+) -> None:
+    count = RATE * 6
+    env = {"SMSCLICK_MAX_PER_SECOND": str(RATE)}
+    with Cluster(start_process, migrated_postgres_url, redis_url, env=env) as cluster:
+        cluster.start(workers=4, beats=1, concurrency=4)
+        cluster.enqueue([NewMessage.of(phone=phone(n), text=f"Oferta {n}", key=f"offer-{n}") for n in range(count)])
+        cluster.wait_final(count)
+        moments = sorted(entry.accepted_at for entry in cluster.assert_ledger_agrees())
+        assert most_in_a_second(moments) <= RATE * (1 + BURST_SECONDS)
+        # Four workers that start and end on a busy machine need a while to get going: in their best three seconds.
+        took = min(moments[first + RATE * 3] - moments[first] for first in range(count - RATE * 3))
+        assert RATE * 3 / took >= RATE * 0.95
+        with cluster.database.read() as connection:
+            assert connection.scalar(sa.select(sa.func.count()).select_from(limits)) == 1

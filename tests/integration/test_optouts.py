@@ -1,0 +1,128 @@
+"""Phones that are never written to: nothing leaves for them, however they are written and however they came."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from smsclick.contract import optouts as table
+from tests.commandline import call
+from tests.factories import PHONE, POLICY, change_gate, history, insert, row, states
+from worker import claims, gate, operations, optouts, send
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from smsclick.database import Database
+    from smsclick.simulator import Simulator
+    from tests.integration.conftest import MakeRuntime
+    from worker.runtime import Runtime
+
+
+def env_of(database: Database) -> dict[str, str]:
+    return {"DATABASE_URL": database.engine.url.render_as_string(hide_password=False)}
+
+
+@pytest.mark.parametrize("phone", [PHONE, "+52 1 55 5140 2211", "044 (55) 5140-2211"])
+def test_nothing_leaves_for_a_phone_that_opted_out_and_the_producer_is_told_why(
+    runtime: Runtime, simulator: Simulator, phone: str
+) -> None:
+    database = runtime.database
+    optouts.add(database, ["55 5140 2211"])
+    refused, other = insert(database, phone=phone, text="a")[0], insert(database, phone="6641234567", text="b")[0]
+    send.send(runtime, [refused, other])
+    found = row(database, refused)
+    assert (found.state, found.attempts, found.last_error, found.credits_used) == ("failed", 0, optouts.REASON, None)
+    assert [(e.to_state, e.description) for e in history(database, refused)] == [
+        ("sending", None),
+        ("failed", optouts.REASON),
+    ]
+    assert row(database, other).state == "sent"
+    assert simulator.stats().requests["sendMsg"] == {"1": 1}
+
+
+def test_an_opt_out_that_is_committed_before_the_claim_is_honoured_and_one_that_is_lifted_too(
+    runtime: Runtime, simulator: Simulator
+) -> None:
+    database = runtime.database
+    first, second = insert(database, phone=PHONE, text="a")[0], insert(database, phone=PHONE, text="b")[0]
+    [claimed] = database.transact(lambda connection: claims.claim(connection, [first], 1, POLICY))
+    assert claimed.refusal is None
+    optouts.add(database, [PHONE])
+    [claimed] = database.transact(lambda connection: claims.claim(connection, [second], 1, POLICY))
+    assert claimed.refusal == optouts.REASON
+    third = insert(database, phone=PHONE, text="c")
+    send.send(runtime, third)
+    optouts.remove(database, [PHONE])
+    list(operations.retry(database, [str(each) for each in third]))
+    send.send(runtime, third)
+    assert states(database) == ["sending", "sending", "sent"]
+    assert len(simulator.ledger()) == 1
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_canary_that_opted_out_gives_way_to_another_at_once(runtime: Runtime, simulator: Simulator) -> None:
+    database = runtime.database
+    optouts.add(database, [PHONE])
+    [message_id] = insert(database)
+    change_gate(database, hold_reason="no_balance", canary_id=message_id)
+    send.send(runtime, [message_id])
+    assert states(database) == ["failed"]
+    with database.read() as connection:
+        now = gate.read(connection)
+    assert (now.canary_id, now.is_open, now.probe_at <= now.now) == (None, False, True)
+    assert simulator.ledger() == []
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_stopping_worker_still_tells_it(make_runtime: MakeRuntime) -> None:
+    runtime = make_runtime()
+    optouts.add(runtime.database, [PHONE])
+    runtime.stopping.set()
+    send.send(runtime, insert(runtime.database))
+    assert states(runtime.database) == ["failed"]
+
+
+# --- The commands
+
+
+def test_phones_are_added_listed_and_removed(database: Database) -> None:
+    env = env_of(database)
+    added = call("optout", "add", "55 5140 2211", "+526641234567", "--reason", "Pidió baja", env=env)
+    assert (added.code, added.out) == (0, "2 added, 0 already known\n")
+    assert call("optout", "add", PHONE, env=env).out == "0 added, 1 already known\n"
+    assert call("optout", "add", "6641234567", "123", env=env).complaint.startswith("smsclick: the phone … is not a")
+    assert [(each["phone"], each["reason"]) for each in call("optout", "list", "--json", env=env).records] == [
+        (PHONE, "Pidió baja"),
+        ("6641234567", "Pidió baja"),
+    ]
+    assert call("optout", "remove", PHONE, "5551402299", env=env).out == "1 removed, 1 not on the list\n"
+    assert len(call("optout", "list", env=env).out.splitlines()) == 2
+
+
+def test_of_a_file_the_good_lines_go_in_and_the_bad_ones_are_told(database: Database, tmp_path: Path) -> None:
+    file = tmp_path / "bajas.csv"
+    many = "".join(f"555140{n:04d},\n" for n in range(1200))
+    file.write_text(f"\ufefftelefono,motivo\n{PHONE},queja\n123,x\n\n55 5140 2211,otra vez\n{many}", encoding="utf-8")
+    ended = call("optout", "import", str(file), env=env_of(database))
+    assert ended.code == 1
+    assert ended.err.splitlines() == [
+        "line 3: the phone … is not a Mexican number: give ten digits, for example 5551402211 or +52 55 5140 2211",
+        "1201 added, 1 already known, 1 refused",
+    ]
+    again = call("optout", "list", env=env_of(database))
+    assert len(again.out.splitlines()) == 1202
+    assert call("optout", "import", "-", env=env_of(database), stdin=again.out.encode()).err == (
+        "0 added, 1201 already known, 0 refused\n"
+    )
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_file_without_a_header_is_a_list_of_phones_and_one_that_is_no_text_is_told(database: Database) -> None:
+    env = env_of(database)
+    assert call("optout", "import", "-", env=env, stdin=f"{PHONE}\n6641234567\n".encode()).code == 0
+    assert call("optout", "import", "-", env=env, stdin=b"\xff\xfe").complaint.endswith("save it in that encoding")
+    assert call("optout", "import", "/none/such.csv", env=env).complaint.startswith("smsclick: /none/such.csv cannot")
+    with database.read() as connection:
+        assert len(connection.execute(table.select()).all()) == 2
