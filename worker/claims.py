@@ -162,7 +162,10 @@ def _on_the_wire(connection: sa.Connection, keys: Collection[str]) -> set[str]:
     """Which of these keys a message has whose request may be on the wire. The unique index catches what comes since."""
     if not keys:
         return set()
-    return set(connection.scalars(sa.select(messages.c.wire_key).where(messages.c.wire_key.in_(keys))))
+    return set(connection.scalars(_WIRE_KEYS, {"keys": list(keys)}))
+
+
+_WIRE_KEYS = sa.select(messages.c.wire_key).where(messages.c.wire_key.in_(sa.bindparam("keys", expanding=True)))
 
 
 _CLAIM_COLUMNS = (*lifecycle.COLUMNS, messages.c.phone, messages.c.text, db_now().label("now"))
@@ -179,8 +182,9 @@ def _next(connection: sa.Connection, limit: int, favoured: Priority | None) -> l
 
 
 def _of(connection: sa.Connection, priority: Priority, limit: int, taken: Collection[int] = ()) -> list[Any]:
-    query = _due(sa.select(*_CLAIM_COLUMNS), priority, limit).with_for_update(skip_locked=True)
-    return list(connection.execute(query.where(messages.c.id.not_in(taken)) if taken else query).all())
+    if taken:
+        return list(connection.execute(_NEXT_BESIDE[priority], {"limit": limit, "taken": list(taken)}).all())
+    return list(connection.execute(_NEXT[priority], {"limit": limit}).all())
 
 
 def _by_id(connection: sa.Connection, ids: Collection[int], limit: int, *, overtaking: bool) -> list[Any]:
@@ -207,7 +211,7 @@ def _none_before(priority: Priority) -> sa.ColumnElement[bool]:
     return sa.or_(messages.c.priority <= sa.literal(int(priority), literal_execute=True), ~waits)
 
 
-def _due(query: sa.Select[Any], priority: Priority, limit: int) -> sa.Select[Any]:
+def _due(query: sa.Select[Any], priority: Priority, limit: "int | sa.BindParameter[int]") -> sa.Select[Any]:
     """One priority at a time, so that the index gives the rows in order and reads no more than it returns."""
     return (
         query.where(
@@ -218,6 +222,19 @@ def _due(query: sa.Select[Any], priority: Priority, limit: int) -> sa.Select[Any
         .order_by(messages.c.due_at)
         .limit(limit)
     )
+
+
+# Built once: it runs for every claim, and building it costs as much as running it.
+_NEXT = {
+    priority: _due(sa.select(*_CLAIM_COLUMNS), priority, sa.bindparam("limit", type_=sa.Integer)).with_for_update(
+        skip_locked=True
+    )
+    for priority in Priority
+}
+_NEXT_BESIDE = {
+    priority: query.where(messages.c.id.not_in(sa.bindparam("taken", expanding=True)))
+    for priority, query in _NEXT.items()
+}
 
 
 def _now(connection: sa.Connection) -> dt.datetime:
