@@ -26,8 +26,6 @@ _LONGEST_LINE: Final = 64 * 1024
 """Bytes; no message needs more, and a file without line ends must not fill the memory."""
 _MOST_LINES: Final = 100
 """Of one CSV record. Beyond it a quote was never closed, and what follows are records of their own."""
-_MOST_RINGS: Final = 300
-"""New messages announced by the doorbell; the workers then find the others by themselves."""
 
 _NOT_UTF8: Final = "not UTF-8: save the file in that encoding"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -110,7 +108,7 @@ def import_rows(
         DatabaseUnavailable: the chunks before are stored; the same file may be imported again.
         DatabaseNotMigrated: nothing is stored.
     """
-    rings = _MOST_RINGS if doorbell.configured() else 0
+    rings = doorbell.MOST if doorbell.configured() else 0
     each = iter(rows)
     while chunk := list(itertools.islice(each, CHUNK)):
         good = [row for row in chunk if isinstance(row, Row)]

@@ -56,6 +56,7 @@ class NewMessage:
         key: str | None = None,
         send_at: dt.datetime | str | None = None,
         expires_at: dt.datetime | str | None = None,
+        ttl: float | dt.timedelta | None = None,
         priority: Priority | str | None = None,
         rule_id: str | int | None = None,
         if_absent: IfAbsent | str | None = None,
@@ -71,6 +72,7 @@ class NewMessage:
             key: the producer's idempotency key, unique for ever; without one a new one is made.
             send_at: not before this; aware, or ISO 8601 with a zone. None: now.
             expires_at: not after this.
+            ttl: the same as seconds, or a timedelta, from `send_at` or else from now; one of the two may be given.
             priority: `high`, `normal` (default) or `low`.
             rule_id: ID_REGLA_INTERACTIVA of the manual, for messages that expect a reply.
             if_absent: what to do where an attempt is surely not in the provider's report: `resend` (default) or `fail`.
@@ -86,6 +88,10 @@ class NewMessage:
         expires = _time("expires_at", expires_at)
         if sends is not None and sends < now - _PAST_TOLERATED:
             raise InvalidTime(f"send_at: {sends.isoformat()} is in the past; leave it out to send now")
+        if ttl is not None:
+            if expires is not None:
+                raise InvalidTime("ttl: expires_at is given as well; give one of the two")
+            expires = _later(sends or now, ttl)
         if expires is not None and expires <= max(now, sends or now):
             raise InvalidTime(
                 f"expires_at: {expires.isoformat()} is over before the message may be sent; give a later time"
@@ -133,6 +139,18 @@ def _time(name: str, value: object) -> dt.datetime | None:
         return value.astimezone(dt.UTC)
     except OverflowError:
         raise InvalidTime(f"{name}: {value.isoformat()} is outside the calendar; give a nearer time") from None
+
+
+def _later(start: dt.datetime, ttl: object) -> dt.datetime:
+    if isinstance(ttl, bool) or not isinstance(ttl, int | float | dt.timedelta):
+        raise InvalidTime("ttl: not a number of seconds; write one, like 300")
+    try:
+        end = start + (ttl if isinstance(ttl, dt.timedelta) else dt.timedelta(seconds=ttl))
+    except (OverflowError, ValueError):
+        raise InvalidTime("ttl: reaches beyond the calendar; give fewer seconds") from None
+    if end <= start:
+        raise InvalidTime("ttl: must be more than 0 seconds")
+    return end
 
 
 def _word(name: str, value: object) -> str | None:
