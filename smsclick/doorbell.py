@@ -82,8 +82,9 @@ class _Ring:
 class _Bell:
     """The queue and its thread, with a breaker: while the broker fails, one ring in a pause tries it anew."""
 
-    def __init__(self, publish: Callable[[list[int]], None]) -> None:
+    def __init__(self, publish: Callable[[list[int]], None], *, pause: float = _PAUSE_SECONDS) -> None:
         self._publish = publish
+        self._first_pause = pause
         self._queue: queue.Queue[_Ring] = queue.Queue(_QUEUE)
         self._pause = 0.0
         self._paused_until = 0.0
@@ -122,10 +123,10 @@ class _Bell:
         except Exception as error:  # noqa: BLE001 - kombu raises whatever its transport does; nothing depends on it
             if not self._pause:
                 log.warning(
-                    "The doorbell does not ring; the sweep finds the messages. error=%s",
+                    "The doorbell did not ring; the sweep will find the messages. error=%s",
                     type(error).__name__,
                 )
-            self._pause = min(2 * self._pause or _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+            self._pause = min(2 * self._pause or self._first_pause, _LONGEST_PAUSE_SECONDS)
             self._paused_until = time.monotonic() + self._pause
         else:
             if self._pause:

@@ -291,6 +291,9 @@ def _store_chunk(connection: sa.Connection, new: Sequence[NewMessage]) -> tuple[
     if connection.dialect.name == "postgresql":
         mine = {row.key: row.id for row in connection.execute(_insert_arrays(), _arrays(new))}
         return mine, _by_key(connection, [message for message in new if message.key not in mine])
+    if connection.dialect.name == "sqlite":
+        # Takes the one writer's lock: a transaction that reads first and writes later fails instead of waiting.
+        connection.execute(sa.update(messages).where(sa.false()).values(key=messages.c.key))
     before = _by_key(connection, new)
     fresh = [message for message in new if message.key not in before]
     if not fresh:

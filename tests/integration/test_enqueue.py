@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def backend(database: Database) -> Iterator[sa.Engine]:
     """A producer's own engine, as SQLAlchemy makes it: none of our pragmas, isolation levels or zones."""
-    made = sa.create_engine(database.engine.url, pool_size=24)
+    made = sa.create_engine(database.engine.url, pool_size=50)
     yield made
     made.dispose()
 
@@ -152,8 +152,8 @@ def test_every_field_is_stored(backend: sa.Engine, database: Database) -> None:
     assert (found.priority, found.if_absent, found.due_at) == (2, "fail", later)
 
 
-def test_twenty_threads_with_the_same_key_make_one_message(backend: sa.Engine, database: Database) -> None:
-    barrier = threading.Barrier(20)
+def test_fifty_threads_with_the_same_key_make_one_message(backend: sa.Engine, database: Database) -> None:
+    barrier = threading.Barrier(50)
 
     def produce(_: int) -> int:
         with Session(backend) as session:
@@ -162,16 +162,16 @@ def test_twenty_threads_with_the_same_key_make_one_message(backend: sa.Engine, d
             session.commit()
             return message_id
 
-    with ThreadPoolExecutor(20) as pool:
-        ids = set(pool.map(produce, range(20)))
+    with ThreadPoolExecutor(50) as pool:
+        ids = set(pool.map(produce, range(50)))
     assert len(ids) == 1
     assert count(database) == 1
 
 
-def test_twenty_threads_with_other_content_make_one_message_and_nineteen_refusals(
+def test_fifty_threads_with_other_content_make_one_message_and_forty_nine_refusals(
     backend: sa.Engine, database: Database
 ) -> None:
-    barrier = threading.Barrier(20)
+    barrier = threading.Barrier(50)
 
     def produce(number: int) -> bool:
         with Session(backend) as session:
@@ -183,8 +183,8 @@ def test_twenty_threads_with_other_content_make_one_message_and_nineteen_refusal
             session.commit()
             return True
 
-    with ThreadPoolExecutor(20) as pool:
-        assert sum(pool.map(produce, range(20))) == 1
+    with ThreadPoolExecutor(50) as pool:
+        assert sum(pool.map(produce, range(50))) == 1
     assert count(database) == 1
 
 
@@ -326,22 +326,6 @@ def test_a_rolled_back_transaction_does_not_ring(one: sa.Engine, broker: Callabl
     assert ids_of(broker(1)) == [[kept]]
 
 
-def test_a_rolled_back_savepoint_does_not_silence_what_came_before_it(
-    one: sa.Engine, broker: Callable[[int], list[Any]]
-) -> None:
-    with Session(one) as session, session.begin():
-        kept = enqueue(session, phone=PHONE, text="x", key="a")
-        with contextlib.suppress(ZeroDivisionError), session.begin_nested():
-            _ = 1 // 0
-    assert kept in ids_of(broker(1))[0]
-
-
-def test_a_commit_of_a_connection_rings_too(one: sa.Engine, broker: Callable[[int], list[Any]]) -> None:
-    with one.begin() as connection:
-        first = enqueue(connection, phone=PHONE, text="x", key="a")
-    assert ids_of(broker(1)) == [[first]]
-
-
 def test_what_is_not_new_or_not_due_does_not_ring(one: sa.Engine, broker: Callable[[int], list[Any]]) -> None:
     later = dt.datetime(2099, 1, 1, tzinfo=dt.UTC)
     with Session(one) as session, session.begin():
@@ -368,23 +352,6 @@ def test_many_ring_in_lists_of_ten(one: sa.Engine, broker: Callable[[int], list[
     with Session(one) as session, session.begin():
         ids = enqueue_many(session, [{"phone": PHONE, "text": f"x{n}", "key": f"k{n:02d}"} for n in range(25)])
     assert ids_of(broker(3)) == [ids[:10], ids[10:20], ids[20:]]
-
-
-def test_a_commit_does_not_wait_for_a_broker_that_is_silent() -> None:
-    """By structure, not by the clock: the publisher stands still until the test has seen put() return."""
-    release, published = threading.Event(), threading.Event()
-
-    def publish(_: list[int]) -> None:
-        published.set()
-        release.wait(20)
-
-    bell = doorbell._Bell(publish)
-    bell.put([1])
-    assert published.wait(20)
-    for number in range(3000):  # more than the queue holds: dropped, not waited for
-        bell.put([number])
-    assert bell._queue.full()
-    release.set()
 
 
 def test_a_commit_with_the_broker_down_succeeds(one: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
