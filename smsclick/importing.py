@@ -18,7 +18,7 @@ from smsclick import doorbell
 from smsclick.database import Database
 from smsclick.enqueue import CHUNK, store
 from smsclick.errors import InvalidField, InvalidMessage, KeyConflict
-from smsclick.message import COLUMNS, SPANISH, NewMessage
+from smsclick.message import COLUMNS, NewMessage, canonical
 
 _JSON_SUFFIXES: Final = {".json", ".jsonl", ".ndjson"}
 _DELIMITERS: Final = (",", ";", "\t")
@@ -193,7 +193,7 @@ def _json_row(number: int, text: str) -> Row | Problem:
         return Problem(number, "not a JSON object of a message")
     if not isinstance(record, dict):
         return Problem(number, "not a JSON object: write one like {…phone…, …text…, …key…} a line")
-    names = [_canonical(name) for name in record]
+    names = [canonical(name) for name in record]
     if wrong := _wrong_names(names):
         return Problem(number, wrong)
     return _row(number, dict(zip(names, record.values(), strict=True)))
@@ -226,7 +226,7 @@ def _header(lines: _Lines) -> tuple[list[str], str]:
         raise InvalidField(f"the header is {_NOT_UTF8}")
     delimiter = max(_DELIMITERS, key=text.count)
     try:
-        names = [_canonical(name) for name in next(csv.reader([text], delimiter=delimiter, strict=True))]
+        names = [canonical(name) for name in next(csv.reader([text], delimiter=delimiter, strict=True))]
     except csv.Error:
         raise InvalidField("the header cannot be read: write one like phone,text,key") from None
     if not set(names) & set(COLUMNS):
@@ -276,11 +276,6 @@ def _row(number: int, values: Mapping[str, Any]) -> Row | Problem:
     except InvalidMessage as error:
         return Problem(number, str(error))
     return Row(number, message, keyed=bool(str(values.get("key") or "").strip()))
-
-
-def _canonical(name: str) -> str:
-    plain = name.strip().lower()
-    return SPANISH.get(plain, plain)
 
 
 def _wrong_names(names: Sequence[str]) -> str | None:

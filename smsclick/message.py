@@ -2,8 +2,9 @@
 
 import dataclasses
 import datetime as dt
+import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from smsclick.contract import IfAbsent, Priority
@@ -29,6 +30,7 @@ SPANISH = {"telefono": "phone", "mensaje": "text", "clave": "key"}
 """Other names that files may use."""
 
 _LIMITS = {"key": 200, "rule_id": 40, "callback": 500, "reference": 200}
+_NAME = re.compile(r"[a-z][a-z_]{0,29}")
 _PAST_TOLERATED = dt.timedelta(minutes=1)
 
 
@@ -110,17 +112,35 @@ class NewMessage:
         )
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> "NewMessage":
-        """Validate a record of a file or a task: empty values count as not given, unknown columns are refused."""
-        named = {SPANISH.get(str(name).strip().lower(), str(name).strip().lower()): v for name, v in values.items()}
-        unknown = sorted(named.keys() - set(COLUMNS))
-        if unknown:
-            raise InvalidField(f"unknown column {', '.join(unknown)}; there are: {', '.join(COLUMNS)}")
-        given = {name: value for name, value in named.items() if value is not None and value != ""}
-        missing = [name for name in ("phone", "text") if name not in given]
+    def from_mapping(cls, values: Mapping[str, Any], *, also: Collection[str] = ()) -> "NewMessage":
+        """Validate a record of a file or a task: empty values count as not given, unknown columns are refused.
+
+        Args:
+            values: by the columns' names, English or Spanish.
+            also: further arguments of `of` that may be there.
+        """
+        named: dict[str, Any] = {}
+        allowed = (*COLUMNS, *also)
+        for given, value in values.items():
+            name = canonical(given)
+            if name not in allowed:
+                # What is no name may be a phone or a text in the wrong place, which is not shown.
+                which = f" {name}" if _NAME.fullmatch(name) else ""
+                raise InvalidField(f"unknown column{which}; there are: {', '.join(allowed)}")
+            if name in named:
+                raise InvalidField(f"the column {name} comes twice")
+            named[name] = value
+        filled = {name: value for name, value in named.items() if value is not None and value != ""}
+        missing = [name for name in ("phone", "text") if name not in filled]
         if missing:
             raise InvalidField(f"{' and '.join(missing)} missing: every message needs a phone and a text")
-        return cls.of(**given)
+        return cls.of(**filled)
+
+
+def canonical(name: str) -> str:
+    """The contract's name of a column, from one in any case, with blanks around it, or Spanish."""
+    plain = str(name).strip().lower()
+    return SPANISH.get(plain, plain)
 
 
 def _time(name: str, value: object) -> dt.datetime | None:

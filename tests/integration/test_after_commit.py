@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 import kombu
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncSession,
+    async_scoped_session,
+    async_sessionmaker,
+    create_async_engine,
+)
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from smsclick import doorbell, enqueue, enqueue_many
@@ -26,6 +32,8 @@ from tests.processes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+
+    from sqlalchemy.orm.session import JoinTransactionMode
 
     from tests.conftest import StartProcess
 
@@ -147,15 +155,16 @@ def a_savepoint_that_began_before_the_first_message(engine: sa.Engine) -> list[l
 
 def sessions_joined_into_a_callers_transaction(engine: sa.Engine) -> list[list[int]]:
     kept = []
+    modes: tuple[JoinTransactionMode, ...] = ("conditional_savepoint", "create_savepoint", "rollback_only")
     with engine.connect() as connection:
-        for mode in ("conditional_savepoint", "create_savepoint", "rollback_only"):
+        for mode in modes:
             with connection.begin() as outer:
-                with Session(connection, join_transaction_mode=mode) as session:  # type: ignore[arg-type]
+                with Session(connection, join_transaction_mode=mode) as session:
                     put(session, f"dropped by {mode}")
                     session.commit()
                 outer.rollback()
             with connection.begin():
-                with Session(connection, join_transaction_mode=mode) as session:  # type: ignore[arg-type]
+                with Session(connection, join_transaction_mode=mode) as session:
                     kept.append([put(session, f"kept by {mode}")])
                     session.commit()
                 settled()
@@ -305,7 +314,7 @@ def test_asynchronous_sessions_and_connections_are_awaited(
         async with made.begin() as connection:
             assert isinstance(connection, AsyncConnection)
             kept.append([await enqueue(connection, phone=PHONE, text="x", key="b")])
-        scoped = async_scoped_session(lambda: AsyncSession(made), asyncio.current_task)
+        scoped = async_scoped_session(async_sessionmaker(made), asyncio.current_task)
         kept.append(await enqueue_many(scoped, [{"phone": PHONE, "text": "x", "key": "c"}]))
         await scoped.commit()
         await scoped.remove()
@@ -364,7 +373,13 @@ def test_while_the_broker_fails_one_ring_in_a_pause_tries_it_and_then_all_ring_a
     assert bell.flush(20)
     assert tried == [0]
     healthy.set()
-    wait_until(lambda: (bell.put([100]), bell.flush(20), 100 in tried)[-1], 20, what="the next try")
+
+    def rings_again() -> bool:
+        bell.put([100])
+        assert bell.flush(20)
+        return 100 in tried
+
+    wait_until(rings_again, 20, what="the next try")
     for number in range(200, 250):
         bell.put([number])
     assert bell.flush(20)
