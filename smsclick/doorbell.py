@@ -68,8 +68,7 @@ def ring(ids: Sequence[int], *, after: Watched | None = None) -> None:
     except RuntimeError:  # no thread can be started: too many, or the interpreter ends
         log.warning("The doorbell has no thread; the sweep will find the messages.")
         return
-    for start in range(0, len(ids), _LIST):
-        bell.put(list(ids[start : start + _LIST]), after)
+    bell.put(list(ids), after)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -108,18 +107,21 @@ class _Bell:
     def _run(self) -> None:
         while True:
             ring = self._queue.get()
-            if ring.after is not None and ring.after.is_active:
-                # The commit is on its way to the database. To the end of the queue, so that no other waits for it.
-                if time.monotonic() < ring.until:
-                    self._put(ring)
-                time.sleep(_WATCH_SECONDS)
-            elif time.monotonic() >= self._paused_until:
+            now = time.monotonic()
+            if now < self._paused_until:
+                pass
+            elif ring.after is None or not ring.after.is_active:
                 self._try(ring.ids)
+            elif now < ring.until:
+                # The commit is on its way to the database. To the end of the queue, so that no other waits for it.
+                self._put(ring)
+                time.sleep(_WATCH_SECONDS)
             self._queue.task_done()
 
     def _try(self, ids: list[int]) -> None:
         try:
-            self._publish(ids)
+            for start in range(0, len(ids), _LIST):
+                self._publish(ids[start : start + _LIST])
         except Exception as error:  # noqa: BLE001 - kombu raises whatever its transport does; nothing depends on it
             if not self._pause:
                 log.warning(

@@ -168,6 +168,7 @@ def enqueue_many(
     valid = map(_valid, new)
     while batch := list(itertools.islice(valid, SORTED)):
         ids += _enqueue(connection, batch)
+        batch.clear()  # or it would stay until the next one is read
     return ids
 
 
@@ -195,13 +196,14 @@ async def _batches(
         valid = map(_valid, new)
         while batch := list(itertools.islice(valid, size)):
             yield batch
+            batch.clear()
         return
     batch = []
     async for each in new:
         batch.append(_valid(each))
         if len(batch) == size:
             yield batch
-            batch = []
+            batch.clear()
     if batch:
         yield batch
 

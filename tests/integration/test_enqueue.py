@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 import json
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from smsclick import NewMessage, doorbell, enqueue, enqueue_many
 from smsclick.contract import messages
-from smsclick.enqueue import CHUNK, store
+from smsclick.enqueue import CHUNK, SORTED, store
 from smsclick.errors import InvalidPhone, KeyConflict
 from smsclick.settings import get_settings
 from tests.factories import PHONE, clock, row
@@ -240,6 +241,44 @@ def test_a_key_that_comes_twice_in_one_call_is_one_message(backend: sa.Engine, d
         ids = enqueue_many(session, [{"phone": PHONE, "text": "x", "key": key} for key in ("a", "b", "a")])
     assert ids[0] == ids[2] != ids[1]
     assert count(database) == 2
+
+
+def test_two_that_store_the_same_keys_in_opposite_order_do_not_deadlock(backend: sa.Engine, database: Database) -> None:
+    many = [{"phone": PHONE, "text": "x", "key": f"k{n}"} for n in range(3 * CHUNK)]
+    barrier = threading.Barrier(2)
+
+    def produce(new: list[dict[str, str]]) -> list[int]:
+        barrier.wait(20)
+        with Session(backend) as session, session.begin():
+            return enqueue_many(session, new)
+
+    with ThreadPoolExecutor(2) as pool:
+        forward, backward = pool.map(produce, [many, many[::-1]])
+    assert forward == backward[::-1]
+    assert count(database) == len(many)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_many_are_read_as_they_are_stored(backend: sa.Engine, database: Database) -> None:
+    """Their texts are counted while they live."""
+
+    class Text(str):
+        __slots__ = ("__weakref__",)
+
+    alive: weakref.WeakSet[Text] = weakref.WeakSet()
+    most = 0
+
+    def source() -> Iterator[dict[str, Any]]:
+        nonlocal most
+        for number in range(2 * SORTED + 1):
+            text = Text(f"x{number}")
+            alive.add(text)
+            most = max(most, len(alive))
+            yield {"phone": PHONE, "text": text}
+
+    with Session(backend) as session, session.begin():
+        assert len(set(enqueue_many(session, source()))) == 2 * SORTED + 1
+    assert most <= SORTED + 1
 
 
 def test_a_conflict_among_many_is_told_so_that_the_caller_rolls_back(backend: sa.Engine, database: Database) -> None:
