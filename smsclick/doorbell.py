@@ -90,8 +90,10 @@ class _Bell:
         threading.Thread(target=self._run, name="smsclick-doorbell", daemon=True).start()
 
     def put(self, ids: list[int], after: Watched | None = None) -> None:
-        """Queue a ring; dropped where the queue is full."""
-        self._put(_Ring(ids, after, time.monotonic() + _COMMIT_SECONDS))
+        """Queue a ring; dropped where the queue is full, and while the broker fails."""
+        now = time.monotonic()
+        if now >= self._paused_until:
+            self._put(_Ring(ids, after, now + _COMMIT_SECONDS))
 
     def flush(self, seconds: float) -> bool:
         """Wait for what is queued, at most so long; whether all of it was done."""

@@ -3,6 +3,7 @@
 The same key with the same phone and text is the same message, also under concurrency; with others it is refused.
 """
 
+import asyncio
 import dataclasses
 import datetime as dt
 import functools
@@ -32,6 +33,9 @@ CHUNK = 1000
 
 SORTED = 10_000
 """Messages whose keys are put in order before the first is stored: two calls of up to so many cannot deadlock."""
+
+_BREATH = 100
+"""Messages that are checked at a time while an event loop waits."""
 
 _KEY_INDEX = "uq_smsclick_messages_key"
 
@@ -183,29 +187,28 @@ async def _enqueue_many_async(
 ) -> list[int]:
     connection = await _async_connection(session)
     ids: list[int] = []
-    # Smaller than the others: nothing else runs while a batch is read and checked.
-    async for batch in _batches(new, CHUNK):
+    batch: list[NewMessage] = []
+    async for each in _each(new):
+        batch.append(_valid(each))
+        if len(batch) == SORTED:
+            ids += await connection.run_sync(_enqueue, batch)
+            batch.clear()
+        elif not len(batch) % _BREATH:
+            await asyncio.sleep(0)  # others of the loop have their turn
+    if batch:
         ids += await connection.run_sync(_enqueue, batch)
     return ids
 
 
-async def _batches(
-    new: Iterable[NewMessage | Mapping[str, Any]] | AsyncIterable[NewMessage | Mapping[str, Any]], size: int
-) -> AsyncIterator[list[NewMessage]]:
-    if isinstance(new, Iterable):
-        valid = map(_valid, new)
-        while batch := list(itertools.islice(valid, size)):
-            yield batch
-            batch.clear()
-        return
-    batch = []
-    async for each in new:
-        batch.append(_valid(each))
-        if len(batch) == size:
-            yield batch
-            batch.clear()
-    if batch:
-        yield batch
+async def _each(
+    new: Iterable[NewMessage | Mapping[str, Any]] | AsyncIterable[NewMessage | Mapping[str, Any]],
+) -> AsyncIterator[NewMessage | Mapping[str, Any]]:
+    if isinstance(new, AsyncIterable):
+        async for each in new:
+            yield each
+    else:
+        for each in new:
+            yield each
 
 
 def _valid(new: NewMessage | Mapping[str, Any]) -> NewMessage:
