@@ -25,7 +25,7 @@ from smsclick.message import NewMessage
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
-    AsyncTransaction = AsyncSession | async_scoped_session[AsyncSession] | AsyncConnection
+    AsyncTransaction = AsyncSession | async_scoped_session[Any] | AsyncConnection
     """The same of SQLAlchemy's asyncio extension; the calls are awaited then."""
 
 CHUNK = 1000
@@ -39,7 +39,7 @@ _BREATH = 100
 
 _KEY_INDEX = "uq_smsclick_messages_key"
 
-Transaction = Session | scoped_session[Session] | sa.Connection
+Transaction = Session | scoped_session[Any] | sa.Connection
 """What `enqueue` writes through: the caller's own; it is never committed here."""
 
 
