@@ -3,31 +3,63 @@
 The same key with the same phone and text is the same message, also under concurrency; with others it is refused.
 """
 
+import asyncio
 import dataclasses
 import datetime as dt
+import functools
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import sys
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard, Unpack, overload
 
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session, scoped_session
 
-from smsclick import doorbell
+from smsclick import after_commit
 from smsclick.columns import db_now
 from smsclick.contract import IfAbsent, Priority, messages
 from smsclick.errors import KeyConflict, SmsclickError
 from smsclick.message import NewMessage
 
-CHUNK = 500
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
+
+    AsyncTransaction = AsyncSession | async_scoped_session[Any] | AsyncConnection
+    """The same of SQLAlchemy's asyncio extension; the calls are awaited then."""
+
+CHUNK = 1000
 """Messages of one INSERT."""
 
+SORTED = 10_000
+"""Messages whose keys are put in order before the first is stored: two calls of up to so many cannot deadlock."""
+
+_BREATH = 100
+"""Messages that are checked at a time while an event loop waits."""
+
 _KEY_INDEX = "uq_smsclick_messages_key"
-_PENDING = "smsclick_pending"
 
 Transaction = Session | scoped_session[Any] | sa.Connection
 """What `enqueue` writes through: the caller's own; it is never committed here."""
+
+
+class _Required(TypedDict):
+    phone: str | int
+    text: str
+
+
+class Content(_Required, total=False):
+    """The keyword arguments of `enqueue`, which are also the mappings of `enqueue_many`."""
+
+    key: str | None
+    send_at: dt.datetime | str | None
+    expires_at: dt.datetime | str | None
+    ttl: float | dt.timedelta | None
+    priority: Priority | str | None
+    rule_id: str | int | None
+    if_absent: IfAbsent | str | None
+    callback: str | None
+    reference: str | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,29 +77,36 @@ class Stored:
     conflict: bool
 
 
+@overload
+def enqueue(session: Transaction, **content: Unpack[Content]) -> int: ...
+@overload
+def enqueue(session: "AsyncTransaction", **content: Unpack[Content]) -> Coroutine[Any, Any, int]: ...
 def enqueue(
-    session: Transaction,
+    session: "Transaction | AsyncTransaction",
     *,
     phone: str | int,
     text: str,
     key: str | None = None,
     send_at: dt.datetime | str | None = None,
     expires_at: dt.datetime | str | None = None,
+    ttl: float | dt.timedelta | None = None,
     priority: Priority | str | None = None,
     rule_id: str | int | None = None,
     if_absent: IfAbsent | str | None = None,
     callback: str | None = None,
     reference: str | None = None,
-) -> int:
+) -> int | Coroutine[Any, Any, int]:
     """Store one message in the caller's transaction; it is sent after the commit and not without it.
 
     Args:
-        session: the caller's session or connection, in the database that `DATABASE_URL` names for the worker.
+        session: the caller's session or connection, in the database that `DATABASE_URL` names for the worker. With
+            one of SQLAlchemy's asyncio extension the call is awaited: `await enqueue(session, …)`.
         phone: see `NewMessage.of`, as for all that follow.
         text: what to send.
         key: the idempotency key.
         send_at: not before.
         expires_at: not after.
+        ttl: not after so many seconds; instead of `expires_at`.
         priority: `high`, `normal` or `low`.
         rule_id: ID_REGLA_INTERACTIVA.
         if_absent: `resend` or `fail`.
@@ -87,21 +126,35 @@ def enqueue(
         key=key,
         send_at=send_at,
         expires_at=expires_at,
+        ttl=ttl,
         priority=priority,
         rule_id=rule_id,
         if_absent=if_absent,
         callback=callback,
         reference=reference,
     )
-    return _enqueue(session, [message])[0]
+    if _is_async(session):
+        return _enqueue_async(session, message)
+    return _enqueue(_connection(session), [message])[0]
 
 
-def enqueue_many(session: Transaction, new: Iterable[NewMessage | Mapping[str, Any]]) -> list[int]:
-    """Store many messages in the caller's transaction, in chunks.
+@overload
+def enqueue_many(session: Transaction, new: Iterable[NewMessage | Mapping[str, Any]]) -> list[int]: ...
+@overload
+def enqueue_many(
+    session: "AsyncTransaction",
+    new: Iterable[NewMessage | Mapping[str, Any]] | AsyncIterable[NewMessage | Mapping[str, Any]],
+) -> Coroutine[Any, Any, list[int]]: ...
+def enqueue_many(
+    session: "Transaction | AsyncTransaction",
+    new: Iterable[NewMessage | Mapping[str, Any]] | AsyncIterable[NewMessage | Mapping[str, Any]],
+) -> list[int] | Coroutine[Any, Any, list[int]]:
+    """Store many messages in the caller's transaction; they may be more than fit in memory.
 
     Args:
         session: as for `enqueue`.
-        new: messages, or mappings with the keyword arguments of `enqueue`.
+        new: messages, or mappings with the keyword arguments of `enqueue`; with an asynchronous session they may come
+            from an asynchronous iterator.
 
     Returns:
         Their ids, in order.
@@ -110,11 +163,81 @@ def enqueue_many(session: Transaction, new: Iterable[NewMessage | Mapping[str, A
         InvalidMessage: one of them cannot be sent as it is.
         KeyConflict: one of the keys belongs to a message with another phone or text. In both cases roll back.
     """
+    if _is_async(session):
+        return _enqueue_many_async(session, new)
+    if not isinstance(new, Iterable):
+        raise TypeError("enqueue_many: an asynchronous iterator needs an asynchronous session")
+    connection = _connection(session)
     ids: list[int] = []
-    valid = (each if isinstance(each, NewMessage) else NewMessage.of(**each) for each in new)
-    while chunk := list(itertools.islice(valid, CHUNK)):
-        ids += _enqueue(session, chunk)
+    valid = map(_valid, new)
+    while batch := list(itertools.islice(valid, SORTED)):
+        ids += _enqueue(connection, batch)
+        batch.clear()  # or it would stay until the next one is read
     return ids
+
+
+async def _enqueue_async(session: "AsyncTransaction", message: NewMessage) -> int:
+    ids = await (await _async_connection(session)).run_sync(_enqueue, [message])
+    return ids[0]
+
+
+async def _enqueue_many_async(
+    session: "AsyncTransaction",
+    new: Iterable[NewMessage | Mapping[str, Any]] | AsyncIterable[NewMessage | Mapping[str, Any]],
+) -> list[int]:
+    connection = await _async_connection(session)
+    ids: list[int] = []
+    batch: list[NewMessage] = []
+    async for each in _each(new):
+        batch.append(_valid(each))
+        if len(batch) == SORTED:
+            ids += await connection.run_sync(_enqueue, batch)
+            batch.clear()
+        elif not len(batch) % _BREATH:
+            await asyncio.sleep(0)  # others of the loop have their turn
+    if batch:
+        ids += await connection.run_sync(_enqueue, batch)
+    return ids
+
+
+async def _each(
+    new: Iterable[NewMessage | Mapping[str, Any]] | AsyncIterable[NewMessage | Mapping[str, Any]],
+) -> AsyncIterator[NewMessage | Mapping[str, Any]]:
+    if isinstance(new, AsyncIterable):
+        async for each in new:
+            yield each
+    else:
+        for each in new:
+            yield each
+
+
+def _valid(new: NewMessage | Mapping[str, Any]) -> NewMessage:
+    return new if isinstance(new, NewMessage) else NewMessage.of(**new)
+
+
+def _is_async(session: "Transaction | AsyncTransaction") -> "TypeGuard[AsyncTransaction]":
+    # Whoever has such a session has imported the module, which needs an extra of SQLAlchemy's.
+    extension: Any = sys.modules.get("sqlalchemy.ext.asyncio")
+    return extension is not None and isinstance(
+        session, extension.AsyncSession | extension.async_scoped_session | extension.AsyncConnection
+    )
+
+
+def _connection(session: Any) -> sa.Connection:  # noqa: ANN401 - checked here
+    if isinstance(session, sa.Connection):
+        return session
+    if isinstance(session, Session | scoped_session):
+        # By the table, for sessions with several engines.
+        return session.connection(bind_arguments={"clause": messages})
+    raise TypeError(f"enqueue takes a session or a connection of SQLAlchemy, not {type(session).__name__}")
+
+
+async def _async_connection(session: Any) -> "AsyncConnection":  # noqa: ANN401 - AsyncTransaction
+    if isinstance(session, sys.modules["sqlalchemy.ext.asyncio"].AsyncConnection):
+        connection: AsyncConnection = session
+        return connection
+    made: AsyncConnection = await session.connection(bind_arguments={"clause": messages})
+    return made
 
 
 def store(connection: sa.Connection, new: Sequence[NewMessage]) -> list[Stored]:
@@ -122,37 +245,77 @@ def store(connection: sa.Connection, new: Sequence[NewMessage]) -> list[Stored]:
 
     Args:
         connection: in a transaction of the caller.
-        new: at most a few thousand; a key that comes twice is one message.
+        new: as many as memory likes; a key that comes twice is one message.
     """
-    before = _by_key(connection, new)
-    fresh = {message.key: message for message in reversed(new) if message.key not in before}
-    if fresh:
-        connection.execute(_insert(connection), [_row(message) for message in reversed(fresh.values())])
-    after = before | _by_key(connection, list(fresh.values()))
-    if unseen := [message for message in fresh.values() if message.key not in after]:
-        after |= _by_key(connection, unseen, unseen=True)
+    first = {message.key: message for message in reversed(new)}
+    # By key: two transactions that store the same keys wait for each other in one order, so neither for ever.
+    ordered = [first[key] for key in sorted(first)]
+    mine: dict[str, int] = {}
+    known: dict[str, Any] = {}
+    for start in range(0, len(ordered), CHUNK):
+        chunk = ordered[start : start + CHUNK]
+        inserted, found = _store_chunk(connection, chunk)
+        mine |= inserted
+        known |= found
     stored: list[Stored] = []
-    seen = set(before)
     for message in new:
-        row = after.get(message.key)
-        if row is None:
+        row = known.get(message.key)
+        if row is not None:
+            # An erased message has no content left to compare; its key still belongs to it.
+            conflict = row.erased_at is None and (row.phone, row.text) != (message.phone, message.text)
+            stored.append(Stored(row.id, new=False, conflict=conflict))
+            continue
+        if message.key not in mine:
             raise SmsclickError(f"the message with the key {message.key!r} was not stored; try again")
-        # An erased message has no content left to compare; its key still belongs to it.
-        conflict = row.erased_at is None and (row.phone, row.text) != (message.phone, message.text)
-        stored.append(Stored(row.id, new=message.key not in seen and not conflict, conflict=conflict))
-        seen.add(message.key)
+        stores = first[message.key]
+        conflict = stores is not message and (stores.phone, stores.text) != (message.phone, message.text)
+        stored.append(Stored(mine[message.key], new=stores is message, conflict=conflict))
     return stored
 
 
-def _enqueue(session: Transaction, new: Sequence[NewMessage]) -> list[int]:
-    connection = session if isinstance(session, sa.Connection) else session.connection()
+def _enqueue(connection: sa.Connection, new: Sequence[NewMessage]) -> list[int]:
     stored = store(connection, new)
     for message, result in zip(new, stored, strict=True):
         if result.conflict:
             raise KeyConflict(message.key, result.id)
     due = [result.id for message, result in zip(new, stored, strict=True) if result.new and message.send_at is None]
-    _ring_after_commit(session, due)
+    after_commit.ring(connection, due)
     return [result.id for result in stored]
+
+
+def _store_chunk(connection: sa.Connection, new: Sequence[NewMessage]) -> tuple[dict[str, int], dict[str, Any]]:
+    """Store what is not there yet.
+
+    Args:
+        connection: as in `store`.
+        new: each with a key of its own.
+
+    Returns:
+        The ids of those that this call stored, by key, and the rows of the others, by key.
+    """
+    if connection.dialect.name == "postgresql":
+        mine = {row.key: row.id for row in connection.execute(_insert_arrays(), _arrays(new))}
+        return mine, _by_key(connection, [message for message in new if message.key not in mine])
+    if connection.dialect.name == "sqlite":
+        # Takes the one writer's lock: a transaction that reads first and writes later fails instead of waiting.
+        connection.execute(sa.update(messages).where(sa.false()).values(key=messages.c.key))
+    before = _by_key(connection, new)
+    fresh = [message for message in new if message.key not in before]
+    if not fresh:
+        return {}, before
+    _insert(connection, fresh)
+    after = _by_key(connection, fresh)
+    if unseen := [message for message in fresh if message.key not in after]:
+        before |= _by_key(connection, unseen, unseen=True)
+    # Others may have stored one of these since: what has other content is surely theirs.
+    mine = {}
+    for message in fresh:
+        row = after.get(message.key)
+        if row is not None and (row.phone, row.text) == (message.phone, message.text):
+            mine[message.key] = row.id
+        elif row is not None:
+            before[message.key] = row
+    return mine, before
 
 
 def _by_key(connection: sa.Connection, new: Sequence[NewMessage], *, unseen: bool = False) -> dict[str, Any]:
@@ -168,9 +331,12 @@ def _by_key(connection: sa.Connection, new: Sequence[NewMessage], *, unseen: boo
     """
     if not new:
         return {}
-    query = sa.select(messages.c.id, messages.c.key, messages.c.phone, messages.c.text, messages.c.erased_at).where(
-        messages.c.key.in_([message.key for message in new])
-    )
+    keys = [message.key for message in new]
+    query = sa.select(messages.c.id, messages.c.key, messages.c.phone, messages.c.text, messages.c.erased_at)
+    if connection.dialect.name == "postgresql":
+        query = query.where(messages.c.key == sa.any_(sa.bindparam("keys", keys, type_=postgresql.ARRAY(sa.Text()))))
+    else:
+        query = query.where(messages.c.key.in_(keys))
     if unseen:
         by_key = f"FORCE INDEX ({_KEY_INDEX})"
         query = query.with_hint(messages, by_key, "mysql").with_hint(messages, by_key, "mariadb")
@@ -178,18 +344,24 @@ def _by_key(connection: sa.Connection, new: Sequence[NewMessage], *, unseen: boo
     return {row.key: row for row in connection.execute(query)}
 
 
-def _insert(connection: sa.Connection) -> sa.Insert:
-    values = {column: sa.bindparam(column, type_=messages.c[column].type) for column in _COLUMNS}
-    due = sa.func.coalesce(sa.bindparam("send_at", type_=messages.c.send_at.type), db_now())
+def _insert(connection: sa.Connection, new: Sequence[NewMessage]) -> None:
+    """Store messages whose keys are free, or were a moment ago; passes over those that are taken."""
+    rows: list[dict[str, object]] = [{name: getattr(message, name) for name in _COLUMNS} for message in new]
+    values: dict[str, Any] = {name: sa.bindparam(name, type_=messages.c[name].type) for name in _COLUMNS}
     match connection.dialect.name:
-        case "postgresql":
-            return postgresql.insert(messages).values(**values, due_at=due).on_conflict_do_nothing()
         case "sqlite":
-            return sqlite.insert(messages).values(**values, due_at=due).on_conflict_do_nothing()
+            due = sa.func.coalesce(values["send_at"], db_now())
+            skip = sqlite.insert(messages).values(**values, due_at=due).on_conflict_do_nothing(index_elements=["key"])
+            connection.execute(skip, rows)
         case "mysql" | "mariadb":
+            if any(message.send_at for message in new):
+                # As a plain value: the drivers make one statement of many rows only where there are no functions.
+                now = connection.execute(sa.select(db_now())).scalar_one()
+                values["due_at"] = sa.bindparam("due_at", type_=messages.c.due_at.type)
+                rows = [row | {"due_at": row["send_at"] or now} for row in rows]
             # Not INSERT IGNORE, which would also swallow what does not fit.
-            insert = mysql.insert(messages).values(**values, due_at=due)
-            return insert.on_duplicate_key_update(id=messages.c.id)
+            insert = mysql.insert(messages).values(**values)
+            connection.execute(insert.on_duplicate_key_update(id=messages.c.id), rows)
         case other:
             raise SmsclickError(f"{other}: not one of SQLite, PostgreSQL, MariaDB or MySQL")
 
@@ -197,36 +369,23 @@ def _insert(connection: sa.Connection) -> sa.Insert:
 _COLUMNS = tuple(field.name for field in dataclasses.fields(NewMessage))
 
 
-def _row(message: NewMessage) -> dict[str, object]:
-    return {name: getattr(message, name) for name in _COLUMNS}
+@functools.cache
+def _insert_arrays() -> sa.Executable:
+    """One INSERT for any number of rows, with an array for each column: the fastest that every driver can do."""
+    types = {
+        name: sa.Text() if isinstance(messages.c[name].type, sa.String) else messages.c[name].type for name in _COLUMNS
+    }
+    arrays = [sa.bindparam(name, type_=postgresql.ARRAY(types[name])) for name in _COLUMNS]
+    columns = [sa.column(name, types[name]) for name in _COLUMNS]
+    new = sa.func.unnest(*arrays).table_valued(*columns, name="new").render_derived()
+    rows = sa.select(*(new.c[name] for name in _COLUMNS), sa.func.coalesce(new.c.send_at, db_now()))
+    return (
+        postgresql.insert(messages)
+        .from_select([*_COLUMNS, "due_at"], rows, include_defaults=False)
+        .on_conflict_do_nothing(index_elements=["key"])
+        .returning(messages.c.id, messages.c.key)
+    )
 
 
-def _ring_after_commit(session: Transaction, ids: Sequence[int]) -> None:
-    if not ids or not doorbell.configured():
-        return
-    if isinstance(session, sa.Connection):
-        # The event comes just before the commit: the bell waits a moment. Should it still be early, the sweep is there.
-        event.listen(session, "commit", lambda _: doorbell.ring(ids, delay=0.05), once=True)
-        return
-    real = session() if isinstance(session, scoped_session) else session
-    pending = real.info.setdefault(_PENDING, [])
-    if not pending and not real.info.get(f"{_PENDING}_listens"):
-        real.info[f"{_PENDING}_listens"] = True
-        event.listen(real, "after_commit", _committed)
-        event.listen(real, "after_rollback", _rolled_back)
-    pending.extend(ids)
-
-
-def _committed(session: Session) -> None:
-    # Also called when a savepoint is released, before anything is visible to others.
-    if session.in_nested_transaction():
-        return
-    ids = session.info.pop(_PENDING, None)
-    session.info[_PENDING] = []
-    if ids:
-        doorbell.ring(ids)
-
-
-def _rolled_back(session: Session) -> None:
-    if not session.in_nested_transaction():
-        session.info[_PENDING] = []
+def _arrays(new: Sequence[NewMessage]) -> dict[str, list[object]]:
+    return {name: [getattr(message, name) for message in new] for name in _COLUMNS}

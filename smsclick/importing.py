@@ -18,7 +18,7 @@ from smsclick import doorbell
 from smsclick.database import Database
 from smsclick.enqueue import CHUNK, store
 from smsclick.errors import InvalidField, InvalidMessage, KeyConflict
-from smsclick.message import COLUMNS, SPANISH, NewMessage
+from smsclick.message import COLUMNS, NewMessage, canonical
 
 _JSON_SUFFIXES: Final = {".json", ".jsonl", ".ndjson"}
 _DELIMITERS: Final = (",", ";", "\t")
@@ -26,8 +26,6 @@ _LONGEST_LINE: Final = 64 * 1024
 """Bytes; no message needs more, and a file without line ends must not fill the memory."""
 _MOST_LINES: Final = 100
 """Of one CSV record. Beyond it a quote was never closed, and what follows are records of their own."""
-_MOST_RINGS: Final = 300
-"""New messages announced by the doorbell; the workers then find the others by themselves."""
 
 _NOT_UTF8: Final = "not UTF-8: save the file in that encoding"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -110,7 +108,7 @@ def import_rows(
         DatabaseUnavailable: the chunks before are stored; the same file may be imported again.
         DatabaseNotMigrated: nothing is stored.
     """
-    rings = _MOST_RINGS if doorbell.configured() else 0
+    rings = doorbell.MOST if doorbell.configured() else 0
     each = iter(rows)
     while chunk := list(itertools.islice(each, CHUNK)):
         good = [row for row in chunk if isinstance(row, Row)]
@@ -195,7 +193,7 @@ def _json_row(number: int, text: str) -> Row | Problem:
         return Problem(number, "not a JSON object of a message")
     if not isinstance(record, dict):
         return Problem(number, "not a JSON object: write one like {…phone…, …text…, …key…} a line")
-    names = [_canonical(name) for name in record]
+    names = [canonical(name) for name in record]
     if wrong := _wrong_names(names):
         return Problem(number, wrong)
     return _row(number, dict(zip(names, record.values(), strict=True)))
@@ -228,7 +226,7 @@ def _header(lines: _Lines) -> tuple[list[str], str]:
         raise InvalidField(f"the header is {_NOT_UTF8}")
     delimiter = max(_DELIMITERS, key=text.count)
     try:
-        names = [_canonical(name) for name in next(csv.reader([text], delimiter=delimiter, strict=True))]
+        names = [canonical(name) for name in next(csv.reader([text], delimiter=delimiter, strict=True))]
     except csv.Error:
         raise InvalidField("the header cannot be read: write one like phone,text,key") from None
     if not set(names) & set(COLUMNS):
@@ -278,11 +276,6 @@ def _row(number: int, values: Mapping[str, Any]) -> Row | Problem:
     except InvalidMessage as error:
         return Problem(number, str(error))
     return Row(number, message, keyed=bool(str(values.get("key") or "").strip()))
-
-
-def _canonical(name: str) -> str:
-    plain = name.strip().lower()
-    return SPANISH.get(plain, plain)
 
 
 def _wrong_names(names: Sequence[str]) -> str | None:

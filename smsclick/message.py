@@ -2,8 +2,9 @@
 
 import dataclasses
 import datetime as dt
+import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from smsclick.contract import IfAbsent, Priority
@@ -29,6 +30,7 @@ SPANISH = {"telefono": "phone", "mensaje": "text", "clave": "key"}
 """Other names that files may use."""
 
 _LIMITS = {"key": 200, "rule_id": 40, "callback": 500, "reference": 200}
+_NAME = re.compile(r"[a-z][a-z_]{0,29}")
 _PAST_TOLERATED = dt.timedelta(minutes=1)
 
 
@@ -56,6 +58,7 @@ class NewMessage:
         key: str | None = None,
         send_at: dt.datetime | str | None = None,
         expires_at: dt.datetime | str | None = None,
+        ttl: float | dt.timedelta | None = None,
         priority: Priority | str | None = None,
         rule_id: str | int | None = None,
         if_absent: IfAbsent | str | None = None,
@@ -71,6 +74,7 @@ class NewMessage:
             key: the producer's idempotency key, unique for ever; without one a new one is made.
             send_at: not before this; aware, or ISO 8601 with a zone. None: now.
             expires_at: not after this.
+            ttl: the same as seconds, or a timedelta, from `send_at` or else from now; one of the two may be given.
             priority: `high`, `normal` (default) or `low`.
             rule_id: ID_REGLA_INTERACTIVA of the manual, for messages that expect a reply.
             if_absent: what to do where an attempt is surely not in the provider's report: `resend` (default) or `fail`.
@@ -86,6 +90,10 @@ class NewMessage:
         expires = _time("expires_at", expires_at)
         if sends is not None and sends < now - _PAST_TOLERATED:
             raise InvalidTime(f"send_at: {sends.isoformat()} is in the past; leave it out to send now")
+        if ttl is not None:
+            if expires is not None:
+                raise InvalidTime("ttl: expires_at is given as well; give one of the two")
+            expires = _later(sends or now, ttl)
         if expires is not None and expires <= max(now, sends or now):
             raise InvalidTime(
                 f"expires_at: {expires.isoformat()} is over before the message may be sent; give a later time"
@@ -104,17 +112,35 @@ class NewMessage:
         )
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> "NewMessage":
-        """Validate a record of a file or a task: empty values count as not given, unknown columns are refused."""
-        named = {SPANISH.get(str(name).strip().lower(), str(name).strip().lower()): v for name, v in values.items()}
-        unknown = sorted(named.keys() - set(COLUMNS))
-        if unknown:
-            raise InvalidField(f"unknown column {', '.join(unknown)}; there are: {', '.join(COLUMNS)}")
-        given = {name: value for name, value in named.items() if value is not None and value != ""}
-        missing = [name for name in ("phone", "text") if name not in given]
+    def from_mapping(cls, values: Mapping[str, Any], *, also: Collection[str] = ()) -> "NewMessage":
+        """Validate a record of a file or a task: empty values count as not given, unknown columns are refused.
+
+        Args:
+            values: by the columns' names, English or Spanish.
+            also: further arguments of `of` that may be there.
+        """
+        named: dict[str, Any] = {}
+        allowed = (*COLUMNS, *also)
+        for given, value in values.items():
+            name = canonical(given)
+            if name not in allowed:
+                # What is no name may be a phone or a text in the wrong place, which is not shown.
+                which = f" {name}" if _NAME.fullmatch(name) else ""
+                raise InvalidField(f"unknown column{which}; there are: {', '.join(allowed)}")
+            if name in named:
+                raise InvalidField(f"the column {name} comes twice")
+            named[name] = value
+        filled = {name: value for name, value in named.items() if value is not None and value != ""}
+        missing = [name for name in ("phone", "text") if name not in filled]
         if missing:
             raise InvalidField(f"{' and '.join(missing)} missing: every message needs a phone and a text")
-        return cls.of(**given)
+        return cls.of(**filled)
+
+
+def canonical(name: str) -> str:
+    """The contract's name of a column, from one in any case, with blanks around it, or Spanish."""
+    plain = str(name).strip().lower()
+    return SPANISH.get(plain, plain)
 
 
 def _time(name: str, value: object) -> dt.datetime | None:
@@ -133,6 +159,18 @@ def _time(name: str, value: object) -> dt.datetime | None:
         return value.astimezone(dt.UTC)
     except OverflowError:
         raise InvalidTime(f"{name}: {value.isoformat()} is outside the calendar; give a nearer time") from None
+
+
+def _later(start: dt.datetime, ttl: object) -> dt.datetime:
+    if isinstance(ttl, bool) or not isinstance(ttl, int | float | dt.timedelta):
+        raise InvalidTime("ttl: not a number of seconds; write one, like 300")
+    try:
+        end = start + (ttl if isinstance(ttl, dt.timedelta) else dt.timedelta(seconds=ttl))
+    except (OverflowError, ValueError):
+        raise InvalidTime("ttl: reaches beyond the calendar; give fewer seconds") from None
+    if end <= start:
+        raise InvalidTime("ttl: must be more than 0 seconds")
+    return end
 
 
 def _word(name: str, value: object) -> str | None:

@@ -41,7 +41,8 @@ def clean_text(value: str) -> str:
         raise InvalidText("the text is empty: give at least one visible character")
     if len(given) > MAX_TEXT_LENGTH:
         raise InvalidText(f"the text has {len(given)} characters: shorten it to {MAX_TEXT_LENGTH}")
-    if found := _FORBIDDEN.search(given):
+    # Of what is printable nothing is forbidden, and that is quicker to tell.
+    if not given.isprintable() and (found := _FORBIDDEN.search(given)):
         raise InvalidText(
             f"the text holds the character U+{ord(found[0]):04X} at position {found.start() + 1}, "
             "which no phone can show: remove it (a wrong encoding is a common cause)"

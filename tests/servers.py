@@ -295,6 +295,7 @@ class PostgresServer(Server):
             "listen_addresses": HOST,
             "unix_socket_directories": "",
             "max_connections": "300",
+            "max_prepared_transactions": "10",
             "shared_buffers": "64MB",
             "log_timezone": "UTC",
             "timezone": "America/Mexico_City",  # not UTC, so that a test notices who forgot to say

@@ -1,19 +1,27 @@
 """Messages that come by name: the task `smsclick.enqueue`, for producers without our database."""
 
 import logging
-from collections.abc import Mapping
+import traceback
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy.exc import DataError, IntegrityError
+
 from smsclick.enqueue import store
-from smsclick.errors import InvalidMessage, KeyConflict
-from smsclick.message import NewMessage
+from smsclick.errors import InvalidField, InvalidMessage, KeyConflict
+from smsclick.message import NewMessage, canonical
 from worker import incidents
 from worker.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
+_SHOWN = 60
+"""Characters of a call's id in the log and in the incident."""
 
-def accept(runtime: Runtime, task_id: str, arguments: Mapping[str, Any]) -> int | None:
+
+def accept(
+    runtime: Runtime, task_id: str, arguments: Mapping[str, Any], *, positional: Sequence[object] = ()
+) -> int | None:
     """Store the message of a call; the task's id is its key where it has none, so a redelivered task is one message.
 
     A call that cannot be a message is refused for good: it opens an incident and is not delivered again.
@@ -22,34 +30,61 @@ def accept(runtime: Runtime, task_id: str, arguments: Mapping[str, Any]) -> int 
         runtime: this process's.
         task_id: of the call.
         arguments: the keyword arguments, as `enqueue` has them.
+        positional: other arguments; a call with any is refused.
 
     Returns:
         The message's id, or None where the call was refused.
 
     Raises:
-        DatabaseUnavailable: nothing was stored; the call must stay in the broker.
+        SmsclickError: (or SQLAlchemy's) nothing was stored for a cause that is not the call's; it must stay in the
+            broker.
     """
     try:
+        if positional:
+            raise InvalidField("it has positional arguments; call with keyword arguments")
         # A key of blanks is none: without the task's id a redelivered call would be a second message.
         blank = {name for name, value in arguments.items() if isinstance(value, str) and not value.strip()}
         given = {name: value for name, value in arguments.items() if value is not None and name not in blank}
-        message = NewMessage.from_mapping({"key": task_id} | given)
+        if "key" not in map(canonical, given):
+            given["key"] = task_id
+        message = NewMessage.from_mapping(given, also=("ttl",))
     except InvalidMessage as error:
-        _refuse(runtime, task_id, error)
+        _refuse(runtime, task_id, str(error))
         return None
-    with runtime.database.begin() as connection:
-        stored = store(connection, [message])[0]
+    try:
+        stored = runtime.database.transact(lambda connection: store(connection, [message]))[0]
+    except (DataError, IntegrityError) as error:
+        # Told by its type: what the database says may hold the message.
+        _refuse(runtime, task_id, f"the database cannot hold it ({type(error.orig).__name__})")
+        return None
     if stored.conflict:
-        _refuse(runtime, task_id, KeyConflict(message.key, stored.id))
+        _refuse(runtime, task_id, str(KeyConflict(message.key, stored.id)))
         return None
     if stored.new and message.send_at is None:
         runtime.bell.send([stored.id])
     return stored.id
 
 
-def _refuse(runtime: Runtime, task_id: str, error: InvalidMessage | KeyConflict) -> None:
-    log.warning("A call to smsclick.enqueue was refused. task=%s reason=%s", task_id, error)
+def give_up(runtime: Runtime, task_id: str, error: Exception) -> None:
+    """Refuse a call that met a defect of ours: delivered again it would meet it again, for ever.
+
+    Args:
+        runtime: this process's.
+        task_id: of the call.
+        error: what was raised; its text may hold the message, so only its type and its way are told.
+    """
+    way = "".join(traceback.format_tb(error.__traceback__))
+    log.error("A call to smsclick.enqueue met a defect. task=%s\n%s", _shown(task_id), way)
+    _refuse(runtime, task_id, f"a defect of this program ({type(error).__name__}); its log has more")
+
+
+def _refuse(runtime: Runtime, task_id: str, reason: str) -> None:
+    log.warning("A call to smsclick.enqueue was refused. task=%s reason=%s", _shown(task_id), reason)
     with runtime.database.begin() as connection:
-        told = incidents.report(connection, "bad_call", detail=f"{error} (task {task_id})")
+        told = incidents.report(connection, "bad_call", detail=f"{reason} (task {_shown(task_id)})")
     if told:
         runtime.bell.alerts()
+
+
+def _shown(task_id: str) -> str:
+    return "".join(each for each in task_id[:_SHOWN] if each.isprintable())

@@ -9,8 +9,9 @@ from typing import Any
 
 from celery import Task
 from celery.exceptions import Reject
+from sqlalchemy.exc import SQLAlchemyError
 
-from smsclick.errors import DatabaseUnavailable, SmsclickError
+from smsclick.errors import SmsclickError
 from worker import alerts as alerting
 from worker import balance as balances
 from worker import heartbeat, intake
@@ -101,12 +102,13 @@ def enqueue(self: Any, *args: Any, **arguments: Any) -> None:  # noqa: ANN401 - 
     The call is the only copy until it is stored: acknowledged late, and given back to the broker while the database is
     away.
     """
-    if args:
-        arguments = {"phone": None, "text": None, "positional arguments": "use keyword arguments"}
+    call = str(self.request.id)
     try:
-        intake.accept(runtime(), str(self.request.id), arguments)
+        intake.accept(runtime(), call, arguments, positional=args)
         pulse()
-    except DatabaseUnavailable as error:
-        log.warning("A call to smsclick.enqueue waits for the database. task=%s error=%s", self.request.id, error)
+    except (SmsclickError, SQLAlchemyError) as error:
+        log.warning("A call to smsclick.enqueue waits for the database. task=%s error=%s", call, type(error).__name__)
         time.sleep(_GIVE_BACK_SECONDS)
         raise Reject(requeue=True) from None
+    except Exception as error:  # noqa: BLE001 - told with its way, and not delivered again
+        intake.give_up(runtime(), call, error)

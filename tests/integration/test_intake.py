@@ -107,3 +107,35 @@ def test_many_bad_calls_are_one_incident_with_a_count(runtime: Runtime) -> None:
     assert news(runtime.database) == [("bad_call", "opened")]
     with runtime.database.read() as connection:
         assert connection.execute(sa.select(incidents.c.occurrences)).scalar_one() == 3
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_call_that_the_database_refuses_is_refused_and_does_not_come_back(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    trigger = "CREATE TRIGGER no BEFORE INSERT ON smsclick_messages BEGIN SELECT RAISE(ABORT, 'not 5540001234'); END"
+    with runtime.database.begin() as connection:
+        connection.execute(sa.text(trigger))
+    assert intake.accept(runtime, "task-1", CALL) is None
+    assert details(runtime) == ["the database cannot hold it (IntegrityError) (task task-1)"]
+    assert "1234" not in caplog.text
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_defect_is_told_by_its_type_and_its_way_without_its_words(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    try:
+        int(CALL["phone"])
+    except ValueError as error:
+        intake.give_up(runtime, "task-1\n" + "9" * 99, error)
+    (detail,) = details(runtime)
+    assert detail.startswith("a defect of this program (ValueError)")
+    assert "test_intake.py" in caplog.text
+    assert "4000" not in detail + caplog.text
+    assert "9" * 60 not in detail
+
+
+def details(runtime: Runtime) -> list[str]:
+    with runtime.database.read() as connection:
+        return list(connection.scalars(sa.select(incidents.c.detail)))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smsclick.contract import IfAbsent, Priority
 from smsclick.errors import InvalidField, InvalidMessage, InvalidPhone, InvalidText, InvalidTime
@@ -114,7 +117,55 @@ def test_other_ways_to_write_a_field_are_understood(values: dict[str, object], n
     assert getattr(of(**values), name) == expected
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"ttl": 90}, NOW + dt.timedelta(seconds=90)),
+        ({"ttl": 0.5}, NOW + dt.timedelta(seconds=0.5)),
+        ({"ttl": dt.timedelta(hours=1)}, NOW + dt.timedelta(hours=1)),
+        ({"ttl": 90, "send_at": NOW + MINUTE}, NOW + MINUTE + dt.timedelta(seconds=90)),
+    ],
+)
+def test_a_ttl_counts_from_when_it_may_be_sent(values: dict[str, object], expected: dt.datetime) -> None:
+    assert of(**values).expires_at == expected
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"ttl": each} for each in (0, -1, True, "90", float("nan"), float("inf"), 1e300, dt.timedelta(0))]
+    + [{"ttl": 90, "expires_at": NOW + MINUTE}],
+)
+def test_a_ttl_that_is_none_is_refused(values: dict[str, object]) -> None:
+    with pytest.raises(InvalidTime, match="ttl: "):
+        of(**values)
+
+
 # --- Records of files and tasks
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=3,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*COLUMNS, "ttl", "telefono", " KEY "]) | st.text(), JSON))
+def test_whatever_json_a_call_holds_is_a_message_or_refused(values: dict[str, Any]) -> None:
+    with contextlib.suppress(InvalidMessage):
+        NewMessage.from_mapping({"phone": "5551402211", "text": "x"} | values, also=("ttl",))
+
+
+@pytest.mark.parametrize("name", ["5551402211", "Hola, ya va", "x" * 31])
+def test_a_name_that_may_be_content_is_not_shown(name: str) -> None:
+    with pytest.raises(InvalidField, match="unknown column; there are") as refused:
+        NewMessage.from_mapping({"phone": "5551402211", "text": "hola", name: "x"})
+    assert name not in str(refused.value)
+
+
+def test_a_column_that_comes_twice_is_refused() -> None:
+    with pytest.raises(InvalidField, match="the column phone comes twice"):
+        NewMessage.from_mapping({"phone": "5551402211", "telefono": "5551402212", "text": "hola"})
 
 
 def test_a_record_may_have_the_spanish_names_in_any_case() -> None:

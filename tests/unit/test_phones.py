@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from smsclick.errors import InvalidPhone
-from smsclick.phones import mask_phone, normalize_phone
+from smsclick.phones import _numbering_plan, mask_phone, normalize_phone
 
 
 @pytest.mark.parametrize(
@@ -106,3 +107,11 @@ def test_anything_gives_ten_digits_or_is_refused(value: str | int) -> None:
         assert phone.isascii()
         assert phone.isdigit()
         assert normalize_phone(phone) == phone
+
+
+def test_the_plan_in_one_pattern_says_what_the_library_says() -> None:
+    """Each area code of four digits, which is more than any of the plan's patterns tells apart."""
+    for area in range(10_000):
+        national = f"{area:04d}140221"
+        number = phonenumbers.PhoneNumber(country_code=52, national_number=int(national))
+        assert bool(_numbering_plan()(national)) is phonenumbers.is_valid_number(number), national
