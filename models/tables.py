@@ -47,3 +47,15 @@ class Heartbeat(Base):
     """When something last showed progress."""
 
     __table__ = contract.heartbeats
+
+
+class Watermark(Base):
+    """How far the reports of one age of messages have been read, and how they are."""
+
+    __table__ = contract.watermarks
+
+
+class Budget(Base):
+    """How many requests of one kind may leave, over all workers together."""
+
+    __table__ = contract.budgets

@@ -52,6 +52,17 @@ class PollFailed:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class NotShown:
+    """A whole report of the final messages of its time does not have it, so it is not final, as far as reports go.
+
+    Attributes:
+        wait: seconds until the next such report.
+    """
+
+    wait: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Policy:
     """The durations that decisions need, in seconds."""
 
@@ -244,15 +255,17 @@ def after_report(
 
 
 def after_poll(
-    message: Message, seen: MessageStatus | PollFailed, now: dt.datetime, policy: Policy, rng: random.Random
+    message: Message, seen: MessageStatus | PollFailed | NotShown, now: dt.datetime, policy: Policy, rng: random.Random
 ) -> Change | None:
     """What an answer to a status check makes of a message that was sent. A status never goes backwards.
 
     Returns:
-        None where the message is not followed any more.
+        None where the message is not followed any more, or where a report's silence about it means nothing.
     """
     if message.state not in {State.SENT, State.UNDETERMINED, State.DELIVERED}:
         return None
+    if isinstance(seen, NotShown):
+        return _not_shown(message, seen, now, policy, rng)
     becomes, note = replace(message, polls=message.polls + 1), None
     if isinstance(seen, MessageStatus):
         becomes, note = _seen(becomes, seen, now)
@@ -363,6 +376,23 @@ def _seen(message: Message, seen: MessageStatus, now: dt.datetime) -> tuple[Mess
     state = State.DELIVERED if estatus is Estatus.RECIBIDO else State.REJECTED
     note = Note(Cause.POLLED, 1, estatus.name, message.id_mensaje)
     return replace(message, state=state, final_at=now, polls=0), note
+
+
+def _not_shown(message: Message, seen: NotShown, now: dt.datetime, policy: Policy, rng: random.Random) -> Change | None:
+    """Its own check waits: the next report comes before it. Only `getMsg` itself ends the tracking of a message."""
+    if message.state is State.DELIVERED or message.sent_at is None:
+        return None
+    end = _tracking_end(message, policy)
+    if message.state is State.SENT and now >= end:
+        return None
+    becomes = replace(message, polls=message.polls + 1)
+    due = _next_poll(becomes, now, policy, rng)
+    if due is not None:
+        age = (now - message.sent_at).total_seconds()
+        due = max(due, now + _seconds(max(2 * seen.wait, age / 4)))
+        if message.state is State.SENT:
+            due = min(due, end)
+    return Change(message, replace(becomes, due_at=due), None)
 
 
 def _next_poll(message: Message, now: dt.datetime, policy: Policy, rng: random.Random) -> dt.datetime | None:
