@@ -23,6 +23,7 @@ _TWIN_SECONDS = 5.0
 _FIRST_LOOK_SECONDS = 2.0
 _LAST_LOOK_SECONDS = 60.0
 _ABSENT = "surely not accepted: the provider's report does not have it"
+_BEYOND = 1.25
 _UNDETERMINED_WINDOWS = 4
 """An undetermined message is still asked for, rarely, until this many tracking windows after it was sent."""
 
@@ -277,6 +278,15 @@ def after_poll(
     return Change(message, replace(becomes, due_at=_next_poll(becomes, now, policy, rng)), note)
 
 
+def horizon(wait: float, age: dt.timedelta) -> float:
+    """Seconds within which a message of this age has the next report for sure, where they come every `wait` seconds.
+
+    Its share of the age covers the way into the next bracket, whose reports are rarer.
+    """
+    seconds = age.total_seconds()
+    return max(2 * wait, min(seconds, 120 + seconds / 5))
+
+
 def cancelled(message: Message, now: dt.datetime) -> Change:
     """A queued message that is withdrawn."""
     becomes = replace(message, state=State.CANCELLED, due_at=None, final_at=now)
@@ -388,8 +398,7 @@ def _not_shown(message: Message, seen: NotShown, now: dt.datetime, policy: Polic
     becomes = replace(message, polls=message.polls + 1)
     due = _next_poll(becomes, now, policy, rng)
     if due is not None:
-        age = (now - message.sent_at).total_seconds()
-        due = max(due, now + _seconds(max(2 * seen.wait, age / 4)))
+        due = max(due, now + _seconds(horizon(seen.wait, now - message.sent_at) * _BEYOND))
         if message.state is State.SENT:
             due = min(due, end)
     return Change(message, replace(becomes, due_at=due), None)

@@ -15,14 +15,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from smsclick.codes import Estatus
 from smsclick.columns import db_now
 from smsclick.contract import State, messages, watermarks
 from smsclick.errors import ProviderError, ProviderRefused
 from smsclick.replies import MessageStatus, ReportRow
-from worker import budget, decisions, gate, lifecycle, poll, slices
+from worker import budget, decisions, gate, lifecycle, poll, slices, watermark
 from worker.decisions import NotShown, Policy, PollFailed
 from worker.lifecycle import Change
 from worker.matching import SLACK
@@ -156,19 +155,18 @@ def _claim(connection: sa.Connection, bracket: Bracket, runtime: Runtime) -> _Tu
     if cursor is None and len(found) <= slices.FEW:
         return None
     if mark is None:
-        with contextlib.suppress(IntegrityError), connection.begin_nested():
-            connection.execute(sa.insert(watermarks).values(name=bracket.name))
+        watermark.make(connection, bracket.name)
         mark = connection.execute(query.with_for_update()).one()
         if not _is_due(mark):
             return None
     policy = Policy.of(runtime.settings)
-    _note(connection, bracket, lease_until=mark.now + dt.timedelta(seconds=policy.lease))
+    watermark.note(connection, bracket.name, lease_until=mark.now + dt.timedelta(seconds=policy.lease))
     probe = None if mark.probe_id is None else _Open(0, mark.probe_id, mark.probe_at, None)
     return _Turn(
         bracket,
         found,
         mark.now,
-        _wait(found, bracket, mark.now, policy),
+        _wait(connection, found, bracket, mark.now, policy),
         mark.density,
         mark.cursor_at,
         mark.reads,
@@ -177,9 +175,24 @@ def _claim(connection: sa.Connection, bracket: Bracket, runtime: Runtime) -> _Tu
     )
 
 
-def _wait(found: Sequence[_Open], bracket: Bracket, now: dt.datetime, policy: Policy) -> float:
+def _wait(
+    connection: sa.Connection, found: Sequence[_Open], bracket: Bracket, now: dt.datetime, policy: Policy
+) -> float:
+    """Seconds until the next report, which is also about those that come of age until then."""
     age = (now - found[len(found) // 2].sent_at).total_seconds() if found else bracket.youngest
-    return slices.wait(len(found), age, policy)
+    alone = slices.wait(len(found), age, policy)
+    of_age = now - dt.timedelta(seconds=bracket.youngest)
+    coming = (
+        sa.select(messages.c.id)
+        .where(
+            lifecycle.in_state(State.SENT),
+            messages.c.sent_at > of_age,
+            messages.c.sent_at <= of_age + dt.timedelta(seconds=alone),
+        )
+        .limit(OPEN)
+    )
+    count = connection.scalar(sa.select(sa.func.count()).select_from(coming.subquery())) or 0
+    return slices.wait(len(found) + count, age, policy)
 
 
 def _read(runtime: Runtime, turn: _Turn) -> int:
@@ -286,8 +299,8 @@ def _record(runtime: Runtime, turn: _Turn, slice_: Slice, report: _Report, *, tr
         with runtime.database.read() as connection:
             seen |= {row.id: replied[row.id_mensaje] for row in _awaiting(connection, part)}
     if report.whole and trusted:
-        soon = turn.now + dt.timedelta(seconds=2 * turn.wait)
         for each in _within(turn, slice_):
+            soon = turn.now + dt.timedelta(seconds=decisions.horizon(turn.wait, turn.now - each.sent_at))
             if each.id not in seen and each.due_at is not None and each.due_at <= soon:
                 seen[each.id] = NotShown(turn.wait)
     final = 0
@@ -352,9 +365,9 @@ def _finish(connection: sa.Connection, runtime: Runtime, turn: _Turn, result: _R
         wait = 0.0  # the round goes on
     # A tick comes a little earlier or later than its period says.
     due_at = turn.now + dt.timedelta(seconds=max(0.0, wait - sweep / 2))
-    _note(
+    watermark.note(
         connection,
-        turn.bracket,
+        turn.bracket.name,
         due_at=due_at,
         lease_until=None,
         cursor_at=result.cursor,
@@ -366,10 +379,6 @@ def _finish(connection: sa.Connection, runtime: Runtime, turn: _Turn, result: _R
         distrusted_until=now + _DISTRUST if result.distrusted else None,
         **({} if result.stopped else {"read_at": turn.now}),
     )
-
-
-def _note(connection: sa.Connection, bracket: Bracket, **values: object) -> None:
-    connection.execute(sa.update(watermarks).where(watermarks.c.name == bracket.name).values(**values))
 
 
 def _groups(ids: Iterable[int]) -> Iterator[list[int]]:

@@ -24,8 +24,8 @@ MOST_ROWS = 5 * ROWS
 _AGES = (60.0, 600.0, 7200.0)
 _OLD = 1 / 16
 """Of the tracking window: from here on waits are a share of the age."""
-_SHARE = 1 / 8
-_WORTH = 600.0
+_SHARE = 1 / 6
+_WORTH = 800.0
 """Message-seconds of delay that one request is worth."""
 _NEAR = dt.timedelta(seconds=10)
 _FIRST_SLICE = 600.0

@@ -107,6 +107,7 @@ def _arm() -> None:
     import smsclick.client  # noqa: PLC0415
     import smsclick.database  # noqa: PLC0415
     import worker.claims  # noqa: PLC0415
+    import worker.follow  # noqa: PLC0415
     import worker.poll  # noqa: PLC0415
     import worker.reconcile  # noqa: PLC0415
     import worker.recorder  # noqa: PLC0415
@@ -149,6 +150,7 @@ def _arm() -> None:
     _after(worker.reconcile, "_ask", lambda _: here("report_read"))
     _after(worker.reconcile, "_settle", lambda _: here("settling"))
     _after(worker.poll, "_ask", lambda _: here("polled"))
+    _after(worker.follow, "_ask", lambda _: here("polled"))
     _break(os.environ.get("CHAOS_DEFECT", ""))
 
 

@@ -216,9 +216,9 @@ def test_a_row_without_a_date_keeps_its_attempt_unknown(made: Bench) -> None:
     undated = ReportRow(1, row.phone, row.text, None, Estatus.PENDIENTE, None, None, None, None)
     attempt = Attempt(row.id, row.phone, row.text, row.attempted_at, row.unknown_since)
     slice_ = [reconcile._Unknown(attempt, row.token)]
-    reconcile._settle_slice(made.runtime, slice_, reconcile._Report([undated], made.database.clock()))
+    reconcile._settle_slice(made.runtime, slice_, reconcile._Report.of(slice_, [undated], made.database.clock()))
     assert made.row(message_id).state == State.UNKNOWN
-    reconcile._settle_slice(made.runtime, slice_, reconcile._Report([], made.database.clock()))
+    reconcile._settle_slice(made.runtime, slice_, reconcile._Report.of(slice_, [], made.database.clock()))
     assert made.row(message_id).state == State.QUEUED
 
 
