@@ -1,9 +1,9 @@
-"""Provider requests and delay of following 10,000 messages, and the memory of a large report: `python -m bench.status`.
+"""Requests and delay of following 10,000 messages, and the memory of a large report: `python -m bench.status`.
 
-The worker's real functions run on a real database against the real simulator over HTTP; only the clock is simulated, for
-the database and the simulator alike, so that a week passes in minutes. It stands still while a request is made, so
-delays are those of deciding when to ask, without network and load. The fixed-interval poller that they are compared with
-is worked out for the very same messages; it too has no latency.
+The worker's real functions run on a real database against the real simulator over HTTP; only the clock is simulated,
+for the database and the simulator alike, so that a week passes in minutes. It stands still while a request is made, so
+delays are those of deciding when to ask, without network and load. The fixed-interval poller that they are compared
+with is worked out for the very same messages; it too has no latency.
 """
 
 import argparse
@@ -78,7 +78,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.now = BEGIN
-        self.simulator = Simulator(api_key=KEY, balance=10**9, delivery_spread=0, clock=lambda: self.now.timestamp())
+        self.simulator = Simulator(api_key=KEY, balance=10**9, delivery_spread=0, clock=self._time)
         self.simulator.start()
         settings = load_settings(
             DATABASE_URL=f"sqlite:///{folder}/bench.db",
@@ -153,6 +153,9 @@ class World:
             if index < len(ages):
                 times.append(row.sent_at + dt.timedelta(seconds=ages[index]))
         return min(times)
+
+    def _time(self) -> float:
+        return self.now.timestamp()
 
     def _clock(self, raw: object, _record: object) -> None:
         raw.create_function("strftime", 2, self._strftime)

@@ -66,6 +66,7 @@ class ReportReader:
         self._in_rows = False
         self._kept: list[ReportRow] = []
         self._count = 0
+        self._broken = ""
         self._bytes_since_row = 0
 
     def feed(self, piece: bytes) -> list[ReportRow]:
@@ -78,7 +79,11 @@ class ReportReader:
         self._parse(self._unquoted(self._decoder.decode(piece)))
         if self._bytes_since_row > LONGEST_ROW:
             unreadable(self._answer, "a row of the report is too long")
-        return self._given() if self._accepted() else []
+        if not self._accepted():
+            return []
+        if self._broken:
+            unreadable(self._answer, self._broken)
+        return self._given()
 
     def close(self) -> list[ReportRow]:
         """Say that the body has ended; returns the rows that were kept. Only now is the report known to be whole.
@@ -93,6 +98,8 @@ class ReportReader:
         report_list(
             judged(root if isinstance(root, JsonObject) else _NO_OBJECT, self._answer, self._hide), self._answer
         )
+        if self._broken:
+            unreadable(self._answer, self._broken)
         return self._given()
 
     def _given(self) -> list[ReportRow]:
@@ -172,9 +179,10 @@ class ReportReader:
             self._count += 1
             self._bytes_since_row = 0
             row = report_row(value, self._zone)
-            if row is None:
-                unreadable(self._answer, f"row {self._count} of the report is broken")
-            self._kept.append(row)
+            if row is not None:
+                self._kept.append(row)
+            elif not self._broken:
+                self._broken = f"row {self._count} of the report is broken"
         elif not self._open:
             self._root = value
         else:
