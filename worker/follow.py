@@ -214,7 +214,9 @@ def _read(runtime: Runtime, turn: _Turn) -> int:
     if result.reads == len(wanted) and not result.stopped:
         # The round is done, unless this turn did not hold all that is open.
         cursor = turn.open[-1].sent_at if len(turn.open) == OPEN else None
-        result = dataclasses.replace(result, cursor=cursor)
+        # Where no report of the round was about the probe of the one before, nothing is learned from it.
+        stale = result.reads > 0 and cursor is None and result.probe is turn.probe
+        result = dataclasses.replace(result, cursor=cursor, probe=None if stale else result.probe)
     runtime.database.transact(lambda connection: _finish(connection, runtime, turn, result))
     _tell(turn, result)
     return result.final

@@ -29,7 +29,7 @@ POINTS = {
     "recorded": "after the record's commit, before anybody knows",
     "report_read": "after a report was read, before it settles anything",
     "settling": "within the transaction that settles unknown attempts",
-    "polled": "after a status was asked, before it is recorded",
+    "polled": "after a status was asked, or a report of them read, before it is recorded",
 }
 """Where a process can be told to die."""
 
