@@ -59,3 +59,15 @@ class Limit(Base):
     """Up to when the calls of all workers together are given out."""
 
     __table__ = contract.limits
+
+
+class Watermark(Base):
+    """How far the reports of one age of messages have been read, and how they are."""
+
+    __table__ = contract.watermarks
+
+
+class Budget(Base):
+    """How many requests of one kind may leave, over all workers together."""
+
+    __table__ = contract.budgets

@@ -15,6 +15,7 @@ import contextlib
 import functools
 import http.client
 import io
+import math
 import re
 import ssl
 import threading
@@ -52,10 +53,11 @@ from smsclick.replies import (
     parse_report,
     parse_status,
 )
+from smsclick.streaming import ReportReader
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Iterator, Mapping
     from types import TracebackType
 
 DEFAULT_BASE_URL: Final = "https://app.smsclick.com.mx/sms-services"
@@ -65,6 +67,11 @@ SMALL_ANSWER: Final = 256 * 1024
 """Most bytes read of an answer about one message or the balance; the manual's are under 400."""
 LARGE_ANSWER: Final = 64 * 1024 * 1024
 """Most bytes read of a report: some 200,000 messages."""
+
+SLOWEST_REPORT: Final = 64 * 1024
+"""Bytes a second that a streamed report must bring once its first `read_timeout` is over."""
+LONGEST_REPORT: Final = 300.0
+"""Seconds after which a streamed report is given up, however fast it comes (or `read_timeout`, if that is longer)."""
 
 MAX_IDLE: Final = 3.0
 """Seconds after which an idle connection is not used again.
@@ -87,7 +94,8 @@ class SmsclickClient:
     Connections are kept alive and shared. A call takes at most `connect_timeout + read_timeout` seconds,
     however slowly the bytes come: `connect_timeout` covers the connection with its TLS handshake (if it
     takes longer, nothing is sent), `read_timeout` the request and the whole answer. What may add to it is
-    the system's name resolution, and a name with several dead addresses; nothing is sent then.
+    the system's name resolution, and a name with several dead addresses; nothing is sent then. A streamed
+    report (`report_rows`) has a limit of its own.
 
     Args:
         api_key: The account's APIKEY. It appears in no `repr`, error or log.
@@ -211,6 +219,45 @@ class SmsclickClient:
             ProviderUnreachable: No answer came.
             UnreadableAnswer: An answer came that proves nothing, or one of its rows is broken.
         """
+        answer = self._query("report", self._span(start, end, statuses, campaign_id), LARGE_ANSWER)
+        return parse_report(answer, self._zone, hide=(self._api_key,))
+
+    def report_rows(
+        self,
+        start: datetime,
+        end: datetime,
+        statuses: Iterable[int] | None = None,
+        campaign_id: str | int | None = None,
+    ) -> Generator[ReportRow]:
+        """Ask for a report as `report` does, and give its rows out while they come: its size costs no memory.
+
+        It may take longer than other calls: the first bytes must come within `read_timeout`, from then on
+        `SLOWEST_REPORT` bytes a second, and the end within `LONGEST_REPORT` seconds. The caller's own time
+        between two rows counts. Close it if you stop early.
+
+        Args:
+            start: First moment, aware.
+            end: Last moment, aware and included.
+            statuses: Only messages that stand at one of these.
+            campaign_id: Only messages of this campaign.
+
+        Returns:
+            The rows, as they come. Only when they have ended without an error was the report whole: what came
+            before an error is true, but says nothing about what did not come.
+
+        Raises:
+            InvalidTime: As `report`, before anything is asked; and so is the next.
+            InvalidField: As `report`.
+            ProviderRefused: An error code.
+            ProviderUnreachable: No answer came.
+            UnreadableAnswer: An answer came that proves nothing, or that broke off, or one of its rows is broken.
+        """
+        return self._stream(self._span(start, end, statuses, campaign_id))
+
+    def _span(
+        self, start: datetime, end: datetime, statuses: Iterable[int] | None, campaign_id: str | int | None
+    ) -> dict[str, str]:
+        """The fields of a report."""
         if start.tzinfo is None or end.tzinfo is None:
             raise InvalidTime("a report's times need a zone: give datetimes with tzinfo, for example in UTC")
         if end < start:
@@ -220,8 +267,7 @@ class SmsclickClient:
             fields["ESTATUS_MENSAJE"] = _statuses(statuses)
         if campaign_id is not None:
             fields["ID_CAMPANIA"] = str(campaign_id)
-        answer = self._query("report", fields, LARGE_ANSWER)
-        return parse_report(answer, self._zone, hide=(self._api_key,))
+        return fields
 
     def credits(self) -> int:
         """Ask for the balance (`credits`, manual: "API Crédito").
@@ -245,6 +291,21 @@ class SmsclickClient:
             raise UnreadableAnswer(f"{_TOO_LARGE}, more than {limit} bytes")
         raise ProviderUnreachable(answer.kind, answer.never_left)
 
+    def _stream(self, fields: Mapping[str, str]) -> Generator[ReportRow]:
+        request = self._request("report", fields)
+        _call.begin(*self._timeouts, 0, self._max_idle, slowest=SLOWEST_REPORT, longest=LONGEST_REPORT)
+        response = self._opened(request)
+        if isinstance(response, TransportFailure):
+            raise ProviderUnreachable(response.kind, response.never_left)
+        with contextlib.closing(response):
+            retry_after = _retry_after(response.headers.get("Retry-After"))
+            reader = ReportReader(HttpAnswer(response.status_code, b"", retry_after), self._zone, hide=(self._api_key,))
+            while piece := _piece(response):
+                if isinstance(piece, TransportFailure):
+                    raise UnreadableAnswer(f"{piece.kind}; the report is not whole", response.status_code)
+                yield from reader.feed(piece)
+            yield from reader.close()
+
     def _post(
         self, name: str, fields: Mapping[str, str], limit: int, *, not_after: float | None = None
     ) -> HttpAnswer | TransportFailure:
@@ -252,18 +313,30 @@ class SmsclickClient:
 
         Exceptions of requests are never chained to ours: they carry the request, and with it the key.
         """
-        request = _filled(self._templates[name], _form({"APIKEY": self._api_key, **fields}))
+        request = self._request(name, fields)
         _call.begin(*self._timeouts, limit, self._max_idle, not_after)
+        response = self._opened(request)
+        if isinstance(response, TransportFailure):
+            return response
+        with contextlib.closing(response):
+            body = bytearray()
+            while piece := _piece(response):
+                if isinstance(piece, TransportFailure):
+                    return piece
+                body += piece
+                if len(body) > limit:
+                    return TransportFailure(_TOO_LARGE, never_left=False)
+        return HttpAnswer(response.status_code, bytes(body), _retry_after(response.headers.get("Retry-After")))
+
+    def _request(self, name: str, fields: Mapping[str, str]) -> requests.PreparedRequest:
+        return _filled(self._templates[name], _form({"APIKEY": self._api_key, **fields}))
+
+    def _opened(self, request: requests.PreparedRequest) -> requests.Response | TransportFailure:
+        """Make the call; its body is yet to be read."""
         try:
-            response = self._adapter.send(request, stream=True, timeout=self._timeouts, verify=self._verify)
-            with contextlib.closing(response):
-                body = _read(response, limit)
+            return self._adapter.send(request, stream=True, timeout=self._timeouts, verify=self._verify)
         except _TRANSPORT_ERRORS as error:
-            kind = TOO_LATE if _call.withheld else _kind(error, never_left=_call.never_left)
-            return TransportFailure(kind, _call.never_left)
-        if body is None:
-            return TransportFailure(_TOO_LARGE, never_left=False)
-        return HttpAnswer(response.status_code, body, _retry_after(response.headers.get("Retry-After")))
+            return _failure(error)
 
 
 def _zone(timezone: str | ZoneInfo) -> ZoneInfo:
@@ -316,14 +389,18 @@ def _statuses(statuses: Iterable[int]) -> str:
     return ",".join(str(int(number)) for number in wanted)
 
 
-def _read(response: requests.Response, limit: int) -> bytes | None:
-    """Return the whole body, or None if it is larger than the limit."""
-    body = bytearray()
-    while part := response.raw.read(64 * 1024, decode_content=True):
-        body += part
-        if len(body) > limit:
-            return None
-    return bytes(body)
+def _piece(response: requests.Response) -> bytes | TransportFailure:
+    """Return the next part of the body, empty at its end."""
+    try:
+        part: bytes = response.raw.read(64 * 1024, decode_content=True)
+    except _TRANSPORT_ERRORS as error:
+        return _failure(error)
+    return part
+
+
+def _failure(error: BaseException) -> TransportFailure:
+    kind = TOO_LATE if _call.withheld else _kind(error, never_left=_call.never_left)
+    return TransportFailure(kind, _call.never_left)
 
 
 def _retry_after(value: str | None) -> float | None:
@@ -390,6 +467,29 @@ def clock() -> float:
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", None)
 
 
+class _Limits:
+    """What the answer to one call may take. It belongs to the answer: its thread may make other calls meanwhile."""
+
+    def __init__(self, deadline: float, bytes_allowed: float, slowest: float, longest: float) -> None:
+        self.deadline = deadline
+        self.bytes_allowed = bytes_allowed
+        self._slowest = slowest
+        self._longest = longest
+        self._last = deadline
+
+    def begin(self, read_timeout: float) -> None:
+        """Start the time of the answer, as the request leaves."""
+        now = time.monotonic()
+        self.deadline = now + read_timeout
+        self._last = now + max(read_timeout, self._longest)
+
+    def took(self, count: int) -> None:
+        """Note bytes that came; they buy a streamed report time."""
+        self.bytes_allowed -= count
+        if self._slowest:
+            self.deadline = min(self.deadline + count / self._slowest, self._last)
+
+
 class _Call(threading.local):
     """What the connection notes down about the call that this thread is making.
 
@@ -399,8 +499,7 @@ class _Call(threading.local):
     """
 
     connect_by = 0.0
-    deadline = 0.0
-    bytes_allowed = 0
+    limits = _Limits(0.0, 0, 0.0, 0.0)
     connect_failed = False
     withheld = False
     left = False
@@ -415,12 +514,15 @@ class _Call(threading.local):
         limit: int,
         max_idle: float,
         not_after: float | None = None,
+        *,
+        slowest: float = 0.0,
+        longest: float = 0.0,
     ) -> None:
-        now = time.monotonic()
-        self.connect_by = now + connect_timeout
-        self.deadline = self.connect_by + read_timeout
+        self.connect_by = time.monotonic() + connect_timeout
         self._read_timeout = read_timeout
-        self.bytes_allowed = 2 * limit + 256 * 1024  # headers and the framing of chunks come on top
+        # Headers and the framing of chunks come on top.
+        allowed = math.inf if slowest else 2 * limit + 256 * 1024
+        self.limits = _Limits(self.connect_by + read_timeout, allowed, slowest, longest)
         self.max_idle = max_idle
         self.connect_failed = False
         self.withheld = False
@@ -434,7 +536,7 @@ class _Call(threading.local):
             raise TimeoutError(TOO_LATE)
         if not self.left:
             self.left = True
-            self.deadline = time.monotonic() + self._read_timeout
+            self.limits.begin(self._read_timeout)
 
     @property
     def never_left(self) -> bool:
@@ -451,18 +553,19 @@ class _DeadlineReader(io.RawIOBase):
         super().__init__()
         self._raw = raw
         self._sock = sock
+        self._limits = _call.limits
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401  (typeshed's WriteableBuffer is not importable)
-        remaining = _call.deadline - time.monotonic()
+        remaining = self._limits.deadline - time.monotonic()
         if remaining <= 0:
             raise TimeoutError("the whole answer took too long")
         self._sock.settimeout(remaining)
         count: int | None = self._raw.readinto(buffer)
-        _call.bytes_allowed -= count or 0
-        if _call.bytes_allowed < 0:
+        self._limits.took(count or 0)
+        if self._limits.bytes_allowed < 0:
             raise http.client.HTTPException(_TOO_LARGE)
         return count
 

@@ -161,6 +161,14 @@ Index(
 
 # For the report's check: what was accepted in a window, and last.
 Index("ix_smsclick_messages_sent_at", messages.c.sent_at)
+# What is followed, by age: what a report of a span of time may answer for.
+Index(
+    "ix_smsclick_messages_followed",
+    messages.c.state,
+    messages.c.sent_at,
+    postgresql_where=text("state IN ('sent', 'undetermined')"),
+    sqlite_where=text("state IN ('sent', 'undetermined')"),
+)
 # At most one request on the wire for each phone and text, so that a match in the report is never ambiguous.
 Index("ix_smsclick_messages_wire_key", messages.c.wire_key, unique=True)
 
@@ -279,5 +287,31 @@ limits = Table(
     metadata,
     Column("name", String(40), primary_key=True, comment="of what is limited over all workers together"),
     Column("next_at", BigId, nullable=False, comment="when the next one may go, in microseconds since 1970"),
+    **_MYSQL,
+)
+
+watermarks = Table(
+    "smsclick_watermarks",
+    metadata,
+    Column("name", String(40), primary_key=True, comment="of the age of messages that its reports answer for"),
+    Column("due_at", UtcDateTime, nullable=False, server_default=default_now(), comment="when to read next"),
+    Column("lease_until", UtcDateTime, comment="until then somebody reads"),
+    Column("read_at", UtcDateTime, comment="when the last whole report was asked for"),
+    Column("cursor_at", UtcDateTime, comment="sent_at up to which the round under way has come; NULL: a new round"),
+    Column("density", Float, comment="rows of the report for each second of its span, as learned"),
+    Column("reads", Integer, nullable=False, server_default=text("0")),
+    Column("failures", Integer, nullable=False, server_default=text("0"), comment="reports that failed, in a row"),
+    Column("probe_id", BigId, comment="id_mensaje of a final message that the next report must have"),
+    Column("probe_at", UtcDateTime, comment="when that message was sent"),
+    Column("distrusted_until", UtcDateTime, comment="until then getMsg is asked instead"),
+    **_MYSQL,
+)
+
+budgets = Table(
+    "smsclick_budgets",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("tokens", Float, nullable=False, comment="requests that may leave now, over all workers"),
+    Column("at", UtcDateTime, nullable=False, server_default=default_now(), comment="when they were counted"),
     **_MYSQL,
 )

@@ -178,7 +178,7 @@ def classify_send(answer: HttpAnswer | TransportFailure, *, hide: Iterable[str] 
     reply = _load(answer.body)
     if isinstance(reply, str):
         return Unknown(f"HTTP {answer.status}, {reply}", None, answer.status, answer.retry_after)
-    code = _codigo(reply)
+    code = codigo(reply)
     if code == ACCEPTED:
         return _accepted(answer.status, reply, hide)
     return _refused(answer, reply, code, hide)
@@ -202,7 +202,7 @@ def parse_status(answer: HttpAnswer, zone: ZoneInfo, *, hide: Iterable[str] = ()
     reply = _data(answer, hide)
     estatus = _estatus(reply.get("estatusmensaje"))
     if estatus is None:
-        _unreadable(answer, "estatus_mensaje is not one of 0 to 4")
+        unreadable(answer, "estatus_mensaje is not one of 0 to 4")
     return MessageStatus(
         estatus=estatus,
         phone=_phone(reply.get("telefono")),
@@ -230,17 +230,11 @@ def parse_report(answer: HttpAnswer, zone: ZoneInfo, *, hide: Iterable[str] = ()
         UnreadableAnswer: It is no such answer, or one of its rows is broken: a partial report proves nothing.
     """
     reply = _data(answer, hide, unquote=True)
-    if "mensajes" not in reply.fields:
-        _unreadable(answer, "a report without mensajes")
-    rows = reply.get("mensajes")
-    if rows is None:
-        return []
-    if not isinstance(rows, list):
-        _unreadable(answer, "a report whose mensajes is not a list")
-    report = [_row(row, zone) for row in rows]
+    rows = report_list(reply, answer)
+    report = [report_row(row, zone) for row in rows]
     whole = [row for row in report if row is not None]
     if len(whole) < len(report):
-        _unreadable(answer, f"{len(report) - len(whole)} of {len(report)} rows of the report are broken")
+        unreadable(answer, f"{len(report) - len(whole)} of {len(report)} rows of the report are broken")
     return whole
 
 
@@ -260,7 +254,7 @@ def parse_credits(answer: HttpAnswer, *, hide: Iterable[str] = ()) -> int:
     """
     balance = _whole(_data(answer, hide).get("creditos"))
     if balance is None:
-        _unreadable(answer, "creditos is not a whole number")
+        unreadable(answer, "creditos is not a whole number")
     return balance
 
 
@@ -301,7 +295,7 @@ def format_date(moment: datetime, zone: ZoneInfo) -> str:
     return f"{local:%d-%m}-{local.year:04d} {local:%H:%M:%S}"
 
 
-# What follows reads JSON. A body is a tree of `_Object`, lists and scalars; dicts do not leave this module.
+# What follows reads JSON, for `smsclick.streaming` too. A body is a tree of `JsonObject`, lists and scalars.
 
 _DATE: Final = re.compile(r"(\d{1,2})-(\d{1,2})-(\d{4})\s+(\d{1,2}):(\d{1,2}):(\d{1,2})", re.ASCII)
 _CODE: Final = re.compile(r"0|-?[1-9][0-9]{0,9}")
@@ -314,7 +308,7 @@ _LONGEST_DESCRIPTION: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class _Object:
+class JsonObject:
     """A JSON object with its names folded (`creditosUsados` and `creditos_usados` are one name).
 
     Attributes:
@@ -328,10 +322,11 @@ class _Object:
     repeated: frozenset[str]
 
     def get(self, name: str) -> object:
+        """Return the value of a folded name, or None."""
         return self.fields.get(name)
 
 
-def _fold(name: str) -> str:
+def fold(name: str) -> str:
     """Return a name without case, accents and anything but letters and digits."""
     return _fold_short(name) if len(name) <= 40 else _fold_any(name)
 
@@ -343,23 +338,24 @@ def _fold_any(name: str) -> str:
 _fold_short = functools.lru_cache(maxsize=256)(_fold_any)
 
 
-def _object(pairs: list[tuple[str, object]]) -> _Object:
+def json_object(pairs: list[tuple[str, object]]) -> JsonObject:
+    """Return an object of its names and values as they came."""
     fields: dict[str, object] = {}
     repeated = set()
     for name, value in pairs:
-        folded = _fold(name)
+        folded = fold(name)
         if folded in fields:
             repeated.add(folded)
         if fields.get(folded) is None:
             fields[folded] = value
-    return _Object(tuple(name for name, _ in pairs), fields, frozenset(repeated))
+    return JsonObject(tuple(name for name, _ in pairs), fields, frozenset(repeated))
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)  # NaN and Infinity are Python's, not JSON's
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant)
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=json_object, parse_constant=_no_constant)
 
 
 def _decode(body: bytes) -> str:
@@ -372,7 +368,7 @@ def _decode(body: bytes) -> str:
     return body.decode("latin-1")
 
 
-def _load(body: bytes, *, unquote: bool = False) -> _Object | str:
+def _load(body: bytes, *, unquote: bool = False) -> JsonObject | str:
     """Return a body's one JSON object, or in a few words why it is none."""
     text = _decode(body)
     if unquote and text.startswith('"{""'):
@@ -382,7 +378,7 @@ def _load(body: bytes, *, unquote: bool = False) -> _Object | str:
         tree = _DECODER.decode(text)
     except (ValueError, RecursionError):  # also integers longer than Python converts
         return "the body is not readable JSON" if body.strip() else "the body is empty"
-    return tree if isinstance(tree, _Object) else "the body is not a JSON object"
+    return tree if isinstance(tree, JsonObject) else "the body is not a JSON object"
 
 
 def _trusted(status: int) -> bool:
@@ -390,10 +386,10 @@ def _trusted(status: int) -> bool:
     return 200 <= status < 300 or (400 <= status < 500 and status not in (408, 429))
 
 
-def _doubt(reply: _Object) -> str | None:
+def _doubt(reply: JsonObject) -> str | None:
     """Say what in a body puts its error code in doubt, or None if nothing does."""
     for value in _walk(reply):
-        if isinstance(value, _Object):
+        if isinstance(value, JsonObject):
             if value.repeated:
                 return "a name comes twice"
             if any("codigo" in name for name in value.fields if value is not reply or name != "codigo"):
@@ -426,20 +422,20 @@ def _walk(root: object) -> Iterator[object]:
     while left:
         value = left.pop()
         yield value
-        if isinstance(value, _Object):
+        if isinstance(value, JsonObject):
             left.extend(value.fields.values())
         elif isinstance(value, list):
             left.extend(value)
 
 
-def _accepted(status: int, reply: _Object, hide: Iterable[str]) -> Accepted | Unknown:
+def _accepted(status: int, reply: JsonObject, hide: Iterable[str]) -> Accepted | Unknown:
     id_mensaje = _id(reply.get("idmensaje"))
     if id_mensaje is None or reply.repeated & {"codigo", "idmensaje"}:
         return Unknown(f"HTTP {status}, codigo 1 without one usable id_mensaje", ACCEPTED, status)
     return Accepted(id_mensaje, _credits_used(reply), _clean(reply.get("descripcion"), hide))
 
 
-def _refused(answer: HttpAnswer, reply: _Object, code: int | None, hide: Iterable[str]) -> Refused | Unknown:
+def _refused(answer: HttpAnswer, reply: JsonObject, code: int | None, hide: Iterable[str]) -> Refused | Unknown:
     status = answer.status
     if code is None:
         return Unknown(f"HTTP {status}, no readable codigo", None, status, answer.retry_after)
@@ -451,30 +447,45 @@ def _refused(answer: HttpAnswer, reply: _Object, code: int | None, hide: Iterabl
     return Refused(code, _clean(reply.get("descripcion"), hide), row.action, row.meaning)
 
 
-def _data(answer: HttpAnswer, hide: Iterable[str], *, unquote: bool = False) -> _Object:
+def _data(answer: HttpAnswer, hide: Iterable[str], *, unquote: bool = False) -> JsonObject:
     """Return the object of a query's answer with `codigo` 1, or raise."""
-    reply = _load(answer.body, unquote=unquote)
+    return judged(_load(answer.body, unquote=unquote), answer, hide)
+
+
+def judged(reply: JsonObject | str, answer: HttpAnswer, hide: Iterable[str]) -> JsonObject:
+    """Return what was read of a query's answer (or why nothing could be) if it carries `codigo` 1, or raise."""
     if not _trusted(answer.status):
-        _unreadable(answer, "which proves nothing")
+        unreadable(answer, "which proves nothing")
     if isinstance(reply, str):
-        _unreadable(answer, reply)
-    code = _codigo(reply)
+        unreadable(answer, reply)
+    code = codigo(reply)
     if code is None or reply.repeated:
-        _unreadable(answer, "no readable codigo" if code is None else "a name comes twice")
+        unreadable(answer, "no readable codigo" if code is None else "a name comes twice")
     if code != ACCEPTED:
         raise ProviderRefused(code, _clean(reply.get("descripcion"), hide))
     if answer.status >= 300:
-        _unreadable(answer, "codigo 1 with an HTTP error")
+        unreadable(answer, "codigo 1 with an HTTP error")
     return reply
 
 
-def _unreadable(answer: HttpAnswer, why: str) -> NoReturn:
+def unreadable(answer: HttpAnswer, why: str) -> NoReturn:
+    """Raise what says why an answer proves nothing."""
     raise UnreadableAnswer(f"HTTP {answer.status}, {why}", answer.status, answer.retry_after)
 
 
-def _row(row: object, zone: ZoneInfo) -> ReportRow | None:
+def report_list(reply: JsonObject, answer: HttpAnswer) -> list[object]:
+    """Return a report's `mensajes`, null being none, or raise."""
+    if "mensajes" not in reply.fields:
+        unreadable(answer, "a report without mensajes")
+    rows = reply.get("mensajes")
+    if rows is not None and not isinstance(rows, list):
+        unreadable(answer, "a report whose mensajes is not a list")
+    return rows or []
+
+
+def report_row(row: object, zone: ZoneInfo) -> ReportRow | None:
     """Return a row of a report, or None if it lacks what identifies a message or has it in doubt."""
-    if not isinstance(row, _Object) or row.repeated:
+    if not isinstance(row, JsonObject) or row.repeated:
         return None
     id_mensaje = _id(row.get("idmensaje"))
     phone = _phone(row.get("telefono"))
@@ -495,7 +506,7 @@ def _row(row: object, zone: ZoneInfo) -> ReportRow | None:
     )
 
 
-def _codigo(reply: _Object) -> int | None:
+def codigo(reply: JsonObject) -> int | None:
     """Return the code, under no other spelling than the manual's: too much hangs on it."""
     return _code(reply.get("codigo")) if "codigo" in reply.names else None
 
@@ -527,7 +538,7 @@ def _whole(value: object) -> int | None:
     return value if abs(value) < 2**63 else None
 
 
-def _credits_used(reply: _Object) -> int | None:
+def _credits_used(reply: JsonObject) -> int | None:
     charged = _whole(reply.get("creditosusados"))
     return charged if charged is not None and 0 <= charged < 2**31 else None
 

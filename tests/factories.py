@@ -170,6 +170,7 @@ class RecordingBell:
     def __init__(self) -> None:
         self.sends: list[list[int]] = []
         self.polls: list[list[int]] = []
+        self.followed = threading.Event()
         self.reconciled = threading.Event()
         self.alerted = threading.Event()
         self.swept = threading.Event()
@@ -179,6 +180,9 @@ class RecordingBell:
 
     def poll(self, ids: Sequence[int]) -> None:
         self.polls.append(list(ids))
+
+    def follow(self) -> None:
+        self.followed.set()
 
     def reconcile(self) -> None:
         self.reconciled.set()

@@ -41,6 +41,10 @@ class CeleryBell:
         """Publish to those who ask for statuses."""
         self._ring("smsclick.poll", list(ids))
 
+    def follow(self) -> None:
+        """Publish to whoever follows by report."""
+        self._ring("smsclick.follow")
+
     def reconcile(self) -> None:
         """Publish to whoever settles unknown attempts."""
         self._ring("smsclick.reconcile")

@@ -26,6 +26,7 @@ _NORMAL_TURNS, _LOW_TURNS = 0.2, 0.1
 _FIRST_LOOK_SECONDS = 2.0
 _LAST_LOOK_SECONDS = 60.0
 _ABSENT = "surely not accepted: the provider's report does not have it"
+_BEYOND = 1.25
 _UNDETERMINED_WINDOWS = 4
 """An undetermined message is still asked for, rarely, until this many tracking windows after it was sent."""
 
@@ -52,6 +53,17 @@ class PollFailed:
 
     code: int | None
     reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NotShown:
+    """A whole report of the final messages of its time does not have it, so it is not final, as far as reports go.
+
+    Attributes:
+        wait: seconds until the next such report.
+    """
+
+    wait: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -281,15 +293,17 @@ def after_report(
 
 
 def after_poll(
-    message: Message, seen: MessageStatus | PollFailed, now: dt.datetime, policy: Policy, rng: random.Random
+    message: Message, seen: MessageStatus | PollFailed | NotShown, now: dt.datetime, policy: Policy, rng: random.Random
 ) -> Change | None:
     """What an answer to a status check makes of a message that was sent. A status never goes backwards.
 
     Returns:
-        None where the message is not followed any more.
+        None where the message is not followed any more, or where a report's silence about it means nothing.
     """
     if message.state not in {State.SENT, State.UNDETERMINED, State.DELIVERED}:
         return None
+    if isinstance(seen, NotShown):
+        return _not_shown(message, seen, now, policy, rng)
     becomes, note = replace(message, polls=message.polls + 1), None
     if isinstance(seen, MessageStatus):
         becomes, note = _seen(becomes, seen, now)
@@ -299,6 +313,15 @@ def after_poll(
         becomes = replace(becomes, state=State.UNDETERMINED)
         note = Note(Cause.TRACKING_ENDED, becomes.last_code, "no final status within the tracking window")
     return Change(message, replace(becomes, due_at=_next_poll(becomes, now, policy, rng)), note)
+
+
+def horizon(wait: float, age: dt.timedelta) -> float:
+    """Seconds within which a message of this age has the next report for sure, where they come every `wait` seconds.
+
+    Its share of the age covers the way into the next bracket, whose reports are rarer.
+    """
+    seconds = age.total_seconds()
+    return max(2 * wait, min(seconds, 120 + seconds / 5))
 
 
 def cancelled(message: Message, now: dt.datetime) -> Change:
@@ -400,6 +423,22 @@ def _seen(message: Message, seen: MessageStatus, now: dt.datetime) -> tuple[Mess
     state = State.DELIVERED if estatus is Estatus.RECIBIDO else State.REJECTED
     note = Note(Cause.POLLED, 1, estatus.name, message.id_mensaje)
     return replace(message, state=state, final_at=now, polls=0), note
+
+
+def _not_shown(message: Message, seen: NotShown, now: dt.datetime, policy: Policy, rng: random.Random) -> Change | None:
+    """Its own check waits: the next report comes before it. Only `getMsg` itself ends the tracking of a message."""
+    if message.state is State.DELIVERED or message.sent_at is None:
+        return None
+    end = _tracking_end(message, policy)
+    if message.state is State.SENT and now >= end:
+        return None
+    becomes = replace(message, polls=message.polls + 1)
+    due = _next_poll(becomes, now, policy, rng)
+    if due is not None:
+        due = max(due, now + _seconds(horizon(seen.wait, now - message.sent_at) * _BEYOND))
+        if message.state is State.SENT:
+            due = min(due, end)
+    return Change(message, replace(becomes, due_at=due), None)
 
 
 def _next_poll(message: Message, now: dt.datetime, policy: Policy, rng: random.Random) -> dt.datetime | None:

@@ -4,6 +4,7 @@ One accepted message at a time is looked for in the report until it is there. Th
 bound on the lag, as coarse as the sweep.
 """
 
+import contextlib
 import dataclasses
 import datetime as dt
 import logging
@@ -42,11 +43,13 @@ def measure(runtime: Runtime) -> float | None:
     if probe is None:
         return None
     try:
-        rows = runtime.client.report(probe.accepted_at - probe.around, probe.accepted_at + probe.around)
+        with contextlib.closing(
+            runtime.client.report_rows(probe.accepted_at - probe.around, probe.accepted_at + probe.around)
+        ) as rows:
+            seen = any(row.id_mensaje == probe.id_mensaje for row in rows)
     except ProviderError as error:
         log.warning("The report's lag could not be measured. error=%s", error)
         return None
-    seen = any(row.id_mensaje == probe.id_mensaje for row in rows)
     if runtime.database.transact(
         lambda connection: _note(connection, probe, runtime.settings.settle_seconds, seen=seen)
     ):

@@ -1,5 +1,8 @@
 """Follow: ask `getMsg` for messages that were sent, until Recibido or Rechazado, and for replies after that.
 
+Only for what no report answers (`worker.follow`): a few, those that reports lack or fail for, replies, and once more
+before a message is given up. All workers together keep within `worker.budget`.
+
 A check is claimed by moving its due time ahead by a lease, so that two workers do not ask for the same message;
 a worker that dies in between costs that much time and nothing else.
 """
@@ -18,7 +21,7 @@ from smsclick.contract import State, messages
 from smsclick.errors import ProviderError, ProviderRefused
 from smsclick.replies import MessageStatus, Refused
 from smsclick.settings import Settings
-from worker import decisions, gate, incidents, lifecycle
+from worker import budget, decisions, gate, incidents, lifecycle
 from worker.decisions import Policy, PollFailed
 from worker.lifecycle import Change
 from worker.runtime import Runtime
@@ -64,7 +67,7 @@ def poll(runtime: Runtime, ids: Collection[int], *, slice_seconds: float = 5.0) 
         if runtime.stopping.is_set() or time.monotonic() >= end:
             break
         seen[message_id] = _ask(runtime, id_mensaje)
-        if isinstance(seen[message_id], PollFailed) and _key_refused(seen[message_id]):
+        if key_refused(seen[message_id]):
             break
     _record(runtime, seen, unasked=claimed.keys() - seen.keys())
     return len(seen)
@@ -87,6 +90,9 @@ def _claim(runtime: Runtime, ids: Collection[int]) -> dict[int, int]:
             .with_for_update(skip_locked=True)
         ).all()
         if rows:
+            # What the budget does not cover stays due.
+            rows = rows[: budget.take(connection, len(rows))]
+        if rows:
             later = rows[0].now + dt.timedelta(seconds=runtime.settings.lease_seconds)
             connection.execute(
                 sa.update(messages).where(messages.c.id.in_([row.id for row in rows])).values(due_at=later)
@@ -94,6 +100,24 @@ def _claim(runtime: Runtime, ids: Collection[int]) -> dict[int, int]:
         return {row.id: row.id_mensaje for row in rows}
 
     return runtime.database.transact(work)
+
+
+def ask(runtime: Runtime, id_mensaje: int) -> MessageStatus | PollFailed:
+    """What `getMsg` says of one message; its caller has taken that from the budget."""
+    return _ask(runtime, id_mensaje)
+
+
+def key_refused(seen: MessageStatus | PollFailed) -> bool:
+    """Whether an answer says that the key does not work."""
+    return isinstance(seen, PollFailed) and seen.code is not None and lookup(seen.code).action is Action.HOLD_KEY
+
+
+def close_gate(connection: sa.Connection, refused: PollFailed, settings: Settings) -> None:
+    """Close the gate for a refused key."""
+    if refused.code is not None:
+        answer = Refused(refused.code, refused.reason, Action.HOLD_KEY, refused.reason)
+        epoch = gate.read(connection).epoch
+        gate.close(connection, answer, epoch=epoch, needed_credits=1, settings=settings)
 
 
 def _ask(runtime: Runtime, id_mensaje: int) -> _Seen:
@@ -145,14 +169,8 @@ def _raise_incidents(
     if lost:
         detail = f"first: message {lost[0].was.id}"
         told |= incidents.report(connection, "undetermined", detail=detail, count=len(lost))
-    refused = next((what for what in seen.values() if _key_refused(what)), None)
-    if isinstance(refused, PollFailed) and refused.code is not None:
-        answer = Refused(refused.code, refused.reason, Action.HOLD_KEY, refused.reason)
-        epoch = gate.read(connection).epoch
-        gate.close(connection, answer, epoch=epoch, needed_credits=1, settings=settings)
+    refused = next((what for what in seen.values() if key_refused(what)), None)
+    if isinstance(refused, PollFailed):
+        close_gate(connection, refused, settings)
         told = True
     return told
-
-
-def _key_refused(seen: _Seen) -> bool:
-    return isinstance(seen, PollFailed) and seen.code is not None and lookup(seen.code).action is Action.HOLD_KEY

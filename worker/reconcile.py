@@ -6,10 +6,11 @@ was asked for `SMSCLICK_SETTLE_SECONDS` after the request can have left at the l
 producer's `if_absent` decides. A report that fails, cannot be read, or lacks what we know it must have proves nothing.
 """
 
+import contextlib
 import dataclasses
 import datetime as dt
 import logging
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 import sqlalchemy as sa
 
@@ -17,7 +18,7 @@ from smsclick.columns import db_now
 from smsclick.contract import State, messages
 from smsclick.errors import ProviderError
 from smsclick.replies import ReportRow
-from worker import decisions, gate, incidents, lifecycle
+from worker import decisions, gate, incidents, lifecycle, slices, watermark
 from worker.decisions import Found, NotFound, Policy
 from worker.lifecycle import Change
 from worker.matching import SLACK, Attempt, digits, match, undated
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 _UNKNOWNS = 500
 _SLICE = dt.timedelta(minutes=10)
+"""The longest slice; where the report is dense or breaks off, slices become shorter."""
+_MARK = "unknown"
 _KNOWN = 200
 """Accepted messages of the window that a report must have before its silence about others counts."""
 
@@ -42,8 +45,23 @@ class _Unknown:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Report:
+    """A whole report, as much of it as settling needs: the rows of the phones in question, and every id."""
+
     rows: Sequence[ReportRow]
     read_at: dt.datetime
+    ids: frozenset[int]
+
+    @classmethod
+    def of(cls, slice_: Sequence[_Unknown], rows: Iterable[ReportRow], read_at: dt.datetime) -> "_Report":
+        """Take what is needed from rows as they come."""
+        phones = {digits(unknown.attempt.phone) for unknown in slice_}
+        kept: list[ReportRow] = []
+        ids: set[int] = set()
+        for row in rows:
+            ids.add(row.id_mensaje)
+            if row.phone in phones:
+                kept.append(row)
+        return cls(kept, read_at, frozenset(ids))
 
 
 def reconcile(runtime: Runtime) -> int:
@@ -53,7 +71,8 @@ def reconcile(runtime: Runtime) -> int:
     """
     settled = 0
     lease = runtime.settings.lease_seconds
-    for slice_ in _slices(runtime.database.transact(lambda connection: _claim(connection, lease))):
+    unknowns = runtime.database.transact(lambda connection: _claim(connection, lease))
+    for slice_ in _slices(unknowns, _longest(runtime) if unknowns else _SLICE):
         report = _ask(runtime, slice_)
         changes = _settle_slice(runtime, slice_, report)
         settled += sum(change.becomes.state is not State.UNKNOWN for change in changes)
@@ -106,26 +125,52 @@ def _claim(connection: sa.Connection, lease_seconds: float) -> list[_Unknown]:
     ]
 
 
-def _slices(unknowns: Sequence[_Unknown]) -> list[list[_Unknown]]:
+def _longest(runtime: Runtime) -> dt.timedelta:
+    """How long a slice may be, by the density of the reports that were read so far."""
+    with runtime.database.read() as connection:
+        return min(_SLICE, slices.longest(watermark.density(connection, _MARK)))
+
+
+def _slices(unknowns: Sequence[_Unknown], longest: dt.timedelta = _SLICE) -> list[list[_Unknown]]:
     """Group attempts that lie close together, so that one report of bounded length answers for all of them."""
-    slices: list[list[_Unknown]] = []
+    groups: list[list[_Unknown]] = []
     for unknown in sorted(unknowns, key=lambda each: each.attempt.since):
-        if slices and unknown.attempt.until - slices[-1][0].attempt.since <= _SLICE:
-            slices[-1].append(unknown)
+        if groups and unknown.attempt.until - groups[-1][0].attempt.since <= longest:
+            groups[-1].append(unknown)
         else:
-            slices.append([unknown])
-    return slices
+            groups.append([unknown])
+    return groups
 
 
 def _ask(runtime: Runtime, slice_: Sequence[_Unknown]) -> _Report | None:
     read_at = runtime.database.clock()
     start = min(unknown.attempt.since for unknown in slice_) - SLACK
     end = max(unknown.attempt.until for unknown in slice_) + SLACK
+    counted = _Counted(runtime.client.report_rows(start, end))
+    report = None
     try:
-        return _Report(runtime.client.report(start, end), read_at)
+        with contextlib.closing(counted.rows):
+            report = _Report.of(slice_, counted, read_at)
     except ProviderError as error:
         log.warning("The report could not be read; nothing is concluded. unknowns=%s error=%s", len(slice_), error)
-        return None
+    if counted.count:
+        # Where it broke off on its way, a shorter one may not.
+        count = counted.count if report is not None else 2 * max(counted.count, slices.ROWS)
+        runtime.database.transact(lambda connection: watermark.learn(connection, _MARK, count, end - start))
+    return report
+
+
+class _Counted:
+    """Rows, and how many have come."""
+
+    def __init__(self, rows: Generator[ReportRow]) -> None:
+        self.rows = rows
+        self.count = 0
+
+    def __iter__(self) -> Iterator[ReportRow]:
+        for row in self.rows:
+            self.count += 1
+            yield row
 
 
 def _settle_slice(runtime: Runtime, slice_: Sequence[_Unknown], report: _Report | None) -> list[Change]:
@@ -183,7 +228,7 @@ def _is_complete(connection: sa.Connection, slice_: Sequence[_Unknown], report: 
         .order_by(messages.c.sent_at.desc())
         .limit(_KNOWN)
     ).all()
-    missing = set(known) - {row.id_mensaje for row in report.rows}
+    missing = set(known) - report.ids
     if missing:
         log.warning(
             "The report lacks messages that were accepted; its silence proves nothing. missing=%s", len(missing)

@@ -30,6 +30,9 @@ class Bell(Protocol):
     def poll(self, ids: Sequence[int]) -> None:
         """Messages whose status check is due."""
 
+    def follow(self) -> None:
+        """Reports about sent messages that are due."""
+
     def reconcile(self) -> None:
         """Attempts of unknown outcome whose turn it is."""
 

@@ -2,7 +2,8 @@
 
 import logging
 
-from worker import alerts, claims, heartbeat, incidents, poll, reconcile, send
+from worker import alerts, budget, claims, follow, heartbeat, incidents, poll, reconcile, send
+from worker.decisions import Policy
 from worker.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -11,11 +12,10 @@ _STRANDED = 500
 _EXPIRED = 500
 _WAITING = 320
 """Enough lists to wake every thread of a few machines; each then goes on by itself."""
-_POLLS = 2000
 
 
 def sweep(runtime: Runtime, *, urgent: bool = False) -> bool:
-    """One tick: strand lost claims, end expired messages, ring for what waits and for due checks, remind of incidents.
+    """One tick: strand lost claims, end expired messages, ring for what waits and what is due, remind of incidents.
 
     Args:
         runtime: this process's.
@@ -30,7 +30,8 @@ def sweep(runtime: Runtime, *, urgent: bool = False) -> bool:
     expired = runtime.database.transact(lambda connection: claims.expire(connection, _EXPIRED))
     runtime.database.transact(incidents.tick)
     with runtime.database.read() as connection:
-        checks = poll.due(connection, _POLLS)
+        reports = follow.due(connection, Policy.of(runtime.settings))
+        checks = poll.due(connection, budget.left(connection))
         news = alerts.due(connection)
         unknowns = reconcile.due(connection)
     if stranded:
@@ -38,6 +39,8 @@ def sweep(runtime: Runtime, *, urgent: bool = False) -> bool:
     if expired:
         log.info("Messages expired while they waited. count=%s", expired)
     send.ring_for_waiting(runtime, _WAITING)
+    if reports:
+        runtime.bell.follow()
     for start in range(0, len(checks), poll.BATCH):
         runtime.bell.poll(checks[start : start + poll.BATCH])
     if unknowns:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from smsclick.errors import SmsclickError
 from worker import alerts as alerting
 from worker import balance as balances
+from worker import follow as following
 from worker import heartbeat, intake
 from worker import lag as lagging
 from worker import poll as polling
@@ -54,6 +55,12 @@ def send(ids: list[int]) -> None:
 def poll(ids: list[int]) -> None:
     """Ask for the status of these messages."""
     polling.poll(runtime(), ids)
+
+
+@_doorbell("smsclick.follow")
+def follow() -> None:
+    """Read the reports that are due about sent messages."""
+    following.follow(runtime())
 
 
 @_doorbell("smsclick.sweep")

@@ -29,7 +29,7 @@ POINTS = {
     "recorded": "after the record's commit, before anybody knows",
     "report_read": "after a report was read, before it settles anything",
     "settling": "within the transaction that settles unknown attempts",
-    "polled": "after a status was asked, before it is recorded",
+    "polled": "after a status was asked, or a report of them read, before it is recorded",
 }
 """Where a process can be told to die."""
 
@@ -107,6 +107,7 @@ def _arm() -> None:
     import smsclick.client  # noqa: PLC0415
     import smsclick.database  # noqa: PLC0415
     import worker.claims  # noqa: PLC0415
+    import worker.follow  # noqa: PLC0415
     import worker.poll  # noqa: PLC0415
     import worker.reconcile  # noqa: PLC0415
     import worker.recorder  # noqa: PLC0415
@@ -149,6 +150,7 @@ def _arm() -> None:
     _after(worker.reconcile, "_ask", lambda _: here("report_read"))
     _after(worker.reconcile, "_settle", lambda _: here("settling"))
     _after(worker.poll, "_ask", lambda _: here("polled"))
+    _after(worker.follow, "_ask", lambda _: here("polled"))
     _break(os.environ.get("CHAOS_DEFECT", ""))
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from smsclick.contract import Priority, State, events, messages
 from tests.factories import LONG_AGO, PHONE, POLICY, Roll, change, clock, history, insert, row, states
-from worker import claims, lifecycle, operations, poll
+from worker import claims, follow, lifecycle, operations, poll
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -292,6 +292,7 @@ def _steps(database: Database) -> list[tuple[str, object]]:
     with database.read() as connection:
         claims.waiting(connection, 100)
         poll.due(connection, 2000)
+        follow.due(connection, POLICY)
     database.transact(lambda connection: lifecycle.lock_due(connection, State.SENDING, 500))
     database.transact(lambda connection: claims.expire(connection, 500))
     database.transact(lambda connection: claims.claim(connection, None, 10, POLICY))

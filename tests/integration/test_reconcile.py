@@ -16,7 +16,7 @@ from smsclick.replies import Accepted, Refused, ReportRow, Unknown
 from smsclick.simulator import Fault, FaultKind
 from tests.factories import LONG_AGO, PHONE
 from tests.integration.settling import SETTLE_SECONDS, Bench, bench
-from worker import balance, gate, lag, reconcile, send
+from worker import balance, gate, lag, reconcile, send, watermark
 from worker.gate import BREAKER_FAILURES
 from worker.matching import SLACK, Attempt
 
@@ -216,9 +216,9 @@ def test_a_row_without_a_date_keeps_its_attempt_unknown(made: Bench) -> None:
     undated = ReportRow(1, row.phone, row.text, None, Estatus.PENDIENTE, None, None, None, None)
     attempt = Attempt(row.id, row.phone, row.text, row.attempted_at, row.unknown_since)
     slice_ = [reconcile._Unknown(attempt, row.token)]
-    reconcile._settle_slice(made.runtime, slice_, reconcile._Report([undated], made.database.clock()))
+    reconcile._settle_slice(made.runtime, slice_, reconcile._Report.of(slice_, [undated], made.database.clock()))
     assert made.row(message_id).state == State.UNKNOWN
-    reconcile._settle_slice(made.runtime, slice_, reconcile._Report([], made.database.clock()))
+    reconcile._settle_slice(made.runtime, slice_, reconcile._Report.of(slice_, [], made.database.clock()))
     assert made.row(message_id).state == State.QUEUED
 
 
@@ -238,6 +238,18 @@ def test_unknowns_of_different_times_are_asked_for_in_slices(made: Bench) -> Non
     made.reconcile()
     assert made.simulator.stats().requests["report"] == {"1": 2}
     assert made.states() == [State.QUEUED, State.SENT, State.SENT]
+
+
+def test_where_reports_are_dense_slices_become_shorter(made: Bench) -> None:
+    for _ in range(3):
+        unknown(made, accepted=True)
+        made.age(20)
+    with made.database.begin() as connection:
+        watermark.learn(connection, "unknown", 10**6, dt.timedelta(seconds=1))
+    assert made.reconcile() == 3
+    assert made.simulator.stats().requests["report"] == {"1": 3}
+    with made.database.read() as connection:
+        assert (watermark.density(connection, "unknown") or 0) < 10**6
 
 
 # --- Ids of others, ids of ours

@@ -220,7 +220,8 @@ class World:
         for slice_ in reconcile._slices(unknowns):
             start = min(unknown.attempt.since for unknown in slice_) - SLACK
             end = max(unknown.attempt.until for unknown in slice_) + SLACK
-            report = None if fails else reconcile._Report(self.report(start, end), self.database.clock())
+            read_at = self.database.clock()
+            report = None if fails else reconcile._Report.of(slice_, self.report(start, end), read_at)
             self.reports.append((slice_, report))
 
     def judge(self, which: int = 0) -> None:

@@ -1,0 +1,303 @@
+"""Requests and delay of following 10,000 messages, and the memory of a large report: `python -m bench.status`.
+
+The worker's real functions run on a real database against the real simulator over HTTP; only the clock is simulated,
+for the database and the simulator alike, so that a week passes in minutes. It stands still while a request is made, so
+delays are those of deciding when to ask, without network and load. The fixed-interval poller that they are compared
+with is worked out for the very same messages; it too has no latency.
+"""
+
+import argparse
+import bisect
+import datetime as dt
+import json
+import math
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from smsclick.client import SmsclickClient
+from smsclick.contract import ACCOUNT, State, gates, messages, metadata, watermarks
+from smsclick.settings import load_settings
+from smsclick.simulator import Simulator
+from worker import budget, follow, poll, slices
+from worker.decisions import Policy
+from worker.runtime import Runtime
+
+RESULTS = Path(__file__).parent / "results" / "status.json"
+BEGIN = dt.datetime(2026, 5, 4, 12, 0, tzinfo=dt.UTC)
+KEY = "key-of-the-benchmark"
+MESSAGES = 10_000
+SENDING_SECONDS = 300.0
+BUDGET = 0.02
+"""Status requests for each message that the design allows itself."""
+REPORT_ROWS = 100_000
+
+
+@dataclass(frozen=True)
+class Course:
+    """When a message is sent, and how long until its final status; None: never."""
+
+    at: float
+    delay: float | None
+
+
+def courses(count: int, rng: random.Random) -> list[Course]:
+    """93.8 % within seconds (median 7.5), 5 % within 1 to 10 minutes, 1 % within 1 to 10 hours, 0.2 % never."""
+
+    def delay() -> float | None:
+        chance = rng.random()
+        if chance < 0.002:
+            return None
+        if chance < 0.012:
+            return math.exp(rng.uniform(math.log(3600), math.log(36_000)))
+        if chance < 0.062:
+            return rng.uniform(60, 600)
+        return rng.lognormvariate(math.log(7.5), 0.5)
+
+    return [Course(number * SENDING_SECONDS / count, delay()) for number in range(count)]
+
+
+class _Bell:
+    """Nobody is rung for: the loop below is the sweep."""
+
+    def __getattr__(self, _name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+class World:
+    """One worker, its database and its provider, all by one clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = BEGIN
+        self.simulator = Simulator(api_key=KEY, balance=10**9, delivery_spread=0, clock=self._time)
+        self.simulator.start()
+        settings = load_settings(
+            DATABASE_URL=f"sqlite:///{folder}/bench.db",
+            SMSCLICK_API_KEY=KEY,
+            SMSCLICK_BASE_URL=self.simulator.base_url,
+            CELERY_BROKER_URL="",
+        )
+        self.runtime = Runtime.start(settings, _Bell(), threads=1)
+        self.policy = Policy.of(settings)
+        self.rng = random.Random(1)
+        event.listen(self.runtime.database.engine, "connect", self._clock)
+        with self.runtime.database.begin() as connection:
+            metadata.create_all(connection)
+            connection.execute(sa.insert(gates).values(account=ACCOUNT))
+
+    def close(self) -> None:
+        """Stop everything."""
+        self.runtime.close()
+        self.simulator.stop()
+
+    def send(self, number: int, course: Course) -> None:
+        """A message is accepted now and is followed from here on."""
+        never = course.delay is None
+        self.simulator.set(delivery_seconds=course.delay or 1.0, never_rate=float(never))
+        accepted = self.runtime.client.send("5551402211", f"mensaje {number}")
+        due_at = self.now + dt.timedelta(seconds=self.policy.poll[0] * self.rng.uniform(0.9, 1.1))
+        with self.runtime.database.begin() as connection:
+            connection.execute(
+                sa.insert(messages).values(
+                    key=str(number),
+                    phone="5551402211",
+                    text="",
+                    state=State.SENT,
+                    attempts=1,
+                    id_mensaje=accepted.id_mensaje,
+                    attempted_at=self.now,
+                    sent_at=self.now,
+                    due_at=due_at,
+                )
+            )
+
+    def tick(self) -> None:
+        """One sweep."""
+        database = self.runtime.database
+        with database.read() as connection:
+            reports = follow.due(connection, self.policy)
+            checks = poll.due(connection, budget.left(connection))
+        if reports:
+            follow.follow(self.runtime)
+        for start in range(0, len(checks), poll.BATCH):
+            poll.poll(self.runtime, checks[start : start + poll.BATCH], slice_seconds=60)
+
+    def requests(self) -> dict[str, int]:
+        """Status requests so far, by endpoint."""
+        made = self.simulator.stats().requests
+        return {name: sum(made.get(name, {}).values()) for name in ("report", "getMsg")}
+
+    def next_event(self) -> dt.datetime | None:
+        """The next moment at which anything can be due; None where nothing is followed any more."""
+        with self.runtime.database.read() as connection:
+            rows = connection.execute(
+                sa.select(messages.c.sent_at, messages.c.due_at).where(messages.c.state == State.SENT)
+            ).all()
+            marks = connection.scalars(sa.select(watermarks.c.due_at)).all()
+        if not rows:
+            return None
+        ages = [bracket.youngest for bracket in slices.brackets(self.policy)]
+        times = [row.due_at for row in rows] + [mark for mark in marks if mark > self.now]
+        for row in rows:
+            age = (self.now - row.sent_at).total_seconds()
+            index = bisect.bisect_right(ages, age)
+            if index < len(ages):
+                times.append(row.sent_at + dt.timedelta(seconds=ages[index]))
+        return min(times)
+
+    def _time(self) -> float:
+        return self.now.timestamp()
+
+    def _clock(self, raw: object, _record: object) -> None:
+        raw.create_function("strftime", 2, self._strftime)
+
+    def _strftime(self, _form: str, _modifier: str) -> str:
+        return f"{self.now.replace(tzinfo=None).isoformat(' ', 'milliseconds')}000"
+
+
+def run(count: int) -> dict[str, Any]:
+    """Follow `count` messages to the end of their tracking."""
+    sent = courses(count, random.Random(7))
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(Path(folder))
+        try:
+            _run(world, sent)
+            made = world.requests()
+            with world.runtime.database.read() as connection:
+                final = connection.execute(sa.select(messages.c.key, messages.c.final_at, messages.c.state)).all()
+        finally:
+            world.close()
+    delays = []
+    for row in final:
+        course = sent[int(row.key)]
+        if course.delay is not None and row.final_at is not None:
+            delays.append((row.final_at - BEGIN).total_seconds() - course.at - course.delay)
+    total = sum(made.values())
+    mean = sum(delays) / len(delays)
+    return {
+        "messages": count,
+        "final": len(delays),
+        "undetermined": sum(row.state == State.UNDETERMINED for row in final),
+        "requests": made,
+        "requests_per_message": total / count,
+        "mean_delay": mean,
+        "median_delay": sorted(delays)[len(delays) // 2],
+        "same_delay": fixed(sent, interval_for(sent, lambda poller: poller["mean_delay"] <= mean)),
+        "eight_requests": fixed(sent, interval_for(sent, lambda poller: poller["requests_of_final"] >= 8)),
+    }
+
+
+def _run(world: World, sent: Sequence[Course]) -> None:
+    sweep = dt.timedelta(seconds=world.runtime.settings.sweep_seconds)
+    left = iter(enumerate(sent))
+    following = next(left, None)
+    tick = BEGIN
+    while True:
+        while following is not None and BEGIN + dt.timedelta(seconds=following[1].at) <= tick:
+            world.now = BEGIN + dt.timedelta(seconds=following[1].at)
+            world.send(*following)
+            following = next(left, None)
+        world.now = tick
+        world.tick()
+        tick += sweep
+        if following is None:
+            coming = world.next_event()
+            if coming is None:
+                return
+            skipped = max(0, math.ceil((coming - tick) / sweep))
+            tick += skipped * sweep
+
+
+def fixed(sent: Sequence[Course], interval: float) -> dict[str, float]:
+    """What a poller costs that asks for each message every `interval` seconds until it is final, or for a week."""
+    tracking = 604_800.0
+    final = [course.delay for course in sent if course.delay is not None]
+    asked = [math.ceil(delay / interval) for delay in final]
+    never = (len(sent) - len(final)) * tracking / interval
+    late = sum(count * interval - delay for count, delay in zip(asked, final, strict=True))
+    return {
+        "interval": interval,
+        "requests_per_message": (sum(asked) + never) / len(sent),
+        "requests_of_final": sum(asked) / len(final),
+        "mean_delay": late / len(final),
+    }
+
+
+def interval_for(sent: Sequence[Course], enough: Callable[[dict[str, float]], bool]) -> float:
+    """The longest interval of a fixed poller that is good enough."""
+    low, high = 0.5, 4000.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (middle, high) if enough(fixed(sent, middle)) else (low, middle)
+    return low
+
+
+def memory(rows: int) -> dict[str, float]:
+    """Resident memory, in MB, of a process of its own that reads a report of so many rows to its end."""
+    with Simulator(api_key=KEY, balance=10**9, delivery_seconds=0) as simulator:
+        account = simulator._provider.account  # noqa: SLF001 - a hundred thousand requests would only take time
+        text = "Su pedido 4711 va en camino y llega hoy entre las 10 y las 12. Consulte su guía en nuestra página."
+        simulator._call(lambda: [account.accept("5551402211", text, None) for _ in range(rows)])  # noqa: SLF001
+        command = [sys.executable, "-m", "bench.status", "--read", simulator.base_url]
+        answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
+    return dict(json.loads(answer.stdout))
+
+
+def read(base_url: str) -> None:
+    """The other side of `memory`."""
+    began = time.monotonic()
+    now = dt.datetime.now(dt.UTC)
+    before = _peak()
+    with SmsclickClient(KEY, base_url) as client:
+        count = sum(1 for _ in client.report_rows(now - dt.timedelta(hours=1), now))
+    print(json.dumps({"rows": count, "mb": _peak(), "mb_before": before, "seconds": time.monotonic() - began}))
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _lines(result: dict[str, Any], large: dict[str, float]) -> Iterator[str]:
+    yield f"{'':36}{'requests/message':>17}{'of final ones':>15}{'mean delay, s':>15}"
+    yield f"{'by report':36}{result['requests_per_message']:17.4f}{'':>15}{result['mean_delay']:15.2f}"
+    for name, key in (("same delay", "same_delay"), ("8 requests", "eight_requests")):
+        poller = result[key]
+        title = f"getMsg every {poller['interval']:.1f} s ({name})"
+        yield (
+            f"{title:36}{poller['requests_per_message']:17.2f}"
+            f"{poller['requests_of_final']:15.2f}{poller['mean_delay']:15.2f}"
+        )
+    yield "The last column but one leaves out the messages that never end, which a fixed poller asks for all week."
+    yield f"requests: {result['requests']}, median delay {result['median_delay']:.2f} s"
+    yield f"a report of {large['rows']:.0f} rows: {large['mb']:.0f} MB resident, {large['seconds']:.1f} s"
+
+
+def main() -> None:
+    """Run it, print a table and keep the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--messages", type=int, default=MESSAGES)
+    parser.add_argument("--read", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.read:
+        read(arguments.read)
+        return
+    result, large = run(arguments.messages), memory(REPORT_ROWS)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({"following": result, "large_report": large}, indent=2) + "\n")
+    print("\n".join(_lines(result, large)))
+    if result["requests_per_message"] > BUDGET:
+        raise SystemExit(f"more than {BUDGET} status requests a message")
+
+
+if __name__ == "__main__":
+    main()

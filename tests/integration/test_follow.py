@@ -1,0 +1,294 @@
+"""Follow by report: the statuses of many messages from one request, and what happens where reports fail."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+
+from smsclick.contract import State, messages, watermarks
+from smsclick.simulator import Fault, FaultKind
+from tests.factories import KEY, LONG_AGO, PHONE, RecordingBell, change, clock, insert, news, row, states
+from tests.processes import ROOT
+from worker import budget, follow, poll, send, slices, sweep
+from worker.decisions import Policy
+
+if TYPE_CHECKING:
+    from smsclick.database import Database
+    from smsclick.simulator import Simulator
+    from tests.integration.conftest import MakeRuntime
+    from worker.runtime import Runtime
+
+HOUR = dt.timedelta(hours=1)
+on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
+
+def sent(runtime: Runtime, count: int = 6, **values: object) -> list[int]:
+    """Messages that the simulator accepted."""
+    ids = insert(runtime.database, count, **values)
+    send.send(runtime, ids)
+    return ids
+
+
+def known(database: Database, simulator: Simulator, count: int, text: str = "hola") -> None:
+    """Messages that the simulator accepted, without a request for each."""
+    account = simulator._provider.account
+    simulator.set(balance=10**9)
+    accepted = simulator._call(lambda: [account.accept(PHONE, text, None) for _ in range(count)])
+    now = clock(database)
+    with database.begin() as connection:
+        connection.execute(
+            sa.insert(messages),
+            [
+                {
+                    "key": f"known-{each.id_mensaje}",
+                    "phone": PHONE,
+                    "text": "x",
+                    "state": State.SENT,
+                    "attempts": 1,
+                    "id_mensaje": each.id_mensaje,
+                    "sent_at": now,
+                    "due_at": LONG_AGO,
+                }
+                for each in accepted
+                if each is not None
+            ],
+        )
+
+
+def mark(database: Database, **values: Any) -> Any:  # noqa: ANN401 - any column; a Row
+    """The youngest messages' watermark, written if values are given."""
+    with database.begin() as connection:
+        if values:
+            connection.execute(sa.update(watermarks).values(**values))
+        return connection.execute(sa.select(watermarks).order_by(watermarks.c.name)).first()
+
+
+def read(runtime: Runtime) -> int:
+    """The next report's time has come."""
+    mark(runtime.database, due_at=LONG_AGO)
+    return follow.follow(runtime)
+
+
+def requests(simulator: Simulator) -> dict[str, int]:
+    made = simulator.stats().requests
+    return {name: sum(made[name].values()) for name in ("report", "getMsg") if name in made}
+
+
+def test_one_request_tells_the_status_of_all(runtime: Runtime, simulator: Simulator) -> None:
+    simulator.set(reject_texts=["no"])
+    sent(runtime, 4)
+    sent(runtime, 3, text="no")
+    runtime.client.send(PHONE, "of another system under the same key")
+    assert read(runtime) == 7
+    assert states(runtime.database) == ["delivered"] * 4 + ["rejected"] * 3
+    assert requests(simulator) == {"report": 1}
+    assert mark(runtime.database).lease_until is None
+    assert mark(runtime.database).read_at is not None
+
+
+def test_what_a_report_does_not_show_is_written_once_and_then_left_alone(
+    runtime: Runtime, simulator: Simulator
+) -> None:
+    simulator.set(delivery_seconds=600)
+    ids = sent(runtime)
+    change(runtime.database, ids, due_at=LONG_AGO)
+    assert read(runtime) == 0
+    first = [row(runtime.database, each) for each in ids]
+    assert all(each.due_at > clock(runtime.database) and each.polls == 1 for each in first)
+    assert read(runtime) == 0
+    assert [row(runtime.database, each) for each in ids] == first
+    assert requests(simulator) == {"report": 2}
+
+
+def test_the_sweep_rings_for_reports_that_answer_for_more_than_a_few(runtime: Runtime, bell: RecordingBell) -> None:
+    few = sent(runtime, slices.FEW)
+    change(runtime.database, few, due_at=LONG_AGO)
+    sweep.sweep(runtime, urgent=True)
+    assert not bell.followed.is_set()
+    assert sorted(each for ids in bell.polls for each in ids) == few
+    assert follow.follow(runtime) == 0
+    sent(runtime, 1)
+    sweep.sweep(runtime, urgent=True)
+    assert bell.followed.is_set()
+    assert follow.follow(runtime) == slices.FEW + 1
+
+
+def test_a_bracket_has_one_reader_and_is_read_again_after_its_death(runtime: Runtime, simulator: Simulator) -> None:
+    sent(runtime)
+    policy, [youngest, *_] = Policy.of(runtime.settings), slices.brackets(Policy.of(runtime.settings))
+    assert runtime.database.transact(lambda connection: follow._claim(connection, youngest, runtime)) is not None
+    with runtime.database.read() as connection:
+        assert not follow.due(connection, policy)
+    assert read(runtime) == 0
+    mark(runtime.database, lease_until=LONG_AGO)
+    assert read(runtime) == 6
+
+
+def test_after_a_restart_a_round_goes_on_where_it_was(make_runtime: MakeRuntime, simulator: Simulator) -> None:
+    runtime = make_runtime()
+    begin = clock(runtime.database) - HOUR
+    for number in range(12):
+        for each in range(slices.FEW + 1):
+            sent_at = begin + dt.timedelta(seconds=number * 60)
+            id_mensaje = number * 10 + each + 1
+            insert(
+                runtime.database, state=State.SENT, id_mensaje=id_mensaje, sent_at=sent_at, due_at=sent_at + 9 * HOUR
+            )
+    follow.follow(runtime)
+    mark(runtime.database, density=1e6, cursor_at=None, due_at=LONG_AGO)
+    before = requests(simulator)["report"]
+    follow.follow(runtime)
+    half = mark(runtime.database)
+    assert requests(simulator)["report"] - before == follow._REPORTS
+    assert half.cursor_at == begin + dt.timedelta(seconds=(follow._REPORTS - 1) * 60)
+    assert half.due_at <= clock(runtime.database)
+    follow.follow(make_runtime())
+    # The slice at the cursor is read again: what became final meanwhile must not be skipped.
+    assert requests(simulator)["report"] - before == 13
+    assert mark(runtime.database).cursor_at is None
+    assert mark(runtime.database).due_at > clock(runtime.database)
+
+
+@pytest.mark.parametrize(
+    "kind", [FaultKind.HTTP_503_BEFORE, FaultKind.HTML_AFTER, FaultKind.UNLISTED, FaultKind.RESET_AFTER]
+)
+@on_sqlite
+def test_a_report_that_fails_leaves_its_messages_to_getmsg_and_is_asked_less_often(
+    runtime: Runtime, simulator: Simulator, kind: FaultKind
+) -> None:
+    ids = sent(runtime)
+    change(runtime.database, ids, due_at=LONG_AGO)
+    simulator.faults([Fault(kind, endpoints=("report",))])
+    waits = []
+    for _ in range(3):
+        assert read(runtime) == 0
+        waits.append(mark(runtime.database).due_at - clock(runtime.database))
+    assert waits[0] < waits[1] < waits[2]
+    assert poll.poll(runtime, ids) == 6
+    assert states(runtime.database) == ["delivered"] * 6
+
+
+@on_sqlite
+def test_rows_before_a_cut_are_used_and_silence_after_it_is_not(runtime: Runtime, simulator: Simulator) -> None:
+    known(runtime.database, simulator, 600, "una frase larga " * 10)
+    simulator.faults([Fault(FaultKind.CUT, endpoints=("report",), count=1)])
+    found = read(runtime)
+    assert 0 < found < 600
+    with runtime.database.read() as connection:
+        assert len(poll.due(connection, 1000)) == 600 - found
+    assert read(runtime) == 600 - found
+
+
+def test_getmsg_keeps_within_a_budget_of_all_workers(runtime: Runtime, simulator: Simulator) -> None:
+    known(runtime.database, simulator, 8)
+    with runtime.database.begin() as connection:
+        budget.take(connection, budget.BURST - 5)
+        assert budget.left(connection) >= 5
+    ids = _ids(runtime.database)
+    asked = poll.poll(runtime, ids)
+    assert 5 <= asked <= 8
+    taken = budget.BURST - 5 + asked
+    with runtime.database.begin() as connection:
+        taken += budget.take(connection, 10**6)
+        assert budget.take(connection, 1) == 0
+    assert budget.BURST <= taken < budget.BURST + 200
+    assert poll.poll(runtime, ids) <= 8 - asked
+
+
+def _ids(database: Database) -> list[int]:
+    with database.read() as connection:
+        return list(connection.scalars(sa.select(messages.c.id)))
+
+
+def test_a_report_that_lacks_what_getmsg_knows_is_not_believed_for_a_while(
+    runtime: Runtime, simulator: Simulator
+) -> None:
+    simulator.set(report_lag=3600)
+    ids = sent(runtime, 8)
+    now = clock(runtime.database)
+    for number, message_id in enumerate(ids):
+        # The probe, whichever it is, must lie within what is read next.
+        at = now - dt.timedelta(seconds=5 if number in {0, 1} else 1 if number in {6, 7} else 3)
+        change(runtime.database, [message_id], sent_at=at, due_at=LONG_AGO)
+    read(runtime)
+    mark(runtime.database, reads=follow._PROBE_EVERY - 1)
+    read(runtime)
+    assert requests(simulator) == {"report": 2, "getMsg": 1}
+    assert states(runtime.database).count("delivered") == 1
+    ends = [each for each in ids if row(runtime.database, each).state == "sent"]
+    read(runtime)
+    assert mark(runtime.database).distrusted_until > clock(runtime.database)
+    assert read(runtime) == 0
+    assert requests(simulator)["report"] == 3
+    change(runtime.database, ends, due_at=LONG_AGO)
+    assert poll.poll(runtime, ends) == 7
+    assert set(states(runtime.database)) == {"delivered"}
+
+
+@on_sqlite
+def test_slices_become_shorter_where_reports_are_dense(runtime: Runtime, simulator: Simulator) -> None:
+    known(runtime.database, simulator, 500)
+    simulator.set(delivery_seconds=0)
+    read(runtime)
+    seen = mark(runtime.database).density
+    assert 1 < seen <= 500 / 100
+    assert slices.longest(seen * 100) < slices.longest(seen)
+
+
+def test_a_key_that_a_report_refuses_closes_the_gate_once(
+    runtime: Runtime, simulator: Simulator, bell: RecordingBell
+) -> None:
+    sent(runtime)
+    simulator.faults([Fault(FaultKind.WRONG_KEY, endpoints=("report",))])
+    assert read(runtime) + read(runtime) == 0
+    assert requests(simulator) == {"report": 1}
+    assert news(runtime.database) == [("key_refused", "opened")]
+    assert bell.alerted.is_set()
+
+
+def test_a_reply_is_taken_from_a_report_that_is_read_anyway(runtime: Runtime, simulator: Simulator) -> None:
+    simulator.set(reply_text="SÍ")
+    [asked] = sent(runtime, 1, rule_id="1")
+    change(runtime.database, [asked], state=State.DELIVERED, final_at=clock(runtime.database))
+    sent(runtime)
+    assert read(runtime) == 6
+    found = row(runtime.database, asked)
+    assert (found.state, found.reply, found.due_at) == ("delivered", "SÍ", None)
+
+
+def test_a_reports_silence_never_ends_the_tracking_of_a_message(runtime: Runtime, simulator: Simulator) -> None:
+    simulator.set(never_phones=[PHONE])
+    ids = sent(runtime)
+    week = dt.timedelta(seconds=runtime.settings.tracking_seconds)
+    change(runtime.database, ids, sent_at=clock(runtime.database) - week + dt.timedelta(seconds=20), due_at=LONG_AGO)
+    read(runtime)
+    assert states(runtime.database) == ["sent"] * 6
+    assert all(row(runtime.database, each).due_at < clock(runtime.database) + dt.timedelta(seconds=21) for each in ids)
+
+
+_READ = """
+import datetime as dt, json, resource, sys
+from smsclick.client import SmsclickClient
+now = dt.datetime.now(dt.UTC)
+with SmsclickClient(sys.argv[1], sys.argv[2]) as client:
+    rows = sum(1 for _ in client.report_rows(now - dt.timedelta(hours=1), now + dt.timedelta(hours=1)))
+print(json.dumps([rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+"""
+
+
+@on_sqlite
+def test_a_report_of_a_hundred_thousand_rows_is_read_in_little_memory(database: Database, simulator: Simulator) -> None:
+    account = simulator._provider.account
+    simulator.set(balance=10**9)
+    simulator._call(lambda: [account.accept(PHONE, "x" * 140, None) for _ in range(100_000)])
+    command = [sys.executable, "-c", _READ, KEY, simulator.base_url]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, timeout=200)
+    rows, megabytes = json.loads(answer.stdout)
+    assert rows == 100_000
+    assert megabytes < 200
