@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from smsclick.columns import db_now
 from smsclick.contract import IfAbsent, Priority, State, events, messages
+from worker import outbox
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.SENDING, State.EXPIRED, State.CANCELLED}),
@@ -83,6 +84,7 @@ class Message:
     final_at: dt.datetime | None
     reply: str | None
     replied_at: dt.datetime | None
+    callback: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ COLUMNS = tuple(messages.c[field.name] for field in dataclasses.fields(Message))
 _WRITABLE = tuple(
     field.name
     for field in dataclasses.fields(Message)
-    if field.name not in {"id", "priority", "rule_id", "if_absent", "send_at", "expires_at"}
+    if field.name not in {"id", "priority", "rule_id", "if_absent", "send_at", "expires_at", "callback"}
 )
 
 
@@ -170,6 +172,7 @@ def apply(connection: sa.Connection, changes: Sequence[Change]) -> None:
     if written.rowcount not in {len(changes), -1}:
         raise IllegalTransitionError("a row changed although it was locked")
     keep(connection, changes)
+    outbox.note(connection, changes)
 
 
 def keep(connection: sa.Connection, changes: Iterable[Change]) -> None:

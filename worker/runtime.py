@@ -10,10 +10,12 @@ from typing import Protocol
 from smsclick.client import SmsclickClient
 from smsclick.database import Database
 from smsclick.settings import Settings
-from worker import alerts, gate
+from worker import alerts, gate, outbox
+from worker.callbacks import Courier
 from worker.gate import Gate
 from worker.recorder import Recorder
 from worker.settle import Settled
+from worker.task_calls import CallTask
 
 _GATE_SECONDS = 0.02
 
@@ -32,6 +34,9 @@ class Bell(Protocol):
 
     def alerts(self) -> None:
         """News that waits to be delivered."""
+
+    def callbacks(self) -> None:
+        """Producers that wait to be told."""
 
     def sweep(self) -> None:
         """Look for everything."""
@@ -73,22 +78,26 @@ class Runtime:
     recorder: Recorder
     bell: Bell
     channels: Sequence[alerts.Channel]
+    courier: Courier
     stopping: threading.Event
     rng: random.Random
 
     @classmethod
-    def start(cls, settings: Settings, bell: Bell, *, threads: int) -> "Runtime":
+    def start(cls, settings: Settings, bell: Bell, *, threads: int, call_task: CallTask | None = None) -> "Runtime":
         """Open everything.
 
         Args:
             settings: this process's.
             bell: how it rings for further work.
             threads: how many calls it makes at once.
+            call_task: hands call-backs of Celery tasks to the broker, where there is one.
 
         Raises:
             SettingsError: there is no API key.
         """
         database = Database(settings.database_url)
+        outbox.use_default(database.engine, settings.callback.get_secret_value())
+        courier = Courier(database, settings, call_task)
         watch = GateWatch(database)
 
         def after(settled: Settled) -> None:
@@ -98,6 +107,8 @@ class Runtime:
                 bell.alerts()
             if settled.opened:
                 bell.sweep()
+            if settled.callbacks and not courier.busy:
+                bell.callbacks()
 
         return cls(
             settings=settings,
@@ -114,6 +125,7 @@ class Runtime:
             recorder=Recorder(database, settings, after=after),
             bell=bell,
             channels=alerts.channels(settings.alert_urls.get_secret_value()),
+            courier=courier,
             stopping=threading.Event(),
             rng=random.Random(),
         )
@@ -122,4 +134,5 @@ class Runtime:
         """Record what is left and close everything."""
         self.recorder.close()
         self.client.close()
+        self.courier.close()
         self.database.dispose()

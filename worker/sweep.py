@@ -2,7 +2,7 @@
 
 import logging
 
-from worker import alerts, claims, heartbeat, incidents, poll, reconcile, send
+from worker import alerts, callbacks, claims, heartbeat, incidents, poll, reconcile, send
 from worker.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ def sweep(runtime: Runtime, *, urgent: bool = False) -> bool:
         checks = poll.due(connection, _POLLS)
         news = alerts.due(connection)
         unknowns = reconcile.due(connection)
+        untold = callbacks.due(connection)
     if stranded:
         log.warning("Claims were lost and are unknown now. messages=%s", stranded)
     if expired:
@@ -44,4 +45,6 @@ def sweep(runtime: Runtime, *, urgent: bool = False) -> bool:
         runtime.bell.reconcile()
     if news:
         runtime.bell.alerts()
+    if untold:
+        runtime.bell.callbacks()
     return True
