@@ -36,10 +36,14 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _REFUSED_NETWORKS = tuple(
     ipaddress.ip_network(each)
     for each in (
+        "192.0.0.0/24",  # of the protocol's own; clouds have services there, and older Pythons call it global
         "::/96",  # IPv4-compatible, and with it :: and ::1
         "64:ff9b:1::/48",  # NAT64 of a local network
-        "2001::/32",  # Teredo
-        "2002::/16",  # 6to4: both carry an IPv4 address, which may be anything
+        "2001::/23",  # of the protocol's own; Teredo, which carries an IPv4 address, which may be anything
+        "2002::/16",  # 6to4, likewise
+        "3fff::/20",  # for documents
+        "5f00::/16",  # segment routing
+        "fec0::/10",  # site-local, of old
     )
 )
 
@@ -90,8 +94,8 @@ def is_public(address: str) -> bool:
             return is_public(str(ip.ipv4_mapped))
         if ip in _NAT64:
             return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
-        if any(ip in network for network in _REFUSED_NETWORKS):
-            return False
+    if any(ip in network for network in _REFUSED_NETWORKS):
+        return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved)
 
 

@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from smsclick.callback import parse_callback
 from smsclick.contract import State, callbacks
 from smsclick.errors import InvalidField
+from smsclick.output import iso
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Iterable
 
     from worker.lifecycle import Change
@@ -71,9 +71,9 @@ def _row(change: Change, event_type: str, target: str) -> dict[str, object]:
         "credits_used": becomes.credits_used,
         "code": told.code if told else becomes.last_code,
         "description": told.description if told else becomes.last_error,
-        "sent_at": _iso(becomes.sent_at),
-        "final_at": _iso(becomes.final_at),
-        "replied_at": _iso(becomes.replied_at),
+        "sent_at": iso(becomes.sent_at),
+        "final_at": iso(becomes.final_at),
+        "replied_at": iso(becomes.replied_at),
     }
     return {
         "event_id": str(uuid.uuid4()),
@@ -90,7 +90,3 @@ def _receiver(target: str) -> str:
         return parse_callback(target).receiver
     except InvalidField:
         return MISNAMED
-
-
-def _iso(value: dt.datetime | None) -> str | None:
-    return None if value is None else value.isoformat()
