@@ -1,8 +1,8 @@
 """Tell producers what became of their messages: deliver the outbox's rows, at least once, each message's in order.
 
-A row is claimed by moving its due time ahead by a lease, called for with no transaction open, and recorded. One process
-makes up to `CALLS` calls at once from one task, so that slow receivers take no thread from sending; a few of them for
-each receiver, and one for a receiver that did not take the last, so that it takes no thread from the others.
+Rows are claimed by moving their due time ahead by a lease, called for with no transaction open, and recorded in groups.
+One process makes up to `CALLS` calls at once from one task, so that slow receivers take no thread from sending; a few
+for each receiver, and one for a receiver that did not take the last, so that it takes no thread from the others.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import hashlib
+import itertools
 import json
 import logging
 import random
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -40,14 +41,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CALLS = 16
+CALLS = 32
 """Calls of one process at once."""
 
 _EACH = 8
 """Calls to one receiver at once."""
 
+_AHEAD = 64
+"""Rows of one receiver that are claimed at once: while some are called for, the next need no look into the database."""
+
+_MOST_AHEAD = 256
+
 _LEASE_SECONDS = 60.0
-"""Longer than a call takes at most; after that much a lost worker's calls are made again."""
+"""After that much a lost worker's calls are made again."""
+
+_BEGIN_SECONDS = 30.0
+"""A call that cannot begin this soon after its claim is left to the claim's end."""
 
 _WAITS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Seconds after each try; as the Standard Webhooks advise."""
@@ -57,6 +66,7 @@ _TOLD_AFTER_TRIES = 4
 """An operator hears of a receiver after this many tries, half an hour, or of a call that is given up."""
 
 _LOOK_SECONDS = 0.2
+_GATHER_SECONDS = 0.01
 _MOST_RECEIVERS = 256
 _BLOCKED_SECONDS = 1.0
 _INCIDENT = "callback_failed"
@@ -71,6 +81,7 @@ class Call:
         age_seconds: since the change happened.
         data: what the message was then.
         reply: the recipient's words, unless they were erased meanwhile.
+        begin_by: a time of `time.monotonic()` after which the claim is too old to begin.
     """
 
     id: int
@@ -84,6 +95,7 @@ class Call:
     age_seconds: float
     data: dict[str, Any]
     reply: str | None = dataclasses.field(repr=False)
+    begin_by: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -208,30 +220,41 @@ class Courier:
         self._outbound.close()
 
     def _deliver(self, stopping: threading.Event, alert: Callable[[], None], end: float) -> bool:
+        ahead: dict[str, deque[Call]] = {}
         flying: dict[Future[Outcome], Call] = {}
+        look_at = 0.0
         with ThreadPoolExecutor(CALLS, thread_name_prefix="smsclick-callback") as pool:
             while True:
                 over = stopping.is_set() or time.monotonic() >= end
-                claimed, again = ([], False) if over else self._claim(flying.values())
-                for call in claimed:
-                    flying[pool.submit(self._tell, call)] = call
+                if over:
+                    self._release(list(itertools.chain(*ahead.values())))
+                    ahead.clear()
+                elif time.monotonic() >= look_at:
+                    found = self._claim(ahead, flying.values())
+                    look_at = 0.0 if found else time.monotonic() + _LOOK_SECONDS
+                self._begin(pool, ahead, flying)
                 if flying:
-                    done, _ = wait(flying, _LOOK_SECONDS, return_when=FIRST_COMPLETED)
-                    if done and self._record([(flying.pop(each), each.result()) for each in done]):
-                        alert()
-                elif not again:
+                    done = _gather(flying)
+                    results = [(flying.pop(each), each.result()) for each in done]
+                    self._note(results, ahead)
+                    self._begin(pool, ahead, flying)
+                    if results:
+                        look_at = 0.0
+                        if self._record(results):
+                            alert()
+                elif over or look_at:
                     return over and not stopping.is_set()
 
-    def _claim(self, flying: Collection[Call]) -> tuple[list[Call], bool]:
-        """Further calls, and whether to look again at once: the next in line only made way for another."""
+    def _claim(self, ahead: dict[str, deque[Call]], flying: Collection[Call]) -> bool:
+        """Claim further calls; returns whether anything was there, if only something that made way for another."""
         with self._database.read() as connection:
             receivers = _due_receivers(connection)
-        under_way = Counter(call.receiver for call in flying)
-        rooms = {each: (1 if each in self._failing else _EACH) - under_way[each] for each in receivers}
-        free = CALLS - len(flying)
+        mine = Counter(call.receiver for call in flying) + Counter({each: len(calls) for each, calls in ahead.items()})
+        free = _MOST_AHEAD - mine.total()
+        rooms = {each: self._room(each, mine[each]) for each in receivers}
         wanted = [each for each in receivers if rooms[each] > 0]
-        if not free or not wanted:
-            return [], False
+        if free <= 0 or not wanted:
+            return False
         self._rng.shuffle(wanted)
 
         def work(connection: sa.Connection) -> tuple[list[Call], bool]:
@@ -245,7 +268,51 @@ class Courier:
                     blocked |= some_blocked
             return calls, blocked
 
-        return self._database.transact(work)
+        claimed, made_way = self._database.transact(work)
+        for call in claimed:
+            ahead.setdefault(call.receiver, deque()).append(call)
+        return bool(claimed) or made_way
+
+    def _room(self, receiver: str, mine: int) -> int:
+        """How many more rows of a receiver to claim: one at a time while it fails, else many whenever few are left."""
+        if receiver in self._failing:
+            return 1 - mine
+        return _AHEAD - mine if mine <= _AHEAD // 2 else 0
+
+    def _begin(
+        self, pool: ThreadPoolExecutor, ahead: dict[str, deque[Call]], flying: dict[Future[Outcome], Call]
+    ) -> None:
+        """Begin what may begin, one of each receiver in turn."""
+        under_way = Counter(call.receiver for call in flying.values())
+        turn = deque(ahead)
+        while turn and len(flying) < CALLS:
+            receiver = turn.popleft()
+            if under_way[receiver] >= (1 if receiver in self._failing else _EACH):
+                continue
+            call = ahead[receiver].popleft()
+            if ahead[receiver]:
+                turn.append(receiver)
+            else:
+                del ahead[receiver]
+            if time.monotonic() < call.begin_by:
+                flying[pool.submit(self._tell, call)] = call
+                under_way[receiver] += 1
+
+    def _note(self, results: Sequence[tuple[Call, Outcome]], ahead: dict[str, deque[Call]]) -> None:
+        """Remember which receivers fail; what was claimed for those goes back, to be called for one by one."""
+        for call, outcome in results:
+            if isinstance(outcome, Taken):
+                self._failing.discard(call.receiver)
+            else:
+                self._failing.add(call.receiver)
+        for receiver in self._failing & ahead.keys():
+            self._release(list(ahead.pop(receiver)))
+
+    def _release(self, calls: Sequence[Call]) -> None:
+        """Give back what was claimed and not begun."""
+        ids = [call.id for call in calls if time.monotonic() < call.begin_by]
+        if ids:
+            self._database.transact(lambda connection: _unclaim(connection, ids))
 
     def _tell(self, call: Call) -> Outcome:
         try:
@@ -288,13 +355,11 @@ class Courier:
         """Write how calls ended; returns whether there is news for an operator."""
         for call, outcome in results:
             if isinstance(outcome, Taken):
-                self._failing.discard(call.receiver)
                 log.info(
                     "Producer told. callback=%s message=%s type=%s receiver=%s tries=%s",
                     *(call.id, call.message_id, call.type, call.receiver, call.tries),
                 )
             else:
-                self._failing.add(call.receiver)
                 log.warning(
                     "A call-back was not taken. callback=%s message=%s type=%s receiver=%s tries=%s reason=%s",
                     *(call.id, call.message_id, call.type, call.receiver, call.tries, outcome.reason),
@@ -351,6 +416,7 @@ def _claim(connection: sa.Connection, receiver: str, limit: int) -> tuple[list[C
     if not rows:
         return [], False
     now = rows[0].now
+    begin_by = time.monotonic() + _BEGIN_SECONDS
     firsts = _firsts(connection, {row.message_id for row in rows})
     calls, blocked = [], []
     about = _about(connection, {row.message_id for row in rows})
@@ -375,6 +441,7 @@ def _claim(connection: sa.Connection, receiver: str, limit: int) -> tuple[list[C
                 age_seconds=(now - row.created_at).total_seconds(),
                 data=head | json.loads(row.data),
                 reply=told.reply,
+                begin_by=begin_by,
             )
         )
     if calls:
@@ -391,6 +458,14 @@ def _claim(connection: sa.Connection, receiver: str, limit: int) -> tuple[list[C
             blocked,
         )
     return calls, bool(blocked)
+
+
+def _unclaim(connection: sa.Connection, ids: Sequence[int]) -> None:
+    connection.execute(
+        sa.update(callbacks)
+        .where(callbacks.c.id.in_(ids), callbacks.c.receiver.is_not(None))
+        .values(due_at=db_now(), tries=callbacks.c.tries - 1)
+    )
 
 
 def _firsts(connection: sa.Connection, message_ids: Collection[int]) -> dict[int, tuple[int, dt.datetime]]:
@@ -412,17 +487,18 @@ def _about(connection: sa.Connection, message_ids: Collection[int]) -> dict[int,
 def _write(connection: sa.Connection, results: Sequence[tuple[Call, Outcome]], rng: random.Random) -> bool:
     now = connection.execute(sa.select(db_now())).scalar_one()
     told = False
+    # Whoever has their claims by now: the receiver has them.
+    taken = [call for call, outcome in results if isinstance(outcome, Taken)]
+    _finish(connection, taken, now, delivered_at=now, failed_at=None, last_error=None)
     for call, outcome in results:
         if isinstance(outcome, Taken):
-            # Whoever had the claim meanwhile: the receiver has it.
-            _finish(connection, call, now, delivered_at=now, failed_at=None, last_error=None)
             continue
         wait_seconds = None if isinstance(outcome, GivenUp) else next_wait(call.tries, call.age_seconds, rng)
         if wait_seconds is None:
-            _finish(connection, call, now, failed_at=now, last_error=outcome.reason[:300])
+            _finish(connection, [call], now, failed_at=now, last_error=outcome.reason[:300])
         else:
             _postpone(connection, call, now + dt.timedelta(seconds=wait_seconds), outcome.reason)
-    for receiver in {call.receiver for call, outcome in results if isinstance(outcome, Taken)}:
+    for receiver in {call.receiver for call in taken}:
         told |= incidents.close(connection, _INCIDENT, subject=_subject(receiver))
     for call, outcome in results:
         if _worth_telling(call, outcome) and not isinstance(outcome, Taken):
@@ -441,14 +517,16 @@ def _worth_telling(call: Call, outcome: Outcome) -> bool:
             return True
 
 
-def _finish(connection: sa.Connection, call: Call, now: dt.datetime, **values: object) -> None:
-    """It is final: the message's next event may go."""
+def _finish(connection: sa.Connection, calls: Sequence[Call], now: dt.datetime, **values: object) -> None:
+    """They are final: the next events of their messages may go."""
+    if not calls:
+        return
     connection.execute(
         sa.update(callbacks)
-        .where(callbacks.c.id == call.id, callbacks.c.delivered_at.is_(None))
+        .where(callbacks.c.id.in_([call.id for call in calls]), callbacks.c.delivered_at.is_(None))
         .values(due_at=None, receiver=None, **values)
     )
-    _move_followers(connection, call, now)
+    _move_followers(connection, calls, now)
 
 
 def _postpone(connection: sa.Connection, call: Call, until: dt.datetime, reason: str) -> None:
@@ -459,15 +537,27 @@ def _postpone(connection: sa.Connection, call: Call, until: dt.datetime, reason:
         .values(due_at=until, last_error=reason[:300])
     )
     if postponed.rowcount:
-        _move_followers(connection, call, until)
+        _move_followers(connection, [call], until)
 
 
-def _move_followers(connection: sa.Connection, call: Call, due_at: dt.datetime) -> None:
+def _move_followers(connection: sa.Connection, calls: Sequence[Call], due_at: dt.datetime) -> None:
+    """Everything of these messages that is not final stands behind these calls: a message's first one goes first."""
     connection.execute(
         sa.update(callbacks)
-        .where(callbacks.c.message_id == call.message_id, callbacks.c.receiver.is_not(None), callbacks.c.id > call.id)
+        .where(
+            callbacks.c.message_id.in_([call.message_id for call in calls]),
+            callbacks.c.receiver.is_not(None),
+            callbacks.c.id.not_in([call.id for call in calls]),
+        )
         .values(due_at=due_at)
     )
+
+
+def _gather(flying: Collection[Future[Outcome]]) -> set[Future[Outcome]]:
+    """What has ended, after waiting for the first and a moment for more, so that they are recorded together."""
+    if wait(flying, _LOOK_SECONDS, return_when=FIRST_COMPLETED).done:
+        return wait(flying, _GATHER_SECONDS).done
+    return set()
 
 
 def _subject(receiver: str) -> str:

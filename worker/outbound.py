@@ -29,7 +29,7 @@ TOTAL_SECONDS = 10.0
 _BODY = 64 * 1024
 """Bytes read of an answer's body, so that its connection can be used again; a longer one costs the connection."""
 _IDLE_SECONDS = 3.0
-_IDLE_CONNECTIONS = 4
+_IDLE_CONNECTIONS = 8
 _IDLE_HOSTS = 64
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")

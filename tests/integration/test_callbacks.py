@@ -34,7 +34,10 @@ if TYPE_CHECKING:
     from tests.integration.conftest import MakeRuntime
 
 DAY = 86_400.0
-PATIENCE = 0.3
+PATIENCE = 0.5
+ON_ONE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""For what has nothing to do with the kind of database."""
+
 INSIDE = {"SMSCLICK_WEBHOOK_SECRET": SECRET, "SMSCLICK_WEBHOOK_ALLOW_PRIVATE": "true"}
 
 
@@ -138,6 +141,7 @@ def test_each_change_that_matters_is_stored_once_and_no_other(database: Database
     assert len({each.event_id for each in stored(database)}) == len(expected)
 
 
+@ON_ONE
 def test_what_is_rolled_back_is_not_told(database: Database) -> None:
     message_id = insert(database, callback="celery:shop.sms@shop")[0]
 
@@ -174,6 +178,7 @@ def test_the_accounts_default_is_for_messages_without_their_own_also_by_plain_sq
     assert bell.told.is_set()
 
 
+@ON_ONE
 def test_no_phone_text_or_reply_is_stored_with_a_call_back(database: Database) -> None:
     was = sent(callback="celery:shop.sms@shop", reply=None)
     becomes = dataclasses.replace(was, state=State.DELIVERED, reply="zarzamora", replied_at=LONG_AGO)
@@ -199,6 +204,7 @@ def _of(message: Message, message_id: int) -> Message:
 # --- What arrives
 
 
+@ON_ONE
 def test_a_web_hook_gets_a_signed_event_with_what_became_of_the_message(
     make_courier: MakeCourier, database: Database
 ) -> None:
@@ -240,6 +246,7 @@ def test_a_web_hook_gets_a_signed_event_with_what_became_of_the_message(
     assert (told.delivered_at is not None, told.due_at, told.receiver, told.tries) == (True, None, None, 1)
 
 
+@ON_ONE
 def test_the_whole_way_of_an_interactive_message_is_told_in_order_with_its_reply(
     make_runtime: MakeRuntime, database: Database
 ) -> None:
@@ -260,6 +267,7 @@ def test_the_whole_way_of_an_interactive_message_is_told_in_order_with_its_reply
         assert hook.deliveries[-1].event["data"]["replied_at"]
 
 
+@ON_ONE
 def test_a_reply_that_was_erased_meanwhile_is_not_told(make_courier: MakeCourier, database: Database) -> None:
     with Hook() as hook:
         long_ago = clock(database) - dt.timedelta(days=2)
@@ -309,6 +317,7 @@ def slow(_: Delivery) -> int:
     return 200
 
 
+@ON_ONE
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
@@ -344,6 +353,7 @@ def test_what_is_not_taken_is_tried_again_later_and_an_operator_hears_of_it_afte
         assert connection.scalar(sa.select(incidents.c.subject)) == f"127.0.0.1:{hook.port}"
 
 
+@ON_ONE
 @pytest.mark.parametrize(
     ("url", "variables", "reason"),
     [
@@ -379,6 +389,7 @@ def test_what_can_never_be_called_is_given_up_at_once_with_an_incident_and_holds
     assert row(database, message_id).state == State.DELIVERED
 
 
+@ON_ONE
 def test_gone_and_three_days_are_the_end_of_a_call_back(make_courier: MakeCourier, database: Database) -> None:
     with Hook(lambda _: 410) as gone, Hook(lambda _: 500) as failing:
         delivered(database, 1, gone.url)
@@ -394,6 +405,7 @@ def test_gone_and_three_days_are_the_end_of_a_call_back(make_courier: MakeCourie
     assert [each.failed_at is not None for each in stored(database)] == [True, True]
 
 
+@ON_ONE
 def test_without_a_secret_nothing_is_called_and_an_operator_hears_of_it_at_once(
     make_courier: MakeCourier, database: Database
 ) -> None:
@@ -408,6 +420,7 @@ def test_without_a_secret_nothing_is_called_and_an_operator_hears_of_it_at_once(
 # --- Many at once
 
 
+@ON_ONE
 def test_a_dead_receiver_holds_up_no_other_and_gets_one_call_at_a_time(
     make_courier: MakeCourier, database: Database
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from smsclick import NewMessage
-from smsclick.contract import callbacks
+from smsclick.contract import State, callbacks
 from tests.acceptance import Cluster, Tap, ready, shows
 from tests.factories import LONG_AGO
 from tests.hooks import SECRET, Hook
@@ -94,7 +94,8 @@ def test_a_killed_workers_call_backs_are_told_by_another(
         beat = cluster.beat()
         ready(*doomed)
         ids = cluster.enqueue([message(n, hook.url) for n in range(12)])
-        wait_until(lambda: len(hook.deliveries) >= 8, 30, what="calls under way")
+        wait_until(lambda: len(hook.deliveries) >= 8, 60, what="calls under way")
+        wait_until(lambda: set(cluster.states()) <= {State.SENT, State.DELIVERED}, 60, what="nothing on the wire")
         doomed[0].sigkill()
         survivor = cluster.worker()
         ready(survivor)
