@@ -1,13 +1,13 @@
 """Calls of a producer's own Celery task: one message to its queue, as any Celery app takes it (protocol 2)."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from celery import Celery
+from kombu.pools import producers
 
 from smsclick.callback import TaskTarget
-
-_SECONDS = 5.0
 
 CallTask = Callable[[TaskTarget, str, Mapping[str, Any]], None]
 """Hands an event, by its id, to the broker; raises `NotTakenError`."""
@@ -17,41 +17,53 @@ class NotTakenError(Exception):
     """The broker did not take a call; the text says why in a few words of ours."""
 
 
-def caller(app: Celery) -> CallTask:
-    """Calls tasks through the broker of this app.
+def caller(app: Celery, seconds: float = 5.0) -> CallTask:
+    """Calls tasks through the broker of this app, on connections of its own.
 
     On RabbitMQ each call is confirmed, and its queue must be there: a message to no queue would be dropped, and making
     one of our own idea would keep the producer from declaring it otherwise. Redis keeps it for whoever comes.
+
+    Args:
+        app: whose broker it is.
+        seconds: how long a silent RabbitMQ is waited for; for Redis the app's own time-outs hold.
     """
     is_amqp = str(app.conf.broker_url).startswith(("amqp", "pyamqp"))
+    silence = {"read_timeout": seconds, "write_timeout": seconds} if is_amqp else {}
+    connection: Any = app.connection_for_write(transport_options=silence)  # its stubs lack half of it
 
     def call(target: TaskTarget, event_id: str, event: Mapping[str, Any]) -> None:
+        message = app.amqp.as_task_v2(
+            event_id,
+            target.task,
+            kwargs={"event": dict(event)},
+            ignore_result=True,
+            argsrepr="()",
+            kwargsrepr="{}",
+            origin="smsclick",
+        )
         try:
-            message = app.amqp.as_task_v2(
-                event_id,
-                target.task,
-                kwargs={"event": dict(event)},
-                ignore_result=True,
-                argsrepr="()",
-                kwargsrepr="{}",
-                origin="smsclick",
-            )
-            acquired: Any = app.producer_pool.acquire(block=True, timeout=_SECONDS)  # its stubs lack half of it
-            with acquired as producer:
-                if is_amqp:
-                    # On a channel of its own, because the broker closes it where there is no such queue.
-                    with producer.connection.channel() as channel:
-                        channel.queue_declare(target.queue, passive=True)
-                producer.publish(
-                    message.body,
-                    exchange="",
-                    routing_key=target.queue,
-                    serializer="json",
-                    headers=message.headers,
-                    timeout=_SECONDS,
-                    confirm_timeout=_SECONDS,
-                    **message.properties,
-                )
+            with producers[connection].acquire(block=True, timeout=seconds) as producer:
+                try:
+                    if is_amqp:
+                        producer.connection.ensure_connection(max_retries=1, timeout=seconds)
+                        # On a channel of its own, because the broker closes it where there is no such queue.
+                        with producer.connection.channel() as channel:
+                            channel.queue_declare(target.queue, passive=True)
+                    producer.publish(
+                        message.body,
+                        exchange="",
+                        routing_key=target.queue,
+                        serializer="json",
+                        headers=message.headers,
+                        timeout=seconds,
+                        confirm_timeout=seconds,
+                        **message.properties,
+                    )
+                except Exception:
+                    # A late answer must not be taken for the next call's; dropped without asking the broker.
+                    with contextlib.suppress(Exception):
+                        producer.connection.collect()
+                    raise
         except Exception as error:  # noqa: BLE001 - kombu raises whatever its transport does; it is tried again
             # Without the traceback: it may show the broker's address, which holds a password.
             if getattr(error, "code", None) == 404:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import TYPE_CHECKING, Any
 
+import kombu
+import pytest
 import sqlalchemy as sa
+from celery import Celery
 
 from smsclick import NewMessage
+from smsclick.callback import TaskTarget
 from smsclick.contract import State, callbacks
 from tests.acceptance import Cluster, Tap, ready, shows
 from tests.factories import LONG_AGO
 from tests.hooks import SECRET, Hook
 from tests.processes import wait_until
+from worker.task_calls import NotTakenError, caller
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import StartProcess
     from tests.hooks import Delivery
-    from tests.servers import RedisServer
+    from tests.servers import RabbitServer, RedisServer
+    from worker.task_calls import CallTask
 
 TARGET = "celery:shop.sms_changed@shop"
 WORD = "zarzamora6d1f"
@@ -124,3 +131,39 @@ def pending(cluster: Cluster) -> int:
     with cluster.database.read() as connection:
         query = sa.select(sa.func.count()).select_from(callbacks).where(callbacks.c.receiver.is_not(None))
         return int(connection.execute(query).scalar_one())
+
+
+def test_a_silent_broker_ends_a_call_in_time_and_takes_the_next_one_when_it_is_back(
+    rabbitmq: RabbitServer, rabbitmq_url: str
+) -> None:
+    app = Celery("smsclick-test", broker=rabbitmq_url, set_as_current=False)
+    app.conf.update(broker_transport_options={"confirm_publish": True, "connect_timeout": 1})
+    call, target = caller(app, seconds=1), TaskTarget("shop.sms_changed", "shop")
+
+    def fails() -> str:
+        began = time.monotonic()
+        with pytest.raises(NotTakenError) as failed:
+            call(target, "e-1", {"id": "e-1"})
+        assert time.monotonic() - began < 8
+        return str(failed.value)
+
+    assert fails() == "the broker has no such queue; start the app that consumes it"
+    with kombu.Connection(rabbitmq_url) as connection:
+        channel: Any = connection.channel()
+        channel.queue_declare("shop", durable=True, auto_delete=False)
+        call(target, "e-1", {"id": "e-1"})
+        rabbitmq.freeze()
+        try:
+            assert fails().startswith("the broker did not take it (")
+        finally:
+            rabbitmq.thaw()
+        wait_until(lambda: taken(call, target), 20, what="the broker")
+        assert channel.queue_declare("shop", passive=True).message_count >= 2
+    app.close()
+
+
+def taken(call: CallTask, target: TaskTarget) -> bool:
+    with contextlib.suppress(NotTakenError):
+        call(target, "e-2", {"id": "e-2"})
+        return True
+    return False
