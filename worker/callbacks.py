@@ -34,7 +34,7 @@ from worker.outbound import CallFailedError, Outbound, RefusedAddressError, Rule
 from worker.task_calls import CallTask, NotTakenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from smsclick.database import Database
     from smsclick.settings import Settings
@@ -69,6 +69,7 @@ _LOOK_SECONDS = 0.2
 _GATHER_SECONDS = 0.01
 _MOST_RECEIVERS = 256
 _BLOCKED_SECONDS = 1.0
+_PURGED_AT_ONCE = 1000
 _INCIDENT = "callback_failed"
 
 
@@ -227,7 +228,7 @@ class Courier:
             while True:
                 over = stopping.is_set() or time.monotonic() >= end
                 if over:
-                    self._release(list(itertools.chain(*ahead.values())))
+                    self._release(itertools.chain(*ahead.values()))
                     ahead.clear()
                 elif time.monotonic() >= look_at:
                     found = self._claim(ahead, flying.values())
@@ -236,12 +237,15 @@ class Courier:
                 if flying:
                     done = _gather(flying)
                     results = [(flying.pop(each), each.result()) for each in done]
-                    self._note(results, ahead)
+                    self._note(results)
                     self._begin(pool, ahead, flying)
                     if results:
                         look_at = 0.0
                         if self._record(results):
                             alert()
+                    # What was claimed for receivers that fail, to be called for one by one.
+                    for receiver in self._failing & ahead.keys():
+                        self._release(ahead.pop(receiver))
                 elif over or look_at:
                     return over and not stopping.is_set()
 
@@ -298,17 +302,15 @@ class Courier:
                 flying[pool.submit(self._tell, call)] = call
                 under_way[receiver] += 1
 
-    def _note(self, results: Sequence[tuple[Call, Outcome]], ahead: dict[str, deque[Call]]) -> None:
-        """Remember which receivers fail; what was claimed for those goes back, to be called for one by one."""
+    def _note(self, results: Sequence[tuple[Call, Outcome]]) -> None:
+        """Remember which receivers fail."""
         for call, outcome in results:
             if isinstance(outcome, Taken):
                 self._failing.discard(call.receiver)
             else:
                 self._failing.add(call.receiver)
-        for receiver in self._failing & ahead.keys():
-            self._release(list(ahead.pop(receiver)))
 
-    def _release(self, calls: Sequence[Call]) -> None:
+    def _release(self, calls: Iterable[Call]) -> None:
         """Give back what was claimed and not begun."""
         ids = [call.id for call in calls if time.monotonic() < call.begin_by]
         if ids:
@@ -365,9 +367,6 @@ class Courier:
                     *(call.id, call.message_id, call.type, call.receiver, call.tries, outcome.reason),
                 )
         return self._database.transact(lambda connection: _write(connection, results, self._rng))
-
-
-_PURGED_AT_ONCE = 1000
 
 
 def _purge_batch(connection: sa.Connection, days: int) -> int:
