@@ -63,13 +63,14 @@ task_default_queue = "smsclick"
 # Each bound as `send_task(queue=…)` of any plain Celery app would declare it.
 task_queues = tuple(
     Queue(name, Exchange(name, type="direct"), routing_key=name)
-    for name in ("smsclick", "smsclick.ticks", "smsclick.send", "smsclick.poll")
+    for name in ("smsclick", "smsclick.ticks", "smsclick.send", "smsclick.poll", "smsclick.callbacks")
 )
 task_create_missing_queues = True
 task_routes = {
     "smsclick.enqueue": {"queue": "smsclick"},
     "smsclick.send": {"queue": "smsclick.send"},
     "smsclick.poll": {"queue": "smsclick.poll"},
+    "smsclick.callbacks": {"queue": "smsclick.callbacks"},
     "smsclick.*": {"queue": "smsclick.ticks"},
 }
 

@@ -43,6 +43,12 @@ class Alert(Base):
     __table__ = contract.alerts
 
 
+class Callback(Base):
+    """One state change that a producer hears of, until it was taken."""
+
+    __table__ = contract.callbacks
+
+
 class Heartbeat(Base):
     """When something last showed progress."""
 

@@ -264,6 +264,36 @@ alerts = Table(
     **_MYSQL,
 )
 
+callbacks = Table(
+    "smsclick_callbacks",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("event_id", String(36), nullable=False, comment="the same at every try, for the receiver"),
+    Column("message_id", BigId, ForeignKey("smsclick_messages.id", ondelete="CASCADE"), nullable=False),
+    Column("type", String(40), nullable=False),
+    Column("target", String(500), nullable=False),
+    Column("receiver", String(255), comment="host or queue while it is not final, else NULL"),
+    Column("data", Text, nullable=False, comment="JSON, what the message was then; no phone, text or reply"),
+    Column("created_at", UtcDateTime, nullable=False, server_default=default_now()),
+    Column("due_at", UtcDateTime, server_default=default_now(), comment="next try, or the claim's end; NULL: final"),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("delivered_at", UtcDateTime),
+    Column("failed_at", UtcDateTime, comment="when it was given up"),
+    Column("last_error", String(300)),
+    **_MYSQL,
+)
+
+# Each receiver's turn: final rows have no receiver, so that their number costs nothing where no index is partial.
+Index(
+    "ix_smsclick_callbacks_receiver",
+    callbacks.c.receiver,
+    callbacks.c.due_at,
+    postgresql_where=text("receiver IS NOT NULL"),
+    sqlite_where=text("receiver IS NOT NULL"),
+)
+# Which event of a message is its next one.
+Index("ix_smsclick_callbacks_message", callbacks.c.message_id, callbacks.c.receiver)
+
 heartbeats = Table(
     "smsclick_heartbeats",
     metadata,

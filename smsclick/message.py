@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from smsclick.callback import parse_callback
 from smsclick.contract import IfAbsent, Priority
 from smsclick.errors import InvalidField, InvalidTime
 from smsclick.phones import normalize_phone
@@ -78,7 +79,7 @@ class NewMessage:
             priority: `high`, `normal` (default) or `low`.
             rule_id: ID_REGLA_INTERACTIVA of the manual, for messages that expect a reply.
             if_absent: what to do where an attempt is surely not in the provider's report: `resend` (default) or `fail`.
-            callback: who hears of what becomes of it.
+            callback: who hears of what becomes of it: `celery:app.tasks.sms_changed@queue` or `https://…`.
             reference: the producer's own words, given back with the record.
             now: for tests.
 
@@ -107,7 +108,7 @@ class NewMessage:
             priority=_priority(priority),
             rule_id=_word("rule_id", None if rule_id is None else str(rule_id)),
             if_absent=_if_absent(if_absent),
-            callback=_word("callback", callback),
+            callback=_callback(callback),
             reference=_word("reference", reference),
         )
 
@@ -184,6 +185,13 @@ def _word(name: str, value: object) -> str | None:
     if not value.isprintable():
         raise InvalidField(f"{name}: holds a character that cannot be printed; remove it")
     return value or None
+
+
+def _callback(value: object) -> str | None:
+    word = _word("callback", value)
+    if word is not None:
+        parse_callback(word)
+    return word
 
 
 def _priority(value: Priority | str | None) -> Priority:

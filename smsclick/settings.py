@@ -3,6 +3,8 @@
 A bad one raises `SettingsError` with one line that names the variable, what was wrong and an example.
 """
 
+import base64
+import binascii
 import functools
 import re
 from pathlib import Path
@@ -21,8 +23,9 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.exc import ArgumentError
 
+from smsclick.callback import TaskTarget, parse_callback
 from smsclick.database import parse_url
-from smsclick.errors import SettingsError
+from smsclick.errors import InvalidField, SettingsError
 from smsclick.quiet import QuietHours
 
 _LONGEST = 10 * 366 * 86_400.0
@@ -88,6 +91,21 @@ class Settings(BaseSettings):
         0, validation_alias="SMSCLICK_RETENTION_DAYS", examples=["90"]
     )
 
+    callback: SecretStr = Field(
+        SecretStr(""), validation_alias="SMSCLICK_CALLBACK", examples=["celery:app.tasks.sms_changed@queue"]
+    )
+    webhook_secret: SecretStr = Field(
+        SecretStr(""), validation_alias="SMSCLICK_WEBHOOK_SECRET", examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"]
+    )
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), validation_alias="SMSCLICK_WEBHOOK_HOSTS", examples=["hooks.example.com,*.example.org"]
+    )
+    webhook_allow_private: bool = Field(
+        False,  # noqa: FBT003 - a default
+        validation_alias="SMSCLICK_WEBHOOK_ALLOW_PRIVATE",
+        examples=["false"],
+    )
+
     @field_validator("base_url")
     @classmethod
     def _base_url(cls, value: str) -> str:
@@ -147,6 +165,55 @@ class Settings(BaseSettings):
     def _quiet_hours(cls, value: object) -> object:
         return QuietHours.parse(value) if isinstance(value, str) else value
 
+    @field_validator("callback")
+    @classmethod
+    def _callback(cls, value: SecretStr) -> SecretStr:
+        word = value.get_secret_value().strip()
+        if word:
+            try:
+                parse_callback(word)
+            except InvalidField as error:
+                raise ValueError(str(error).removeprefix("callback: ")) from None
+            if len(word) > 500:
+                raise ValueError("has more than 500 characters")
+        return SecretStr(word)
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _webhook_secret(cls, value: SecretStr) -> SecretStr:
+        for word in value.get_secret_value().split():
+            try:
+                key = base64.b64decode(word.removeprefix("whsec_"), validate=True)
+            except binascii.Error:
+                key = b""
+            if not word.startswith("whsec_") or not 24 <= len(key) <= 64:
+                raise ValueError("must be whsec_ and 24 to 64 random bytes in Base64; several are separated by blanks")
+        return value
+
+    @field_validator("webhook_hosts", mode="before")
+    @classmethod
+    def _webhook_hosts(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part for part in value.lower().replace(" ", "").split(",") if part)
+        return value
+
+    @field_validator("webhook_hosts")
+    @classmethod
+    def _webhook_hosts_are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"(\*\.)?[0-9a-z_][0-9a-z_.:-]*", each) for each in value):
+            raise ValueError("must be names of hosts, without https:// and path, separated by commas")
+        return value
+
+    @model_validator(mode="after")
+    def _web_hooks_are_signed(self) -> Self:
+        word = self.callback.get_secret_value()
+        if word and not isinstance(parse_callback(word), TaskTarget) and not self.webhook_secrets:
+            raise ValueError(
+                "SMSCLICK_WEBHOOK_SECRET: not set, but SMSCLICK_CALLBACK is a web hook, whose calls are signed; "
+                'make one with: echo "whsec_$(openssl rand -base64 32)"'
+            )
+        return self
+
     @model_validator(mode="after")
     def _lease_outlasts_the_call(self) -> Self:
         longest = self.connect_timeout + self.read_timeout
@@ -157,6 +224,11 @@ class Settings(BaseSettings):
                 f"for example SMSCLICK_LEASE_SECONDS={max(120, 3 * longest):g}"
             )
         return self
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """The secrets with which each web hook is signed; several while one replaces another."""
+        return tuple(self.webhook_secret.get_secret_value().split())
 
     @property
     def zone(self) -> ZoneInfo:

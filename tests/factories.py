@@ -174,6 +174,7 @@ class RecordingBell:
         self.reconciled = threading.Event()
         self.alerted = threading.Event()
         self.swept = threading.Event()
+        self.told = threading.Event()
 
     def send(self, ids: Sequence[int]) -> None:
         self.sends.append(list(ids))
@@ -189,6 +190,9 @@ class RecordingBell:
 
     def alerts(self) -> None:
         self.alerted.set()
+
+    def callbacks(self) -> None:
+        self.told.set()
 
     def sweep(self) -> None:
         self.swept.set()

@@ -12,7 +12,7 @@ from celery import Celery, signals
 from smsclick.database import Database
 from smsclick.errors import DatabaseUnavailable, SettingsError, SmsclickError
 from smsclick.settings import Settings, get_settings
-from worker import heartbeat, strangers
+from worker import heartbeat, strangers, task_calls
 from worker.pump import Pump
 from worker.runtime import Runtime
 
@@ -52,6 +52,10 @@ class CeleryBell:
     def alerts(self) -> None:
         """Publish to whoever delivers alerts."""
         self._ring("smsclick.alerts")
+
+    def callbacks(self) -> None:
+        """Publish to whoever tells producers."""
+        self._ring("smsclick.callbacks")
 
     def sweep(self) -> None:
         """Publish an urgent sweep."""
@@ -93,7 +97,12 @@ def runtime() -> Runtime:
     global _runtime  # noqa: PLW0603 - one per process, and a fork must get its own
     with _runtime_lock:
         if _runtime is None:
-            _runtime = Runtime.start(get_settings(), CeleryBell(app), threads=_calls_at_once)
+            _runtime = Runtime.start(
+                get_settings(),
+                CeleryBell(app),
+                threads=_calls_at_once,
+                call_task=None if app.conf.broker_url.startswith("memory://") else task_calls.caller(app),
+            )
         return _runtime
 
 

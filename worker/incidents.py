@@ -98,6 +98,14 @@ KINDS = {
             quiet_seconds=24 * _HOUR,
         ),
         Kind(
+            "callback_failed",
+            "A producer cannot be told what became of its messages",
+            "Mend the receiver that the detail names, or SMSCLICK_WEBHOOK_HOSTS and SMSCLICK_WEBHOOK_SECRET. What is "
+            "less than three days old is tried again by itself; the messages themselves are not affected.",
+            remind_seconds=24 * _HOUR,
+            quiet_seconds=48 * _HOUR,
+        ),
+        Kind(
             "bad_call",
             "A call to the task smsclick.enqueue was refused",
             "Correct the producer; the reason stands in the detail.",

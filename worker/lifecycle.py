@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from smsclick.columns import db_now
 from smsclick.contract import IfAbsent, Priority, State, events, messages
-from worker import setwise
+from worker import outbox, setwise
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.SENDING, State.EXPIRED, State.CANCELLED}),
@@ -86,6 +86,7 @@ class Message:
     final_at: dt.datetime | None
     reply: str | None
     replied_at: dt.datetime | None
+    callback: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ _FIELDS = tuple(field.name for field in dataclasses.fields(Message))
 COLUMNS = tuple(messages.c[name] for name in _FIELDS)
 """What a step selects, first and in this order, of a row that it hands to `read`."""
 
-_FIXED = {"id", "priority", "rule_id", "if_absent", "send_at", "expires_at"}
+_FIXED = {"id", "priority", "rule_id", "if_absent", "send_at", "expires_at", "callback"}
 _WRITABLE = tuple(name for name in _FIELDS if name not in _FIXED)
 _values = operator.attrgetter(*_WRITABLE)
 _all_values = operator.attrgetter(*_FIELDS)
@@ -177,6 +178,7 @@ def apply(connection: sa.Connection, changes: Sequence[Change]) -> None:
     if setwise.update(connection, messages, {"id": "b_id", "state": "b_was"}, rows) not in {len(changes), -1}:
         raise IllegalTransitionError("a row changed although it was locked")
     keep(connection, changes)
+    outbox.note(connection, changes)
 
 
 def keep(connection: sa.Connection, changes: Iterable[Change]) -> None:

@@ -10,11 +10,13 @@ from typing import Protocol
 from smsclick.client import SmsclickClient
 from smsclick.database import Database
 from smsclick.settings import Settings
-from worker import alerts, gate, limiter
+from worker import alerts, gate, limiter, outbox
+from worker.callbacks import Courier
 from worker.gate import Gate
 from worker.limiter import Limiter
 from worker.recorder import Recorder
 from worker.settle import Settled
+from worker.task_calls import CallTask
 
 _GATE_SECONDS = 0.02
 _OTHER_CALLS = 32
@@ -38,6 +40,9 @@ class Bell(Protocol):
 
     def alerts(self) -> None:
         """News that waits to be delivered."""
+
+    def callbacks(self) -> None:
+        """Producers that wait to be told."""
 
     def sweep(self) -> None:
         """Look for everything."""
@@ -92,22 +97,26 @@ class Runtime:
     recorder: Recorder
     bell: Bell
     channels: Sequence[alerts.Channel]
+    courier: Courier
     stopping: threading.Event
     rng: random.Random
 
     @classmethod
-    def start(cls, settings: Settings, bell: Bell, *, threads: int) -> "Runtime":
+    def start(cls, settings: Settings, bell: Bell, *, threads: int, call_task: CallTask | None = None) -> "Runtime":
         """Open everything.
 
         Args:
             settings: this process's.
             bell: how it rings for further work.
             threads: how many calls it makes at once at the most.
+            call_task: hands call-backs of Celery tasks to the broker, where there is one.
 
         Raises:
             SettingsError: there is no API key.
         """
         database = Database(settings.database_url)
+        outbox.use_default(database.engine, settings.callback.get_secret_value())
+        courier = Courier(database, settings, call_task)
         watch = GateWatch(database)
 
         def after(settled: Settled) -> None:
@@ -117,6 +126,8 @@ class Runtime:
                 bell.alerts()
             if settled.opened:
                 bell.sweep()
+            if settled.callbacks and not courier.busy:
+                bell.callbacks()
 
         return cls(
             settings=settings,
@@ -134,6 +145,7 @@ class Runtime:
             recorder=Recorder(database, settings, after=after),
             bell=bell,
             channels=alerts.channels(settings.alert_urls.get_secret_value()),
+            courier=courier,
             stopping=threading.Event(),
             rng=random.Random(),
         )
@@ -142,4 +154,5 @@ class Runtime:
         """Record what is left and close everything."""
         self.recorder.close()
         self.client.close()
+        self.courier.close()
         self.database.dispose()

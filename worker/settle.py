@@ -14,7 +14,7 @@ from smsclick.contract import State, messages
 from smsclick.replies import Accepted, Refused, Unknown
 from smsclick.settings import Settings
 from smsclick.texts import predict_credits
-from worker import decisions, gate, incidents, lifecycle
+from worker import decisions, gate, incidents, lifecycle, outbox
 from worker.claims import Claim
 from worker.decisions import Outcome, Policy
 from worker.lifecycle import Cause, Change, Message, Note
@@ -39,10 +39,11 @@ class Ended:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settled:
-    """What a group's record brought besides the rows: whether the gate opened, and whether alerts wait."""
+    """What a group's record brought besides the rows: whether the gate opened, alerts wait, call-backs wait."""
 
     opened: bool
     alerts: bool
+    callbacks: bool
 
 
 def settle(connection: sa.Connection, group: Sequence[Ended], settings: Settings, rng: random.Random) -> Settled:
@@ -76,7 +77,11 @@ def settle(connection: sa.Connection, group: Sequence[Ended], settings: Settings
     told |= _count_failures(connection, group, settings)
     for change in changes:
         _log(change)
-    return Settled(opened=opened, alerts=told or opened or any(_holds(ended) for ended in group))
+    return Settled(
+        opened=opened,
+        alerts=told or opened or any(_holds(ended) for ended in group),
+        callbacks=outbox.matters(changes, settings.callback.get_secret_value()),
+    )
 
 
 def _holds(ended: Ended) -> bool:

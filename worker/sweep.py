@@ -2,7 +2,7 @@
 
 import logging
 
-from worker import alerts, budget, claims, follow, heartbeat, incidents, poll, reconcile, send
+from worker import alerts, budget, callbacks, claims, follow, heartbeat, incidents, poll, reconcile, send
 from worker.decisions import Policy
 from worker.runtime import Runtime
 
@@ -34,6 +34,7 @@ def sweep(runtime: Runtime, *, urgent: bool = False) -> bool:
         checks = poll.due(connection, budget.left(connection))
         news = alerts.due(connection)
         unknowns = reconcile.due(connection)
+        untold = callbacks.due(connection)
     if stranded:
         log.warning("Claims were lost and are unknown now. messages=%s", stranded)
     if expired:
@@ -47,4 +48,6 @@ def sweep(runtime: Runtime, *, urgent: bool = False) -> bool:
         runtime.bell.reconcile()
     if news:
         runtime.bell.alerts()
+    if untold:
+        runtime.bell.callbacks()
     return True

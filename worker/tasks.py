@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from smsclick.errors import SmsclickError
 from worker import alerts as alerting
 from worker import balance as balances
+from worker import callbacks as telling
 from worker import follow as following
 from worker import heartbeat, intake
 from worker import lag as lagging
@@ -94,12 +95,21 @@ def alerts() -> None:
     alerting.deliver(held.database, held.channels, random.Random())
 
 
+@_doorbell("smsclick.callbacks")
+def callbacks() -> None:
+    """Tell producers what they are to hear."""
+    held = runtime()
+    if held.courier.deliver(held.stopping, held.bell.alerts):
+        held.bell.callbacks()
+
+
 @_doorbell("smsclick.retention")
 def retention() -> None:
     """Erase what is past its retention."""
     held = runtime()
     if heartbeat.take(held.database, "retention", 3600):
         retaining.erase(held.database, held.settings.retention_days)
+        telling.purge(held.database)
 
 
 @app.task(name="smsclick.enqueue", bind=True, typing=False, acks_late=True, reject_on_worker_lost=True)

@@ -33,6 +33,8 @@ DEFAULTS = {
     "SMSCLICK_MAX_PER_SECOND": 0,
     "SMSCLICK_QUIET_HOURS": None,
     "SMSCLICK_RETENTION_DAYS": 0,
+    "SMSCLICK_WEBHOOK_HOSTS": (),
+    "SMSCLICK_WEBHOOK_ALLOW_PRIVATE": False,
     "SMSCLICK_API_KEY": None,
     "SMSCLICK_API_KEY_FILE": None,
 }
@@ -43,8 +45,9 @@ def test_the_defaults_are_the_contracts() -> None:
     found = load_settings()
     names = {str(field.validation_alias): name for name, field in Settings.model_fields.items()}
     assert {variable: getattr(found, names[variable]) for variable in DEFAULTS} == DEFAULTS
-    assert found.alert_urls.get_secret_value() == ""
-    assert set(names) == {*DEFAULTS, "ALERT_URLS"}
+    secrets = {"ALERT_URLS", "SMSCLICK_CALLBACK", "SMSCLICK_WEBHOOK_SECRET"}
+    assert {getattr(found, names[variable]).get_secret_value() for variable in secrets} == {""}
+    assert set(names) == {*DEFAULTS, *secrets}
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,100 @@
+"""Who hears of a message: `celery:app.tasks.sms_changed@queue` or a web hook, `https://…`.
+
+Only the form is looked at here, at the producer's door. Which hosts a web hook may reach is the worker's affair.
+"""
+
+import dataclasses
+import re
+from urllib.parse import urlsplit
+
+from smsclick.errors import InvalidField
+
+_TASK = re.compile(r"celery:(?P<task>[A-Za-z_]\w*(?:\.\w+)*)@(?P<queue>[\w.:-]{1,200})", re.ASCII)
+_HOST = re.compile(r"[0-9A-Za-z_](?:[0-9A-Za-z_.-]*[0-9A-Za-z_.])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+_OURS = re.compile(r"smsclick(\..*)?")
+_LONGEST_HOST = 240
+_EXAMPLES = "write celery:app.tasks.sms_changed@queue or https://example.com/sms"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TaskTarget:
+    """A Celery task of the producer's own app, called by name."""
+
+    task: str
+    queue: str
+
+    @property
+    def receiver(self) -> str:
+        """Whose failures belong together: the queue."""
+        return f"celery:{self.queue}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WebHookTarget:
+    """An HTTP address that takes a POST.
+
+    Attributes:
+        host: in lower case, without brackets.
+        path: with its query; not empty.
+    """
+
+    secure: bool
+    host: str
+    port: int
+    path: str
+
+    @property
+    def receiver(self) -> str:
+        """Whose failures belong together: the host, with its port where that is not the usual one."""
+        return self.authority.lower()
+
+    @property
+    def authority(self) -> str:
+        """What the header `Host` says."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
+
+
+Target = TaskTarget | WebHookTarget
+
+
+def parse_callback(value: str) -> Target:
+    """Take a call-back's address apart.
+
+    Raises:
+        InvalidField: one line with what is wrong. It does not repeat the address, which may hold a token.
+    """
+    if value.startswith("celery:"):
+        return _task(value)
+    if value.lower().startswith(("https://", "http://")):
+        return _web_hook(value)
+    raise InvalidField(f"callback: names neither a Celery task nor a web hook; {_EXAMPLES}")
+
+
+def _task(value: str) -> TaskTarget:
+    match = _TASK.fullmatch(value)
+    if match is None:
+        raise InvalidField(
+            "callback: a task is named with its queue, like celery:app.tasks.sms_changed@queue, in plain letters"
+        )
+    task, queue = match["task"], match["queue"]
+    if _OURS.fullmatch(task) or _OURS.fullmatch(queue):
+        raise InvalidField("callback: tasks and queues of smsclick itself cannot be called; name one of your own app")
+    return TaskTarget(task, queue)
+
+
+def _web_hook(value: str) -> WebHookTarget:
+    if not value.isascii() or not value.isprintable() or set(value) & set(' "<>\\^`{|}'):
+        raise InvalidField("callback: the address holds a character that must be percent-encoded")
+    try:
+        split = urlsplit(value)
+        host, port = split.hostname, split.port
+    except ValueError:
+        raise InvalidField(f"callback: is no address; {_EXAMPLES}") from None
+    if not host or len(host) > _LONGEST_HOST or not _HOST.fullmatch(host) or ".." in host or port == 0:
+        raise InvalidField(f"callback: the address has no host that could be called; {_EXAMPLES}")
+    if split.username is not None or split.fragment:
+        raise InvalidField("callback: leave user, password and # out of the address; calls are signed instead")
+    secure = split.scheme == "https"
+    path = (split.path or "/") + (f"?{split.query}" if split.query else "")
+    return WebHookTarget(secure, host, port or (443 if secure else 80), path)

@@ -1,0 +1,526 @@
+"""Call-backs: stored with the change, delivered at least once and in order, given up and told where that cannot be."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import random
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+import sqlalchemy as sa
+
+from smsclick.callback import WebHookTarget, parse_callback
+from smsclick.contract import State, callbacks, incidents, messages
+from smsclick.settings import load_settings
+from tests.factories import LONG_AGO, PHONE, clock, insert, news, row, sent
+from tests.hooks import SECRET, Hook
+from worker import lifecycle, outbox, poll, retention, send
+from worker.callbacks import Courier, GivenUp, NotTaken, Taken, after_answer, due, next_wait, purge
+from worker.lifecycle import Cause, Change, Message, Note
+from worker.outbound import CallFailedError, Outbound, RefusedAddressError, Rules
+from worker.sweep import sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from smsclick.database import Database
+    from tests.factories import RecordingBell
+    from tests.hooks import Delivery
+    from tests.integration.conftest import MakeRuntime
+
+DAY = 86_400.0
+PATIENCE = 0.5
+ON_ONE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""For what has nothing to do with the kind of database."""
+
+INSIDE = {"SMSCLICK_WEBHOOK_SECRET": SECRET, "SMSCLICK_WEBHOOK_ALLOW_PRIVATE": "true"}
+
+
+class MakeCourier(Protocol):
+    """`make_courier(SMSCLICK_WEBHOOK_HOSTS="example.com")`."""
+
+    def __call__(self, patience: float = 10, **variables: str) -> Courier:
+        """One process's, which may call this machine and is so many seconds patient; closed with the test."""
+
+
+@pytest.fixture
+def make_courier(database: Database) -> Iterator[MakeCourier]:
+    """Opens what one process delivers with."""
+    made: list[Courier] = []
+
+    def make(patience: float = 10, **variables: str) -> Courier:
+        given = load_settings(**(INSIDE | variables))
+        outbound = Outbound(Rules(given.webhook_hosts, given.webhook_allow_private), total_seconds=patience)
+        made.append(Courier(database, given, None, outbound))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def deliver(of: Courier, slice_seconds: float = 20) -> None:
+    of.deliver(threading.Event(), lambda: None, slice_seconds=slice_seconds)
+
+
+def stored(database: Database) -> list[Any]:
+    with database.read() as connection:
+        return list(connection.execute(sa.select(callbacks).order_by(callbacks.c.id)))
+
+
+def hurry(database: Database) -> None:
+    """Time passes: what waits for another try, or is claimed, is due."""
+    with database.begin() as connection:
+        connection.execute(sa.update(callbacks).where(callbacks.c.due_at.is_not(None)).values(due_at=LONG_AGO))
+
+
+def changed(database: Database, message_id: int, **values: Any) -> None:  # noqa: ANN401 - any column
+    """A step changes a message."""
+    with database.begin() as connection:
+        was = lifecycle.lock(connection, [message_id])[message_id]
+        becomes = dataclasses.replace(was, **values)
+        lifecycle.apply(connection, [Change(was, becomes, Note(Cause.POLLED, 1, "RECIBIDO"))])
+
+
+def delivered(database: Database, count: int, callback: str) -> list[int]:
+    """Messages that were sent and are delivered now, so that each has a call-back."""
+    ids = insert(database, count, state=State.SENT, sent_at=clock(database), callback=callback)
+    for message_id in ids:
+        changed(database, message_id, state=State.DELIVERED, due_at=None)
+    return ids
+
+
+# --- Decisions
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(200, Taken), (204, Taken), (299, Taken), (301, NotTaken), (307, NotTaken), (404, NotTaken), (410, GivenUp)],
+)
+def test_only_2xx_is_taken_and_410_wants_no_more(status: int, kind: type) -> None:
+    assert isinstance(after_answer(status), kind)
+    assert isinstance(after_answer(500), NotTaken)
+
+
+def test_tries_come_ever_later_with_jitter_for_three_days() -> None:
+    rng = random.Random(1)
+    age, tries, waits = 0.0, 1, []
+    while (seconds := next_wait(tries, age, rng)) is not None:
+        waits.append(seconds)
+        age, tries = age + seconds, tries + 1
+    assert waits[:3] == [pytest.approx(5, rel=0.1), pytest.approx(300, rel=0.1), pytest.approx(1800, rel=0.1)]
+    assert age == pytest.approx(3 * DAY)
+    assert len(waits) in {8, 9, 10}
+    assert len({next_wait(2, 0, rng) for _ in range(5)}) == 5
+
+
+# --- What is stored
+
+
+def test_each_change_that_matters_is_stored_once_and_no_other(database: Database) -> None:
+    calls = "celery:shop.sms@shop"
+    walks: list[list[State]] = [
+        [State.SENDING, State.UNKNOWN, State.QUEUED, State.SENDING, State.SENT, State.UNDETERMINED, State.DELIVERED],
+        [State.SENDING, State.SENT, State.REJECTED],
+        [State.SENDING, State.FAILED, State.QUEUED, State.SENDING, State.FAILED],
+        [State.EXPIRED],
+        [State.CANCELLED],
+    ]
+    for walk, message_id in zip(walks, insert(database, len(walks), callback=calls), strict=True):
+        for state in walk:
+            changed(database, message_id, state=state)
+    changed(database, insert(database)[0], state=State.EXPIRED)
+    types = [f"{each.type.removeprefix('message.')}" for each in stored(database)]
+    expected = ["sent", "undetermined", "delivered", "sent", "rejected", "failed", "failed", "expired"]
+    assert types == expected
+    assert len({each.event_id for each in stored(database)}) == len(expected)
+
+
+@ON_ONE
+def test_what_is_rolled_back_is_not_told(database: Database) -> None:
+    message_id = insert(database, callback="celery:shop.sms@shop")[0]
+
+    def work() -> None:
+        with database.begin() as connection:
+            was = lifecycle.lock(connection, [message_id])[message_id]
+            lifecycle.apply(connection, [Change(was, dataclasses.replace(was, state=State.EXPIRED), None)])
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        work()
+    assert stored(database) == []
+
+
+def test_the_accounts_default_is_for_messages_without_their_own_also_by_plain_sql(
+    make_runtime: MakeRuntime, bell: RecordingBell, database: Database
+) -> None:
+    runtime = make_runtime(SMSCLICK_CALLBACK="celery:shop.sms@shop")
+    quoted = "`key`" if database.engine.dialect.name == "mysql" else "key"
+    with database.begin() as connection:
+        connection.exec_driver_sql(
+            f"INSERT INTO smsclick_messages ({quoted}, phone, text) VALUES ('k', '5551402211', 'Hola')"  # noqa: S608
+        )
+    insert(database, callback="celery:other.sms@other")
+    send.send(runtime, [])
+    assert sorted((each.type, each.target) for each in stored(database)) == [
+        ("message.sent", "celery:other.sms@other"),
+        ("message.sent", "celery:shop.sms@shop"),
+    ]
+    assert bell.told.wait(5)
+    assert sweep(runtime)
+    bell.told.clear()
+    sweep(runtime, urgent=True)
+    assert bell.told.is_set()
+
+
+@ON_ONE
+def test_no_phone_text_or_reply_is_stored_with_a_call_back(database: Database) -> None:
+    was = sent(callback="celery:shop.sms@shop", reply=None)
+    becomes = dataclasses.replace(was, state=State.DELIVERED, reply="zarzamora", replied_at=LONG_AGO)
+    [message_id] = insert(database, state=State.SENT)
+    with database.begin() as connection:
+        given = [Change(_of(was, message_id), _of(becomes, message_id), None)]
+        outbox.note(connection, given)
+    assert [each.type for each in stored(database)] == ["message.delivered", "message.replied"]
+    assert "zarzamora" not in str(stored(database))
+    assert PHONE not in str(stored(database))
+
+
+def web_hook(address: str) -> WebHookTarget:
+    found = parse_callback(address)
+    assert isinstance(found, WebHookTarget)
+    return found
+
+
+def _of(message: Message, message_id: int) -> Message:
+    return dataclasses.replace(message, id=message_id)
+
+
+# --- What arrives
+
+
+@ON_ONE
+def test_a_web_hook_gets_a_signed_event_with_what_became_of_the_message(
+    make_courier: MakeCourier, database: Database
+) -> None:
+    other = "whsec_" + "b3RoZXIgc2VjcmV0IG90aGVyIHNlY3JldA=="
+    with Hook() as hook:
+        [message_id] = insert(
+            database, state=State.SENT, callback=hook.url, reference="factura 1", key="k-1", attempts=1, id_mensaje=7
+        )
+        changed(database, message_id, state=State.DELIVERED, estatus_mensaje=3, final_at=LONG_AGO)
+        deliver(make_courier(SMSCLICK_WEBHOOK_SECRET=f"{SECRET} {other}"))
+        [delivery] = hook.deliveries
+    assert delivery.path == "/sms?shop=7"
+    assert delivery.is_signed(SECRET)
+    assert delivery.is_signed(other)
+    assert not delivery.is_signed("whsec_" + "d3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmc=")
+    [told] = stored(database)
+    assert delivery.event_id == told.event_id
+    assert delivery.event == {
+        "type": "message.delivered",
+        "timestamp": told.created_at.isoformat().replace("+00:00", "Z"),
+        "data": {
+            "id": message_id,
+            "key": "k-1",
+            "reference": "factura 1",
+            "created_at": row(database, message_id).created_at.isoformat().replace("+00:00", "Z"),
+            "state": "delivered",
+            "id_mensaje": 7,
+            "estatus_mensaje": 3,
+            "attempts": 1,
+            "credits_used": None,
+            "code": 1,
+            "description": "RECIBIDO",
+            "sent_at": None,
+            "final_at": "2020-01-01T00:00:00Z",
+            "replied_at": None,
+            "reply": None,
+        },
+    }
+    assert (told.delivered_at is not None, told.due_at, told.receiver, told.tries) == (True, None, None, 1)
+
+
+@ON_ONE
+def test_the_whole_way_of_an_interactive_message_is_told_in_order_with_its_reply(
+    make_runtime: MakeRuntime, database: Database
+) -> None:
+    runtime = make_runtime(**INSIDE)
+    with Hook() as hook:
+        [message_id] = insert(database, callback=hook.url, rule_id="1", key="interactive")
+        send.send(runtime, [])
+        end = time.monotonic() + 20
+        while row(database, message_id).reply is None and time.monotonic() < end:
+            with database.begin() as connection:
+                connection.execute(sa.update(messages).where(messages.c.due_at.is_not(None)).values(due_at=LONG_AGO))
+            poll.poll(runtime, [message_id])
+        runtime.courier.deliver(threading.Event(), lambda: None)
+        assert hook.types == ["message.sent", "message.delivered", "message.replied"]
+        reply = row(database, message_id).reply
+        assert reply
+        assert [each.event["data"]["reply"] for each in hook.deliveries][-1] == reply
+        assert hook.deliveries[-1].event["data"]["replied_at"]
+
+
+@ON_ONE
+def test_a_reply_that_was_erased_meanwhile_is_not_told(make_courier: MakeCourier, database: Database) -> None:
+    with Hook() as hook:
+        long_ago = clock(database) - dt.timedelta(days=2)
+        [message_id] = insert(
+            database, callback=hook.url, state=State.DELIVERED, due_at=None, final_at=long_ago, rule_id="1"
+        )
+        changed(database, message_id, reply="SI", replied_at=LONG_AGO)
+        assert retention.erase(database, 1) == 1
+        deliver(make_courier())
+        [delivery] = hook.deliveries
+        assert (delivery.type, delivery.event["data"]["reply"]) == ("message.replied", None)
+
+
+# --- What does not arrive at once
+
+
+def test_an_event_waits_for_the_earlier_one_of_its_message_and_not_for_other_messages(
+    make_courier: MakeCourier, database: Database
+) -> None:
+    def answer(delivery: Delivery) -> int:
+        first_try = delivery.message_id == ids[0] and sum(each.message_id == ids[0] for each in hook.deliveries) == 1
+        return 500 if first_try else 200
+
+    with Hook(answer) as hook:
+        ids = insert(database, 2, state=State.SENDING, callback=hook.url)
+        for message_id in ids:
+            changed(database, message_id, state=State.SENT)
+            changed(database, message_id, state=State.DELIVERED)
+        one = make_courier()
+        deliver(one)
+        assert [each.type for each in hook.deliveries if each.message_id == ids[0]] == ["message.sent"]
+        assert [each.type for each in hook.deliveries if each.message_id == ids[1]] == [
+            "message.sent",
+            "message.delivered",
+        ]
+        waiting = [each.due_at for each in stored(database) if each.message_id == ids[0]]
+        assert waiting[0] == waiting[1] > clock(database)
+        hurry(database)
+        deliver(one)
+        mine = [each for each in hook.deliveries if each.message_id == ids[0]]
+    assert [each.type for each in mine] == ["message.sent", "message.sent", "message.delivered"]
+    assert mine[0].event_id == mine[1].event_id != mine[2].event_id
+
+
+def slow(_: Delivery) -> int:
+    time.sleep(2 * PATIENCE)
+    return 200
+
+
+@ON_ONE
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (lambda _: 500, "HTTP 500"),
+        (lambda _: 307, "HTTP 307: redirects are not followed"),
+        (slow, "no answer in time"),
+    ],
+)
+def test_what_is_not_taken_is_tried_again_later_and_an_operator_hears_of_it_after_the_fourth(
+    make_courier: MakeCourier,
+    database: Database,
+    answer: Callable[[Delivery], int],
+    reason: str,
+) -> None:
+    with Hook(answer, {"Location": "http://127.0.0.1:9/"}) as hook:
+        one = make_courier(PATIENCE)
+        delivered(database, 1, hook.url)
+        for tries, wait in enumerate((5, 300, 1800, 7200), 1):
+            assert news(database) == []
+            deliver(one)
+            [told] = stored(database)
+            assert (told.tries, told.last_error, told.delivered_at) == (tries, reason, None)
+            seconds = (told.due_at - clock(database)).total_seconds()
+            assert wait * 0.85 - 3 < seconds < wait * 1.1
+            hurry(database)
+        assert news(database) == [("callback_failed", "opened")]
+        hook.answer = lambda _: 200
+        deliver(one)
+    assert news(database) == [("callback_failed", "opened"), ("callback_failed", "closed")]
+    [told] = stored(database)
+    assert (told.last_error, told.failed_at, told.receiver) == (None, None, None)
+    with database.read() as connection:
+        assert connection.scalar(sa.select(incidents.c.subject)) == f"127.0.0.1:{hook.port}"
+
+
+@ON_ONE
+@pytest.mark.parametrize(
+    ("url", "variables", "reason"),
+    [
+        ("http://{}/x", {"SMSCLICK_WEBHOOK_ALLOW_PRIVATE": "false"}, "refused: the address is not https"),
+        (
+            "https://{}/x",
+            {"SMSCLICK_WEBHOOK_ALLOW_PRIVATE": "false"},
+            "refused: the host's address is private or reserved",
+        ),
+        (
+            "http://{}/x",
+            {"SMSCLICK_WEBHOOK_HOSTS": "example.com"},
+            "refused: the host is not among SMSCLICK_WEBHOOK_HOSTS",
+        ),
+        ("sms_changed", {}, "callback: names neither"),
+        ("celery:shop.sms@shop", {}, "a Celery task can only be called through a broker"),
+    ],
+)
+def test_what_can_never_be_called_is_given_up_at_once_with_an_incident_and_holds_up_nothing(
+    make_courier: MakeCourier, database: Database, url: str, variables: dict[str, str], reason: str
+) -> None:
+    with Hook() as hook:
+        [message_id] = insert(database, state=State.SENDING, callback=url.format(f"127.0.0.1:{hook.port}"))
+        changed(database, message_id, state=State.SENT)
+        changed(database, message_id, state=State.DELIVERED)
+        deliver(make_courier(10, **variables))
+        assert hook.connections == 0
+    for told in stored(database):
+        assert told.last_error.startswith(reason)
+        assert told.failed_at is not None
+        assert (told.due_at, told.receiver) == (None, None)
+    assert news(database) == [("callback_failed", "opened")]
+    assert row(database, message_id).state == State.DELIVERED
+
+
+@ON_ONE
+def test_gone_and_three_days_are_the_end_of_a_call_back(make_courier: MakeCourier, database: Database) -> None:
+    with Hook(lambda _: 410) as gone, Hook(lambda _: 500) as failing:
+        delivered(database, 1, gone.url)
+        delivered(database, 1, failing.url)
+        with database.begin() as connection:
+            age = clock(database) - dt.timedelta(days=3, minutes=1)
+            old = sa.update(callbacks).where(callbacks.c.target == failing.url).values(created_at=age)
+            connection.execute(old)
+        deliver(make_courier())
+        hurry(database)
+        deliver(make_courier())
+        assert [len(each.deliveries) for each in (gone, failing)] == [1, 1]
+    assert [each.failed_at is not None for each in stored(database)] == [True, True]
+
+
+@ON_ONE
+def test_without_a_secret_nothing_is_called_and_an_operator_hears_of_it_at_once(
+    make_courier: MakeCourier, database: Database
+) -> None:
+    with Hook() as hook:
+        delivered(database, 1, hook.url)
+        deliver(make_courier(SMSCLICK_WEBHOOK_SECRET=""))
+        assert hook.connections == 0
+    assert news(database) == [("callback_failed", "opened")]
+    assert stored(database)[0].due_at is not None
+
+
+# --- Many at once
+
+
+@ON_ONE
+def test_a_dead_receiver_holds_up_no_other_and_gets_one_call_at_a_time(
+    make_courier: MakeCourier, database: Database
+) -> None:
+    with Hook(slow) as dead, Hook(slow) as second, Hook() as living:
+        for each in (dead, second):
+            delivered(database, 12, each.url)
+        delivered(database, 40, living.url)
+        one = make_courier(PATIENCE)
+        worker = threading.Thread(
+            target=one.deliver, args=(threading.Event(), lambda: None), kwargs={"slice_seconds": 1}
+        )
+        began = time.monotonic()
+        worker.start()
+        while len(living.deliveries) < 40 and time.monotonic() - began < 20:
+            time.sleep(0.02)
+        assert len(living.deliveries) == 40
+        # Eight of each dead one began at once; none after that is begun beside another.
+        first = len(dead.deliveries)
+        assert first <= 9
+        dead.at_once = 0
+        worker.join()
+        assert one.busy is False
+
+
+def test_several_workers_at_once_tell_each_thing_once_and_in_order(
+    make_courier: MakeCourier, database: Database
+) -> None:
+    with Hook() as hook:
+        ids = insert(database, 30, state=State.SENDING, callback=hook.url)
+        for message_id in ids:
+            changed(database, message_id, state=State.SENT)
+            changed(database, message_id, state=State.DELIVERED)
+        couriers = [make_courier() for _ in range(3)]
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(deliver, couriers))
+        with database.read() as connection:
+            assert not due(connection)
+        assert len(hook.deliveries) == 60
+        for message_id in ids:
+            told = [each.type for each in hook.deliveries if each.message_id == message_id]
+            assert told == ["message.sent", "message.delivered"]
+        assert hook.at_once <= 24
+
+
+def test_what_a_lost_worker_had_claimed_is_told_again_with_the_same_id(
+    make_courier: MakeCourier, database: Database
+) -> None:
+    """The other half, a worker that is killed, is in `test_callbacks_processes`."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def answer(_: Delivery) -> int:
+        if len(hook.deliveries) == 1:
+            entered.set()
+            leave.wait(5)
+            return 500
+        return 200
+
+    with Hook(answer) as hook, ThreadPoolExecutor(1) as pool:
+        delivered(database, 1, hook.url)
+        lost = pool.submit(deliver, make_courier())
+        assert entered.wait(5)
+        deliver(make_courier())
+        assert len(hook.deliveries) == 1
+        hurry(database)
+        deliver(make_courier())
+        leave.set()
+        lost.result()
+    assert len({each.event_id for each in hook.deliveries}) == 1
+    # The late failure of the lost claim changes nothing.
+    [told] = stored(database)
+    assert (told.delivered_at is not None, told.due_at, told.tries) == (True, None, 2)
+
+
+def test_old_final_rows_are_purged_by_batches_and_the_others_stay(database: Database) -> None:
+    [message_id] = insert(database)
+    old = clock(database) - dt.timedelta(days=31)
+    final = {"message_id": message_id, "type": "t", "target": "x", "data": "{}", "event_id": "e", "due_at": None}
+    with database.begin() as connection:
+        connection.execute(sa.insert(callbacks), [final | {"created_at": old} for _ in range(1500)])
+        connection.execute(sa.insert(callbacks), [final | {"created_at": old, "due_at": old, "receiver": "x"}])
+        connection.execute(sa.insert(callbacks), [final | {"created_at": clock(database)}])
+    assert purge(database, batches=1) == 1000
+    assert purge(database) == 500
+    assert len(stored(database)) == 2
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost", "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0x7f.1", "0"),
+        *("[::1]", "[::ffff:127.0.0.1]", "169.254.169.254", "0xa9fea9fe", "[64:ff9b::7f00:1]"),
+    ],
+)
+def test_no_form_of_an_inside_address_is_connected_to(host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.05)
+        port = listener.getsockname()[1]
+        # A name service knows no such name as 0x7f.1, where it does not read it as a number: that is as good.
+        with pytest.raises((RefusedAddressError, CallFailedError)) as failed:
+            Outbound(Rules()).post(web_hook(f"https://{host}:{port}/"), b"{}", {})
+        assert str(failed.value) in {"the host's address is private or reserved", "the host's name was not resolved"}
+        with pytest.raises(TimeoutError):
+            listener.accept()
