@@ -92,7 +92,7 @@ def retention() -> None:
     """Erase what is past its retention."""
     held = runtime()
     if heartbeat.take(held.database, "retention", 3600):
-        retaining.erase(held.database, held.settings.retention_days)
+        retaining.erase(held.database, held.settings.retention_days, stopping=held.stopping)
 
 
 @app.task(name="smsclick.enqueue", bind=True, typing=False, acks_late=True, reject_on_worker_lost=True)
