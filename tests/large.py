@@ -91,10 +91,10 @@ def _accepted(age: str) -> dict[str, str]:
 
 
 def _final(rows: int) -> Group:
-    """The past, oldest first: what was final for 30 days is erased but for the last 3,000, whose turn is now."""
+    """The past, oldest first: what was final for 30 days is erased but for the last 8,000, whose turn is now."""
     age = f"(40 + ({rows} - n) * {_YEAR / max(1, rows):.6f})"
     due = f"({rows} - n) * {_YEAR / max(1, rows):.6f} > {30 * _DAY}"
-    oldest_kept = int(rows * (1 - 30 / 365)) - 3000
+    oldest_kept = int(rows * (1 - 30 / 365)) - 8000
     return Group(
         rows,
         {
