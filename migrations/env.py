@@ -1,5 +1,7 @@
 """Alembic's environment: our own version table, our own tables only, patient but not endless with locks."""
 
+import time
+
 import sqlalchemy as sa
 from alembic import context
 
@@ -23,16 +25,29 @@ def _configure(**options: object) -> None:
         include_name=_ours,
         compare_type=True,
         compare_server_default=False,
+        transaction_per_migration=True,
         **options,  # type: ignore[arg-type]
     )
+
+
+def _take_turn(connection: sa.Connection) -> None:
+    """One migration at a time.
+
+    The lock is asked for again and again and not waited for: a statement that waits holds a snapshot, and CREATE INDEX
+    CONCURRENTLY waits for all of those, which would be a deadlock.
+    """
+    lock = sa.text("SELECT pg_try_advisory_lock(hashtext('smsclick_migrations'))")
+    while not connection.scalar(lock):
+        connection.rollback()
+        time.sleep(0.2)
+    connection.commit()
 
 
 def _run(connection: sa.Connection) -> None:
     if connection.dialect.name == "postgresql":
         # A migration that waits for a lock blocks all who come behind it.
         connection.execute(sa.text("SET lock_timeout = '10s'"))
-        connection.execute(sa.text("SELECT pg_advisory_lock(hashtext('smsclick_migrations'))"))
-        connection.commit()
+        _take_turn(connection)
     elif connection.dialect.name in {"mysql", "mariadb"}:
         connection.execute(sa.text("SELECT GET_LOCK('smsclick_migrations', 60)"))
     _configure(connection=connection)

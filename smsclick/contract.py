@@ -169,6 +169,13 @@ Index(
     postgresql_where=text("state IN ('sent', 'undetermined')"),
     sqlite_where=text("state IN ('sent', 'undetermined')"),
 )
+# For the oldest attempt of unknown outcome; only those have the time. Not by state: what is due has its own index.
+Index(
+    "ix_smsclick_messages_unknown_since",
+    messages.c.unknown_since,
+    postgresql_where=text("unknown_since IS NOT NULL"),
+    sqlite_where=text("unknown_since IS NOT NULL"),
+)
 # At most one request on the wire for each phone and text, so that a match in the report is never ambiguous.
 Index("ix_smsclick_messages_wire_key", messages.c.wire_key, unique=True)
 

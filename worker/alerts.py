@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 _CLAIM_SECONDS = 120.0
 _BACKOFF = (5.0, 300.0)
-_WAITING_COUNTED = 10_000
+_WAITING_COUNTED = 2000
 
 
 class Channel(Protocol):
@@ -76,7 +76,7 @@ def deliver(database: Database, to: Sequence[Channel], rng: random.Random) -> in
 
 def due(connection: sa.Connection) -> bool:
     """Whether an alert waits to be delivered."""
-    query = sa.select(alerts.c.id).where(alerts.c.due_at <= db_now()).limit(1)
+    query = sa.select(alerts.c.id).where(alerts.c.due_at <= db_now()).order_by(alerts.c.due_at).limit(1)
     return connection.execute(query).first() is not None
 
 
@@ -179,6 +179,8 @@ def _words(alert: _Alert) -> tuple[str, str]:
 
 
 def _waiting(connection: sa.Connection) -> str:
-    bounded = sa.select(messages.c.id).where(lifecycle.in_state(State.QUEUED)).limit(_WAITING_COUNTED)
+    waiting = sa.select(messages.c.id).where(lifecycle.in_state(State.QUEUED))
+    # In the queue's order, so that its index gives them: without one the whole table may be read in search of a few.
+    bounded = waiting.order_by(messages.c.priority, messages.c.due_at).limit(_WAITING_COUNTED)
     count = connection.execute(sa.select(sa.func.count()).select_from(bounded.subquery())).scalar_one()
     return f"{count}" if count < _WAITING_COUNTED else f"{_WAITING_COUNTED} or more"

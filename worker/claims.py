@@ -142,6 +142,7 @@ def expire(connection: sa.Connection, limit: int) -> int:
     rows = connection.execute(
         sa.select(*lifecycle.COLUMNS, db_now().label("now"))
         .where(lifecycle.in_state(State.QUEUED), messages.c.expires_at <= db_now())
+        .order_by(messages.c.expires_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()

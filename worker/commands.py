@@ -323,7 +323,9 @@ def _meaning(code: int | None) -> str:
 
 
 def _show_stats(found: Stats) -> None:
-    output.show_table(("state", "messages"), [(state, count) for state, count in found.states.items()])
+    about = found.counts.estimated
+    shown = [(state, f"about {n}" if state in about else n) for state, n in found.counts.states.items()]
+    output.show_table(("state", "messages"), shown)
     state = found.gate
     oldest = found.oldest_due_seconds
     known = state.balance is not None and state.balance_at is not None
@@ -381,7 +383,8 @@ def _stats_record(found: Stats) -> dict[str, Any]:
             "canary_id": state.canary_id,
         }
     return {
-        "states": found.states,
+        "states": found.counts.states,
+        "estimated": sorted(found.counts.estimated),
         "oldest_due_seconds": found.oldest_due_seconds,
         "hold": hold,
         "report_lag_seconds": state.report_lag,

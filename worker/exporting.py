@@ -34,7 +34,8 @@ FIELDS = (
 )
 """The contract's fields out, in its order."""
 
-_BATCH = 1000
+_WINDOW = 4000
+"""Rows that one statement looks at, whether or not they are wanted: a rare state costs no long statement."""
 
 
 def export(
@@ -50,23 +51,26 @@ def export(
         state: only those in this state now.
         since: only those created at this time or later.
     """
+    wanted = sa.select(*(messages.c[field] for field in FIELDS))
+    if state is not None:
+        wanted = wanted.where(lifecycle.in_state(state))
+    if since is not None:
+        wanted = wanted.where(messages.c.created_at >= since)
     last = 0
     while True:
-        query = sa.select(*(messages.c[field] for field in FIELDS)).where(messages.c.id > last)
-        if state is not None:
-            query = query.where(lifecycle.in_state(state))
-        if since is not None:
-            query = query.where(messages.c.created_at >= since)
         with database.read() as connection:
-            rows = connection.execute(query.order_by(messages.c.id).limit(_BATCH)).all()
+            following = sa.select(messages.c.id).where(messages.c.id > last).order_by(messages.c.id)
+            end = connection.scalar(following.offset(_WINDOW - 1).limit(1))
+            window = wanted.where(messages.c.id > last).order_by(messages.c.id).limit(_WINDOW)
+            rows = connection.execute(window if end is None else window.where(messages.c.id <= end)).all()
         for row in rows:
             yield {
                 name: iso(value) if isinstance(value, dt.datetime) else value
                 for name, value in zip(FIELDS, row, strict=True)
             }
-        if len(rows) < _BATCH:
+        if end is None:
             return
-        last = rows[-1].id
+        last = end
 
 
 def write_jsonl(records: Iterator[dict[str, Any]], out: TextIO) -> None:

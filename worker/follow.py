@@ -189,6 +189,7 @@ def _wait(
             messages.c.sent_at > of_age,
             messages.c.sent_at <= of_age + dt.timedelta(seconds=alone),
         )
+        .order_by(messages.c.sent_at)
         .limit(OPEN)
     )
     count = connection.scalar(sa.select(sa.func.count()).select_from(coming.subquery())) or 0

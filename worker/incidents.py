@@ -187,7 +187,7 @@ def tick(connection: sa.Connection) -> int:
             db_now().label("now"),
         )
         .where(incidents.c.open_key.is_not(None))
-        .order_by(incidents.c.id)
+        .order_by(incidents.c.open_key)
         .limit(100)
         .with_for_update(skip_locked=True)
     ).all()

@@ -93,8 +93,9 @@ def reconcile(runtime: Runtime) -> int:
 
 def due(connection: sa.Connection) -> bool:
     """Whether an unknown attempt's turn has come, or an incident about old ones is open."""
-    query = sa.select(messages.c.id).where(lifecycle.in_state(State.UNKNOWN), messages.c.due_at <= db_now()).limit(1)
-    return connection.execute(query).first() is not None or incidents.is_open(connection, "old_unknown")
+    query = sa.select(messages.c.id).where(lifecycle.in_state(State.UNKNOWN), messages.c.due_at <= db_now())
+    first = connection.execute(query.order_by(messages.c.due_at).limit(1)).first()
+    return first is not None or incidents.is_open(connection, "old_unknown")
 
 
 def _claim(connection: sa.Connection, lease_seconds: float) -> list[_Unknown]:
@@ -252,7 +253,10 @@ def _watch_age(runtime: Runtime) -> None:
         now = connection.execute(sa.select(db_now())).scalar_one()
         limit = now - dt.timedelta(seconds=runtime.settings.settle_seconds * _OLD)
         old = connection.execute(
-            sa.select(messages.c.id).where(lifecycle.in_state(State.UNKNOWN), messages.c.unknown_since < limit).limit(1)
+            sa.select(messages.c.id)
+            .where(lifecycle.in_state(State.UNKNOWN), messages.c.unknown_since < limit)
+            .order_by(messages.c.unknown_since)
+            .limit(1)
         ).first()
         if old is None:
             return incidents.close(connection, "old_unknown")

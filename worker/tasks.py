@@ -108,7 +108,7 @@ def retention() -> None:
     """Erase what is past its retention."""
     held = runtime()
     if heartbeat.take(held.database, "retention", 3600):
-        retaining.erase(held.database, held.settings.retention_days)
+        retaining.erase(held.database, held.settings.retention_days, stopping=held.stopping)
         telling.purge(held.database)
 
 

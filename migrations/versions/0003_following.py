@@ -1,4 +1,4 @@
-"""What following by report needs: an index of what is followed by age, watermarks, and the budget of getMsg."""
+"""What following by report needs: watermarks, and the budget of getMsg. Its index is made in 0006."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,13 +14,6 @@ _MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate":
 
 
 def upgrade() -> None:
-    op.create_index(
-        "ix_smsclick_messages_followed",
-        "smsclick_messages",
-        ["state", "sent_at"],
-        postgresql_where=sa.text("state IN ('sent', 'undetermined')"),
-        sqlite_where=sa.text("state IN ('sent', 'undetermined')"),
-    )
     op.create_table(
         "smsclick_watermarks",
         sa.Column(
@@ -60,4 +53,3 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("smsclick_budgets")
     op.drop_table("smsclick_watermarks")
-    op.drop_index("ix_smsclick_messages_followed", table_name="smsclick_messages")

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from smsclick.contract import VERSION_TABLE, metadata
 from smsclick.database import Database
@@ -84,7 +85,7 @@ def test_the_drift_check_sees_a_missing_column(empty: Database) -> None:
 def test_a_second_upgrade_changes_nothing(database: Database) -> None:
     before = database.version()
     migrate(url_of(database))
-    assert database.version() == before == "0005"
+    assert database.version() == before == ScriptDirectory(str(ROOT / "migrations")).get_current_head()
 
 
 def test_the_tables_live_beside_a_backends_own_migrations(empty: Database) -> None:

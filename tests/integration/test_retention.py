@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+import threading
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from smsclick.contract import State, heartbeats, messages
-from tests.factories import LONG_AGO, clock, insert, row
-from worker import retention
+from smsclick.database import Database
+from tests.factories import LONG_AGO, POLICY, clock, insert, row
+from worker import claims, retention
 from worker.lifecycle import FINAL
-
-if TYPE_CHECKING:
-    from smsclick.database import Database
 
 DAY = dt.timedelta(days=1)
 
@@ -80,8 +79,37 @@ def test_it_goes_by_batches_and_comes_back_for_the_rest(database: Database) -> N
     ]
     with database.begin() as connection:
         connection.execute(sa.insert(messages), rows)
-    assert retention.erase(database, 90, batches=1) == 1000
+    assert retention.erase(database, 90, seconds=0) == 1000
     assert retention.erase(database, 90) == 500
+
+
+def test_a_worker_that_is_asked_to_stop_erases_one_batch_at_most(database: Database) -> None:
+    rows = [{"key": f"old-{n}", "phone": "1", "text": "x", "state": "delivered", "due_at": None} for n in range(1001)]
+    with database.begin() as connection:
+        connection.execute(sa.insert(messages), [row | {"final_at": LONG_AGO} for row in rows])
+    stopping = threading.Event()
+    stopping.set()
+    assert retention.erase(database, 90, stopping=stopping) == 1000
+
+
+@pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
+def test_nobody_waits_for_a_batch_that_is_being_erased(database: Database) -> None:
+    """Neither producers, nor a claim, nor whoever records that a message became final."""
+    for _ in range(5):
+        old(database)
+    waiting = insert(database, 3)
+    others = Database(database.engine.url.render_as_string(hide_password=False), threads=1)
+    with database.begin() as erasing:
+        assert retention.erase_batch(erasing, 90) == 5
+        with others.begin() as connection:
+            setting = "lock_timeout" if others.engine.dialect.name == "postgresql" else "innodb_lock_wait_timeout"
+            connection.exec_driver_sql(f"SET {setting} = {1000 if setting == 'lock_timeout' else 1}")
+            claimed = claims.claim(connection, waiting, 10, POLICY)
+            connection.execute(sa.insert(messages).values(key="new", phone="5551402211", text="x"))
+            final = {"state": State.DELIVERED, "final_at": clock(database), "due_at": None}
+            connection.execute(sa.update(messages).where(messages.c.id == waiting[0]).values(**final))
+    others.dispose()
+    assert [claim.id for claim in claimed] == waiting
 
 
 def test_signs_of_life_of_processes_that_ended_long_ago_are_dropped(database: Database) -> None:

@@ -1,0 +1,189 @@
+"""Flat in size: whatever SQL a tick emits looks at few rows, by an index, however large its tables are.
+
+The ticks are all of our tasks that Celery knows: a new one is run here by itself, and whatever it asks is judged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from smsclick.contract import State, gates, messages
+from smsclick.database import Database
+from smsclick.simulator import Simulator
+from tests.conftest import migrate
+from tests.factories import KEY, LONG_AGO
+from tests.large import fill
+from tests.plans import recorded
+from tests.ticks import TICKS, arguments, as_worker, make_due
+from worker import counting, exporting, operations
+from worker.app import app
+from worker.lifecycle import FINAL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.plans import Ran
+    from tests.servers import MariaDBServer, PostgresServer
+    from worker.runtime import Runtime
+
+ROWS = 80_000
+
+
+@pytest.fixture(scope="session")
+def _large_postgres_url(postgres: PostgresServer) -> str:
+    postgres.start()
+    return _filled(postgres.create_database("large"))
+
+
+@pytest.fixture(scope="session")
+def _large_mariadb_url(mariadb: MariaDBServer) -> str:
+    mariadb.start()
+    return _filled(mariadb.create_database("large"))
+
+
+def _filled(url: str) -> str:
+    database = Database(migrate(url), threads=1)
+    fill(database, ROWS)
+    database.dispose()
+    return url
+
+
+@pytest.fixture(params=["postgres", "mariadb"])
+def held(request: pytest.FixtureRequest) -> Iterator[Runtime]:
+    """This process as a worker's, on a large database; everything's turn has come."""
+    server = request.getfixturevalue(request.param)
+    server.thaw()
+    server.start()
+    url = request.getfixturevalue(f"_large_{request.param}_url")
+    with (
+        Simulator(api_key=KEY) as provider,
+        as_worker(url, provider.base_url, SMSCLICK_RETENTION_DAYS="30") as made,
+    ):
+        make_due(made.database)
+        yield made
+
+
+def judge(ran: list[Ran]) -> None:
+    assert ran, "nothing was asked of the database"
+    faulty = [each for each in ran if each.faults]
+    assert not faulty, "\n\n".join(map(str, faulty))
+
+
+@pytest.mark.parametrize("tick", TICKS)
+def test_every_statement_of_a_tick_is_bounded_and_served_by_an_index(
+    held: Runtime, tick: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    called = arguments(held.database, tick)
+    with recorded(held.database.engine) as ran, calls_in_transactions(held.database.engine) as caught:
+        app.tasks[tick].run(**called)
+    assert " stopped: " not in caplog.text
+    judge(ran)
+    assert caught == [], "a request left while a transaction was open"
+
+
+COMMANDS: dict[str, Callable[[Database], object]] = {
+    "unknown": operations.unknown,
+    "show": lambda database: operations.show(database, "key-1"),
+    "cancel": lambda database: list(operations.cancel(database, ["key-2"])),
+    "export": lambda database: next(exporting.export(database, state=State.FAILED)),
+    "export since": lambda database: next(exporting.export(database, since=LONG_AGO)),
+    "open incidents": lambda database: database.transact(operations.open_incidents),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_reads_a_whole_table(held: Runtime, command: str) -> None:
+    with recorded(held.database.engine) as ran:
+        COMMANDS[command](held.database)
+    assert ran
+    whole = [each for each in ran if any(fault.startswith("reads all") for fault in each.faults)]
+    assert not whole, "\n\n".join(map(str, whole))
+
+
+def test_of_a_large_table_what_is_done_is_estimated_and_the_rest_counted(held: Runtime) -> None:
+    with held.database.read() as connection:
+        exact = counting.count(connection, counted=10**9)
+    with recorded(held.database.engine) as ran, held.database.read() as connection:
+        about = counting.count(connection, counted=ROWS // 2)
+    assert [scan for each in ran for scan in each.scans if scan.whole] == []
+    assert exact.estimated == frozenset()
+    for state, count in about.states.items():
+        if state not in about.estimated:
+            assert count == exact.states[state]
+        elif exact.states[state] > ROWS // 10:
+            assert count == pytest.approx(exact.states[state], rel=0.6)
+    assert {state for state in State if state in about.estimated} == FINAL | {State.UNDETERMINED}
+
+
+def test_without_its_index_a_tick_is_found_guilty(held: Runtime) -> None:
+    (index,) = (each for each in messages.indexes if each.name == "ix_smsclick_messages_queue")
+    with held.database.begin() as connection:
+        index.drop(connection)
+    try:
+        with recorded(held.database.engine) as ran:
+            app.tasks["smsclick.sweep"].run(urgent=True)
+        with pytest.raises(AssertionError, match=r"(reads all|looks at \d+ rows) of smsclick_messages"):
+            judge(ran)
+    finally:
+        with held.database.begin() as connection:
+            index.create(connection)
+
+
+def test_every_tick_of_beat_is_known() -> None:
+    assert {each["task"] for each in app.conf.beat_schedule.values()} <= set(TICKS)
+
+
+@contextlib.contextmanager
+def calls_in_transactions(engine: sa.Engine) -> Iterator[list[str]]:
+    """Collect the HTTP requests that left from a thread which has a transaction of this engine open."""
+    caught: list[str] = []
+    here = threading.local()
+
+    def begun(_: object) -> None:
+        here.open = getattr(here, "open", 0) + 1
+
+    def ended(_: object) -> None:
+        here.open = getattr(here, "open", 0) - 1
+
+    def called(where: str) -> None:
+        if getattr(here, "open", 0) > 0:
+            caught.append(where)
+
+    hooks: list[tuple[str, Callable[[object], None]]] = [("begin", begun), ("commit", ended), ("rollback", ended)]
+    for name, hook in hooks:
+        event.listen(engine, name, hook)
+    _listening.append(called)
+    try:
+        yield caught
+    finally:
+        _listening.clear()
+        for name, hook in hooks:
+            event.remove(engine, name, hook)
+
+
+_listening: list[Callable[[str], None]] = []
+
+
+def _heard(name: str, given: tuple[Any, ...]) -> None:
+    if name == "http.client.send" and _listening:
+        _listening[0](f"{given[0].host}:{given[0].port}")
+
+
+sys.addaudithook(_heard)
+
+
+def test_a_request_within_a_transaction_is_noticed(held: Runtime) -> None:
+    with calls_in_transactions(held.database.engine) as caught:
+        held.client.credits()
+        with held.database.read() as connection:
+            connection.execute(sa.select(gates))
+            held.client.credits()
+        held.client.credits()
+    assert len(set(caught)) == 1

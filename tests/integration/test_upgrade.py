@@ -1,0 +1,109 @@
+"""Upgrades of a database that is in use: what is in it stays, and producers go on meanwhile."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING
+
+import alembic.command
+import alembic.config
+import pytest
+import sqlalchemy as sa
+from alembic.script import ScriptDirectory
+
+from smsclick.database import Database
+from tests.conftest import migrate
+from tests.processes import ROOT, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import StartProcess
+
+FIRST = "0002"
+"""The revision of the first databases in use."""
+
+
+def config(url: str, out: io.StringIO | None = None) -> alembic.config.Config:
+    made = alembic.config.Config(str(ROOT / "alembic.ini"), output_buffer=out)
+    made.attributes["database_url"] = url
+    return made
+
+
+def add(database: Database, first: int, count: int = 1, *, wait: str = "") -> None:
+    quoted = "`key`" if database.engine.dialect.name == "mysql" else "key"
+    with database.begin() as connection:
+        if wait:
+            connection.exec_driver_sql(wait)
+        for number in range(first, first + count):
+            connection.exec_driver_sql(
+                f"INSERT INTO smsclick_messages ({quoted}, phone, text) VALUES ('k{number}', '5551402211', 'x')"  # noqa: S608
+            )
+
+
+def counted(database: Database) -> int:
+    with database.read() as connection:
+        count: int = connection.scalar(sa.text("SELECT count(*) FROM smsclick_messages"))
+        return count
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
+def old(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database of the first revision in use, with messages in it."""
+    made = Database(migrate(request.getfixturevalue(f"{request.param}_url"), FIRST), threads=4)
+    add(made, 0, 50)
+    yield made
+    made.dispose()
+
+
+def test_an_upgrade_and_the_way_back_keep_every_message(old: Database) -> None:
+    url = old.engine.url.render_as_string(hide_password=False)
+    migrate(url)
+    assert counted(old) == 50
+    alembic.command.downgrade(config(url), FIRST)
+    assert counted(old) == 50
+    migrate(url)
+    add(old, 50)
+    assert counted(old) == 51
+
+
+def test_producers_go_on_while_an_index_waits_for_a_long_transaction(
+    postgres_url: str, start_process: StartProcess
+) -> None:
+    before = ScriptDirectory.from_config(config(postgres_url)).get_revision("0006").down_revision
+    database = Database(migrate(postgres_url, str(before)), threads=4)
+    # The upgrade that makes it, the one that waits for its turn, the long transaction and this look.
+    connected = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    active = f"{connected} AND state = 'active' AND query LIKE 'CREATE INDEX CONCURRENTLY%%'"
+
+    def waits() -> bool:
+        with database.read() as connection:
+            counts = [connection.exec_driver_sql(query).scalar_one() for query in (active, connected)]
+        return counts == [1, 4]
+
+    with database.engine.connect() as long:
+        long.exec_driver_sql("INSERT INTO smsclick_messages (key, phone, text) VALUES ('long', '5551402211', 'x')")
+        # Two at once, as a deploy of two machines would do.
+        upgrades = [start_process(["alembic", "upgrade", "0006"], {"DATABASE_URL": postgres_url}) for _ in range(2)]
+        wait_until(waits, 30, what="the index")
+        add(database, 0, wait="SET LOCAL lock_timeout = '1s'")
+        assert waits()
+        long.commit()
+    assert [upgrade.wait(60) for upgrade in upgrades] == [0, 0]
+    assert database.version() == "0006"
+    with database.read() as connection:
+        assert not connection.scalar(sa.text("SELECT count(*) FROM pg_index WHERE NOT indisvalid"))
+    assert counted(database) == 2
+    database.dispose()
+
+
+def test_no_migration_since_makes_an_index_on_a_table_in_use_that_blocks_producers() -> None:
+    """On PostgreSQL; MariaDB's InnoDB makes its indexes beside what goes on, and SQLite has one writer anyway."""
+    out = io.StringIO()
+    alembic.command.upgrade(config("postgresql+psycopg://nobody@127.0.0.1:1/none", out), f"{FIRST}:head", sql=True)
+    sql = out.getvalue()
+    new = set(re.findall(r"CREATE TABLE (\w+)", sql))
+    indexes = re.findall(r"CREATE (?:UNIQUE )?INDEX (CONCURRENTLY )?(?:IF NOT EXISTS )?(\w+) ON (\w+)", sql)
+    assert indexes
+    assert [name for concurrently, name, table in indexes if table not in new and not concurrently] == []
