@@ -436,7 +436,7 @@ def main(benchmark: Benchmark, arguments: Sequence[str] | None = None) -> Report
     with Place(durable=options.durable) as place:
         found = benchmark.measure(place, options)
         report = dataclasses.replace(found, machine=machine(place.servers))
-    printer = Console()
+    printer = Console() if sys.stdout.isatty() else Console(width=140)
     for table in report.tables:
         printer.print(table.rich())
     if not options.quick:

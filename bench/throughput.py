@@ -101,11 +101,12 @@ def measured(
     provider.reset(plan.delay)
     servers = [server.pid for server in place.servers]
     with place.processes():
-        senders = [sender.pid for sender in start()]
+        started = start()
+        senders = [sender.pid for sender in started]
         # The CPU of their start is not counted, nor are the messages of that moment.
-        already = _until_arrived(place, 1)
+        already = _until_arrived(place, 1, started)
         before = [sum(map(cpu_seconds, pids)) for pids in (senders, servers, [provider.process.pid])]
-        _until_arrived(place, plan.count)
+        _until_arrived(place, plan.count, started)
         if recorded is not None:
             wait_until(lambda: recorded() == plan.count, _STALL_SECONDS, what="every result", every=0.2)
         after = [sum(map(cpu_seconds, pids)) for pids in (senders, servers, [provider.process.pid])]
@@ -118,15 +119,18 @@ def measured(
     return Run(plan.count, (plan.count - 1) / (max(times) - min(times)), harness.steady_rate(times), *each)
 
 
-def _until_arrived(place: Place, count: int) -> int:
+def _until_arrived(place: Place, count: int, senders: Sequence[Process]) -> int:
     seen, since = 0, time.monotonic()
     while (now := place.provider.count()) < count:
         if now > seen:
             seen, since = now, time.monotonic()
-        if time.monotonic() - since > _STALL_SECONDS:
+        ended = not any(sender.running for sender in senders)
+        if ended or time.monotonic() - since > _STALL_SECONDS:
+            if place.provider.count() >= count:
+                break
             raise AssertionError(f"only {now} of {count} messages arrived")
         time.sleep(0.2)
-    return now
+    return place.provider.count()
 
 
 # --- The variants
@@ -162,9 +166,7 @@ def peer(place: Place, plan: Plan, module: str, command: Sequence[str], processe
     """One of `bench.peers` with the small table, after its module has made the jobs."""
     url, broker = place.database(tables=False), place.broker()
     env = {"BENCH_DATABASE_URL": url, "BENCH_BROKER_URL": broker, "BENCH_PROVIDER_URL": place.provider.base_url}
-    env["PYTHONPATH"] = str(ROOT)
-    dsn = url.replace("+psycopg", "")
-    env["PGDSN"] = dsn
+    env["PYTHONPATH"] = str(ROOT)  # procrastinate's command does not look where it is started
     peers.create(url, plan.count)
     with place.processes():
         filler = place.run(sys.executable, "-m", module, str(plan.count), env=env, name="filler")
@@ -201,8 +203,7 @@ def procrastinate(place: Place, plan: Plan) -> Run:
 def pgqueuer(place: Place, plan: Plan) -> Run:
     """Pgqueuer's workers."""
     module = "bench.peers.pgqueuer_"
-    options = ("--batch-size", str(plan.threads), "--max-concurrent-tasks", str(4 * plan.threads))
-    command = ("pgq", "run", f"{module}:make", *options, "--log-level", "WARNING")
+    command = (sys.executable, "-m", module, "work", str(plan.threads))
     return peer(place, plan, module, command, plan.processes)
 
 

@@ -1,9 +1,11 @@
 """The limit: nothing but `requests` with kept connections, no database and no queue.
 
-`python -m bench.peers.bare FIRST COUNT THREADS` sends so many messages from that number on and ends.
+`python -m bench.peers.bare FIRST COUNT THREADS` sends so many messages from that number on; then it waits to be ended,
+so that its CPU time can still be read.
 """
 
 import itertools
+import signal
 import sys
 import threading
 
@@ -34,3 +36,4 @@ def send(first: int, count: int, threads: int) -> None:
 
 if __name__ == "__main__":
     send(*(int(argument) for argument in sys.argv[1:4]))
+    signal.pause()

@@ -1,13 +1,11 @@
 """The job queue pgqueuer: a job per message, asyncio, aiohttp, asyncpg.
 
-`pgq run bench.peers.pgqueuer_:make --batch-size 50`; `python -m bench.peers.pgqueuer_ COUNT` makes its tables and so
-many jobs.
+`python -m bench.peers.pgqueuer_ COUNT` makes its tables and so many jobs; `python -m bench.peers.pgqueuer_ work BATCH`
+is the worker: `PgQueuer.run`, since its command `pgq run` does not start under the typer of our lock.
 """
 
 import asyncio
-import contextlib
 import sys
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -18,14 +16,12 @@ from pgqueuer.db import AsyncpgPoolDriver
 from bench.peers import table
 
 
-@contextlib.asynccontextmanager
-async def make() -> AsyncIterator[Any]:
-    """The worker."""
+async def work(batch: int) -> None:
+    """Send what is queued until stopped, taking so many jobs at a time."""
     async with (
         asyncpg.create_pool(table.DSN, min_size=4, max_size=20) as pool,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
     ):
-        queue = PgQueuer(AsyncpgPoolDriver(pool))
 
         async def send_message(job: Any) -> None:  # noqa: ANN401 - pgqueuer's Job
             message_id = int(job.payload)
@@ -41,11 +37,13 @@ async def make() -> AsyncIterator[Any]:
                     message_id,
                 )
 
+        queue = PgQueuer(AsyncpgPoolDriver(pool))
         queue.entrypoint("send_message")(send_message)
-        yield queue
+        await queue.run(batch_size=batch, max_concurrent_tasks=4 * batch)
 
 
-async def _fill(count: int) -> None:
+async def fill(count: int) -> None:
+    """Its tables and so many jobs."""
     async with asyncpg.create_pool(table.DSN, min_size=1, max_size=2) as pool:
         queries = Queries(AsyncpgPoolDriver(pool))
         await queries.install()
@@ -55,4 +53,4 @@ async def _fill(count: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_fill(int(sys.argv[1])))
+    asyncio.run(work(int(sys.argv[2])) if sys.argv[1] == "work" else fill(int(sys.argv[1])))
