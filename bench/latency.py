@@ -118,7 +118,7 @@ def installation(place: Place, kind: str, options: argparse.Namespace) -> Iterat
     with place.processes():
         if kind == "embedded":
             up = place.run("smsclick", "up", env=env, name="up")
-            up.wait_for_line(r"Ready|ready", 60)
+            up.wait_for_line("smsclick is up", 60)
         else:
             for _ in range(options.processes):
                 place.worker(env, "--concurrency", str(options.concurrency))
