@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping, Sequence
 
+    from bench.provider import Arrival
     from tests.processes import Process
 
 _STALL_SECONDS = 60.0
@@ -35,11 +36,28 @@ NAMES = {
     "procrastinate": "procrastinate, aiohttp",
     "pgqueuer": "pgqueuer, aiohttp",
     "bare": "bare requests, no queue, no database",
+    "bare_aiohttp": "bare aiohttp, no queue, no database",
 }
 
 _EXPECTED = {
-    0.0: {"ours": 1500, "usual": 300, "tuned": 500, "procrastinate": 350, "pgqueuer": 700, "bare": 3000},
-    0.2: {"ours": 700, "usual": 9, "tuned": 350, "procrastinate": 350, "pgqueuer": 400, "bare": 1000},
+    0.0: {
+        "ours": 1500,
+        "usual": 300,
+        "tuned": 500,
+        "procrastinate": 350,
+        "pgqueuer": 700,
+        "bare": 3000,
+        "bare_aiohttp": 5000,
+    },
+    0.2: {
+        "ours": 700,
+        "usual": 9,
+        "tuned": 350,
+        "procrastinate": 350,
+        "pgqueuer": 400,
+        "bare": 1000,
+        "bare_aiohttp": 2000,
+    },
 }
 """Messages a second, only to choose how many make a run of the wished length."""
 
@@ -110,13 +128,21 @@ def measured(
         if recorded is not None:
             wait_until(lambda: recorded() == plan.count, _STALL_SECONDS, what="every result", every=0.2)
         after = [sum(map(cpu_seconds, pids)) for pids in (senders, servers, [provider.process.pid])]
-    arrivals = provider.arrivals()
-    distinct = {arrival.number for arrival in arrivals}
-    if (len(arrivals), distinct) != (plan.count, set(range(plan.count))):
-        raise AssertionError(f"{len(arrivals)} requests for {len(distinct)} of {plan.count} messages")
-    times = [arrival.at for arrival in arrivals]
+    times = each_once(provider.arrivals(), plan.count)
     each = [1000 * (late - early) / max(1, plan.count - already) for early, late in zip(before, after, strict=True)]
     return Run(plan.count, (plan.count - 1) / (max(times) - min(times)), harness.steady_rate(times), *each)
+
+
+def each_once(arrivals: Sequence[Arrival], count: int) -> list[float]:
+    """The times of the arrivals.
+
+    Raises:
+        AssertionError: not each of the messages 0 to `count` - 1 arrived once.
+    """
+    distinct = {arrival.number for arrival in arrivals}
+    if (len(arrivals), distinct) != (count, set(range(count))):
+        raise AssertionError(f"{len(arrivals)} requests for {len(distinct)} of {count} messages")
+    return [arrival.at for arrival in arrivals]
 
 
 def _until_arrived(place: Place, count: int, senders: Sequence[Process]) -> int:
@@ -207,7 +233,7 @@ def pgqueuer(place: Place, plan: Plan) -> Run:
     return peer(place, plan, module, command, plan.processes)
 
 
-def bare(place: Place, plan: Plan) -> Run:
+def bare(place: Place, plan: Plan, module: str = "bench.peers.bare") -> Run:
     """Processes that only send."""
     env = {"BENCH_PROVIDER_URL": place.provider.base_url}
     share = -(-plan.count // plan.processes)
@@ -215,7 +241,7 @@ def bare(place: Place, plan: Plan) -> Run:
     def start() -> list[Process]:
         parts = [(first, min(share, plan.count - first)) for first in range(0, plan.count, share)]
         return [
-            place.run(sys.executable, "-m", "bench.peers.bare", str(first), str(size), str(plan.threads), env=env)
+            place.run(sys.executable, "-m", module, str(first), str(size), str(plan.threads), env=env)
             for first, size in parts
         ]
 
@@ -229,13 +255,24 @@ VARIANTS: Mapping[str, Callable[[Place, Plan], Run]] = {
     "procrastinate": procrastinate,
     "pgqueuer": pgqueuer,
     "bare": bare,
+    "bare_aiohttp": functools.partial(bare, module="bench.peers.bare_aiohttp"),
 }
 
 THREADS = {
-    0.0: {"ours": 16, "usual": 1, "tuned": 100, "procrastinate": 50, "pgqueuer": 50, "bare": 8},
-    0.2: {"ours": 128, "usual": 1, "tuned": 100, "procrastinate": 200, "pgqueuer": 100, "bare": 128},
+    0.0: {"ours": 16, "usual": 1, "tuned": 100, "procrastinate": 50, "pgqueuer": 50, "bare": 8, "bare_aiohttp": 50},
+    0.2: {
+        "ours": 128,
+        "usual": 1,
+        "tuned": 100,
+        "procrastinate": 200,
+        "pgqueuer": 100,
+        "bare": 128,
+        "bare_aiohttp": 256,
+    },
 }
-"""Calls at once in each process: for each variant what served it best in trials."""
+"""Calls at once in each process unless `--tune` or `--concurrency` says otherwise."""
+
+_CANDIDATES = (8, 16, 32, 64, 128, 256)
 
 
 # --- The benchmark
@@ -244,6 +281,7 @@ THREADS = {
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processes", type=int, default=2, help="of each variant (default 2)")
     parser.add_argument("--concurrency", type=int, help="calls at once in each process, for all variants alike")
+    parser.add_argument("--tune", action="store_true", help="first try how many calls at once serve each variant best")
     parser.add_argument("--seconds", type=float, default=15, help="about how long a run sends (default 15)")
     parser.add_argument("--delays", type=float, nargs="+", default=[0, 200], help="of the provider, in ms")
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="only these variants")
@@ -256,11 +294,25 @@ def _plan(options: argparse.Namespace, delay: float, name: str) -> Plan:
     return Plan(delay, max(100, int(seconds * expected)), options.processes, threads)
 
 
+def _best(place: Place, name: str, plan: Plan) -> Plan:
+    """The plan with as many calls at once as serve the variant best in a short trial of each."""
+    if name == "usual":
+        return plan  # as many children as the others have processes, that is what makes it the usual one
+    trial = dataclasses.replace(plan, count=max(100, plan.count // 3))
+    rates = {}
+    for threads in _CANDIDATES:
+        rates[threads] = VARIANTS[name](place, dataclasses.replace(trial, threads=threads)).steady
+        harness.console.print(f"trial of {name} with {threads}: {number(rates[threads])}/s", markup=False)
+    return dataclasses.replace(plan, threads=max(rates, key=lambda threads: rates[threads]))
+
+
 def measure(place: Place, options: argparse.Namespace) -> Report:
     """All variants at all delays."""
     tables, charts, samples = [], [], {}
     for milliseconds in options.delays:
         plans = {name: _plan(options, milliseconds / 1000, name) for name in options.only}
+        if options.tune:
+            plans = {name: _best(place, name, plan) for name, plan in plans.items()}
         runs = harness.interleaved(
             {name: functools.partial(VARIANTS[name], place, plan) for name, plan in plans.items()}, options.rounds
         )
