@@ -69,7 +69,7 @@ class Run:
     Attributes:
         rate: messages a second from the first arrival to the last.
         steady: the same in the middle 60 % of the arrivals.
-        cpu: milliseconds of CPU of the sending processes for each message.
+        cpu: milliseconds of CPU of the sending processes for each message, after the first fifth of them.
         provider_cpu: of the provider.
         servers_cpu: of PostgreSQL and Redis.
     """
@@ -121,8 +121,8 @@ def measured(
     with place.processes():
         started = start()
         senders = [sender.pid for sender in started]
-        # The CPU of their start is not counted, nor are the messages of that moment.
-        already = _until_arrived(place, 1, started)
+        # The CPU of their start is not counted, nor are the messages of that time.
+        already = _until_arrived(place, plan.count // 5, started)
         before = [sum(map(cpu_seconds, pids)) for pids in (senders, servers, [provider.process.pid])]
         _until_arrived(place, plan.count, started)
         if recorded is not None:
