@@ -395,9 +395,9 @@ def interleaved(variants: Mapping[str, Callable[[], T]], rounds: int) -> dict[st
             began = time.monotonic()
             result = run()
             results[name].append(result)
-            console.print(
-                f"round {turn + 1}/{rounds} {name}: {result} ({time.monotonic() - began:.0f} s)", markup=False
-            )
+            shown = "; ".join(map(str, result)) if isinstance(result, list) else result
+            took = time.monotonic() - began
+            console.print(f"round {turn + 1}/{rounds} {name}: {shown} ({took:.0f} s)", markup=False)
     return results
 
 

@@ -53,6 +53,12 @@ class Run:
         """A percentile."""
         return percentile(self.milliseconds, share)
 
+    def summary(self) -> dict[str, object]:
+        """What is kept of it."""
+        shares = (1, 10, 25, 50, 75, 90, 95, 99, 99.9, 100)
+        kept = {f"p{share:g}": self.at(share / 100) for share in shares}
+        return {"rate": self.rate, "messages": len(self.milliseconds), "late": self.late, "milliseconds": kept}
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Produced:
@@ -164,7 +170,7 @@ def measure(place: Place, options: argparse.Namespace) -> Report:
             curves[f"{STACKS[kind]}, {load}"] = [[share, middle.at(share / 100)] for share in range(1, 100)]
     columns = ("installation", "load", "messages/s", "p50 ms", "p99 ms", "worst ms", "begun late")
     title = f"From the producer's commit to the arrival at the provider; medians of {options.rounds} rounds in turn"
-    samples = {kind: [[dataclasses.asdict(each) for each in runs] for runs in of] for kind, of in turns.items()}
+    samples = {kind: [[each.summary() for each in runs] for runs in of] for kind, of in turns.items()}
     chart = Chart("From commit to arrival", "lines", "% of messages", "ms, at most", curves)
     return Report("latency", (Table(title, columns, tuple(rows)),), (chart,), samples)
 
