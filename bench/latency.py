@@ -77,26 +77,25 @@ class Installation:
     env: dict[str, str]
     first: int = 0
 
-    def produce(self, *arguments: str) -> list[Produced]:
-        """Runs the producer to its end, and waits until all it made has arrived."""
+    def produce(self, seconds: float, *arguments: str) -> list[Produced]:
+        """Runs the producer to its end, waits until all it made has arrived, and returns what was timed."""
         file = self.place.directory / f"produced-{self.first}"
         command = (sys.executable, "-m", "bench.producer", *arguments, str(self.first), str(file))
         before = self.place.provider.count()
         process = self.place.run(*command, env=self.env, name="producer")
-        if process.wait(600):
+        if process.wait(seconds + 120):
             raise AssertionError(process.tail())
-        produced = [
-            Produced(int(number), float(begun), float(ended))
-            for number, begun, ended in (line.split() for line in file.read_text().splitlines())
-        ]
-        self.first = max((each.number for each in produced), default=self.first) + 1
-        expected = before + len(produced)
+        lines = [line.split() for line in file.read_text().splitlines()]
+        self.first = max((int(line[0]) for line in lines), default=self.first) + 1
+        expected = before + len(lines)
         wait_until(lambda: self.place.provider.count() >= expected, _PATIENCE, what="every message", every=0.2)
-        return produced
+        return [
+            Produced(int(number), float(begun), float(ended)) for number, begun, ended, kind in lines if kind == "timed"
+        ]
 
     def most(self, seconds: float) -> float:
         """Messages a second that arrive while the producer commits as fast as it can."""
-        produced = self.produce("flood", f"{seconds:g}")
+        produced = self.produce(seconds, "flood", f"{seconds:g}")
         begun, ended = min(each.before for each in produced), max(each.after for each in produced)
         middle = begun + (ended - begun) * 0.2
         arrived = sum(middle <= arrival.at <= ended for arrival in self.place.provider.arrivals())
@@ -104,7 +103,7 @@ class Installation:
 
     def steady(self, rate: float, seconds: float) -> Run:
         """One load of so many a second."""
-        produced = self.produce("steady", f"{rate:g}", f"{seconds:g}")
+        produced = self.produce(seconds, "steady", f"{rate:g}", f"{seconds:g}")
         arrived = {arrival.number: arrival.at for arrival in self.place.provider.arrivals()}
         began = min(each.before for each in produced)
         first = min(each.number for each in produced)

@@ -2,7 +2,7 @@
 
 `python -m bench.producer backlog COUNT` commits so many and ends; `… steady RATE SECONDS FIRST FILE` keeps to a
 schedule whatever comes of it; `… flood SECONDS FIRST FILE` goes as fast as it can. FILE gets a line a message: its
-number, and the epoch seconds just before its COMMIT and just after.
+number, the epoch seconds just before its COMMIT and just after, and `timed` or `first`.
 """
 
 import itertools
@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -42,43 +43,59 @@ def backlog(count: int) -> None:
             enqueue_many(session, [NewMessage.of(phone=phone(n), text=text(n), key=f"order-{n}") for n in numbers])
 
 
-def one_by_one(first: int, file: Path, due: Callable[[int], float | None]) -> None:
-    """Commit messages one by one on several threads until `due` of the n-th is None; else it is when to begin."""
+def one_by_one(first: int, file: Path, due: Callable[[int, float], float | None]) -> None:
+    """Commit messages one by one on several threads.
+
+    Args:
+        first: their number; the very first and that of each thread are not timed: they make connections and import.
+        file: gets the lines.
+        due: when the n-th is to begin if all began at that time; None ends it.
+    """
     engine = _engine()
     numbers = itertools.count()
     lines: list[str] = []
+    began = 0.0
 
-    def work() -> None:
-        while (at := due(n := next(numbers))) is not None:
+    def begin() -> None:
+        nonlocal began
+        time.sleep(1)  # what the first ones set in motion
+        began = time.time()
+
+    together = threading.Barrier(THREADS, action=begin)
+
+    def commit(number: int, kind: str) -> None:
+        with Session(engine) as session:
+            with session.begin():
+                enqueue(session, phone=phone(number), text=text(number), key=f"order-{number}")
+                before = time.time()
+            after = time.time()
+        lines.append(f"{number} {before!r} {after!r} {kind}\n")
+
+    def work(thread: int) -> None:
+        commit(first + 1 + thread, "first")
+        together.wait(60)
+        while (at := due(n := next(numbers), began)) is not None:
             time.sleep(max(0.0, at - time.time()))
-            number = first + n
-            with Session(engine) as session:
-                with session.begin():
-                    enqueue(session, phone=phone(number), text=text(number), key=f"order-{number}")
-                    before = time.time()
-                after = time.time()
-            lines.append(f"{number} {before!r} {after!r}\n")
+            commit(first + 1 + THREADS + n, "timed")
 
-    threads = [threading.Thread(target=work) for _ in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    commit(first, "first")
+    with ThreadPoolExecutor(THREADS) as pool:
+        for done in [pool.submit(work, thread) for thread in range(THREADS)]:
+            done.result()
     file.write_text("".join(lines))
 
 
 def main(command: str, *arguments: str) -> None:
     """Do what the command line says."""
-    began = time.time() + 0.2
     match command, arguments:
         case "backlog", (count,):
             backlog(int(count))
         case "steady", (rate, seconds, first, file):
             last = int(float(rate) * float(seconds))
-            one_by_one(int(first), Path(file), lambda n: began + n / float(rate) if n < last else None)
+            one_by_one(int(first), Path(file), lambda n, began: began + n / float(rate) if n < last else None)
         case "flood", (seconds, first, file):
-            end = began + float(seconds)
-            one_by_one(int(first), Path(file), lambda _: 0.0 if time.time() < end else None)
+            long = float(seconds)
+            one_by_one(int(first), Path(file), lambda _, began: began if time.time() < began + long else None)
         case _:
             raise SystemExit(__doc__)
 
