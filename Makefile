@@ -1,6 +1,6 @@
 # Everything starts here. The targets make .venv themselves and do it again when requirements.lock changes.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test chaos lint format lock
+.PHONY: help setup run test chaos bench lint format lock
 
 PYTHON := .venv/bin/python
 # What pytest gets, as in: make test ARGS='-k phones -x'
@@ -31,6 +31,13 @@ chaos: setup ## kills everything while thousands of messages flow, on three stac
 	$(PYTHON) -m tests.chaos --stack sqlite-embedded --messages 2000 --kills 60 --seed $(SEED) --text-form collapsed || failed=1; \
 	exit $$failed
 
+bench: setup ## the benchmarks of docs/performance.md, on servers of their own; make bench ARGS='throughput --quick'
+	@$(PYTHON) -m tests.programs
+	@cksum requirements-bench.lock | cmp -s - .venv/.bench || { \
+		$(PYTHON) -m pip install --quiet --require-hashes -r requirements-bench.lock && \
+		cksum requirements-bench.lock >.venv/.bench; }
+	@$(PYTHON) -m bench $(ARGS)
+
 lint: setup ## linter, formatting and types
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
@@ -44,4 +51,5 @@ lock: ## the locks anew from pyproject.toml (needs uv); UPGRADE=1 takes newer ve
 	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/getting-started/installation/" >&2; exit 1; }
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --universal --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
 	echo 'setuptools>=80' | $(COMPILE) --universal --python-version 3.11 --extra worker -c requirements.lock pyproject.toml - -o requirements-worker.lock
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --universal --python-version 3.11 -c requirements.lock requirements-bench.in -o requirements-bench.lock
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --universal --python-version 3.12 --no-deps requirements-servers.in -o requirements-servers.lock

@@ -153,12 +153,13 @@ class World:
             index = bisect.bisect_right(ages, age)
             if index < len(ages):
                 times.append(row.sent_at + dt.timedelta(seconds=ages[index]))
-        return min(times)
+        earliest: dt.datetime = min(times)
+        return earliest
 
     def _time(self) -> float:
         return self.now.timestamp()
 
-    def _clock(self, raw: object, _record: object) -> None:
+    def _clock(self, raw: sqlite3.Connection, _record: object) -> None:
         raw.create_function("strftime", 2, self._strftime)
 
     def _strftime(self, _form: str, _modifier: str) -> str:

@@ -9,9 +9,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from bench.harness import Benchmark, Place, Report, Table, console, main, median, number
 from sqlalchemy import event
 
+from bench.harness import Benchmark, Place, Report, Table, console, main, median, number
 from smsclick.database import Database
 from smsclick.simulator import Simulator
 from tests.factories import KEY

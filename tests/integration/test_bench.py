@@ -1,0 +1,18 @@
+"""The benchmarks' own senders on real servers: a figure only counts when each message was sent once and recorded."""
+
+from bench import throughput
+from bench.harness import Place
+from bench.throughput import Plan
+from tests.servers import PostgresServer, RedisServer
+
+
+def test_ours_and_the_usual_worker_send_what_waits_and_are_measured(
+    postgres: PostgresServer, redis_server: RedisServer
+) -> None:
+    with Place() as place:
+        place.servers += [postgres, redis_server]
+        ours = throughput.ours(place, Plan(0.0, 120, 1, 4))
+        usual = throughput.usual(place, Plan(0.0, 60, 1, 1))
+        place.servers.clear()  # the session's: not to be ended here
+    assert (ours.count, usual.count) == (120, 60)
+    assert min(ours.steady, ours.rate, ours.cpu, usual.steady, usual.rate, usual.cpu) > 0

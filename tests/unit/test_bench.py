@@ -1,0 +1,111 @@
+"""The benchmarks' provider and their arithmetic, so that a figure can be trusted and the code does not rot."""
+
+import math
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from bench import harness, memory_cpu, profile, throughput
+from bench.__main__ import benchmarks
+from bench.provider import Arrival, Provider, phone, text
+from smsclick.phones import normalize_phone
+from smsclick.replies import Accepted, HttpAnswer, classify_send
+from tests.conftest import StartProcess
+
+
+def test_the_lean_provider_accepts_each_message_under_an_id_of_its_own(start_process: StartProcess) -> None:
+    provider = Provider(start_process)
+    form = {"APIKEY": "k", "TELEFONO": phone(7)}
+    with requests.Session() as http:
+        answers = [
+            http.post(f"{provider.base_url}/sendMsg.json", data={**form, "MENSAJE": text(n)}, timeout=10)
+            for n in (7, 8, 7)
+        ]
+        results = [classify_send(HttpAnswer(each.status_code, each.content)) for each in answers]
+        assert all(isinstance(each, Accepted) for each in results)
+        assert len({each.id_mensaje for each in results if isinstance(each, Accepted)}) == 3
+        assert [arrival.number for arrival in provider.arrivals()] == [7, 8, 7]
+        assert abs(provider.arrivals()[-1].at - time.time()) < 60
+
+        provider.reset(0.3)
+        began = time.monotonic()
+        http.post(f"{provider.base_url}/sendMsg.json", data={**form, "MENSAJE": text(9)}, timeout=10)
+        assert time.monotonic() - began >= 0.3
+        assert provider.count() == 1
+
+
+def test_every_phone_of_the_benchmarks_is_one() -> None:
+    assert [normalize_phone(phone(n)) for n in (0, 99_999, 100_000)] == [phone(0), phone(99_999), phone(0)]
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0, 1), (0.5, 51), (0.99, 100), (1, 100)])
+def test_a_percentile_is_the_value_that_so_many_are_not_above(share: float, expected: float) -> None:
+    assert harness.percentile(range(100, 0, -1), share) == expected
+
+
+def test_a_ratio_is_taken_round_by_round() -> None:
+    # Whatever slows a round down slows both: the median of quotients is 2, of medians it would be 4.
+    assert harness.ratio([20, 2, 200], [10, 1, 100]) == 2
+    assert math.isnan(harness.ratio([1], []))
+
+
+def test_the_steady_rate_leaves_start_and_stragglers_out() -> None:
+    start, middle, stragglers = [n / 40 for n in range(190)], [10 + n / 100 for n in range(620)], [20.0] * 190
+    assert harness.steady_rate([*start, *middle, *stragglers]) == pytest.approx(100)
+    assert math.isnan(harness.steady_rate([1.0, 2.0]))
+
+
+@pytest.mark.parametrize(
+    ("arrived", "told"),
+    [([0, 1, 1], "3 requests for 2 of 3"), ([0, 2, 3], "3 requests for 3 of 3"), ([0, 1], "2 of 3")],
+)
+def test_a_run_that_lost_or_doubled_a_message_is_no_result(arrived: list[int], told: str) -> None:
+    assert throughput.each_once([Arrival(1.5, number) for number in (2, 0, 1)], 3) == [1.5, 1.5, 1.5]
+    with pytest.raises(AssertionError, match=told):
+        throughput.each_once([Arrival(1.5, number) for number in arrived], 3)
+
+
+def test_a_report_finds_its_place_in_the_docs_again_after_json(tmp_path: Path) -> None:
+    table = harness.Table("Title", ("what", "ms"), (("ours", "1.5"),))
+    chart = harness.Chart("Picture", "bars", "ms", "", {"ours": [1.5, 1.4]})
+    report = harness.Report(
+        "demo", (table,), (chart,), {"ours": [1.5]}, {"cores": "2", "command": "python -m bench demo"}
+    )
+    (tmp_path / "demo.json").write_text(report.json())
+    read = harness.Report.read((tmp_path / "demo.json").read_text())
+    assert read == report
+    page = harness.fill("a <!-- bench:demo -->old<!-- /bench:demo --> z", read)
+    assert "| ours | 1.5 |" in page
+    assert "`python -m bench demo` on cores 2." in page
+    assert "![demo](img/demo.png)" in page
+    assert "old" not in page
+    assert page.startswith("a ")
+    assert page.endswith(" z")
+    assert harness.fill(page, read) == page
+    with pytest.raises(ValueError, match="no place for demo"):
+        harness.fill("a page", read)
+
+
+@pytest.mark.parametrize(("value", "shown"), [(1234.5, "1,230"), (523.4, "523"), (52.12, "52.1"), (0.1234, "0.123")])
+def test_a_figure_has_as_many_digits_as_it_deserves(value: float, shown: str) -> None:
+    assert harness.number(value) == shown
+
+
+def test_memory_that_grows_after_the_warm_up_is_told_from_memory_that_settles() -> None:
+    leak = memory_cpu.memory([(n, 100 + n / 2**20) for n in range(0, 100_000, 100)], 100_000)
+    assert leak.per_message == pytest.approx(1, rel=0.01)
+    settled = memory_cpu.memory([(n, min(100.0, 50 + n / 100)) for n in range(0, 100_000, 100)], 100_000)
+    assert (settled.warm, settled.last, settled.most, settled.per_message) == (100, 100, 100, 0)
+
+
+def test_a_profile_counts_a_function_once_for_each_sample_that_it_is_in() -> None:
+    lines = ["main (a.py:1);work (a.py:2);work (a.py:2) 3", "main (a.py:1);send (x/site-packages/b/c.py:9) 1"]
+    own, below = profile.top(lines, 2)
+    assert own.rows == (("work (a.py)", "75.0%"), ("send (b/c.py)", "25.0%"))
+    assert below.rows == (("main (a.py)", "100.0%"), ("work (a.py)", "75.0%"))
+
+
+def test_every_benchmark_is_found_by_its_name() -> None:
+    assert {"throughput", "latency", "memory_cpu"} <= set(benchmarks())
