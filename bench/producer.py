@@ -2,7 +2,8 @@
 
 `python -m bench.producer backlog COUNT` commits so many and ends; `… steady RATE SECONDS FIRST FILE` keeps to a
 schedule whatever comes of it; `… flood SECONDS FIRST FILE` goes as fast as it can. FILE gets a line a message: its
-number, the epoch seconds just before its COMMIT and just after, and `timed` or `first`.
+number, the epoch seconds just before its COMMIT and just after, and `timed` or `first`. `steady` takes a priority by
+name after FILE.
 """
 
 import itertools
@@ -18,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from bench.provider import phone, text
 from smsclick import enqueue, enqueue_many
+from smsclick.contract import Priority
 from smsclick.database import parse_url
 from smsclick.message import NewMessage
 from smsclick.settings import get_settings
@@ -43,13 +45,16 @@ def backlog(count: int) -> None:
             enqueue_many(session, [NewMessage.of(phone=phone(n), text=text(n), key=f"order-{n}") for n in numbers])
 
 
-def one_by_one(first: int, file: Path, due: Callable[[int, float], float | None]) -> None:
+def one_by_one(
+    first: int, file: Path, due: Callable[[int, float], float | None], priority: Priority = Priority.NORMAL
+) -> None:
     """Commit messages one by one on several threads.
 
     Args:
         first: their number; the very first and that of each thread are not timed: they make connections and import.
         file: gets the lines.
         due: when the n-th is to begin if all began at that time; None ends it.
+        priority: of each.
     """
     engine = _engine()
     numbers = itertools.count()
@@ -66,7 +71,7 @@ def one_by_one(first: int, file: Path, due: Callable[[int, float], float | None]
     def commit(number: int, kind: str) -> None:
         with Session(engine) as session:
             with session.begin():
-                enqueue(session, phone=phone(number), text=text(number), key=f"order-{number}")
+                enqueue(session, phone=phone(number), text=text(number), key=f"order-{number}", priority=priority)
                 before = time.time()
             after = time.time()
         lines.append(f"{number} {before!r} {after!r} {kind}\n")
@@ -90,9 +95,14 @@ def main(command: str, *arguments: str) -> None:
     match command, arguments:
         case "backlog", (count,):
             backlog(int(count))
-        case "steady", (rate, seconds, first, file):
+        case "steady", (rate, seconds, first, file, *priority):
             last = int(float(rate) * float(seconds))
-            one_by_one(int(first), Path(file), lambda n, began: began + n / float(rate) if n < last else None)
+            one_by_one(
+                int(first),
+                Path(file),
+                lambda n, began: began + n / float(rate) if n < last else None,
+                Priority[priority[0]] if priority else Priority.NORMAL,
+            )
         case "flood", (seconds, first, file):
             long = float(seconds)
             one_by_one(int(first), Path(file), lambda _, began: began if time.time() < began + long else None)

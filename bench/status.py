@@ -6,41 +6,40 @@ delays are those of deciding when to ask, without network and load. The fixed-in
 with is worked out for the very same messages; it too has no latency.
 """
 
-import argparse
+from __future__ import annotations
+
 import bisect
 import datetime as dt
+import functools
 import json
 import math
 import random
-import resource
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from smsclick.client import SmsclickClient
-from smsclick.contract import ACCOUNT, State, gates, messages, metadata, watermarks
+from bench import harness
+from bench.harness import KEY, Benchmark, Chart, Place, Report, Table, interleaved, median, number
+from smsclick.contract import State, messages, watermarks
+from smsclick.replies import Accepted
 from smsclick.settings import load_settings
 from smsclick.simulator import Simulator
 from worker import budget, follow, poll, slices
 from worker.decisions import Policy
 from worker.runtime import Runtime
 
-RESULTS = Path(__file__).parent / "results" / "status.json"
+if TYPE_CHECKING:
+    import argparse
+    import sqlite3
+    from collections.abc import Callable, Mapping, Sequence
+
 BEGIN = dt.datetime(2026, 5, 4, 12, 0, tzinfo=dt.UTC)
-KEY = "key-of-the-benchmark"
-MESSAGES = 10_000
 SENDING_SECONDS = 300.0
 BUDGET = 0.02
 """Status requests for each message that the design allows itself."""
-REPORT_ROWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def courses(count: int, rng: random.Random) -> list[Course]:
             return rng.uniform(60, 600)
         return rng.lognormvariate(math.log(7.5), 0.5)
 
-    return [Course(number * SENDING_SECONDS / count, delay()) for number in range(count)]
+    return [Course(nth * SENDING_SECONDS / count, delay()) for nth in range(count)]
 
 
 class _Bell:
@@ -77,12 +76,12 @@ class _Bell:
 class World:
     """One worker, its database and its provider, all by one clock."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, database_url: str) -> None:
         self.now = BEGIN
         self.simulator = Simulator(api_key=KEY, balance=10**9, delivery_spread=0, clock=self._time)
         self.simulator.start()
         settings = load_settings(
-            DATABASE_URL=f"sqlite:///{folder}/bench.db",
+            DATABASE_URL=database_url,
             SMSCLICK_API_KEY=KEY,
             SMSCLICK_BASE_URL=self.simulator.base_url,
             CELERY_BROKER_URL="",
@@ -91,25 +90,24 @@ class World:
         self.policy = Policy.of(settings)
         self.rng = random.Random(1)
         event.listen(self.runtime.database.engine, "connect", self._clock)
-        with self.runtime.database.begin() as connection:
-            metadata.create_all(connection)
-            connection.execute(sa.insert(gates).values(account=ACCOUNT))
 
     def close(self) -> None:
         """Stop everything."""
         self.runtime.close()
         self.simulator.stop()
 
-    def send(self, number: int, course: Course) -> None:
+    def send(self, nth: int, course: Course) -> None:
         """A message is accepted now and is followed from here on."""
         never = course.delay is None
         self.simulator.set(delivery_seconds=course.delay or 1.0, never_rate=float(never))
-        accepted = self.runtime.client.send("5551402211", f"mensaje {number}")
+        accepted = self.runtime.client.send("5551402211", f"mensaje {nth}")
+        if not isinstance(accepted, Accepted):
+            raise RuntimeError(f"the simulator did not accept message {nth}: {accepted}")  # noqa: TRY004 - an outcome
         due_at = self.now + dt.timedelta(seconds=self.policy.poll[0] * self.rng.uniform(0.9, 1.1))
         with self.runtime.database.begin() as connection:
             connection.execute(
                 sa.insert(messages).values(
-                    key=str(number),
+                    key=str(nth),
                     phone="5551402211",
                     text="",
                     state=State.SENT,
@@ -166,18 +164,17 @@ class World:
         return f"{self.now.replace(tzinfo=None).isoformat(' ', 'milliseconds')}000"
 
 
-def run(count: int) -> dict[str, Any]:
+def run(place: Place, count: int) -> dict[str, Any]:
     """Follow `count` messages to the end of their tracking."""
     sent = courses(count, random.Random(7))
-    with tempfile.TemporaryDirectory() as folder:
-        world = World(Path(folder))
-        try:
-            _run(world, sent)
-            made = world.requests()
-            with world.runtime.database.read() as connection:
-                final = connection.execute(sa.select(messages.c.key, messages.c.final_at, messages.c.state)).all()
-        finally:
-            world.close()
+    world = World(place.sqlite())
+    try:
+        _run(world, sent)
+        made = world.requests()
+        with world.runtime.database.read() as connection:
+            final = connection.execute(sa.select(messages.c.key, messages.c.final_at, messages.c.state)).all()
+    finally:
+        world.close()
     delays = []
     for row in final:
         course = sent[int(row.key)]
@@ -243,62 +240,95 @@ def interval_for(sent: Sequence[Course], enough: Callable[[dict[str, float]], bo
     return low
 
 
-def memory(rows: int) -> dict[str, float]:
-    """Resident memory, in MB, of a process of its own that reads a report of so many rows to its end."""
-    with Simulator(api_key=KEY, balance=10**9, delivery_seconds=0) as simulator:
+def memory(place: Place, rows: int) -> dict[str, float]:
+    """Resident memory, in MiB, of a process of its own that reads a report of so many rows to its end."""
+    with Simulator(api_key=KEY, balance=10**9, delivery_seconds=0) as simulator, place.processes():
         account = simulator._provider.account  # noqa: SLF001 - a hundred thousand requests would only take time
         text = "Su pedido 4711 va en camino y llega hoy entre las 10 y las 12. Consulte su guía en nuestra página."
         simulator._call(lambda: [account.accept("5551402211", text, None) for _ in range(rows)])  # noqa: SLF001
-        command = [sys.executable, "-m", "bench.status", "--read", simulator.base_url]
-        answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
-    return dict(json.loads(answer.stdout))
+        env = {"SMSCLICK_API_KEY": KEY, "SMSCLICK_BASE_URL": simulator.base_url}
+        process = place.run(sys.executable, "-m", "bench.reading", env=env, name="reading")
+        if process.wait(600):
+            raise RuntimeError(process.tail())
+    found: dict[str, float] = json.loads(process.tail(1))
+    if found["rows"] != rows:
+        raise RuntimeError(f"the report had {found['rows']} of {rows} rows")
+    return found
 
 
-def read(base_url: str) -> None:
-    """The other side of `memory`."""
-    began = time.monotonic()
-    now = dt.datetime.now(dt.UTC)
-    before = _peak()
-    with SmsclickClient(KEY, base_url) as client:
-        count = sum(1 for _ in client.report_rows(now - dt.timedelta(hours=1), now))
-    print(json.dumps({"rows": count, "mb": _peak(), "mb_before": before, "seconds": time.monotonic() - began}))
+# --- The benchmark
 
 
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--messages", type=int, default=10_000, help="that are followed (default 10000)")
+    parser.add_argument("--rows", type=int, default=100_000, help="of the large report (default 100000)")
 
 
-def _lines(result: dict[str, Any], large: dict[str, float]) -> Iterator[str]:
-    yield f"{'':36}{'requests/message':>17}{'of final ones':>15}{'mean delay, s':>15}"
-    yield f"{'by report':36}{result['requests_per_message']:17.4f}{'':>15}{result['mean_delay']:15.2f}"
-    for name, key in (("same delay", "same_delay"), ("8 requests", "eight_requests")):
-        poller = result[key]
-        title = f"getMsg every {poller['interval']:.1f} s ({name})"
-        yield (
-            f"{title:36}{poller['requests_per_message']:17.2f}"
-            f"{poller['requests_of_final']:15.2f}{poller['mean_delay']:15.2f}"
+def measure(place: Place, options: argparse.Namespace) -> Report:
+    """Follows once, `rounds` does not apply: the clock is simulated; reads the large report in each round."""
+    count, rows = (300, 5000) if options.quick else (options.messages, options.rows)
+    followed = run(place, count)
+    reading = functools.partial(memory, place, rows)
+    read = interleaved({f"a report of {rows:,} rows": reading}, options.rounds)
+    (large,) = read.values()
+    ways = _ways(followed)
+    charts = tuple(
+        Chart(title, "bars", label, "", {name: [way[key]] for name, way in ways.items()})
+        for title, label, key in (
+            ("Status requests for each message", "requests", "requests_per_message"),
+            ("From the final status to its being known", "seconds, mean", "mean_delay"),
         )
-    yield "The last column but one leaves out the messages that never end, which a fixed poller asks for all week."
-    yield f"requests: {result['requests']}, median delay {result['median_delay']:.2f} s"
-    yield f"a report of {large['rows']:.0f} rows: {large['mb']:.0f} MB resident, {large['seconds']:.1f} s"
+    )
+    return Report(
+        name="status",
+        tables=(_following(followed, ways), _large(large, rows)),
+        charts=charts,
+        samples={"following": followed, "large_report": large},
+    )
 
 
-def main() -> None:
-    """Run it, print a table and keep the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--messages", type=int, default=MESSAGES)
-    parser.add_argument("--read", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.read:
-        read(arguments.read)
-        return
-    result, large = run(arguments.messages), memory(REPORT_ROWS)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"following": result, "large_report": large}, indent=2) + "\n")
-    print("\n".join(_lines(result, large)))
-    if result["requests_per_message"] > BUDGET:
-        raise SystemExit(f"more than {BUDGET} status requests a message")
+def _ways(followed: dict[str, Any]) -> dict[str, Mapping[str, float]]:
+    """Ours and the fixed pollers, by their names."""
+    same, eight = followed["same_delay"], followed["eight_requests"]
+    return {
+        "by report": followed,
+        f"getMsg every {same['interval']:.1f} s (same delay)": same,
+        f"getMsg every {eight['interval']:.1f} s (8 requests)": eight,
+    }
 
+
+def _following(followed: dict[str, Any], ways: Mapping[str, Mapping[str, float]]) -> Table:
+    rows = tuple(
+        (
+            name,
+            number(way["requests_per_message"]),
+            number(way.get("requests_of_final", math.nan)),
+            number(way["mean_delay"]),
+            number(way.get("median_delay", math.nan)),
+        )
+        for name, way in ways.items()
+    )
+    made = followed["requests"]
+    title = (
+        f"Status requests for {followed['messages']:,} messages over a week; ours were {made['report']} of report and "
+        f"{made['getMsg']} of getMsg (the design allows itself {BUDGET:g} a message)"
+    )
+    columns = ("way", "requests a message", "a message that ends", "mean delay, s", "median delay, s")
+    return Table(title, columns, rows)
+
+
+def _large(read: Sequence[Mapping[str, float]], rows: int) -> Table:
+    cells = (
+        number(median(each["before"] for each in read)),
+        number(median(each["most"] for each in read)),
+        number(max(each["most"] for each in read)),
+        number(median(each["seconds"] for each in read)),
+    )
+    columns = ("process", "MiB before", "MiB at most", "the most of any round", "seconds")
+    return Table(f"Resident memory while a report of {rows:,} rows is read", columns, (("one client", *cells),))
+
+
+BENCHMARK = Benchmark("status", measure, _options)
 
 if __name__ == "__main__":
-    main()
+    harness.main(BENCHMARK)
