@@ -11,7 +11,6 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import apprise
 import sqlalchemy as sa
 
 from smsclick.columns import db_now
@@ -56,8 +55,12 @@ class _Alert:
 
 def channels(urls: str) -> list[Channel]:
     """The channels of `ALERT_URLS`; what Apprise does not understand is left out with a log line."""
+    if not urls:
+        return []
+    import apprise  # noqa: PLC0415 - some megabytes that a worker without channels can do without
+
     found = apprise.Apprise()
-    if urls and not found.add(urls):
+    if not found.add(urls):
         log.error("ALERT_URLS: at least one address is not understood by Apprise; see its list of services")
     return list(found)
 
