@@ -227,6 +227,7 @@ class Pump:
             if isinstance(outcome, Unknown):
                 # Whatever is no answer says that it is too much for somebody on the way.
                 self._concurrency.pushed_back(now, outcome.retry_after)
+                self._feed.notify()  # it must know until when to wait
                 pushed_back = outcome.status in _PUSHED_BACK
             elif isinstance(outcome, Accepted) or (isinstance(outcome, Refused) and outcome.code is not None):
                 self._concurrency.answered(now, seconds, busy=busy)
