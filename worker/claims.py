@@ -21,6 +21,7 @@ from smsclick.zones import zones_of
 from worker import decisions, lifecycle, optouts
 from worker.decisions import Policy
 from worker.matching import digits, wire_key
+from worker.setwise import among
 
 _ROUNDS = 25
 """How often one claim looks further where all that it found only moved to later: quiet hours, twins, ended validity."""
@@ -163,10 +164,7 @@ def _on_the_wire(connection: sa.Connection, keys: Collection[str]) -> set[str]:
     """Which of these keys a message has whose request may be on the wire. The unique index catches what comes since."""
     if not keys:
         return set()
-    return set(connection.scalars(_WIRE_KEYS, {"keys": list(keys)}))
-
-
-_WIRE_KEYS = sa.select(messages.c.wire_key).where(messages.c.wire_key.in_(sa.bindparam("keys", expanding=True)))
+    return set(connection.scalars(sa.select(messages.c.wire_key).where(among(connection, messages.c.wire_key, keys))))
 
 
 _CLAIM_COLUMNS = (*lifecycle.COLUMNS, messages.c.phone, messages.c.text, db_now().label("now"))

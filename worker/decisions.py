@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import random
 from collections.abc import Iterable
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from smsclick.codes import ACCEPTED, Action, Estatus
@@ -356,7 +357,8 @@ def _accepted(
     late: bool,
 ) -> Change:
     becomes = replace(
-        _settled(message, spent=True),
+        message,
+        **_UNCLAIMED,
         state=State.SENT,
         id_mensaje=outcome.id_mensaje,
         estatus_mensaje=Estatus.PENDIENTE,
@@ -406,7 +408,10 @@ def _refused(
 def _settled(message: Message, *, spent: bool) -> Message:
     """Without its claim; `spent` tells whether the attempt counts."""
     attempts = message.attempts if spent else message.attempts - 1
-    return replace(message, token=None, lease_until=None, wire_key=None, unknown_since=None, attempts=attempts)
+    return replace(message, **_UNCLAIMED, attempts=attempts)
+
+
+_UNCLAIMED: dict[str, Any] = {"token": None, "lease_until": None, "wire_key": None, "unknown_since": None}
 
 
 def _seen(message: Message, seen: MessageStatus, now: dt.datetime) -> tuple[Message, Note | None]:

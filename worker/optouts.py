@@ -15,6 +15,7 @@ from smsclick.database import Database
 from smsclick.errors import InvalidField, InvalidPhone
 from smsclick.output import iso
 from smsclick.phones import normalize_phone
+from worker import setwise
 
 REASON = "the recipient opted out"
 """Why such a message failed, as its producer reads it; the list's own reason is the operator's."""
@@ -47,7 +48,7 @@ def among(connection: sa.Connection, phones: Collection[str]) -> set[str]:
     """Which of these phones, as ten digits, are never written to; one query."""
     if not phones:
         return set()
-    return set(connection.scalars(sa.select(optouts.c.phone).where(optouts.c.phone.in_(phones))))
+    return set(connection.scalars(sa.select(optouts.c.phone).where(setwise.among(connection, optouts.c.phone, phones))))
 
 
 def add(database: Database, phones: Iterable[str], reason: str | None = None) -> int:

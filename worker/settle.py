@@ -18,6 +18,7 @@ from worker import decisions, gate, incidents, lifecycle, outbox
 from worker.claims import Claim
 from worker.decisions import Outcome, Policy
 from worker.lifecycle import Cause, Change, Message, Note
+from worker.setwise import among
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,8 @@ def _drop_taken_ids(connection: sa.Connection, changes: list[Change]) -> list[Ch
             wanted[id_mensaje] = index
     if wanted:
         column = messages.c.id_mensaje
-        doubtful += [wanted[taken] for taken in connection.scalars(sa.select(column).where(column.in_(wanted)))]
+        owned = sa.select(column).where(among(connection, column, wanted))
+        doubtful += [wanted[taken] for taken in connection.scalars(owned)]
     for index in doubtful:
         changes[index] = _without_id(changes[index])
     return [changes[index] for index in doubtful]
