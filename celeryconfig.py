@@ -29,7 +29,7 @@ worker_enable_prefetch_count_reduction = False
 # Threads: a call waits for the provider most of its time. `--concurrency` is the number of calls at once at the most;
 # how many there are is found out (worker.concurrency), and a process starts no more threads than that.
 worker_pool = "threads"
-worker_concurrency = 160
+worker_concurrency = 256
 worker_proc_alive_timeout = 60
 worker_soft_shutdown_timeout = 0
 worker_hijack_root_logger = True

@@ -259,9 +259,9 @@ VARIANTS: Mapping[str, Callable[[Place, Plan], Run]] = {
 }
 
 THREADS = {
-    0.0: {"ours": 160, "usual": 1, "tuned": 100, "procrastinate": 50, "pgqueuer": 50, "bare": 8, "bare_aiohttp": 50},
+    0.0: {"ours": 256, "usual": 1, "tuned": 100, "procrastinate": 50, "pgqueuer": 50, "bare": 8, "bare_aiohttp": 50},
     0.2: {
-        "ours": 160,
+        "ours": 256,
         "usual": 1,
         "tuned": 100,
         "procrastinate": 200,

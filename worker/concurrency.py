@@ -15,7 +15,7 @@ _DOUBLED_BRINGS = 1.25
 _MORE, _MORE_BRINGS = 1.5, 1.1
 _FEWER, _FEWER_KEEPS = 0.8, 0.97
 _IDLE_SHARE = 0.1
-"""Of a round's answers, how many may come while fewer calls than allowed were under way; else it tells nothing."""
+"""Of a round's answers, how many may come while nothing more waited to be sent; else it tells nothing."""
 
 _LONGEST_PAUSE = 60.0
 
@@ -52,7 +52,7 @@ class Concurrency:
         Args:
             now: the time.
             seconds: how long the call took.
-            busy: whether as many calls as allowed were under way.
+            busy: whether more waited to be sent.
         """
         self._latency += (seconds - self._latency) * (0.1 if self._latency else 1.0)
         if self._ends_at < now - 10 * (_ROUND_SECONDS + self._latency):

@@ -63,6 +63,7 @@ class Pump:
         self._hints: set[int] = set()
         self._rung = False
         self._hungry = False
+        self._backlog = False
         self._holds = 0
         self._ended = 0
         self._rate = 0.0
@@ -152,7 +153,7 @@ class Pump:
             )
             self._wake(len(batch.claims))
             self._measure()
-        full = len(batch.claims) >= room
+            self._backlog = full = len(batch.claims) >= room
         if full:
             self._ring_others()
         return full
@@ -223,7 +224,8 @@ class Pump:
         pushed_back = False
         with self._feed:
             self._ended += 1
-            busy = self._active >= self._concurrency.limit
+            # Not whether all calls allowed are under way just now: answers come in bursts, and claims in sets.
+            busy = self._backlog or len(self._ready) > 0
             if isinstance(outcome, Unknown):
                 # Whatever is no answer says that it is too much for somebody on the way.
                 self._concurrency.pushed_back(now, outcome.retry_after)
