@@ -9,13 +9,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.sql import operators, visitors
 
+from smsclick.contract import metadata
 from tests.large import SMALL
+from worker import follow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +32,17 @@ _ERASING = "erased_at IS NULL"
 _MOST_ERASING = 45_000
 """MariaDB's index of what waits to be erased begins with all that is on its way: walked over, entry by entry."""
 
+_FOLLOWED = "smsclick_messages.id_mensaje IS NOT NULL ORDER BY smsclick_messages.sent_at LIMIT "
+"""So ends what `worker.follow` reads; in a turn the limit is `follow.OPEN`: it plans reports of so many messages."""
+
 _RANGE = (operators.eq, operators.in_op)
+
+# What `worker.setwise` writes by itself, and no more than that.
+_RECORDS = r"FROM json_to_recordset\(%\(rows\)s::json\) AS new\([^;]*\)"
+_SAME = r'"\w+" = new\."\w+"'
+_FOUND = rf"(?P<found>old\.{_SAME}(?: AND old\.{_SAME})*)"
+_UPDATE = re.compile(rf"UPDATE (?P<table>\w+) AS old SET {_SAME}(?:, {_SAME})* {_RECORDS} WHERE {_FOUND}")  # noqa: S608
+_INSERT = re.compile(rf'INSERT INTO \w+ \((?P<names>[\w", ]+)\) SELECT (?P=names) {_RECORDS}')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,21 +61,25 @@ class Scan:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ran:
-    """One statement that ran."""
+    """One statement that ran.
+
+    Attributes:
+        bounds: whether it says by itself that it wants few rows.
+        most: how many rows of a table that grows it may look at.
+    """
 
     text: str
     plan: str
     scans: Sequence[Scan]
     bounds: bool
-    mariadb: bool
+    most: int
 
     @property
     def faults(self) -> list[str]:
         """What makes it slower the larger its tables are; empty where it is flat."""
         large = [scan for scan in self.scans if scan.table not in SMALL]
         found = [f"reads all of {scan.table}" for scan in large if scan.whole]
-        most = _MOST_ERASING if self.mariadb and _ERASING in self.text else MOST_ROWS
-        found += [f"looks at {scan.rows} rows of {scan.table}" for scan in large if scan.rows > most]
+        found += [f"looks at {scan.rows} rows of {scan.table}" for scan in large if scan.rows > self.most]
         if large and not self.bounds:
             found.append("has neither a key nor both an order and a limit")
         return found
@@ -88,11 +105,13 @@ def recorded(engine: sa.Engine) -> Iterator[list[Ran]]:
             return
         if statement.lstrip().upper().startswith("INSERT") and "SELECT" not in statement.upper():
             return
-        plan, scans = _explain(connection, statement, parameters[0] if many else parameters)
+        given = parameters[0] if many else parameters
+        plan, scans = _explain(connection, statement, given)
+        text = " ".join(statement.split())
         compiled = getattr(context, "compiled", None)
-        bounds = _is_bound(None if compiled is None else compiled.statement)
-        mariadb = connection.dialect.name != "postgresql"
-        ran.append(Ran(" ".join(statement.split()), plan, scans, bounds, mariadb))
+        bounds = _is_bound_text(text) if compiled is None else _is_bound(compiled.statement)
+        most = _most(text, given, mariadb=connection.dialect.name != "postgresql")
+        ran.append(Ran(text, plan, scans, bounds, most))
 
     event.listen(engine, "before_cursor_execute", before)
     try:
@@ -172,6 +191,26 @@ def _mariadb(nodes: Sequence[dict[str, Any]], read: int) -> list[Scan]:
             scans.append(Scan(node["table_name"], 0, whole))
     # The counters tell of all tables together; the first stands for them.
     return [dataclasses.replace(scan, rows=read) if index == 0 else scan for index, scan in enumerate(scans)]
+
+
+def _most(text: str, parameters: _Any, *, mariadb: bool) -> int:
+    if mariadb and _ERASING in text:
+        return _MOST_ERASING
+    if _FOLLOWED in text and follow.OPEN in parameters.values():
+        # MariaDB counts an entry twice: as it is met, and as its row is read.
+        return 2 * follow.OPEN + 1 if mariadb else follow.OPEN
+    return MOST_ROWS
+
+
+def _is_bound_text(text: str) -> bool:
+    """As `_is_bound`, of SQL that went to the driver as it is: rows of a record set, each found by a key or new."""
+    if _INSERT.fullmatch(text):
+        return True
+    update = _UPDATE.fullmatch(text)
+    if update is None:
+        return False
+    columns = metadata.tables[update["table"]].c
+    return any(_is_key(columns[name]) for name in re.findall(r'old\."(\w+)"', update["found"]))
 
 
 def _is_bound(statement: _Any) -> bool:

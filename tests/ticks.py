@@ -15,8 +15,9 @@ from smsclick.columns import db_now
 from smsclick.contract import State, gates, heartbeats, messages
 from smsclick.settings import get_settings
 from tests.factories import KEY, LONG_AGO
+from tests.processes import wait_until
 from worker import incidents
-from worker.app import app, runtime
+from worker.app import app, pump, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,6 +73,19 @@ def arguments(database: Database, tick: str) -> Mapping[str, Any]:
     if missing and tick not in known:
         raise LookupError(f"say in tests.ticks.arguments with what {tick} is called")
     return known.get(tick, {})
+
+
+def run(held: Runtime, tick: str, called: Mapping[str, Any]) -> None:
+    """Run a tick to the end of what it sets going: the pump is stopped once it has sent as much as it was rung for.
+
+    It would go on with everything that is due, and this process's runtime ends with it.
+    """
+    app.tasks[tick].run(**called)
+    if tick == "smsclick.send":
+        rung = len(called["ids"])
+        wait_until(lambda: held.recorder.recorded >= rung, what=f"{rung} results")
+        pump().close()
+        held.recorder.close()
 
 
 def _due(database: Database, state: State) -> list[int]:

@@ -226,11 +226,10 @@ class Pump:
             self._ended += 1
             # Not whether all calls allowed are under way just now: answers come in bursts, and claims in sets.
             busy = self._backlog or len(self._ready) > 0
-            if isinstance(outcome, Unknown):
-                # Whatever is no answer says that it is too much for somebody on the way.
+            if isinstance(outcome, Unknown) and outcome.status in _PUSHED_BACK:
                 self._concurrency.pushed_back(now, outcome.retry_after)
                 self._feed.notify()  # it must know until when to wait
-                pushed_back = outcome.status in _PUSHED_BACK
+                pushed_back = True
             elif isinstance(outcome, Accepted) or (isinstance(outcome, Refused) and outcome.code is not None):
                 self._concurrency.answered(now, seconds, busy=busy)
         if pushed_back:

@@ -21,7 +21,7 @@ from tests.conftest import migrate
 from tests.factories import KEY, LONG_AGO
 from tests.large import fill
 from tests.plans import recorded
-from tests.ticks import TICKS, arguments, as_worker, make_due
+from tests.ticks import TICKS, arguments, as_worker, make_due, run
 from worker import counting, exporting, operations
 from worker.app import app
 from worker.lifecycle import FINAL
@@ -82,7 +82,7 @@ def test_every_statement_of_a_tick_is_bounded_and_served_by_an_index(
 ) -> None:
     called = arguments(held.database, tick)
     with recorded(held.database.engine) as ran, calls_in_transactions(held.database.engine) as caught:
-        app.tasks[tick].run(**called)
+        run(held, tick, called)
     assert " stopped: " not in caplog.text
     judge(ran)
     assert caught == [], "a request left while a transaction was open"

@@ -273,12 +273,13 @@ def test_a_reports_silence_never_ends_the_tracking_of_a_message(runtime: Runtime
 
 
 _READ = """
-import datetime as dt, json, resource, sys
+import datetime as dt, json, sys
+from bench.reading import peak
 from smsclick.client import SmsclickClient
 now = dt.datetime.now(dt.UTC)
 with SmsclickClient(sys.argv[1], sys.argv[2]) as client:
     rows = sum(1 for _ in client.report_rows(now - dt.timedelta(hours=1), now + dt.timedelta(hours=1)))
-print(json.dumps([rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+print(json.dumps([rows, peak()]))
 """
 
 

@@ -47,9 +47,9 @@ with Session(create_engine(os.environ["DATABASE_URL"])) as session:
 """
 
 ENDLESS = {FaultKind.HANG_BEFORE, FaultKind.HANG_AFTER, FaultKind.TRICKLE}
-# Two of each kind at sendMsg, one at the others; what hangs or trickles ends by the read timeout.
+# One of each kind at each call; what hangs or trickles ends by the read timeout.
 FAULTS = [
-    Fault(kind, endpoints=(endpoint,), count=2 if endpoint == "sendMsg" else 1, seconds=30)
+    Fault(kind, endpoints=(endpoint,), count=1, seconds=30)
     for kind in FaultKind
     if kind not in {FaultKind.LATENCY, FaultKind.NO_BALANCE, FaultKind.WRONG_KEY}
     for endpoint in ENDPOINTS
@@ -131,6 +131,7 @@ def test_key_texts_and_phones_stand_in_no_log_no_broker_no_exception_no_event_an
                     sa.text(f"{insert} FROM generate_series(1, 20) AS n"), {"key": key, "phone": phone, "text": text}
                 )
         postgres.restart()
+        cluster.database.dispose()  # the test's own connections are dead
 
         # What others put into our queue.
         named_url = redis_url.replace(str(redis_server.port), str(named_tap.port))
