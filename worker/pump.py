@@ -147,6 +147,11 @@ class Pump:
             log.warning("Could not claim messages. error=%s", error)
             self._runtime.stopping.wait(_RETRY_SECONDS)
             return False
+        except Exception:
+            # Whatever a database refuses: without this thread nothing would ever be sent again.
+            log.exception("Could not claim messages")
+            self._runtime.stopping.wait(_RETRY_SECONDS)
+            return False
         with self._feed:
             self._ready.extend(
                 _Item(claim, batch.claimed_at, first=index == 0) for index, claim in enumerate(batch.claims)
@@ -189,7 +194,7 @@ class Pump:
         signal.acquire()
         while (item := self._take(signal)) is not None:
             began = time.monotonic()
-            ended = send.attempt(self._runtime, item.claim, item.claimed_at, first=item.first)
+            ended = self._attempt(item)
             seconds = time.monotonic() - began
             if isinstance(ended.outcome, Refused) and ended.outcome.action in gate.REASONS:
                 self._hold(ended)
@@ -198,6 +203,14 @@ class Pump:
             self._learn(ended.outcome, seconds)
             if not isinstance(ended.outcome, Accepted):
                 recorded.result()  # it may close the gate: this thread begins nothing before that is known
+
+    def _attempt(self, item: _Item) -> Ended:
+        try:
+            return send.attempt(self._runtime, item.claim, item.claimed_at, first=item.first)
+        except Exception:
+            # A defect of ours: this thread must go on, and nobody knows what became of the request.
+            log.exception("An attempt ended in an unexpected error. message=%s", item.claim.id)
+            return Ended(item.claim, Unknown("an unexpected error of the worker"), epoch=0)
 
     def _take(self, signal: threading.Lock) -> _Item | None:
         """The next claim to call for, as soon as there is one for this thread; None when the pump ends."""

@@ -175,3 +175,23 @@ def test_a_backlog_rings_for_other_workers_too(
     wait_until(lambda: bell.sends, what="a doorbell")
     wait_until(lambda: count(database, State.SENT) == 200, what="all to be sent")
     assert len(bell.sends) <= 3
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_what_the_database_refuses_does_not_end_the_sending(
+    runtime: Runtime,
+    database: Database,
+    make_pump: Callable[[Runtime, int], Pump],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with database.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE smsclick_messages ADD CONSTRAINT odd CHECK (attempts = 0) NOT VALID"))
+    try:
+        pump = make_pump(runtime, 4)
+        pump.ring(insert(database, 3))
+        wait_until(lambda: "Could not claim messages" in caplog.text, what="the refusal")
+    finally:
+        with database.begin() as connection:
+            connection.execute(sa.text("ALTER TABLE smsclick_messages DROP CONSTRAINT odd"))
+    pump.ring()
+    wait_until(lambda: count(database, State.SENT) == 3, what="all to be sent")
