@@ -151,7 +151,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--share", type=float, default=0.8, help="of the most that is possible, for the second")
     parser.add_argument("--seconds", type=float, default=20, help="of each load (default 20)")
     parser.add_argument("--processes", type=int, default=2, help="workers (default 2)")
-    parser.add_argument("--concurrency", type=int, default=16, help="of each worker (default 16)")
+    parser.add_argument(
+        "--concurrency", type=int, default=256, help="calls at once of each worker at the most (default 256)"
+    )
 
 
 def measure(place: Place, options: argparse.Namespace) -> Report:

@@ -103,7 +103,7 @@ def run(place: Place, count: int, processes: int, concurrency: int, delay: float
         began = time.monotonic()
         workers = [
             place.run(
-                *("celery", "-A", "worker", "worker", "-l", "info"),
+                *("celery", "-A", "worker", "worker", "-l", "warning"),
                 *("--concurrency", str(concurrency), "-n", f"w{n}@bench"),
                 env=env,
                 name="worker",
@@ -158,7 +158,9 @@ def _all_sent(url: str, count: int) -> None:
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--processes", type=int, default=2, help="workers (default 2)")
-    parser.add_argument("--concurrency", type=int, default=16, help="of each worker (default 16)")
+    parser.add_argument(
+        "--concurrency", type=int, default=256, help="calls at once of each worker at the most (default 256)"
+    )
     parser.add_argument("--delay", type=float, default=0, help="of the provider, in ms")
 
 
