@@ -335,7 +335,7 @@ class Place:
     def worker(self, env: Mapping[str, str], *options: str) -> Process:
         """A worker of ours, ready."""
         self._count += 1
-        command = ("celery", "-A", "worker", "worker", "-l", "warning", "-n", f"w{self._count}@%h")
+        command = ("celery", "-A", "worker", "worker", "-l", "info", "-n", f"w{self._count}@%h")
         process = self.run(*command, *options, env=env, name="worker")
         process.wait_for_line(r" ready\.", 60)
         return process
