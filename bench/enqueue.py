@@ -8,10 +8,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from bench.harness import Benchmark, Chart, Place, Report, Table, interleaved, median, number
 
 from bench import harness
 from bench.enqueueing import content
+from bench.harness import Benchmark, Chart, Place, Report, Table, interleaved, median, number
 from smsclick.contract import messages
 
 if TYPE_CHECKING:

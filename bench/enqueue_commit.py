@@ -7,9 +7,8 @@ import json
 import socket
 from typing import TYPE_CHECKING
 
-from bench.harness import Benchmark, Chart, Place, Report, Table, interleaved, median, number, percentile, ratio
-
 from bench import harness
+from bench.harness import Benchmark, Chart, Place, Report, Table, interleaved, median, number, percentile, ratio
 from tests.servers import HOST, free_port
 
 if TYPE_CHECKING:
