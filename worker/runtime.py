@@ -74,6 +74,12 @@ class GateWatch:
                 self._read = (began, seen)
             return seen
 
+    def seen(self, began: float, gate_seen: Gate) -> None:
+        """Somebody has read it anyway, in a transaction that began at this time of `time.monotonic`."""
+        read = self._read
+        if read is None or read[0] < began:
+            self._read = (began, gate_seen)
+
     def forget(self) -> None:
         """Read anew next time."""
         self._forgotten_at = time.monotonic()

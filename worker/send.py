@@ -7,6 +7,7 @@ once. Both go by priority and age: the database is the queue, the broker only wa
 import dataclasses
 import logging
 import math
+import time
 from collections.abc import Collection
 from typing import Protocol
 
@@ -90,7 +91,9 @@ def claim(runtime: Runtime, ids: Collection[int] | None, limit: int) -> Batch:
     """
 
     def work(connection: sa.Connection) -> list[Claim]:
+        read_at = time.monotonic()
         now = gate.read(connection)
+        runtime.gate.seen(read_at, now)  # the calls that follow at once need not read it again
         policy = Policy.of(runtime.settings)
         if now.is_open:
             return claims.claim(connection, ids, limit, policy)
