@@ -1,7 +1,5 @@
 """The Celery app, and what a process does when it starts and stops."""
 
-import contextlib
-import ctypes
 import logging
 import os
 import threading
@@ -23,7 +21,6 @@ log = logging.getLogger(__name__)
 _RING_SECONDS = 60
 """Doorbells older than this are dropped unread; the sweep has rung again by then."""
 _PULSE_SECONDS = 5.0
-_M_ARENA_MAX = -8
 # At debug level these show whole task messages, which for smsclick.enqueue hold a phone and a text, or addresses.
 _TALKATIVE = ("celery.pool", "celery.worker", "kombu", "amqp", "urllib3", "requests", "apprise", "sqlalchemy")
 # A line or two for every task says nothing that our own lines do not.
@@ -153,13 +150,6 @@ def _refuse_without_broker(**_: Any) -> None:  # noqa: ANN401
             "smsclick: CELERY_BROKER_URL: not set; a worker needs Redis or RabbitMQ, for example "
             "CELERY_BROKER_URL=redis://127.0.0.1:6379/0 (or run `smsclick up`, which needs no broker)"
         )
-
-
-@signals.celeryd_init.connect(weak=False)
-def _few_heaps(**_: Any) -> None:  # noqa: ANN401
-    # glibc gives each of our hundreds of threads a heap of its own, which then keeps what the thread once needed.
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 @signals.celeryd_init.connect(weak=False)
