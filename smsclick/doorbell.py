@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 MOST = 300
 """Messages of one transaction, or one file, that are rung for; the workers then find the others by themselves."""
 
-_LIST = 10
+_LIST = 75
 _QUEUE = 1000
 _PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
