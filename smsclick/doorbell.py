@@ -28,7 +28,9 @@ log = logging.getLogger(__name__)
 MOST = 300
 """Messages of one transaction, or one file, that are rung for; the workers then find the others by themselves."""
 
-_LIST = 75
+LIST = 75
+"""Messages of one doorbell. Each costs a worker a millisecond, and one is enough to wake it."""
+
 _QUEUE = 1000
 _PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -122,8 +124,8 @@ class _Bell:
 
     def _try(self, ids: list[int]) -> None:
         try:
-            for start in range(0, len(ids), _LIST):
-                self._publish(ids[start : start + _LIST])
+            for start in range(0, len(ids), LIST):
+                self._publish(ids[start : start + LIST])
         except Exception as error:  # noqa: BLE001 - kombu raises whatever its transport does; nothing depends on it
             if not self._pause:
                 log.warning(

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from smsclick import doorbell, enqueue, enqueue_many
 from smsclick.contract import messages
-from smsclick.doorbell import MOST
+from smsclick.doorbell import LIST, MOST
 from smsclick.errors import InvalidPhone, KeyConflict
 from smsclick.settings import get_settings
 from tests.factories import PHONE
@@ -219,7 +219,7 @@ def threads(engine: sa.Engine) -> list[list[int]]:
 def more_than_are_rung_for(engine: sa.Engine) -> list[list[int]]:
     with Session(engine) as session, session.begin():
         ids = enqueue_many(session, ({"phone": PHONE, "text": "x", "key": f"{n:04d}"} for n in range(MOST + 50)))
-    return [ids[start : start + 10] for start in range(0, MOST, 10)]
+    return [ids[start : start + LIST] for start in range(0, MOST, LIST)]
 
 
 DRIVERS = [
