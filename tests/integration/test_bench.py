@@ -15,4 +15,5 @@ def test_ours_and_the_usual_worker_send_what_waits_and_are_measured(
         usual = throughput.usual(place, Plan(0.0, 60, 1, 1))
         place.servers.clear()  # the session's: not to be ended here
     assert (ours.count, usual.count) == (120, 60)
-    assert min(ours.steady, ours.rate, ours.cpu, usual.steady, usual.rate, usual.cpu) > 0
+    assert min(ours.steady, ours.rate, usual.steady, usual.rate) > 0
+    assert min(ours.cpu, usual.cpu) >= 0  # so few may be sent between two looks
