@@ -387,10 +387,11 @@ def test_nothing_but_ids_crosses_the_broker(one: sa.Engine, broker: Callable[[in
         assert word not in shown
 
 
-def test_many_ring_in_lists_of_ten(one: sa.Engine, broker: Callable[[int], list[Any]]) -> None:
+def test_many_ring_in_a_few_lists(one: sa.Engine, broker: Callable[[int], list[Any]]) -> None:
+    count = 2 * doorbell.LIST + 5
     with Session(one) as session, session.begin():
-        ids = enqueue_many(session, [{"phone": PHONE, "text": f"x{n}", "key": f"k{n:02d}"} for n in range(25)])
-    assert ids_of(broker(3)) == [ids[:10], ids[10:20], ids[20:]]
+        ids = enqueue_many(session, [{"phone": PHONE, "text": f"x{n}", "key": f"k{n:03d}"} for n in range(count)])
+    assert ids_of(broker(3)) == [ids[start : start + doorbell.LIST] for start in range(0, count, doorbell.LIST)]
 
 
 def test_a_commit_with_the_broker_down_succeeds(one: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
