@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from smsclick import NewMessage
 from smsclick.contract import HoldReason, State, messages, metadata
 from smsclick.simulator import ENDPOINTS, Fault, FaultKind
 from tests.acceptance import IMPATIENT, Cluster, Receiver, Tap, ready, sent_by_name, sent_strangely, shows
@@ -116,6 +117,8 @@ def test_key_texts_and_phones_stand_in_no_log_no_broker_no_exception_no_event_an
         assert logs[-1].wait() == 0
         wait_until(lambda: cluster.states()[State.QUEUED] < 20, 60, what="the first attempts")
         cluster.provider.faults([Fault(FaultKind.NO_BALANCE, count=1)])
+        # One that is surely still to be sent: the others may all be through by now.
+        cluster.enqueue([NewMessage.of(phone=PHONE, text=f"La última {WORD}", key="last")])
         wait_until(lambda: HoldReason.NO_BALANCE in [kind for kind, *_ in cluster.incidents()], 60, what="a hold")
 
         # The database's: a constraint whose violation shows the whole row, then no database at all.
