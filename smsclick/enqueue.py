@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard, Unpack, overload
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.orm import Session, scoped_session
 
 from smsclick import after_commit
 from smsclick.columns import db_now
@@ -24,7 +23,10 @@ from smsclick.message import NewMessage
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
+    from sqlalchemy.orm import Session, scoped_session
 
+    Transaction = Session | scoped_session[Any] | sa.Connection
+    """What `enqueue` writes through: the caller's own; it is never committed here."""
     AsyncTransaction = AsyncSession | async_scoped_session[Any] | AsyncConnection
     """The same of SQLAlchemy's asyncio extension; the calls are awaited then."""
 
@@ -38,9 +40,6 @@ _BREATH = 100
 """Messages that are checked at a time while an event loop waits."""
 
 _KEY_INDEX = "uq_smsclick_messages_key"
-
-Transaction = Session | scoped_session[Any] | sa.Connection
-"""What `enqueue` writes through: the caller's own; it is never committed here."""
 
 
 class _Required(TypedDict):
@@ -78,7 +77,7 @@ class Stored:
 
 
 @overload
-def enqueue(session: Transaction, **content: Unpack[Content]) -> int: ...
+def enqueue(session: "Transaction", **content: Unpack[Content]) -> int: ...
 @overload
 def enqueue(session: "AsyncTransaction", **content: Unpack[Content]) -> Coroutine[Any, Any, int]: ...
 def enqueue(
@@ -139,7 +138,7 @@ def enqueue(
 
 
 @overload
-def enqueue_many(session: Transaction, new: Iterable[NewMessage | Mapping[str, Any]]) -> list[int]: ...
+def enqueue_many(session: "Transaction", new: Iterable[NewMessage | Mapping[str, Any]]) -> list[int]: ...
 @overload
 def enqueue_many(
     session: "AsyncTransaction",
@@ -226,9 +225,12 @@ def _is_async(session: "Transaction | AsyncTransaction") -> "TypeGuard[AsyncTran
 def _connection(session: Any) -> sa.Connection:  # noqa: ANN401 - checked here
     if isinstance(session, sa.Connection):
         return session
-    if isinstance(session, Session | scoped_session):
+    # Whoever has a session has imported the ORM; workers and those who use connections go without it.
+    orm: Any = sys.modules.get("sqlalchemy.orm")
+    if orm is not None and isinstance(session, orm.Session | orm.scoped_session):
         # By the table, for sessions with several engines.
-        return session.connection(bind_arguments={"clause": messages})
+        connection: sa.Connection = session.connection(bind_arguments={"clause": messages})
+        return connection
     raise TypeError(f"enqueue takes a session or a connection of SQLAlchemy, not {type(session).__name__}")
 
 

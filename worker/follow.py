@@ -11,6 +11,7 @@ import dataclasses
 import datetime as dt
 import functools
 import logging
+from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from smsclick.errors import ProviderError, ProviderRefused
 from smsclick.replies import MessageStatus, ReportRow
 from worker import budget, decisions, gate, lifecycle, poll, slices, watermark
 from worker.decisions import NotShown, Policy, PollFailed
+from worker.followed import Followed, FollowedMessages
 from worker.lifecycle import Change
 from worker.matching import SLACK
 from worker.runtime import Runtime
@@ -44,26 +46,18 @@ _LONGEST_PAUSE = 300.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Open:
-    id: int
-    id_mensaje: int
-    sent_at: dt.datetime
-    due_at: dt.datetime | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class _Turn:
     """What a worker holds while it reads the reports of a bracket."""
 
     bracket: Bracket
-    open: Sequence[_Open]
+    open: FollowedMessages
     now: dt.datetime
     wait: float
     density: float | None
     cursor: dt.datetime | None
     reads: int
     failures: int
-    probe: _Open | None
+    probe: Followed | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,7 +77,7 @@ class _Result:
 
     cursor: dt.datetime | None
     density: float | None
-    probe: _Open | None
+    probe: Followed | None
     distrusted: bool = False
     failed: PollFailed | None = None
     reads: int = 0
@@ -124,7 +118,7 @@ def _is_due(mark: Any) -> bool:  # noqa: ANN401 - a Row, whose columns no type c
     return all(until is None or until <= mark.now for until in waits)
 
 
-def _open(connection: sa.Connection, bracket: Bracket, cursor: dt.datetime | None, limit: int) -> list[_Open]:
+def _open(connection: sa.Connection, bracket: Bracket, cursor: dt.datetime | None, limit: int) -> FollowedMessages:
     """Followed messages of a bracket in the order in which they were sent."""
     now = connection.execute(sa.select(db_now())).scalar_one()
     begin = now - dt.timedelta(seconds=bracket.oldest)
@@ -139,8 +133,9 @@ def _open(connection: sa.Connection, bracket: Bracket, cursor: dt.datetime | Non
         )
         .order_by(messages.c.sent_at)
         .limit(limit)
+        .execution_options(yield_per=_GROUP)
     )
-    return [_Open(*row) for row in rows]
+    return FollowedMessages(rows)
 
 
 def _claim(connection: sa.Connection, bracket: Bracket, runtime: Runtime) -> _Turn | None:
@@ -161,7 +156,7 @@ def _claim(connection: sa.Connection, bracket: Bracket, runtime: Runtime) -> _Tu
             return None
     policy = Policy.of(runtime.settings)
     watermark.note(connection, bracket.name, lease_until=mark.now + dt.timedelta(seconds=policy.lease))
-    probe = None if mark.probe_id is None else _Open(0, mark.probe_id, mark.probe_at, None)
+    probe = None if mark.probe_id is None else Followed(0, mark.probe_id, mark.probe_at, None)
     return _Turn(
         bracket,
         found,
@@ -176,7 +171,7 @@ def _claim(connection: sa.Connection, bracket: Bracket, runtime: Runtime) -> _Tu
 
 
 def _wait(
-    connection: sa.Connection, found: Sequence[_Open], bracket: Bracket, now: dt.datetime, policy: Policy
+    connection: sa.Connection, found: FollowedMessages, bracket: Bracket, now: dt.datetime, policy: Policy
 ) -> float:
     """Seconds until the next report, which is also about those that come of age until then."""
     age = (now - found[len(found) // 2].sent_at).total_seconds() if found else bracket.youngest
@@ -198,7 +193,7 @@ def _wait(
 
 def _read(runtime: Runtime, turn: _Turn) -> int:
     """The reports of a turn, one after the other, each recorded before the next is asked for."""
-    planned = slices.plan([each.sent_at for each in turn.open], slices.longest(turn.density))
+    planned = slices.plan(turn.open.times(), slices.longest(turn.density))
     wanted = [slice_ for slice_ in planned if slice_.count > slices.FEW]
     result = _Result(turn.cursor, turn.density, turn.probe)
     for slice_ in wanted[:_REPORTS]:
@@ -262,10 +257,8 @@ def _tell(turn: _Turn, result: _Result) -> None:
         )
 
 
-def _ask(runtime: Runtime, turn: _Turn, slice_: Slice, probe: _Open | None) -> _Report:
-    ours = {each.id_mensaje for each in turn.open}
-    if probe is not None:
-        ours.add(probe.id_mensaje)
+def _ask(runtime: Runtime, turn: _Turn, slice_: Slice, probe: Followed | None) -> _Report:
+    probed = None if probe is None else probe.id_mensaje
     statuses: dict[int, MessageStatus] = {}
     rows = 0
     try:
@@ -275,7 +268,8 @@ def _ask(runtime: Runtime, turn: _Turn, slice_: Slice, probe: _Open | None) -> _
             for row in report:
                 rows += 1
                 # What others sent under the same key is in the report too.
-                if row.estatus.final and (row.id_mensaje in ours or row.reply is not None):
+                ours = row.id_mensaje == probed or turn.open.id_of(row.id_mensaje) is not None
+                if row.estatus.final and (ours or row.reply is not None):
                     statuses[row.id_mensaje] = _status(row)
                 if rows >= slices.MOST_ROWS or runtime.stopping.is_set():
                     return _Report(statuses, rows, whole=False, stopped=runtime.stopping.is_set())
@@ -293,16 +287,19 @@ def _status(row: ReportRow) -> MessageStatus:
 
 def _record(runtime: Runtime, turn: _Turn, slice_: Slice, report: _Report, *, trusted: bool) -> int:
     """Write what a report said of our messages, in groups; returns how many became final."""
-    ids = {each.id_mensaje: each.id for each in turn.open}
-    seen: dict[int, MessageStatus | NotShown] = {
-        ids[id_mensaje]: status for id_mensaje, status in report.statuses.items() if id_mensaje in ids
-    }
-    replied = {i: status for i, status in report.statuses.items() if i not in ids and status.reply is not None}
+    seen: dict[int, MessageStatus | NotShown] = {}
+    replied: dict[int, MessageStatus] = {}
+    for id_mensaje, status in report.statuses.items():
+        message_id = turn.open.id_of(id_mensaje)
+        if message_id is not None:
+            seen[message_id] = status
+        elif status.reply is not None:
+            replied[id_mensaje] = status
     for part in _groups(replied):
         with runtime.database.read() as connection:
             seen |= {row.id: replied[row.id_mensaje] for row in _awaiting(connection, part)}
     if report.whole and trusted:
-        for each in _within(turn, slice_):
+        for each in map(turn.open.__getitem__, turn.open.places(slice_.first, slice_.last)):
             soon = turn.now + dt.timedelta(seconds=decisions.horizon(turn.wait, turn.now - each.sent_at))
             if each.id not in seen and each.due_at is not None and each.due_at <= soon:
                 seen[each.id] = NotShown(turn.wait)
@@ -316,10 +313,6 @@ def _record(runtime: Runtime, turn: _Turn, slice_: Slice, report: _Report, *, tr
         runtime.database.transact(lambda connection: poll.close_gate(connection, failed, runtime.settings))
         runtime.bell.alerts()
     return final
-
-
-def _within(turn: _Turn, slice_: Slice) -> Iterator[_Open]:
-    return (each for each in turn.open if slice_.first <= each.sent_at <= slice_.last)
 
 
 def _write(connection: sa.Connection, runtime: Runtime, seen: Mapping[int, MessageStatus | NotShown]) -> list[Change]:
@@ -344,12 +337,13 @@ def _awaiting(connection: sa.Connection, ids: Collection[int]) -> Sequence[Any]:
     ).all()
 
 
-def _probe(runtime: Runtime, turn: _Turn, slice_: Slice, report: _Report) -> _Open | None:
+def _probe(runtime: Runtime, turn: _Turn, slice_: Slice, report: _Report) -> Followed | None:
     """Ask for one message that the report lacks; it is returned where it is final, and the next report must have it."""
-    lacking = [each for each in _within(turn, slice_) if each.id_mensaje not in report.statuses]
+    within = turn.open.places(slice_.first, slice_.last)
+    lacking = array("q", (place for place in within if turn.open[place].id_mensaje not in report.statuses))
     if not lacking or not runtime.database.transact(lambda connection: budget.take(connection, 1)):
         return None
-    chosen = runtime.rng.choice(lacking)
+    chosen = turn.open[runtime.rng.choice(lacking)]
     status = poll.ask(runtime, chosen.id_mensaje)
     if not isinstance(status, MessageStatus) or not status.estatus.final:
         return None

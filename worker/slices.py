@@ -7,7 +7,7 @@ request the sooner, the more messages wait and the younger they are.
 import datetime as dt
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from smsclick.contract import State
@@ -107,14 +107,18 @@ def learned(density: float | None, rows: int, span: dt.timedelta) -> float:
     return seen if density is None else max(seen, density * _FORGET)
 
 
-def plan(times: Sequence[dt.datetime], longest: dt.timedelta) -> list[Slice]:
+def plan(times: Iterable[dt.datetime], longest: dt.timedelta) -> list[Slice]:
     """Slices that hold all of these times, which are in order; each begins and ends at one of them."""
     slices: list[Slice] = []
-    begin = 0
-    for index, time in enumerate(times):
-        if time - times[begin] > longest:
-            slices.append(Slice(times[begin], times[index - 1], index - begin))
-            begin = index
-    if times:
-        slices.append(Slice(times[begin], times[-1], len(times) - begin))
+    first = last = None
+    count = 0
+    for time in times:
+        if first is None or last is None or time - first > longest:
+            if first is not None and last is not None:
+                slices.append(Slice(first, last, count))
+            first, count = time, 0
+        last = time
+        count += 1
+    if first is not None and last is not None:
+        slices.append(Slice(first, last, count))
     return slices
