@@ -12,7 +12,7 @@ from celery import Celery, signals
 from smsclick.database import Database
 from smsclick.errors import DatabaseUnavailable, SettingsError, SmsclickError
 from smsclick.settings import Settings, get_settings
-from worker import heartbeat, strangers, task_calls
+from worker import heap, heartbeat, strangers, task_calls
 from worker.pump import Pump
 from worker.runtime import Runtime
 
@@ -150,6 +150,11 @@ def _refuse_without_broker(**_: Any) -> None:  # noqa: ANN401
             "smsclick: CELERY_BROKER_URL: not set; a worker needs Redis or RabbitMQ, for example "
             "CELERY_BROKER_URL=redis://127.0.0.1:6379/0 (or run `smsclick up`, which needs no broker)"
         )
+
+
+@signals.celeryd_init.connect(weak=False)
+def _few_heaps(**_: Any) -> None:  # noqa: ANN401
+    heap.keep_small()
 
 
 @signals.celeryd_init.connect(weak=False)

@@ -28,7 +28,7 @@ from smsclick.callback import TaskTarget, WebHookTarget, parse_callback
 from smsclick.columns import db_now
 from smsclick.contract import callbacks, messages
 from smsclick.errors import InvalidField
-from smsclick.output import iso
+from smsclick.moments import iso
 from worker import incidents
 from worker.outbound import CallFailedError, Outbound, RefusedAddressError, Rules
 from worker.task_calls import CallTask, NotTakenError

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TextIO
 
 import typer
 
-from smsclick import output
+from smsclick import moments, output
 from smsclick.codes import lookup
 from smsclick.contract import Priority, State
 from smsclick.database import Database
@@ -118,9 +118,9 @@ def unknown(*, as_json: AsJson = False) -> None:
                     each.id,
                     each.key,
                     each.attempt,
-                    output.span(each.age_seconds),
+                    moments.span(each.age_seconds),
                     each.looks,
-                    "an operator's" if each.next_look_seconds is None else f"in {output.span(each.next_look_seconds)}",
+                    "an operator's" if each.next_look_seconds is None else f"in {moments.span(each.next_look_seconds)}",
                     each.reason,
                 )
                 for each in found
@@ -331,7 +331,7 @@ def _show_stats(found: Stats) -> None:
     known = state.balance is not None and state.balance_at is not None
     output.show_pairs(
         {
-            "oldest due": "none" if oldest is None else output.span(oldest),
+            "oldest due": "none" if oldest is None else moments.span(oldest),
             "hold": "none" if state.is_open else ", ".join(operations.held_for(state)),
             "held since": _held_since(state),
             "canary": state.canary_id,
@@ -342,7 +342,7 @@ def _show_stats(found: Stats) -> None:
     if found.heartbeats:
         output.show_table(
             ("heartbeat", "last", "progress"),
-            [(beat.name, f"{output.span(beat.age_seconds)} ago", beat.progress) for beat in found.heartbeats],
+            [(beat.name, f"{moments.span(beat.age_seconds)} ago", beat.progress) for beat in found.heartbeats],
         )
     _show_incidents(found.incidents)
 
@@ -352,10 +352,10 @@ def _report_lag(state: Gate) -> str | None:
     if state.lag_since is not None:
         waited = (state.now - state.lag_since).total_seconds()
         if state.report_lag is None or waited > state.report_lag:
-            return f"more than {output.span(waited)}: the newest message looked for is not in the report yet"
+            return f"more than {moments.span(waited)}: the newest message looked for is not in the report yet"
     if state.report_lag is None:
         return None
-    return f"at most {output.span(state.report_lag)}, measured at {output.shown(state.report_lag_at)}"
+    return f"at most {moments.span(state.report_lag)}, measured at {output.shown(state.report_lag_at)}"
 
 
 def _show_incidents(incidents: Sequence[Incident]) -> None:

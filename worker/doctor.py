@@ -15,7 +15,7 @@ from smsclick.client import SmsclickClient
 from smsclick.codes import Fault, lookup
 from smsclick.database import Database
 from smsclick.errors import BrokerUnavailable, ProviderError, ProviderRefused, SmsclickError
-from smsclick.output import span
+from smsclick.moments import span
 from smsclick.settings import Settings, load_settings
 from worker import gate, operations
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from smsclick.contract import State, messages
 from smsclick.database import Database
-from smsclick.output import iso
+from smsclick.moments import iso
 from worker import lifecycle
 
 FIELDS = (

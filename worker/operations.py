@@ -14,7 +14,7 @@ from smsclick.columns import db_now
 from smsclick.contract import HoldReason, Priority, State, events, heartbeats, incidents, messages
 from smsclick.database import Database
 from smsclick.errors import MessageNotFound, NotAllowed, SmsclickError
-from smsclick.output import span
+from smsclick.moments import span
 from worker import counting, decisions, gate, lifecycle
 from worker.counting import Counts
 from worker.gate import Gate

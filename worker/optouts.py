@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from smsclick.contract import optouts
 from smsclick.database import Database
 from smsclick.errors import InvalidField, InvalidPhone
-from smsclick.output import iso
+from smsclick.moments import iso
 from smsclick.phones import normalize_phone
 from worker import setwise
 

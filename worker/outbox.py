@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from smsclick.callback import parse_callback
 from smsclick.contract import State, callbacks
 from smsclick.errors import InvalidField
-from smsclick.output import iso
+from smsclick.moments import iso
 from worker import setwise
 
 if TYPE_CHECKING:
