@@ -85,7 +85,7 @@ class Concurrency:
         telling = self._idle <= self._answers * _IDLE_SHARE
         rest = 0.0
         if self._doubling:
-            self._double(rate, telling=telling)
+            rest = self._double(rate, telling=telling)
         elif self._before is None:
             if telling:
                 self._try(rate)
@@ -93,17 +93,22 @@ class Concurrency:
             rest = self._compare(rate, telling=telling)
         self._begin(now, rest)
 
-    def _double(self, rate: float, *, telling: bool) -> None:
+    def _double(self, rate: float, *, telling: bool) -> float:
+        """Go on doubling, or end it; returns how long to leave it so."""
         before = self._before
         if not telling:
-            return
+            return 0.0
         if before is not None and rate < before[1] * _DOUBLED_BRINGS:
-            self.limit, self._doubling, self._before = before[0], False, None
-        elif self.limit >= self.most:
+            # Twice as many brought, say, a fifth more: a fifth more calls bring that too, and fewer are tried next.
+            self.limit = max(before[0], round(before[0] * rate / before[1]))
+            self._doubling, self._before, self._last_trial = False, None, _MORE
+            return _REST_SECONDS
+        if self.limit >= self.most:
             self._doubling, self._before = False, None
         else:
             self._before = (self.limit, rate)
             self.limit = min(self.most, self.limit * 2)
+        return 0.0
 
     def _try(self, rate: float) -> None:
         wanted = _FEWER if self._last_trial == _MORE else _MORE

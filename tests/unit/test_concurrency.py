@@ -42,6 +42,12 @@ def test_a_thousand_answers_a_second_at_two_hundred_milliseconds_are_reached_wit
     assert concurrency.limit >= 200
 
 
+def test_a_doubling_that_brings_a_fifth_leaves_a_fifth_more_calls_at_once() -> None:
+    concurrency = Concurrency(256)
+    Provider(0.2, 770).serve(concurrency, 4)
+    assert 150 <= concurrency.limit <= 160
+
+
 def test_a_provider_that_becomes_narrow_is_given_fewer_and_more_again_when_it_is_wide() -> None:
     concurrency, provider = Concurrency(256), Provider(0.2, 1e9)
     provider.serve(concurrency, 20)
