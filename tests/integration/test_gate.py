@@ -28,7 +28,7 @@ from tests.factories import (
     states,
 )
 from worker import balance, claims, gate, poll, send
-from worker.settle import Ended, settle
+from worker.settle import Ended, Settled, settle
 
 if TYPE_CHECKING:
     from smsclick.database import Database
@@ -145,6 +145,23 @@ def test_what_was_claimed_before_it_closed_goes_back_without_a_call(
     assert {row(database, each).attempts for each in ids} == {0}
     assert [row(database, each).last_code for each in ids].count(-104) == 1
     assert news(database) == [("no_balance", "opened")]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_who_met_the_refusal_begins_no_further_call_however_late_the_recorder_tells_of_it(
+    runtime: Runtime, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after = runtime.recorder._after
+
+    def late(settled: Settled) -> None:
+        time.sleep(0.2)
+        after(settled)
+
+    monkeypatch.setattr(runtime.recorder, "_after", late)
+    monkeypatch.setattr("worker.runtime._GATE_SECONDS", 60.0)  # as on a machine where all of it takes no time
+    simulator.set(balance=0)
+    send.send(runtime, insert(runtime.database, 3))
+    assert simulator.stats().requests["sendMsg"] == {"-104": 1}
 
 
 def test_expired_messages_end_while_it_is_held(database: Database) -> None:
