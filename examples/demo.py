@@ -51,9 +51,11 @@ TOP_UP = 100
 HELD_SECONDS = 5.0
 """How long the demonstration lets the account stand without balance before it buys credits."""
 
-READY_SECONDS = 30.0
-WORK_SECONDS = 50.0
+READY_SECONDS = 120.0
+WORK_SECONDS = 180.0
 STOP_SECONDS = 20.0
+"""After that much something is wrong, on the slowest machine too."""
+
 KEPT_SECONDS = 3600
 """How long the folders of earlier runs stay."""
 

@@ -36,7 +36,12 @@ _PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _WATCH_SECONDS = 0.0005
 _COMMIT_SECONDS = 10.0
+_ANSWER_SECONDS = 1
+"""What a broker has for each answer."""
+
 _EXIT_SECONDS = 1.5
+"""What a program that ends gives the doorbell."""
+
 _EXPIRES_SECONDS = 60
 _QUEUE_NAME = "smsclick.send"
 
@@ -207,7 +212,7 @@ class _Publisher:
                 headers=headers,
                 correlation_id=headers["id"],
                 delivery_mode="transient",
-                timeout=1,
+                timeout=_ANSWER_SECONDS,
             )
 
     def _connect(self) -> None:
@@ -218,10 +223,10 @@ class _Publisher:
             log.warning("smsclick[celery] is not installed: no doorbell; the sweep finds new messages")
             return
         if self._url.startswith(("redis", "sentinel")):
-            options: dict[str, Any] = {"socket_timeout": 1, "socket_connect_timeout": 1}
+            options: dict[str, Any] = {"socket_timeout": _ANSWER_SECONDS, "socket_connect_timeout": _ANSWER_SECONDS}
         else:
-            options = {"confirm_publish": True, "read_timeout": 1, "write_timeout": 1}
-        self._connection = kombu.Connection(self._url, connect_timeout=1, transport_options=options)
+            options = {"confirm_publish": True, "read_timeout": _ANSWER_SECONDS, "write_timeout": _ANSWER_SECONDS}
+        self._connection = kombu.Connection(self._url, connect_timeout=_ANSWER_SECONDS, transport_options=options)
         # Not its default channel, which would try to connect for ever.
         self._producer = kombu.Producer(self._connection.channel())
 

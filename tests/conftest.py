@@ -45,6 +45,11 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if name.startswith("SMSCLICK_") or name in {"DATABASE_URL", "CELERY_BROKER_URL", "ALERT_URLS"}:
             del os.environ[name]
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        # A shell that starts us in the background has them ignored, and so would every process under test. A handler
+        # that does nothing is as good for us and is not inherited.
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
     _remove_leftovers()
 
 

@@ -57,6 +57,8 @@ class Delivery:
 
 
 class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # not five: a connection that finds no place waits for a second
+
     def handle_error(self, *_arguments: object) -> None:
         """Callers that leave are what some tests are about."""
 

@@ -25,11 +25,17 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
 
+PATIENT_BELL = """
+from smsclick import doorbell
+doorbell._ANSWER_SECONDS = doorbell._EXIT_SECONDS = 60
+"""
+"""How a producer's program begins whose doorbell must be heard: a slow moment of the machine loses no ring then."""
+
 # Nothing else of a person's environment reaches a process under test: no DATABASE_URL, no proxies, no keys.
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME")
 
 
-def wait_until(predicate: Callable[[], T], timeout: float = 30.0, *, what: str = "it", every: float = 0.05) -> T:
+def wait_until(predicate: Callable[[], T], timeout: float = 60.0, *, what: str = "it", every: float = 0.05) -> T:
     """Asks until the answer is true and returns it; AssertionError when the time is up."""
     deadline = time.monotonic() + timeout
     while True:
@@ -102,7 +108,7 @@ def kill_tree(pid: int) -> None:
     signal_all([pid], signal.SIGSTOP)
     family = [pid, *descendants(pid)]
     signal_all(family, signal.SIGKILL)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(alive(each) for each in family[1:]) and time.monotonic() < deadline:
         time.sleep(0.005)
 
@@ -243,7 +249,7 @@ class Process:
         """The last lines it wrote."""
         return "\n".join(self.output.splitlines()[-lines:])
 
-    def wait_for_line(self, pattern: str, timeout: float = 30.0, *, since: int = 0) -> re.Match[str]:
+    def wait_for_line(self, pattern: str, timeout: float = 60.0, *, since: int = 0) -> re.Match[str]:
         """Waits for a line that matches the pattern; `since` is an earlier `len(process.output)`."""
         regex = re.compile(pattern, re.MULTILINE)
 
@@ -263,7 +269,7 @@ class Process:
         assert match is not None
         return match
 
-    def wait(self, timeout: float = 30.0) -> int:
+    def wait(self, timeout: float = 60.0) -> int:
         """Waits for its end and returns the exit code (negative: the signal that ended it)."""
         try:
             code = self._popen.wait(timeout)
@@ -288,7 +294,7 @@ class Process:
                 kill_tree(self.pid)
             else:
                 self._signal(signal.SIGKILL)
-        self.wait(10)
+        self.wait()
 
     def sigstop(self) -> None:
         """It and its children stand still: alive, connected and silent."""

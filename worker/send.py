@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from smsclick.client import clock
 from smsclick.errors import DatabaseUnavailable, InvalidMessage
 from smsclick.phones import normalize_phone
-from smsclick.replies import SendResult, Unknown
+from smsclick.replies import Accepted, SendResult, Unknown
 from smsclick.texts import clean_text
 from worker import claims, gate
 from worker.claims import Claim
@@ -131,7 +131,10 @@ def attempt(runtime: Runtime, claim: Claim, claimed_at: float, *, first: bool = 
 
 def _work(runtime: Runtime, batch: Batch) -> int:
     for index, each in enumerate(batch.claims):
-        runtime.recorder.record(attempt(runtime, each, batch.claimed_at, first=index == 0))
+        ended = attempt(runtime, each, batch.claimed_at, first=index == 0)
+        runtime.recorder.record(ended)
+        if not isinstance(ended.outcome, Accepted):
+            runtime.gate.forget()  # that may have closed it, and the next call begins at once
     return len(batch.claims)
 
 

@@ -78,6 +78,17 @@ class Bench:
 
     # --- Time
 
+    @contextlib.contextmanager
+    def impatient(self, seconds: float) -> Iterator[None]:
+        """Answers are waited for so long only."""
+        client = self.runtime.client
+        kept = client._timeouts
+        client._timeouts = (kept[0], seconds)
+        try:
+            yield
+        finally:
+            client._timeouts = kept
+
     def lose(self) -> None:
         """The workers are gone and their leases are over."""
         self.change(State.SENDING, due_at=LONG_AGO, lease_until=self.database.clock())

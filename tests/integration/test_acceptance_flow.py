@@ -13,9 +13,10 @@ import redis
 import sqlalchemy as sa
 
 from smsclick import NewMessage
-from smsclick.contract import State
+from smsclick.contract import State, messages
 from tests.acceptance import Cluster, phone, sent_by_name, sent_strangely, texts
-from tests.processes import wait_until
+from tests.factories import LONG_AGO
+from tests.processes import PATIENT_BELL, wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import StartProcess
@@ -66,14 +67,14 @@ def test_messages_of_an_app_and_of_calls_by_name_are_sent_at_once_although_no_be
 ) -> None:
     with Cluster(start_process, migrated_postgres_url, redis_url) as cluster:
         cluster.start(workers=2, beats=0)
-        shop = cluster.run("python", "-c", textwrap.dedent(SHOP), name="shop")
+        shop = cluster.run("python", "-c", PATIENT_BELL + textwrap.dedent(SHOP), name="shop")
         assert shop.wait() == 0
-        wait_until(lambda: cluster.provider.stats().accepted == 3, 30, what="the shop's messages")
+        wait_until(lambda: cluster.provider.stats().accepted == 3, what="the shop's messages")
 
         call = {"phone": "044 55 5140 2000", "text": "Por nombre"}
         named = {"phone": "5551402001", "text": "Por nombre y clave", "key": "order-1"}
         sent_by_name(redis_url, [(call, "task-1"), (call, "task-1"), (named, None), (named, None)])
-        wait_until(lambda: cluster.provider.stats().accepted == 5, 30, what="the calls by name")
+        wait_until(lambda: cluster.provider.stats().accepted == 5, what="the calls by name")
         cluster.beat()
         cluster.wait_final(5)
         assert {(row.key, row.phone, row.text) for row in cluster.rows()} == {
@@ -111,17 +112,18 @@ def test_messages_go_at_their_time_and_not_after_their_validity(
     migrated_postgres_url: str, redis_url: str, start_process: StartProcess
 ) -> None:
     with Cluster(start_process, migrated_postgres_url, redis_url) as cluster:
-        now = dt.datetime.now(dt.UTC)
-        later, soon = now + dt.timedelta(seconds=5), now + dt.timedelta(seconds=0.5)
+        in_an_hour = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
         cluster.enqueue(
             [
-                NewMessage.of(phone=phone(1), text="A su hora", key="later", send_at=later),
-                NewMessage.of(phone=phone(2), text="Tarde", key="late", expires_at=soon),
-                NewMessage.of(phone=phone(3), text="Ya", key="now", expires_at=now + dt.timedelta(hours=1)),
+                NewMessage.of(phone=phone(2), text="Tarde", key="late", expires_at=in_an_hour),
+                NewMessage.of(phone=phone(3), text="Ya", key="now", expires_at=in_an_hour),
             ]
         )
-        time.sleep(0.6)
+        with cluster.database.begin() as connection:
+            connection.execute(sa.update(messages).where(messages.c.key == "late").values(expires_at=LONG_AGO))
         cluster.start(workers=1, beats=1)
+        later = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=5)
+        cluster.enqueue([NewMessage.of(phone=phone(1), text="A su hora", key="later", send_at=later)])
         cluster.wait_final(3)
         assert {row.key: row.state for row in cluster.rows()} == {
             "later": State.DELIVERED,
@@ -149,7 +151,7 @@ def test_a_call_by_name_that_cannot_be_a_message_opens_one_incident_and_is_not_d
         sent_by_name(redis_url, [(good, None)])
         cluster.wait_final(1)
         sent_by_name(redis_url, [(call, None) for call in bad])
-        wait_until(lambda: cluster.incidents() == [("bad_call", len(bad), True)], 30, what="the incident")
+        wait_until(lambda: cluster.incidents() == [("bad_call", len(bad), True)], what="the incident")
         time.sleep(2)
         assert cluster.incidents() == [("bad_call", len(bad), True)]
 
@@ -158,6 +160,6 @@ def test_a_call_by_name_that_cannot_be_a_message_opens_one_incident_and_is_not_d
         sent_by_name(redis_url, [({"phone": phone(3), "text": "Al final"}, None)])
         cluster.wait_final(2)
         with closing(redis.Redis.from_url(redis_url)) as broker:
-            wait_until(lambda: not broker.llen("smsclick") and not broker.hlen("unacked"), 15, what="empty queues")
+            wait_until(lambda: not broker.llen("smsclick") and not broker.hlen("unacked"), what="empty queues")
         assert [worker.running for worker in workers] == [True, True]
         assert [row.text for row in cluster.rows()] == ["Bien", "Al final"]

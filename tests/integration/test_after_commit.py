@@ -28,7 +28,7 @@ from smsclick.doorbell import LIST, MOST
 from smsclick.errors import InvalidPhone, KeyConflict
 from smsclick.settings import get_settings
 from tests.factories import PHONE
-from tests.processes import wait_until
+from tests.processes import PATIENT_BELL, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -55,7 +55,7 @@ def rung(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[int]]]:
 
 def settled() -> None:
     assert doorbell._bell is not None
-    assert doorbell._bell.flush(20)
+    assert doorbell._bell.flush(60)
 
 
 @pytest.fixture
@@ -281,7 +281,8 @@ def test_it_rings_when_the_rows_are_there_for_others_however_long_the_commit_tak
     with engine.begin() as connection:
         second = put(connection, "b")
     settled()
-    assert seen == [[first], [second]]
+    # In either order: what is not committed yet goes to the end of the bell's queue.
+    assert sorted(seen) == [[first], [second]]
 
 
 # --- Asynchronous sessions and connections
@@ -330,7 +331,7 @@ def test_asynchronous_sessions_and_connections_are_awaited(
 
     expected = asyncio.run(produce())
     settled()
-    assert rung == expected
+    assert sorted(rung) == sorted(expected)
 
 
 def test_what_is_no_session_is_refused() -> None:
@@ -347,42 +348,57 @@ def test_a_commit_does_not_wait_for_a_broker_that_is_silent() -> None:
 
     def publish(_: list[int]) -> None:
         published.set()
-        release.wait(20)
+        release.wait(60)
 
     bell = doorbell._Bell(publish)
     bell.put([1])
-    assert published.wait(20)
+    assert published.wait(60)
     for number in range(3000):  # more than the queue holds: dropped, not waited for
         bell.put([number])
     assert bell._queue.full()
     release.set()
 
 
-def test_while_the_broker_fails_one_ring_in_a_pause_tries_it_and_then_all_ring_again() -> None:
+def test_while_the_broker_fails_one_ring_in_a_pause_tries_it() -> None:
     tried: list[int] = []
-    healthy = threading.Event()
 
     def publish(ids: list[int]) -> None:
         tried.extend(ids)
-        if not healthy.is_set():
+        raise OSError
+
+    bell = doorbell._Bell(publish, pause=600)
+    for number in range(50):
+        bell.put([number])
+    assert bell.flush(60)
+    assert tried == [0]
+    bell._paused_until = 0.0  # the pause is over
+    for number in range(50, 100):
+        bell.put([number])
+    assert bell.flush(60)
+    assert tried == [0, 50]
+
+
+def test_after_a_pause_the_broker_is_tried_again_and_then_all_ring() -> None:
+    tried: list[int] = []
+
+    def publish(ids: list[int]) -> None:
+        tried.extend(ids)
+        if tried == [0]:
             raise OSError
 
     bell = doorbell._Bell(publish, pause=0.2)
-    for number in range(50):
-        bell.put([number])
-    assert bell.flush(20)
-    assert tried == [0]
-    healthy.set()
+    bell.put([0])
+    assert bell.flush(60)
 
     def rings_again() -> bool:
         bell.put([100])
-        assert bell.flush(20)
+        assert bell.flush(60)
         return 100 in tried
 
-    wait_until(rings_again, 20, what="the next try")
+    wait_until(rings_again, what="the next try")
     for number in range(200, 250):
         bell.put([number])
-    assert bell.flush(20)
+    assert bell.flush(60)
     assert tried[-50:] == list(range(200, 250))
 
 
@@ -401,7 +417,7 @@ def produce(key):
 produce("parent")
 if sys.argv[1:] == ["fork"]:
     from smsclick import doorbell
-    assert doorbell._bell.flush(20)  # so that its connection is open at the fork
+    assert doorbell._bell.flush(60)  # so that its connection is open at the fork
     if os.fork() == 0:
         engine.dispose(close=False)
         produce("child")
@@ -417,8 +433,8 @@ def test_a_process_and_its_forked_child_ring_and_end(
     env = {"DATABASE_URL": migrated_sqlite_url, "CELERY_BROKER_URL": broker_url}
     with kombu.Connection(broker_url) as connection:
         queue = connection.SimpleQueue("smsclick.send")  # the workers have made it before
-        assert start_process(["python", "-c", PRODUCER, "fork"], env).wait(60) == 0
-        rung = [queue.get(timeout=20).payload[0][0] for _ in range(3)]
+        assert start_process(["python", "-c", PATIENT_BELL + PRODUCER, "fork"], env).wait() == 0
+        rung = [queue.get(timeout=60).payload[0][0] for _ in range(3)]
         queue.close()
     assert rung == [[1], [2], [3]]
 
@@ -432,8 +448,8 @@ def test_a_process_commits_and_ends_although_its_broker_never_answers(
         process = start_process(
             ["python", "-c", PRODUCER], {"DATABASE_URL": migrated_sqlite_url, "CELERY_BROKER_URL": broker}
         )
-        assert process.wait(60) == 0
-    assert "the sweep will find the messages" in process.tail(5)
+        assert process.wait() == 0
+    assert "the sweep will find the messages" in process.output
     with sa.create_engine(migrated_sqlite_url).connect() as connection:
         assert list(connection.scalars(sa.select(messages.c.key))) == ["parent"]
 

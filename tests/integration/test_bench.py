@@ -9,6 +9,9 @@ from tests.servers import PostgresServer, RedisServer
 def test_ours_and_the_usual_worker_send_what_waits_and_are_measured(
     postgres: PostgresServer, redis_server: RedisServer
 ) -> None:
+    for server in (postgres, redis_server):  # another test may have left it frozen or killed
+        server.thaw()
+        server.start()
     with Place() as place:
         place.servers += [postgres, redis_server]
         ours = throughput.ours(place, Plan(0.0, 120, 1, 4))

@@ -19,6 +19,7 @@ from smsclick.contract import State, callbacks, incidents, messages
 from smsclick.settings import load_settings
 from tests.factories import LONG_AGO, PHONE, clock, insert, news, row, sent
 from tests.hooks import SECRET, Hook
+from tests.processes import wait_until
 from worker import lifecycle, outbox, poll, retention, send
 from worker.callbacks import Courier, GivenUp, NotTaken, Taken, after_answer, due, next_wait, purge
 from worker.lifecycle import Cause, Change, Message, Note
@@ -26,7 +27,7 @@ from worker.outbound import CallFailedError, Outbound, RefusedAddressError, Rule
 from worker.sweep import sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from smsclick.database import Database
     from tests.factories import RecordingBell
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from tests.integration.conftest import MakeRuntime
 
 DAY = 86_400.0
-PATIENCE = 0.5
+IMPATIENCE = 1.0
+"""Seconds after which a receiver that does not answer is given up, where that is what a test is about."""
+
 ON_ONE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 """For what has nothing to do with the kind of database."""
 
@@ -44,7 +47,7 @@ INSIDE = {"SMSCLICK_WEBHOOK_SECRET": SECRET, "SMSCLICK_WEBHOOK_ALLOW_PRIVATE": "
 class MakeCourier(Protocol):
     """`make_courier(SMSCLICK_WEBHOOK_HOSTS="example.com")`."""
 
-    def __call__(self, patience: float = 10, **variables: str) -> Courier:
+    def __call__(self, patience: float = 60, **variables: str) -> Courier:
         """One process's, which may call this machine and is so many seconds patient; closed with the test."""
 
 
@@ -53,9 +56,10 @@ def make_courier(database: Database) -> Iterator[MakeCourier]:
     """Opens what one process delivers with."""
     made: list[Courier] = []
 
-    def make(patience: float = 10, **variables: str) -> Courier:
+    def make(patience: float = 60, **variables: str) -> Courier:
         given = load_settings(**(INSIDE | variables))
-        outbound = Outbound(Rules(given.webhook_hosts, given.webhook_allow_private), total_seconds=patience)
+        rules = Rules(given.webhook_hosts, given.webhook_allow_private)
+        outbound = Outbound(rules, connect_seconds=patience, total_seconds=patience)
         made.append(Courier(database, given, None, outbound))
         return made[-1]
 
@@ -64,7 +68,7 @@ def make_courier(database: Database) -> Iterator[MakeCourier]:
         each.close()
 
 
-def deliver(of: Courier, slice_seconds: float = 20) -> None:
+def deliver(of: Courier, slice_seconds: float = 120) -> None:
     of.deliver(threading.Event(), lambda: None, slice_seconds=slice_seconds)
 
 
@@ -171,7 +175,7 @@ def test_the_accounts_default_is_for_messages_without_their_own_also_by_plain_sq
         ("message.sent", "celery:other.sms@other"),
         ("message.sent", "celery:shop.sms@shop"),
     ]
-    assert bell.told.wait(5)
+    assert bell.told.wait(60)
     assert sweep(runtime)
     bell.told.clear()
     sweep(runtime, urgent=True)
@@ -254,7 +258,7 @@ def test_the_whole_way_of_an_interactive_message_is_told_in_order_with_its_reply
     with Hook() as hook:
         [message_id] = insert(database, callback=hook.url, rule_id="1", key="interactive")
         send.send(runtime, [])
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while row(database, message_id).reply is None and time.monotonic() < end:
             with database.begin() as connection:
                 connection.execute(sa.update(messages).where(messages.c.due_at.is_not(None)).values(due_at=LONG_AGO))
@@ -285,8 +289,10 @@ def test_a_reply_that_was_erased_meanwhile_is_not_told(make_courier: MakeCourier
 
 
 def test_an_event_waits_for_the_earlier_one_of_its_message_and_not_for_other_messages(
-    make_courier: MakeCourier, database: Database
+    make_courier: MakeCourier, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("worker.callbacks._WAITS", (3600,))  # it does not end before `hurry`
+
     def answer(delivery: Delivery) -> int:
         first_try = delivery.message_id == ids[0] and sum(each.message_id == ids[0] for each in hook.deliveries) == 1
         return 500 if first_try else 200
@@ -312,40 +318,45 @@ def test_an_event_waits_for_the_earlier_one_of_its_message_and_not_for_other_mes
     assert mine[0].event_id == mine[1].event_id != mine[2].event_id
 
 
-def slow(_: Delivery) -> int:
-    time.sleep(2 * PATIENCE)
-    return 200
-
-
 @ON_ONE
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("status", "reason"),
     [
-        (lambda _: 500, "HTTP 500"),
-        (lambda _: 307, "HTTP 307: redirects are not followed"),
-        (slow, "no answer in time"),
+        (500, "HTTP 500"),
+        (307, "HTTP 307: redirects are not followed"),
+        (None, "no answer in time"),
     ],
 )
 def test_what_is_not_taken_is_tried_again_later_and_an_operator_hears_of_it_after_the_fourth(
     make_courier: MakeCourier,
     database: Database,
-    answer: Callable[[Delivery], int],
+    status: int | None,
     reason: str,
 ) -> None:
+    over = threading.Event()
+
+    def answer(_: Delivery) -> int:
+        if status is None:
+            over.wait(120)
+        return status or 200
+
     with Hook(answer, {"Location": "http://127.0.0.1:9/"}) as hook:
-        one = make_courier(PATIENCE)
+        one = make_courier(IMPATIENCE) if status is None else make_courier()
         delivered(database, 1, hook.url)
         for tries, wait in enumerate((5, 300, 1800, 7200), 1):
             assert news(database) == []
+            before = clock(database)
             deliver(one)
+            after = clock(database)
             [told] = stored(database)
             assert (told.tries, told.last_error, told.delivered_at) == (tries, reason, None)
-            seconds = (told.due_at - clock(database)).total_seconds()
-            assert wait * 0.85 - 3 < seconds < wait * 1.1
+            soonest, latest = (dt.timedelta(seconds=wait * share) for share in (0.9, 1.1))
+            assert before + soonest <= told.due_at <= after + latest
             hurry(database)
         assert news(database) == [("callback_failed", "opened")]
         hook.answer = lambda _: 200
-        deliver(one)
+        deliver(make_courier())
+        over.set()
     assert news(database) == [("callback_failed", "opened"), ("callback_failed", "closed")]
     [told] = stored(database)
     assert (told.last_error, told.failed_at, told.receiver) == (None, None, None)
@@ -422,27 +433,32 @@ def test_without_a_secret_nothing_is_called_and_an_operator_hears_of_it_at_once(
 
 @ON_ONE
 def test_a_dead_receiver_holds_up_no_other_and_gets_one_call_at_a_time(
-    make_courier: MakeCourier, database: Database
+    make_courier: MakeCourier, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Hook(slow) as dead, Hook(slow) as second, Hook() as living:
+    monkeypatch.setattr("worker.callbacks._WAITS", (3600,))  # nothing is tried again meanwhile
+    over = threading.Event()
+
+    def silent(_: Delivery) -> int:
+        over.wait(60)
+        return 500
+
+    with Hook(silent) as dead, Hook(silent) as second, Hook() as living:
         for each in (dead, second):
             delivered(database, 12, each.url)
         delivered(database, 40, living.url)
-        one = make_courier(PATIENCE)
-        worker = threading.Thread(
-            target=one.deliver, args=(threading.Event(), lambda: None), kwargs={"slice_seconds": 1}
-        )
-        began = time.monotonic()
-        worker.start()
-        while len(living.deliveries) < 40 and time.monotonic() - began < 20:
-            time.sleep(0.02)
-        assert len(living.deliveries) == 40
-        # Eight of each dead one began at once; none after that is begun beside another.
-        first = len(dead.deliveries)
-        assert first <= 9
-        dead.at_once = 0
-        worker.join()
+        one = make_courier(120)
+        with ThreadPoolExecutor(1) as pool:
+            delivering = pool.submit(deliver, one)
+            wait_until(lambda: len(living.deliveries) == 40, what="all of the receiver that lives")
+            wait_until(lambda: len(dead.deliveries) == len(second.deliveries) == 8, what="as many as begin at once")
+            for each in (dead, second):
+                each.at_once = 0
+            # Each of the eight fails now, and none after that is begun beside another.
+            over.set()
+            delivering.result()
         assert one.busy is False
+        assert [len(each.deliveries) for each in (dead, second)] == [12, 12]
+        assert [each.at_once for each in (dead, second)] == [1, 1]
 
 
 def test_several_workers_at_once_tell_each_thing_once_and_in_order(
@@ -474,14 +490,14 @@ def test_what_a_lost_worker_had_claimed_is_told_again_with_the_same_id(
     def answer(_: Delivery) -> int:
         if len(hook.deliveries) == 1:
             entered.set()
-            leave.wait(5)
+            leave.wait(60)
             return 500
         return 200
 
     with Hook(answer) as hook, ThreadPoolExecutor(1) as pool:
         delivered(database, 1, hook.url)
         lost = pool.submit(deliver, make_courier())
-        assert entered.wait(5)
+        assert entered.wait(60)
         deliver(make_courier())
         assert len(hook.deliveries) == 1
         hurry(database)

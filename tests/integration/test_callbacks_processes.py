@@ -63,13 +63,13 @@ def test_a_celery_app_of_somebody_else_hears_of_each_message_in_order(
         # Its app was never there: on RabbitMQ its queue is not there either, and nothing is dropped for that.
         shop = ["celery", "-A", "tests.shop_app", "worker", "-P", "solo", "-Q", "shop", "-l", "info"]
         started = start_process(shop, {"SHOP_BROKER": broker_url, "SHOP_FILE": str(file)}, name="shop")
-        started.wait_for_line(r" ready\.", 60)
+        started.wait_for_line(r" ready\.", 120)
 
         def all_told() -> bool:
-            hurry(cluster)
-            return len(told()) >= 8
+            hurry(cluster)  # which also repeats what is under way just now
+            return len({each["task_id"] for each in told()}) == 8
 
-        wait_until(all_told, 60, every=0.5, what="eight calls")
+        wait_until(all_told, every=0.5, what="eight calls")
         for message_id in ids:
             mine = list(
                 {
@@ -101,8 +101,8 @@ def test_a_killed_workers_call_backs_are_told_by_another(
         beat = cluster.beat()
         ready(*doomed)
         ids = cluster.enqueue([message(n, hook.url) for n in range(12)])
-        wait_until(lambda: len(hook.deliveries) >= 8, 60, what="calls under way")
-        wait_until(lambda: set(cluster.states()) <= {State.SENT, State.DELIVERED}, 60, what="nothing on the wire")
+        wait_until(lambda: len(hook.deliveries) >= 8, what="calls under way")
+        wait_until(lambda: set(cluster.states()) <= {State.SENT, State.DELIVERED}, what="nothing on the wire")
         doomed[0].sigkill()
         survivor = cluster.worker()
         ready(survivor)
@@ -112,8 +112,8 @@ def test_a_killed_workers_call_backs_are_told_by_another(
             hurry(cluster)
             return len({each.event_id for each in hook.deliveries}) == 24
 
-        wait_until(all_told, 60, every=1, what="all of them")
-        wait_until(lambda: not pending(cluster), 30, what="a record of each")
+        wait_until(all_told, every=1, what="all of them")
+        wait_until(lambda: not pending(cluster), what="a record of each")
         # What it had under way was told once more, since nobody knows whether it arrived.
         assert len(hook.deliveries) > 24
         for message_id in ids:
@@ -141,23 +141,25 @@ def test_a_silent_broker_ends_a_call_in_time_and_takes_the_next_one_when_it_is_b
     call, target = caller(app, seconds=1), TaskTarget("shop.sms_changed", "shop")
 
     def fails() -> str:
-        began = time.monotonic()
         with pytest.raises(NotTakenError) as failed:
             call(target, "e-1", {"id": "e-1"})
-        assert time.monotonic() - began < 8
         return str(failed.value)
 
-    assert fails() == "the broker has no such queue; start the app that consumes it"
+    # More than once, where the broker takes more than a second.
+    missing = "the broker has no such queue; start the app that consumes it"
+    wait_until(lambda: fails() == missing, what=missing)
     with kombu.Connection(rabbitmq_url) as connection:
         channel: Any = connection.channel()
         channel.queue_declare("shop", durable=True, auto_delete=False)
-        call(target, "e-1", {"id": "e-1"})
+        wait_until(lambda: taken(call, target), what="the broker")
         rabbitmq.freeze()
         try:
+            began = time.monotonic()
             assert fails().startswith("the broker did not take it (")
+            assert time.monotonic() - began < 60  # a second for each of a few steps, and not for ever
         finally:
             rabbitmq.thaw()
-        wait_until(lambda: taken(call, target), 20, what="the broker")
+        wait_until(lambda: taken(call, target), what="the broker")
         assert channel.queue_declare("shop", passive=True).message_count >= 2
     app.close()
 

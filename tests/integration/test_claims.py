@@ -31,12 +31,13 @@ def claim(database: Database, ids: Collection[int] | None = None, limit: int = 1
 
 def test_a_claim_is_on_record_before_anything_is_called_for(database: Database) -> None:
     [message_id] = insert(database)
+    before = clock(database)
     [claimed] = claim(database)
     found = row(database, message_id)
     assert (found.state, found.token, found.attempts) == ("sending", claimed.token, 1)
     assert found.lease_until == found.due_at
     assert found.lease_until - found.attempted_at == dt.timedelta(seconds=POLICY.lease)
-    assert abs(found.attempted_at - clock(database)) < dt.timedelta(seconds=10)
+    assert before <= found.attempted_at <= clock(database)
     assert [(each.from_state, each.to_state, each.attempt) for each in history(database, message_id)] == [
         ("queued", "sending", 1)
     ]
@@ -60,7 +61,7 @@ def test_concurrent_claimers_never_get_the_same_message(database: Database) -> N
     barrier = threading.Barrier(6)
 
     def take(_: int) -> list[int]:
-        barrier.wait(20)
+        barrier.wait(60)
         taken: list[int] = []
         while batch := claim(database, limit=5):
             taken += [each.id for each in batch]
@@ -78,7 +79,7 @@ def test_doubled_doorbells_claim_once(database: Database) -> None:
     barrier = threading.Barrier(4)
 
     def take(_: int) -> list[int]:
-        barrier.wait(20)
+        barrier.wait(60)
         return [each.id for each in claim(database, ids)]
 
     with ThreadPoolExecutor(4) as pool:
@@ -159,14 +160,14 @@ def test_of_a_claim_and_a_cancel_at_once_exactly_one_wins(database: Database) ->
     barrier = threading.Barrier(3)
 
     def take(_: int) -> list[int]:
-        barrier.wait(20)
+        barrier.wait(60)
         taken: list[int] = []
         while batch := claim(database, limit=5):
             taken += [each.id for each in batch]
         return taken
 
     def withdraw() -> list[int]:
-        barrier.wait(20)
+        barrier.wait(60)
         done = [operations.cancel(database, [str(each)]) for each in reversed(ids)]
         return [each.id for (each,) in done if each.problem is None and each.id is not None]
 
@@ -220,7 +221,7 @@ def test_two_ticks_at_once_share_the_lost_claims(database: Database) -> None:
     barrier = threading.Barrier(2)
 
     def strand(_: int) -> list[int]:
-        barrier.wait(20)
+        barrier.wait(60)
         return database.transact(lambda connection: claims.strand(connection, 100))
 
     with ThreadPoolExecutor(2) as pool:

@@ -7,6 +7,7 @@ addresses on this machine.
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from psycopg import sql
 from smsclick.contract import State
 from tests import programs
 from tests.acceptance import Cluster, Receiver
-from tests.processes import ROOT
+from tests.processes import ROOT, wait_until
 from tests.servers import PostgresServer, free_port
 
 if TYPE_CHECKING:
@@ -99,12 +100,12 @@ def test_the_services_own_commands_deliver_a_message_together(
                 return start_process(command, {**environment(service), **hurry}, name=name)
 
             migrate = run("migrate", SERVICES["migrate"]["command"], "migrate")
-            assert migrate.wait(60) == 0
+            assert migrate.wait() == 0
             replicas = range(SERVICES["worker"]["deploy"]["replicas"])
             workers = [run("worker", SERVICES["worker"]["command"], f"worker-{n}") for n in replicas]
             beat = run("beat", SERVICES["beat"]["command"], "beat")
             for worker in workers:
-                worker.wait_for_line("celery@", 60)
+                worker.wait_for_line("celery@", 120)
 
             enqueue = ["smsclick", "enqueue", "55 5140 2211", "Señal: su pedido va en camino", "--key", "order-1"]
             assert run("worker", enqueue, "enqueue").wait() == 0
@@ -115,8 +116,8 @@ def test_the_services_own_commands_deliver_a_message_together(
 
             kind, *check = SERVICES["worker"]["healthcheck"]["test"]
             assert kind == "CMD"
-            healthy = run("worker", check, "healthy")
-            assert healthy.wait() == 0, healthy.output
+            checks = itertools.count(1)
+            wait_until(lambda: run("worker", check, f"healthy-{next(checks)}").wait() == 0, what="a healthy worker")
             redis_server.sigkill()
             sick = run("worker", check, "sick")
             assert sick.wait() != 0, sick.output

@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 @pytest.fixture
 def backend(database: Database) -> Iterator[sa.Engine]:
     """A producer's own engine, as SQLAlchemy makes it: none of our pragmas, isolation levels or zones."""
-    made = sa.create_engine(database.engine.url, pool_size=50)
+    # But patient: one writer's place, or one key's lock, that fifty threads wait for on a busy machine.
+    patience = {"sqlite": {"timeout": 60}, "mysql": {"init_command": "SET innodb_lock_wait_timeout = 300"}}
+    options = patience.get(database.engine.dialect.name, {})
+    made = sa.create_engine(database.engine.url, pool_size=50, connect_args=options)
     yield made
     made.dispose()
 
@@ -45,6 +48,7 @@ def count(database: Database) -> int:
 
 
 def test_a_commit_keeps_the_message_and_the_orders_own_row(backend: sa.Engine, database: Database) -> None:
+    before = clock(database)
     with Session(backend) as session, session.begin():
         message_id = enqueue(session, phone="+52 55 5140 2211", text="Tu pedido va en camino", key="order-1")
     found = row(database, message_id)
@@ -54,8 +58,8 @@ def test_a_commit_keeps_the_message_and_the_orders_own_row(backend: sa.Engine, d
         "Tu pedido va en camino",
         "queued",
     )
-    assert abs(found.due_at - clock(database)) < dt.timedelta(seconds=5)
-    assert abs(found.created_at - clock(database)) < dt.timedelta(seconds=5)
+    assert before <= found.created_at <= clock(database)
+    assert before <= found.due_at <= clock(database)
 
 
 def test_a_rollback_leaves_nothing(backend: sa.Engine, database: Database) -> None:
@@ -158,7 +162,7 @@ def test_fifty_threads_with_the_same_key_make_one_message(backend: sa.Engine, da
 
     def produce(_: int) -> int:
         with Session(backend) as session:
-            barrier.wait(20)
+            barrier.wait(60)
             message_id = enqueue(session, phone=PHONE, text="x", key="k")
             session.commit()
             return message_id
@@ -176,7 +180,7 @@ def test_fifty_threads_with_other_content_make_one_message_and_forty_nine_refusa
 
     def produce(number: int) -> bool:
         with Session(backend) as session:
-            barrier.wait(20)
+            barrier.wait(60)
             try:
                 enqueue(session, phone=PHONE, text=f"text {number}", key="k")
             except KeyConflict:
@@ -200,11 +204,11 @@ def test_producers_of_neighbouring_keys_do_not_stop_each_other(backend: sa.Engin
     def produce(number: int) -> None:
         with Session(backend) as session:
             session.connection()
-            barrier.wait(20)
+            barrier.wait(60)
             enqueue(session, phone=PHONE, text="x", key=f"m{number}")
-            barrier.wait(20)
+            barrier.wait(60)
             enqueue(session, phone=PHONE, text="x", key=f"n{number}")
-            barrier.wait(20)
+            barrier.wait(60)
             session.commit()
 
     with ThreadPoolExecutor(4) as pool:
@@ -248,7 +252,7 @@ def test_two_that_store_the_same_keys_in_opposite_order_do_not_deadlock(backend:
     barrier = threading.Barrier(2)
 
     def produce(new: list[dict[str, str]]) -> list[int]:
-        barrier.wait(20)
+        barrier.wait(60)
         with Session(backend) as session, session.begin():
             return enqueue_many(session, new)
 
@@ -316,12 +320,13 @@ def broker(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
 def _broker(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[Any]]]:
     monkeypatch.setenv("CELERY_BROKER_URL", url)
+    monkeypatch.setattr(doorbell, "_ANSWER_SECONDS", 60)
     get_settings.cache_clear()
     doorbell._forget()
     client = redis.Redis.from_url(url)
 
     def queued(expected: int) -> list[Any]:
-        wait_until(lambda: client.llen("smsclick.send") >= expected, 20, what="the doorbell")
+        wait_until(lambda: client.llen("smsclick.send") >= expected, what="the doorbell")
         return [json.loads(each) for each in client.lrange("smsclick.send", 0, -1)]
 
     yield queued
@@ -331,7 +336,8 @@ def _broker(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int
 
 
 def ids_of(rung: list[Any]) -> list[list[int]]:
-    return [json.loads(base64.b64decode(each["body"]))[0][0] for each in reversed(rung)]
+    """In order of the ids; two transactions' lists may overtake each other."""
+    return sorted(json.loads(base64.b64decode(each["body"]))[0][0] for each in rung)
 
 
 @pytest.fixture
@@ -402,5 +408,7 @@ def test_a_commit_with_the_broker_down_succeeds(one: sa.Engine, monkeypatch: pyt
             assert connection.scalar(sa.select(sa.func.count()).select_from(messages)) == 1
 
 
-def test_without_a_broker_nothing_is_rung() -> None:
+def test_without_a_broker_nothing_is_rung(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
+    get_settings.cache_clear()
     assert not doorbell.configured()

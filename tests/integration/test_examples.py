@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from smsclick.contract import State, messages
 from tests.acceptance import Cluster, Row, phone
-from tests.processes import ROOT, Process, wait_until
+from tests.processes import PATIENT_BELL, ROOT, Process, wait_until
 from tests.servers import HOST, free_port
 
 if TYPE_CHECKING:
@@ -32,10 +32,17 @@ WORKERS, APPS = "14", "15"
 HASTY = {"SMSCLICK_SWEEP_SECONDS": "0.3", "SMSCLICK_POLL_SECONDS": "0.2,0.4"}
 
 # What each server process begins with: the process dies in the moment after the commit, once the file is there.
-DIES = """
-import os, pathlib, signal
+# Whether it is there is seen before: nothing after the commit lets another thread, such as the doorbell's, run first.
+DIES = f"""{PATIENT_BELL}
+import os, pathlib, signal, sys
+dying = False
+def look(*_):
+    global dying
+    dying = pathlib.Path(os.environ["DIE"]).exists()
+    if dying:
+        sys.setswitchinterval(60)
 def die(*_):
-    if pathlib.Path(os.environ["DIE"]).exists():
+    if dying:
         os.kill(os.getpid(), signal.SIGKILL)
 port = int(os.environ["PORT"])
 """
@@ -44,6 +51,7 @@ SERVERS = {
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 from examples.flask_shop import app
+event.listen(Session, "before_commit", look)
 event.listen(Session, "after_commit", die)
 app.run(port=port)
 """,
@@ -52,6 +60,7 @@ import uvicorn
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 from examples.fastapi_shop import app
+event.listen(Session, "before_commit", look)
 event.listen(Session, "after_commit", die)
 uvicorn.run(app, port=port)
 """,
@@ -66,7 +75,7 @@ from django.db import transaction
 from django.db.models.signals import post_save
 from shop.models import Order
 execute_from_command_line(["manage.py", "migrate", "--verbosity=0"])
-post_save.connect(lambda **_: transaction.on_commit(die), sender=Order, weak=False)
+post_save.connect(lambda **_: (look(), transaction.on_commit(die)), sender=Order, weak=False)
 execute_from_command_line(["manage.py", "runserver", "--noreload", str(port)])
 """,
 }
@@ -100,7 +109,7 @@ class Shops:
         port = self._server(shop)[1]
         sent = {"product": 1, "quantity": quantity, "phone": to}
         body: dict[str, Any] = {"json": sent} if shop == "fastapi" else {"data": sent}
-        answer = self._http.post(f"http://{HOST}:{port}/orders", timeout=30, **body)
+        answer = self._http.post(f"http://{HOST}:{port}/orders", timeout=120, **body)
         return answer.status_code, int(answer.json().get("order", 0))
 
     def order_and_die(self, shop: str, to: str) -> None:
@@ -124,7 +133,7 @@ class Shops:
                 with closing(socket.socket()) as probe:
                     return probe.connect_ex((HOST, port)) == 0
 
-            wait_until(listens, 60, what=shop)
+            wait_until(listens, 120, what=shop)
         return self._running[shop]
 
 
@@ -187,7 +196,7 @@ def delivered(cluster: Cluster, to: str) -> Row:
         found = by_phone(cluster, to)
         return found[0] if found and found[0].state == State.DELIVERED else None
 
-    row = wait_until(ended, 60, what=f"the message, of {cluster.states()}")
+    row = wait_until(ended, 120, what=f"the message, of {cluster.states()}")
     assert row is not None
     assert [entry.text for entry in cluster.provider.ledger() if entry.phone == to] == [row.text]
     return row

@@ -5,6 +5,7 @@ The simulator's ledger is the judge: whatever the worker was told, it shows what
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,27 +25,34 @@ REFUSED = frozenset({FaultKind.UNLISTED, FaultKind.WRONG_KEY, FaultKind.NO_BALAN
 """A readable refusal: surely not accepted."""
 UNKNOWN = frozenset(FaultKind) - ANSWERED - REFUSED
 """Nobody can tell from the answer."""
+SILENT = frozenset({FaultKind.HANG_BEFORE, FaultKind.HANG_AFTER, FaultKind.TRICKLE})
+"""No whole answer comes, and the time-out is waited for."""
+IMPATIENCE = 1.5
 
 every_kind = pytest.mark.parametrize("kind", list(FaultKind), ids=lambda kind: kind.value)
 
 
 @pytest.fixture
 def made(migrated_sqlite_url: str) -> Iterator[Bench]:
-    with bench(migrated_sqlite_url, SMSCLICK_READ_TIMEOUT=0.8) as running:
+    with bench(migrated_sqlite_url) as running:
         yield running
 
 
-def fault(kind: FaultKind, endpoint: str) -> Fault:
-    seconds = 0.05 if kind is FaultKind.LATENCY else 30.0
-    return Fault(kind=kind, endpoints=(endpoint,), count=1, seconds=seconds)  # type: ignore[arg-type]
+@contextlib.contextmanager
+def fault(made: Bench, kind: FaultKind, endpoint: str) -> Iterator[None]:
+    """The next request to an endpoint meets it. Only an answer that never comes is waited for impatiently."""
+    seconds = 0.05 if kind is FaultKind.LATENCY else 60.0
+    made.simulator.faults([Fault(kind=kind, endpoints=(endpoint,), count=1, seconds=seconds)])  # type: ignore[arg-type]
+    with made.impatient(IMPATIENCE) if kind in SILENT else contextlib.nullcontext():
+        yield
 
 
 @every_kind
 def test_a_fault_at_sendmsg_leaves_the_message_where_its_answer_says(kind: FaultKind, made: Bench) -> None:
-    made.simulator.faults([fault(kind, "sendMsg")])
     [message_id] = made.enqueue()
     [claim] = made.claim([message_id])
-    made.record(claim, made.call(claim))
+    with fault(made, kind, "sendMsg"):
+        made.record(claim, made.call(claim))
     expected = State.SENT if kind in ANSWERED else State.QUEUED if kind in REFUSED else State.UNKNOWN
     assert made.states() == [expected]
     assert len(made.ledger()) == kind.accepts
@@ -52,8 +60,8 @@ def test_a_fault_at_sendmsg_leaves_the_message_where_its_answer_says(kind: Fault
 
 @every_kind
 def test_a_fault_at_sendmsg_with_resend_ends_in_one_delivery(kind: FaultKind, made: Bench) -> None:
-    made.simulator.faults([fault(kind, "sendMsg")])
-    made.send(made.enqueue())
+    with fault(made, kind, "sendMsg"):
+        made.send(made.enqueue())
     made.live()
     assert made.states() == [State.DELIVERED]
     assert len(made.ledger()) == 1
@@ -61,8 +69,8 @@ def test_a_fault_at_sendmsg_with_resend_ends_in_one_delivery(kind: FaultKind, ma
 
 @every_kind
 def test_a_fault_at_sendmsg_with_fail_ends_in_one_delivery_or_a_true_failure(kind: FaultKind, made: Bench) -> None:
-    made.simulator.faults([fault(kind, "sendMsg")])
-    made.send(made.enqueue(if_absent=IfAbsent.FAIL))
+    with fault(made, kind, "sendMsg"):
+        made.send(made.enqueue(if_absent=IfAbsent.FAIL))
     made.live()
     absent = kind in UNKNOWN and not kind.accepts
     assert made.states() == [State.FAILED if absent else State.DELIVERED]
@@ -76,8 +84,8 @@ def test_a_fault_at_the_report_concludes_nothing_and_it_is_read_again(kind: Faul
     made.call(claim)
     made.lose()
     made.age()
-    made.simulator.faults([fault(kind, "report")])
-    made.reconcile()
+    with fault(made, kind, "report"):
+        made.reconcile()
     assert made.states() == [State.SENT if kind in ANSWERED else State.UNKNOWN]
     made.reconcile()
     assert made.states() == [State.SENT]
@@ -88,9 +96,9 @@ def test_a_fault_at_the_report_concludes_nothing_and_it_is_read_again(kind: Faul
 def test_a_fault_at_getmsg_tells_nothing_wrong_and_the_status_is_asked_again(kind: FaultKind, made: Bench) -> None:
     [message_id] = made.enqueue()
     made.send([message_id])
-    made.simulator.faults([fault(kind, "getMsg")])
     made.change(State.SENT, due_at=LONG_AGO)
-    poll.poll(made.runtime, [message_id])
+    with fault(made, kind, "getMsg"):
+        poll.poll(made.runtime, [message_id])
     assert made.states() == [State.DELIVERED if kind in ANSWERED else State.SENT]
     made.enqueue()  # the canary, where the key was refused
     made.live()
@@ -104,8 +112,8 @@ def test_a_fault_at_credits_keeps_the_gate_as_it_is_and_the_balance_is_asked_aga
 ) -> None:
     made.enqueue()
     made.change_gate(hold_reason=HoldReason.PROVIDER_DOWN, hold_since=LONG_AGO, probe_at=LONG_AGO)
-    made.simulator.faults([fault(kind, "credits")])
-    balance.probe(made.runtime)
+    with fault(made, kind, "credits"):
+        balance.probe(made.runtime)
     assert not made.gate().is_open
     assert made.ledger() == []
     made.live()

@@ -28,7 +28,7 @@ from tests.factories import (
     states,
 )
 from worker import balance, claims, gate, poll, send
-from worker.settle import Ended, settle
+from worker.settle import Ended, Settled, settle
 
 if TYPE_CHECKING:
     from smsclick.database import Database
@@ -147,6 +147,23 @@ def test_what_was_claimed_before_it_closed_goes_back_without_a_call(
     assert news(database) == [("no_balance", "opened")]
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_who_met_the_refusal_begins_no_further_call_however_late_the_recorder_tells_of_it(
+    runtime: Runtime, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after = runtime.recorder._after
+
+    def late(settled: Settled) -> None:
+        time.sleep(0.2)
+        after(settled)
+
+    monkeypatch.setattr(runtime.recorder, "_after", late)
+    monkeypatch.setattr("worker.runtime._GATE_SECONDS", 60.0)  # as on a machine where all of it takes no time
+    simulator.set(balance=0)
+    send.send(runtime, insert(runtime.database, 3))
+    assert simulator.stats().requests["sendMsg"] == {"-104": 1}
+
+
 def test_expired_messages_end_while_it_is_held(database: Database) -> None:
     change_gate(database, hold_reason="no_balance")
     insert(database, expires_at=LONG_AGO)
@@ -216,8 +233,8 @@ def test_one_accepted_canary_opens_the_gate_and_says_so_once(
     found = read(database)
     assert (found.is_open, found.epoch, found.canary_id) == (True, 1, None)
     assert news(database) == ENDED
-    assert bell.alerted.is_set()
-    assert bell.swept.is_set()
+    assert bell.alerted.wait(60)
+    assert bell.swept.wait(60)
     # The one who brought the canary's answer goes on with the rest.
     assert states(database) == ["sent"] * 5
     assert len(simulator.ledger()) == 5
