@@ -9,17 +9,16 @@ import atexit
 # Redis' client needs it; once a program ends, Python lets no thread import it for the first time.
 import concurrent.futures.thread  # noqa: F401
 import contextlib
-import dataclasses
 import datetime as dt
+import functools
 import logging
 import os
-import queue
 import threading
-import time
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
+from smsclick.bell import PAUSE_SECONDS, Bell, Watched
 from smsclick.errors import SettingsError
 from smsclick.settings import get_settings
 
@@ -31,11 +30,6 @@ MOST = 300
 LIST = 75
 """Messages of one doorbell. Each costs a worker a millisecond, and one is enough to wake it."""
 
-_QUEUE = 1000
-_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 30.0
-_WATCH_SECONDS = 0.0005
-_COMMIT_SECONDS = 10.0
 _ANSWER_SECONDS = 1
 """What a broker has for each answer."""
 
@@ -44,14 +38,6 @@ _EXIT_SECONDS = 1.5
 
 _EXPIRES_SECONDS = 60
 _QUEUE_NAME = "smsclick.send"
-
-
-class Watched(Protocol):
-    """A transaction whose commit has begun; SQLAlchemy's are."""
-
-    @property
-    def is_active(self) -> bool:
-        """Whether it is still going on."""
 
 
 def configured() -> bool:
@@ -78,71 +64,16 @@ def ring(ids: Sequence[int], *, after: Watched | None = None) -> None:
     bell.put(list(ids), after)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Ring:
-    ids: list[int]
-    after: Watched | None
-    until: float
+class _Bell(Bell[list[int]]):
+    """Publishes ids, in lists that are not too long."""
+
+    def __init__(self, publish: Callable[[list[int]], None], *, pause: float = PAUSE_SECONDS) -> None:
+        super().__init__(functools.partial(_in_lists, publish), pause=pause)
 
 
-class _Bell:
-    """The queue and its thread, with a breaker: while the broker fails, one ring in a pause tries it anew."""
-
-    def __init__(self, publish: Callable[[list[int]], None], *, pause: float = _PAUSE_SECONDS) -> None:
-        self._publish = publish
-        self._first_pause = pause
-        self._queue: queue.Queue[_Ring] = queue.Queue(_QUEUE)
-        self._pause = 0.0
-        self._paused_until = 0.0
-        threading.Thread(target=self._run, name="smsclick-doorbell", daemon=True).start()
-
-    def put(self, ids: list[int], after: Watched | None = None) -> None:
-        """Queue a ring; dropped where the queue is full, and while the broker fails."""
-        now = time.monotonic()
-        if now >= self._paused_until:
-            self._put(_Ring(ids, after, now + _COMMIT_SECONDS))
-
-    def flush(self, seconds: float) -> bool:
-        """Wait for what is queued, at most so long; whether all of it was done."""
-        end = time.monotonic() + seconds
-        while self._queue.unfinished_tasks and time.monotonic() < end:
-            time.sleep(0.005)
-        return not self._queue.unfinished_tasks
-
-    def _put(self, ring: _Ring) -> None:
-        with contextlib.suppress(queue.Full):
-            self._queue.put_nowait(ring)
-
-    def _run(self) -> None:
-        while True:
-            ring = self._queue.get()
-            now = time.monotonic()
-            if now < self._paused_until:
-                pass
-            elif ring.after is None or not ring.after.is_active:
-                self._try(ring.ids)
-            elif now < ring.until:
-                # The commit is on its way to the database. To the end of the queue, so that no other waits for it.
-                self._put(ring)
-                time.sleep(_WATCH_SECONDS)
-            self._queue.task_done()
-
-    def _try(self, ids: list[int]) -> None:
-        try:
-            for start in range(0, len(ids), LIST):
-                self._publish(ids[start : start + LIST])
-        except Exception as error:  # noqa: BLE001 - kombu raises whatever its transport does; nothing depends on it
-            if not self._pause:
-                log.warning(
-                    "The doorbell did not ring; the sweep will find the messages. error=%s",
-                    type(error).__name__,
-                )
-            self._pause = min(2 * self._pause or self._first_pause, _LONGEST_PAUSE_SECONDS)
-            self._paused_until = time.monotonic() + self._pause
-        else:
-            if self._pause:
-                log.info("The doorbell rings again.")
-            self._pause = 0.0
+def _in_lists(publish: Callable[[list[int]], None], ids: list[int]) -> None:
+    for start in range(0, len(ids), LIST):
+        publish(ids[start : start + LIST])
 
 
 _bell: _Bell | None = None

@@ -9,6 +9,7 @@ from typing import Any
 
 from celery import Celery, signals
 
+from smsclick.bell import Bell
 from smsclick.database import Database
 from smsclick.errors import DatabaseUnavailable, SettingsError, SmsclickError
 from smsclick.settings import Settings, get_settings
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 _RING_SECONDS = 60
 """Doorbells older than this are dropped unread; the sweep has rung again by then."""
 _PULSE_SECONDS = 5.0
+_LAST_RINGS_SECONDS = 1.0
 # At debug level these show whole task messages, which for smsclick.enqueue hold a phone and a text, or addresses.
 _TALKATIVE = ("celery.pool", "celery.worker", "kombu", "amqp", "urllib3", "requests", "apprise", "sqlalchemy")
 # A line or two for every task says nothing that our own lines do not.
@@ -28,10 +30,14 @@ _PER_TASK = ("celery.app.trace", "celery.worker.strategy", "celery.beat")
 
 
 class CeleryBell:
-    """Rings by publishing ids; what the broker does not take is left to the sweep."""
+    """Rings by publishing ids, in the background: whoever rings may be recording results or feeding the calls.
+
+    What the broker does not take is left to the sweep.
+    """
 
     def __init__(self, app: "_App") -> None:
         self._app = app
+        self._bell: Bell[tuple[str, tuple[object, ...]]] = Bell(self._publish)
 
     def send(self, ids: Sequence[int]) -> None:
         """Publish to the senders."""
@@ -61,11 +67,17 @@ class CeleryBell:
         """Publish an urgent sweep."""
         self._ring("smsclick.sweep", True)  # noqa: FBT003 - a task's argument
 
+    def flush(self, seconds: float) -> None:
+        """Give what was rung so long to be heard."""
+        self._bell.flush(seconds)
+
     def _ring(self, task: str, *args: object) -> None:
-        try:
-            self._app.send_task(task, args=args, expires=_RING_SECONDS, retry=False)
-        except Exception as error:  # noqa: BLE001 - kombu raises whatever its transport does
-            log.warning("The doorbell did not ring; the sweep will find it. error=%s", type(error).__name__)
+        self._bell.put((task, args))
+
+    def _publish(self, call: tuple[str, tuple[object, ...]]) -> None:
+        # While it cannot connect, kombu tries again for some seconds.
+        task, args = call
+        self._app.send_task(task, args=args, expires=_RING_SECONDS, retry=False)
 
 
 class _App(Celery):
@@ -87,6 +99,7 @@ def _make_app() -> _App:
 app = _make_app()
 _runtime_lock = threading.Lock()
 _runtime: Runtime | None = None
+_bell: CeleryBell | None = None
 _pump: Pump | None = None
 _calls_at_once = int(app.conf.worker_concurrency)
 _last_pulse = 0.0
@@ -94,12 +107,13 @@ _last_pulse = 0.0
 
 def runtime() -> Runtime:
     """This process's runtime, opened at the first call."""
-    global _runtime  # noqa: PLW0603 - one per process, and a fork must get its own
+    global _runtime, _bell  # noqa: PLW0603 - one per process, and a fork must get its own
     with _runtime_lock:
         if _runtime is None:
+            _bell = _bell or CeleryBell(app)
             _runtime = Runtime.start(
                 get_settings(),
-                CeleryBell(app),
+                _bell,
                 threads=_calls_at_once,
                 call_task=None if app.conf.broker_url.startswith("memory://") else task_calls.caller(app),
             )
@@ -177,23 +191,25 @@ def _stop(**_: Any) -> None:  # noqa: ANN401
 @signals.worker_shutdown.connect(weak=False)
 @signals.worker_process_shutdown.connect(weak=False)
 def _close(**_: Any) -> None:  # noqa: ANN401
-    global _runtime, _pump  # noqa: PLW0603
+    global _runtime, _bell, _pump  # noqa: PLW0603
     with _runtime_lock:
         if _pump is not None:
             _pump.close()
         if _runtime is not None:
             _runtime.close()
-        _runtime = _pump = None
+        if _bell is not None:
+            _bell.flush(_LAST_RINGS_SECONDS)
+        _runtime = _bell = _pump = None
 
 
 @signals.worker_process_init.connect(weak=False)
 def _forked(**_: Any) -> None:  # noqa: ANN401
     # A child must not use its parent's sockets and has none of its threads.
-    global _runtime, _pump, _runtime_lock  # noqa: PLW0603
+    global _runtime, _bell, _pump, _runtime_lock  # noqa: PLW0603
     _runtime_lock = threading.Lock()
     if _runtime is not None:
         _runtime.database.dispose(close=False)
-    _runtime = _pump = None
+    _runtime = _bell = _pump = None
 
 
 @signals.celeryd_after_setup.connect(weak=False)
