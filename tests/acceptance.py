@@ -173,7 +173,7 @@ class Cluster:
         with self.database.read() as connection:
             return Counter({row[0]: row[1] for row in connection.execute(query)})
 
-    def wait_final(self, count: int, timeout: float = 90) -> None:
+    def wait_final(self, count: int, timeout: float = 180) -> None:
         """Until as many messages are in a final state and none in another."""
 
         def all_final() -> bool:
@@ -185,7 +185,7 @@ class Cluster:
         except AssertionError:
             raise AssertionError(f"not all {count} are final after {timeout:g} s: {self.states()}") from None
 
-    def wait_states(self, timeout: float = 60, **states: int) -> None:
+    def wait_states(self, timeout: float = 120, **states: int) -> None:
         """Until exactly these counts are reached: `wait_states(delivered=10, unknown=2)`."""
         try:
             wait_until(lambda: self.states() == states, timeout, every=0.1)
@@ -248,7 +248,7 @@ class Cluster:
 def ready(*workers: Process) -> None:
     """Returns when these workers take work."""
     for worker in workers:
-        worker.wait_for_line(r" ready\.", 60)
+        worker.wait_for_line(r" ready\.", 120)
 
 
 def sent_by_name(broker_url: str, calls: Iterable[tuple[Mapping[str, object], str | None]]) -> None:

@@ -29,7 +29,7 @@ T = TypeVar("T")
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME")
 
 
-def wait_until(predicate: Callable[[], T], timeout: float = 30.0, *, what: str = "it", every: float = 0.05) -> T:
+def wait_until(predicate: Callable[[], T], timeout: float = 60.0, *, what: str = "it", every: float = 0.05) -> T:
     """Asks until the answer is true and returns it; AssertionError when the time is up."""
     deadline = time.monotonic() + timeout
     while True:
@@ -96,13 +96,25 @@ def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
+def stop_tree(pid: int) -> None:
+    """SIGSTOP for a process and all it started; returns when they stand still."""
+
+    def stop(pids: list[int]) -> None:
+        signal_all(pids, signal.SIGSTOP)
+        wait_until(lambda: all(_stat(each)[0] in "TZX" for each in pids), what="all to stand still", every=0.005)
+
+    # One after the other, so that it starts no further child between the look and the blow.
+    stop([pid])
+    stop(descendants(pid))
+
+
 def kill_tree(pid: int) -> None:
     """SIGKILL for a process and all it started, as when the machine goes down; returns when all are gone."""
     # Stopped first, so that it starts no further child between the look and the blow.
     signal_all([pid], signal.SIGSTOP)
     family = [pid, *descendants(pid)]
     signal_all(family, signal.SIGKILL)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(alive(each) for each in family[1:]) and time.monotonic() < deadline:
         time.sleep(0.005)
 
@@ -118,7 +130,10 @@ class Reaper:
 
     def __init__(self) -> None:
         self.directory = _temporary_directory()
-        (self.directory / "pytest.pid").write_text(str(os.getpid()))
+        # Whole from the first moment: another session takes a directory without a living owner for a leftover.
+        staged = self.directory / "pytest.pid.new"
+        staged.write_text(str(os.getpid()))
+        staged.rename(self.directory / "pytest.pid")
         self._process = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, start_new_session=True, text=True
         )
@@ -138,7 +153,7 @@ class Reaper:
         if self._process.stdin and not self._process.stdin.closed:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
-            self._process.wait(30)
+            self._process.wait(120)
 
     def _order(self, *words: str) -> None:
         if self._process.stdin and not self._process.stdin.closed:
@@ -243,7 +258,7 @@ class Process:
         """The last lines it wrote."""
         return "\n".join(self.output.splitlines()[-lines:])
 
-    def wait_for_line(self, pattern: str, timeout: float = 30.0, *, since: int = 0) -> re.Match[str]:
+    def wait_for_line(self, pattern: str, timeout: float = 60.0, *, since: int = 0) -> re.Match[str]:
         """Waits for a line that matches the pattern; `since` is an earlier `len(process.output)`."""
         regex = re.compile(pattern, re.MULTILINE)
 
@@ -263,7 +278,7 @@ class Process:
         assert match is not None
         return match
 
-    def wait(self, timeout: float = 30.0) -> int:
+    def wait(self, timeout: float = 60.0) -> int:
         """Waits for its end and returns the exit code (negative: the signal that ended it)."""
         try:
             code = self._popen.wait(timeout)
@@ -288,12 +303,12 @@ class Process:
                 kill_tree(self.pid)
             else:
                 self._signal(signal.SIGKILL)
-        self.wait(10)
+        self.wait()
 
     def sigstop(self) -> None:
         """It and its children stand still: alive, connected and silent."""
         if self.running:
-            signal_all([self.pid, *descendants(self.pid)], signal.SIGSTOP)
+            stop_tree(self.pid)
 
     def sigcont(self) -> None:
         """On they go."""
