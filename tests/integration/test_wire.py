@@ -120,7 +120,7 @@ def test_hand_made_calls_are_taken_once_and_bad_ones_are_told_once(
         with cluster.database.read() as connection:
             seconds, priority = connection.execute(expires.where(messages.c.key == "patient")).one()
             detail = connection.scalar(sa.select(incidents.c.detail))
-        assert 590 < seconds.total_seconds() <= 601
+        assert 540 < seconds.total_seconds() <= 601
         assert priority == 0
 
         wait_until(lambda: cluster.states().total() == len(cluster.provider.ledger()) == 4, 90, what="the sending")
