@@ -81,7 +81,7 @@ def run(
         input=stdin,
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
     return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 

@@ -34,7 +34,8 @@ _servers = pytest.StashKey[list[Server]]()
 _processes = pytest.StashKey[list[Process]]()
 
 # A slow moment of the machine is no failure of the code. HYPOTHESIS_PROFILE=thorough looks much further.
-hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
+_slow = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile("default", deadline=None, suppress_health_check=_slow, print_blob=True)
 hypothesis.settings.register_profile("thorough", parent=hypothesis.settings.get_profile("default"), max_examples=5000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
@@ -57,8 +58,11 @@ def _remove_leftovers() -> None:
     """The reaper does this at once; only when it was killed too is there something left."""
     for base in {Path(tempfile.gettempdir()), Path("/tmp")}:  # noqa: S108 - looked at, not written to
         for owner in base.glob("smsclick-tests-*/pytest.pid"):
-            pid = owner.read_text().strip()
-            if owner.stat().st_uid == os.geteuid() and not alive(int(pid or 0)):
+            try:
+                pid, uid = owner.read_text().strip(), owner.stat().st_uid
+            except FileNotFoundError:
+                continue  # another session has just ended
+            if uid == os.geteuid() and not alive(int(pid or 0)):
                 signal_all(working_below(owner.parent), signal.SIGKILL)
                 shutil.rmtree(owner.parent, ignore_errors=True)
 

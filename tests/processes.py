@@ -102,6 +102,18 @@ def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
+def stop_tree(pid: int) -> None:
+    """SIGSTOP for a process and all it started; returns when they stand still."""
+
+    def stop(pids: list[int]) -> None:
+        signal_all(pids, signal.SIGSTOP)
+        wait_until(lambda: all(_stat(each)[0] in "TZX" for each in pids), what="all to stand still", every=0.005)
+
+    # One after the other, so that it starts no further child between the look and the blow.
+    stop([pid])
+    stop(descendants(pid))
+
+
 def kill_tree(pid: int) -> None:
     """SIGKILL for a process and all it started, as when the machine goes down; returns when all are gone."""
     # Stopped first, so that it starts no further child between the look and the blow.
@@ -124,7 +136,10 @@ class Reaper:
 
     def __init__(self) -> None:
         self.directory = _temporary_directory()
-        (self.directory / "pytest.pid").write_text(str(os.getpid()))
+        # Whole from the first moment: another session takes a directory without a living owner for a leftover.
+        staged = self.directory / "pytest.pid.new"
+        staged.write_text(str(os.getpid()))
+        staged.rename(self.directory / "pytest.pid")
         self._process = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, start_new_session=True, text=True
         )
@@ -144,7 +159,7 @@ class Reaper:
         if self._process.stdin and not self._process.stdin.closed:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
-            self._process.wait(30)
+            self._process.wait(120)
 
     def _order(self, *words: str) -> None:
         if self._process.stdin and not self._process.stdin.closed:
@@ -299,7 +314,7 @@ class Process:
     def sigstop(self) -> None:
         """It and its children stand still: alive, connected and silent."""
         if self.running:
-            signal_all([self.pid, *descendants(self.pid)], signal.SIGSTOP)
+            stop_tree(self.pid)
 
     def sigcont(self) -> None:
         """On they go."""

@@ -28,7 +28,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests import programs
-from tests.processes import descendants, kill_tree, reaper, signal_all
+from tests.processes import descendants, kill_tree, reaper, signal_all, stop_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -46,12 +46,18 @@ class ServerError(Exception):
     """A private server did not do what it was asked; the end of its log is in the text."""
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port on the loopback interface where nobody listens."""
+    """A port on the loopback interface where nobody listens, and that was not given out before."""
     while True:
         port = _random.choice(_PORTS)
+        if port in _given:
+            continue  # of a server that is down just now, or not up yet
         with closing(socket.socket()) as probe, suppress(OSError):
             probe.bind((HOST, port))
+            _given.add(port)
             return port
 
 
@@ -60,7 +66,7 @@ class Server(ABC):
 
     program: ClassVar[programs.Program]
     _gentle: ClassVar[signal.Signals] = signal.SIGTERM
-    _patience: ClassVar[float] = 60.0
+    _patience: ClassVar[float] = 180.0
 
     def __init__(self, directory: Path, *, durable: bool = False) -> None:
         """Prepares a server; nothing runs before `start`.
@@ -71,7 +77,7 @@ class Server(ABC):
         """
         self.directory = directory
         self.durable = durable
-        self.port = free_port()
+        self._take_ports()
         self.log = directory / "server.log"
         self.version = ""
         self.started_in = 0.0
@@ -97,6 +103,10 @@ class Server(ABC):
 
     def _environment(self) -> Mapping[str, str]:
         return {}
+
+    def _take_ports(self) -> None:
+        """Decides where it will listen."""
+        self.port = free_port()
 
     @property
     def pid(self) -> int:
@@ -127,7 +137,7 @@ class Server(ABC):
                 # The free port may have been taken meanwhile. Later it is the address others know, and stays.
                 if self._ready_once or attempt == 2:
                     raise
-                self.port = free_port()
+                self._take_ports()
         self._ready_once = True
         self.started_in = time.monotonic() - began
 
@@ -167,7 +177,7 @@ class Server(ABC):
     def freeze(self) -> None:
         """SIGSTOP: connections stay open and nobody answers."""
         if self.running:
-            signal_all([self.pid, *descendants(self.pid)], signal.SIGSTOP)
+            stop_tree(self.pid)
 
     def thaw(self) -> None:
         """SIGCONT: it goes on where it was."""
@@ -186,14 +196,14 @@ class Server(ABC):
         self.thaw()
         self._process.send_signal(number)
         try:
-            self._process.wait(30)
+            self._process.wait(60)
         except subprocess.TimeoutExpired:
             self.kill()
         self._ended()
 
     def _ended(self) -> None:
         if self._process is not None:
-            self._process.wait(10)
+            self._process.wait(60)
             reaper().forget(self._process.pid)
 
     # PostgreSQL and MariaDB refuse to run as root, and the others do not need to.
@@ -225,7 +235,7 @@ class Server(ABC):
     def _run(self, command: Sequence[str]) -> None:
         """Runs a helper of the server to its end."""
         with self.log.open("ab") as log:
-            done = subprocess.run(command, stdout=log, stderr=log, check=False, timeout=120, **self._surroundings())
+            done = subprocess.run(command, stdout=log, stderr=log, check=False, timeout=240, **self._surroundings())
         if done.returncode:
             raise ServerError(f"{command[0]} failed:\n{self.tail()}")
 
@@ -258,12 +268,12 @@ class PostgresServer(Server):
     def create_database(self, name: str, *, template: str = "template1") -> str:
         """Makes a database, as a copy of another one if so wished, and returns its URL."""
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-        self._execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+        self._execute_alone(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
         """Removes a database, with its connections."""
-        self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        self._execute_alone(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def restart(self) -> None:
         """Immediate: no checkpoint, so that it recovers at the next start, as after a crash."""
@@ -272,12 +282,21 @@ class PostgresServer(Server):
 
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         return psycopg.connect(
-            host=HOST, port=self.port, user="postgres", dbname="postgres", connect_timeout=5, autocommit=True
+            host=HOST, port=self.port, user="postgres", dbname="postgres", connect_timeout=60, autocommit=True
         )
 
-    def _execute(self, statement: sql.Composed) -> None:
-        with closing(self._connect()) as connection:
-            connection.execute(statement)
+    def _execute_alone(self, statement: sql.Composed) -> None:
+        """What nobody else may be in the database for. PostgreSQL waits five seconds for those that it sent away."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with closing(self._connect()) as connection:
+                    connection.execute(statement)
+            except psycopg.errors.ObjectInUse:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
 
     def _probe(self) -> str:
         with closing(self._connect()) as connection:
@@ -348,14 +367,16 @@ class RabbitServer(Server):
     """RabbitMQ with an Erlang port mapper of its own, both on loopback only; user guest, password guest."""
 
     program = programs.RABBITMQ
-    _patience = 120.0
+    _patience = 240.0
 
     def __init__(self, directory: Path, *, durable: bool = False) -> None:
         super().__init__(directory, durable=durable)
         self._mapper: subprocess.Popen[bytes] | None = None
-        self._mapper_port = free_port()
-        self._node_port = free_port()
         self._node = f"smsclick-{token_hex(4)}@localhost"
+
+    def _take_ports(self) -> None:
+        super()._take_ports()
+        self._mapper_port, self._node_port = free_port(), free_port()
 
     def url(self, database: str = "/") -> str:
         """The address of a virtual host."""
@@ -384,7 +405,7 @@ class RabbitServer(Server):
 
     def _await(self, vhost: str) -> None:
         """The import answers before it is done."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 self._ask(vhost)
@@ -457,13 +478,24 @@ class RabbitServer(Server):
                 raise ServerError("no epmd, which belongs to Erlang; apt install erlang-base")
             self._mapper = self._spawn([mapper, "-address", HOST, "-port", str(self._mapper_port)])
             reaper().watch(self._mapper.pid)
+            self._await_mapper(self._mapper)
         super()._start_once()
+
+    def _await_mapper(self, mapper: subprocess.Popen[bytes]) -> None:
+        """A server that does not find it starts one of its own, which stays behind."""
+        while True:
+            with suppress(OSError), socket.create_connection((HOST, self._mapper_port), 60):
+                return
+            if mapper.poll() is not None:
+                reaper().forget(mapper.pid)
+                raise ServerError(f"epmd ended at its start:\n{self.tail()}")
+            time.sleep(0.02)
 
     def _ended(self) -> None:
         super()._ended()
         if self._mapper is not None:
             self._mapper.kill()
-            self._mapper.wait(10)
+            self._mapper.wait(60)
             reaper().forget(self._mapper.pid)
             self._mapper = None
 
@@ -486,7 +518,7 @@ class MariaDBServer(Server):
         self._execute(f"DROP DATABASE IF EXISTS `{name}`")
 
     def _execute(self, statement: str) -> str:
-        connection = pymysql.connect(host=HOST, port=self.port, user="smsclick", charset="utf8mb4", connect_timeout=5)
+        connection = pymysql.connect(host=HOST, port=self.port, user="smsclick", charset="utf8mb4", connect_timeout=60)
         with closing(connection), connection.cursor() as cursor:
             cursor.execute(statement)
             row = cursor.fetchone()

@@ -24,7 +24,7 @@ class Proxy:
         ready: Future[tuple[asyncio.AbstractEventLoop, int]] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)), name="chaos-proxy", daemon=True)
         self._thread.start()
-        self._loop, self.port = ready.result(10)
+        self._loop, self.port = ready.result(60)
 
     def cut(self) -> None:
         """From now on nothing gets through; connections stay open, new ones are taken and hear nothing."""
@@ -43,7 +43,7 @@ class Proxy:
     def close(self) -> None:
         """End."""
         self._loop.call_soon_threadsafe(self._closing.set)
-        self._thread.join(5)
+        self._thread.join(60)
 
     async def _serve(self, ready: "Future[tuple[asyncio.AbstractEventLoop, int]]") -> None:
         self._flows.set()

@@ -1,6 +1,7 @@
 """What a run is made of: private servers, the simulator, and workers and beats as real processes that are replaced."""
 
 import dataclasses
+import itertools
 import os
 import shutil
 import sys
@@ -38,6 +39,8 @@ _SPEED: Final = {
     "SMSCLICK_BALANCE_SECONDS": "1",
     "SMSCLICK_POLL_SECONDS": "1,1,2,3",
 }
+
+_numbers = itertools.count(1)
 
 
 @dataclasses.dataclass
@@ -104,7 +107,7 @@ class Stack:
             text_form=text_form,
             seed=seed,
         )
-        directory = reaper().directory / "chaos"
+        directory = reaper().directory / f"chaos-{next(_numbers)}"
         directory.mkdir()
         self.directory = directory
         self.postgres = PostgresServer(directory / "postgres") if kind != "sqlite-embedded" else None

@@ -115,11 +115,11 @@ def test_key_texts_and_phones_stand_in_no_log_no_broker_no_exception_no_event_an
         cluster.provider.faults(FAULTS)
         logs.append(cluster.run("python", "-c", textwrap.dedent(SHOP), name="shop"))
         assert logs[-1].wait() == 0
-        wait_until(lambda: cluster.states()[State.QUEUED] < 20, 60, what="the first attempts")
+        wait_until(lambda: cluster.states()[State.QUEUED] < 20, 90, what="the first attempts")
         cluster.provider.faults([Fault(FaultKind.NO_BALANCE, count=1)])
         # One that is surely still to be sent: the others may all be through by now.
         cluster.enqueue([NewMessage.of(phone=PHONE, text=f"La última {WORD}", key="last")])
-        wait_until(lambda: HoldReason.NO_BALANCE in [kind for kind, *_ in cluster.incidents()], 60, what="a hold")
+        wait_until(lambda: HoldReason.NO_BALANCE in [kind for kind, *_ in cluster.incidents()], 90, what="a hold")
 
         # The database's: a constraint whose violation shows the whole row, then no database at all.
         with cluster.database.begin() as connection:
@@ -139,10 +139,10 @@ def test_key_texts_and_phones_stand_in_no_log_no_broker_no_exception_no_event_an
         # What others put into our queue.
         named_url = redis_url.replace(str(redis_server.port), str(named_tap.port))
         sent_by_name(named_url, [({"phone": NAMED_PHONE, "text": NAMED_WORD, "key": "named"}, None)])
-        wait_until(lambda: cluster.rows(messages.c.key == "named"), 30, what="the call by name")
+        wait_until(lambda: cluster.rows(messages.c.key == "named"), 90, what="the call by name")
         call_badly(named_url)
-        wait_until(lambda: not set(cluster.states()) & {State.QUEUED, State.SENDING, State.SENT}, 90, every=0.2)
-        wait_until(lambda: len(receiver.notices) >= 3, 30, what="alerts")
+        wait_until(lambda: not set(cluster.states()) & {State.QUEUED, State.SENDING, State.SENT}, 180, every=0.2)
+        wait_until(lambda: len(receiver.notices) >= 3, 90, what="alerts")
         for process in logs[:2]:
             process.sigterm()
             assert process.wait() == 0

@@ -100,8 +100,8 @@ def test_a_worker_delivers(smsclick_worker):
     with engine.begin() as connection:
         good, bad = enqueue_many(connection, [{"phone": p, "text": "Hola"} for p in ("5551400000", "5551400001")])
     engine.dispose()
-    assert smsclick_worker.wait_ended(good).state == State.DELIVERED
-    assert smsclick_worker.wait_ended(bad).state == State.REJECTED
+    assert smsclick_worker.wait_ended(good, seconds=120).state == State.DELIVERED
+    assert smsclick_worker.wait_ended(bad, seconds=120).state == State.REJECTED
     assert {entry.phone for entry in smsclick_worker.provider.ledger()} == {"5551400000", "5551400001"}
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def report(tmp_path: Path, postgres_url: str, redis_url: str, start_process: Sta
     env = {"TEST_DATABASE_URL": postgres_url, "CELERY_BROKER_URL": redis_url}
     command = ["python", "-m", "pytest", "-v", "-W", "error", "-p", "no:randomly", "-p", "no:cacheprovider"]
     pytest_run = start_process(command, env, cwd=tmp_path)
-    pytest_run.wait(120)
+    pytest_run.wait(400)
     return pytest_run.output
 
 

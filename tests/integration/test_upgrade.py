@@ -74,7 +74,8 @@ def test_producers_go_on_while_an_index_waits_for_a_long_transaction(
     before = ScriptDirectory.from_config(config(postgres_url)).get_revision("0006").down_revision
     database = Database(migrate(postgres_url, str(before)), threads=4)
     # The upgrade that makes it, the one that waits for its turn, the long transaction and this look.
-    connected = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    clients = "datname = current_database() AND backend_type = 'client backend'"  # and no autovacuum
+    connected = f"SELECT count(*) FROM pg_stat_activity WHERE {clients}"  # noqa: S608
     active = f"{connected} AND state = 'active' AND query LIKE 'CREATE INDEX CONCURRENTLY%%'"
 
     def waits() -> bool:
@@ -86,11 +87,11 @@ def test_producers_go_on_while_an_index_waits_for_a_long_transaction(
         long.exec_driver_sql("INSERT INTO smsclick_messages (key, phone, text) VALUES ('long', '5551402211', 'x')")
         # Two at once, as a deploy of two machines would do.
         upgrades = [start_process(["alembic", "upgrade", "0006"], {"DATABASE_URL": postgres_url}) for _ in range(2)]
-        wait_until(waits, 30, what="the index")
-        add(database, 0, wait="SET LOCAL lock_timeout = '1s'")
+        wait_until(waits, 120, what="the index")
+        add(database, 0, wait="SET LOCAL lock_timeout = '20s'")
         assert waits()
         long.commit()
-    assert [upgrade.wait(60) for upgrade in upgrades] == [0, 0]
+    assert [upgrade.wait(120) for upgrade in upgrades] == [0, 0]
     assert database.version() == "0006"
     with database.read() as connection:
         assert not connection.scalar(sa.text("SELECT count(*) FROM pg_index WHERE NOT indisvalid"))

@@ -74,7 +74,7 @@ class Backend:
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """A program in the folder."""
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=200)
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=400)
 
 
 def required(name: str, extras: frozenset[str] = frozenset()) -> dict[str, frozenset[str]]:
@@ -114,7 +114,7 @@ def pip(*arguments: str, python: Sequence[str] = ()) -> None:
     """Pip of the tests, without any index."""
     options = ("--quiet", "--no-index", "--no-deps", "--disable-pip-version-check")
     command = [sys.executable, "-m", "pip", *python, arguments[0], *options, *arguments[1:]]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400)
     assert done.returncode == 0, done.stderr
 
 

@@ -104,26 +104,29 @@ def test_hand_made_calls_are_taken_once_and_bad_ones_are_told_once(
         for _ in range(2):
             push(PROTOCOL_1, None)
         keys = {"order-1234:shipped", IDS[1], IDS[2]}
-        wait_until(lambda: {row.key for row in cluster.rows()} == keys, 30, what="the messages of the page")
+        wait_until(lambda: {row.key for row in cluster.rows()} == keys, 90, what="the messages of the page")
 
         for number, bad in enumerate(BAD):
             push(json.dumps(bad), f"bad-{number}")
-        wait_until(lambda: cluster.incidents() == [("bad_call", len(BAD), True)], 30, what="the incident")
+            if number == 0:
+                # The one that is told opens the incident; after it they come in any order, each in a thread.
+                wait_until(lambda: cluster.incidents() == [("bad_call", 1, True)], 90, what="the first of them")
+        wait_until(lambda: cluster.incidents() == [("bad_call", len(BAD), True)], 90, what="the incident")
 
         # Without the tables nothing can be stored or told: the call waits, the only copy there is, and is not lost.
         rename(cluster, "smsclick_messages", "away")
         push(json.dumps([[], GOOD, {}]), "patient")
-        worker.wait_for_line("waits for the database. task=patient error=DatabaseNotMigrated", 30)
+        worker.wait_for_line("waits for the database. task=patient error=DatabaseNotMigrated", 90)
         rename(cluster, "away", "smsclick_messages")
-        wait_until(lambda: len(cluster.rows(messages.c.key == "patient")) == 1, 30, what="the call that waited")
+        wait_until(lambda: len(cluster.rows(messages.c.key == "patient")) == 1, 90, what="the call that waited")
         expires = sa.select(messages.c.expires_at - messages.c.created_at, messages.c.priority)
         with cluster.database.read() as connection:
             seconds, priority = connection.execute(expires.where(messages.c.key == "patient")).one()
             detail = connection.scalar(sa.select(incidents.c.detail))
-        assert 590 < seconds.total_seconds() <= 601
+        assert 540 < seconds.total_seconds() <= 601
         assert priority == 0
 
-        wait_until(lambda: cluster.states().total() == len(cluster.provider.ledger()) == 4, 30, what="the sending")
+        wait_until(lambda: cluster.states().total() == len(cluster.provider.ledger()) == 4, 90, what="the sending")
         assert cluster.incidents() == [("bad_call", len(BAD), True)]
         assert "positional" in str(detail)
         assert SECRET not in str(detail) + worker.output

@@ -80,7 +80,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def client(server: Server) -> Iterator[SmsclickClient]:
     # Made after the server and closed before it, so that no connection keeps its threads alive.
-    with SmsclickClient("a-key", server.url, connect_timeout=5, read_timeout=5) as made:
+    with SmsclickClient("a-key", server.url, connect_timeout=60, read_timeout=60) as made:
         yield made
 
 

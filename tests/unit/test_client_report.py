@@ -13,36 +13,51 @@ import pytest
 
 from smsclick.client import SmsclickClient
 from smsclick.errors import InvalidTime, ProviderUnreachable, UnreadableAnswer
+from tests.moved_time import MovedTime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NOW = dt.datetime(2026, 5, 4, 12, tzinfo=dt.UTC)
 ROW = {"id_mensaje": 7, "telefono": 5548007276, "mensaje": "x" * 1000, "estatus_mensaje": 3}
-BODY = json.dumps({"codigo": 1, "mensajes": [ROW] * 500}).encode()
+READ_TIMEOUT = 10.0
 
 
 class _Slow(ThreadingHTTPServer):
-    """Sends `BODY` in five parts, each after a pause."""
+    """Sends a report in five parts.
+
+    Attributes:
+        rows: how many it has, of a kilobyte each.
+        passes: the seconds that pass before each part.
+        stalls: whether nothing comes after the third one.
+    """
 
     daemon_threads = True
-    pause = 0.0
-    stall = 0.0
+    rows = 500
+    passes = (0.0, 0.0, 0.0, 0.0, 0.0)
+    stalls = False
 
-    def __init__(self) -> None:
+    def __init__(self, time: MovedTime) -> None:
+        self.time = time
+        self.ended = threading.Event()
+
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 server = self.server
                 assert isinstance(server, _Slow)
                 self.rfile.read(int(self.headers["Content-Length"]))
+                body = json.dumps({"codigo": 1, "mensajes": [ROW] * server.rows}).encode()
                 self.send_response(200)
-                self.send_header("Content-Length", str(len(BODY)))
+                self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                size = -(-len(BODY) // 5)
-                for start in range(0, len(BODY), size):
-                    time.sleep(server.stall if start == 3 * size else server.pause)
+                size = -(-len(body) // 5)
+                for part, seconds in enumerate(server.passes):
+                    if server.stalls and part == 3:
+                        server.ended.wait()
+                        return
+                    server.time.ahead += seconds
                     try:
-                        self.wfile.write(BODY[start : start + size])
+                        self.wfile.write(body[part * size : (part + 1) * size])
                     except OSError:
                         return
 
@@ -53,11 +68,13 @@ class _Slow(ThreadingHTTPServer):
 
 
 @pytest.fixture
-def slow() -> Iterator[_Slow]:
-    server = _Slow()
+def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Slow]:
+    server = _Slow(MovedTime())
+    monkeypatch.setattr("smsclick.client.time", server.time)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     yield server
+    server.ended.set()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -65,27 +82,36 @@ def slow() -> Iterator[_Slow]:
 
 @pytest.fixture
 def client(slow: _Slow) -> Iterator[SmsclickClient]:
-    with SmsclickClient("key", f"http://127.0.0.1:{slow.server_address[1]}", read_timeout=0.8) as made:
+    with SmsclickClient("key", f"http://127.0.0.1:{slow.server_address[1]}", read_timeout=READ_TIMEOUT) as made:
         yield made
 
 
 def test_a_report_that_keeps_coming_outlasts_the_read_timeout(slow: _Slow, client: SmsclickClient) -> None:
-    slow.pause = slow.stall = 0.35
-    began = time.monotonic()
-    assert sum(1 for _ in client.report_rows(NOW, NOW)) == 500
-    assert time.monotonic() - began > 1.5
+    slow.rows = 2500
+    came = 0
+    for _ in client.report_rows(NOW, NOW):
+        came += 1
+        slow.time.ahead += 0.012  # a row buys 0.016 seconds
+    assert came == 2500
+    assert slow.time.ahead > 2 * READ_TIMEOUT
+    slow.passes = (0.0, READ_TIMEOUT, 0.0, 0.0, 0.0)
     with pytest.raises(ProviderUnreachable, match="no answer in time"):
         client.report(NOW, NOW)
 
 
 def test_a_report_that_stalls_is_given_up_after_its_first_rows(slow: _Slow, client: SmsclickClient) -> None:
-    slow.stall = 30.0
+    slow.stalls = True
     came: list[object] = []
-    began = time.monotonic()
+
+    def take() -> None:
+        for row in client.report_rows(NOW, NOW):
+            came.append(row)
+            if len(came) == 200:
+                slow.time.ahead = READ_TIMEOUT  # what is left is what the three parts have bought: five seconds
+
     with pytest.raises(UnreadableAnswer, match="the report is not whole") as raised:
-        came.extend(client.report_rows(NOW, NOW))
+        take()
     assert 100 < len(came) < 400
-    assert time.monotonic() - began < 10
     assert raised.value.__context__ is None
 
 

@@ -50,7 +50,7 @@ def test_a_clock_that_is_set_back_stops_nothing() -> None:
 def test_without_a_limit_calls_leave_at_once_until_the_worker_stops() -> None:
     stopping = threading.Event()
     began = time.monotonic()
-    assert Unlimited().acquire(stopping, clock() + 1)
-    assert time.monotonic() - began < 0.5
+    assert Unlimited().acquire(stopping, clock() + 120)
+    assert time.monotonic() - began < 60
     stopping.set()
     assert not Unlimited().acquire(stopping)

@@ -18,7 +18,7 @@ def sim() -> Iterator[Simulator]:
 
 
 def ask(sim: Simulator, endpoint: str, **fields: str) -> str:
-    answer = requests.post(f"{sim.base_url}/{endpoint}.json", data=fields, timeout=10)
+    answer = requests.post(f"{sim.base_url}/{endpoint}.json", data=fields, timeout=60)
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
     return answer.content.decode()
@@ -193,22 +193,22 @@ def test_the_text_arrives_exactly_as_it_was_sent(sim: Simulator) -> None:
 
 
 def test_get_on_an_endpoint_is_not_allowed(sim: Simulator) -> None:
-    answer = requests.get(f"{sim.base_url}/sendMsg.json", timeout=10)
+    answer = requests.get(f"{sim.base_url}/sendMsg.json", timeout=60)
     assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
 
 
 def test_an_unknown_path_is_an_html_page(sim: Simulator) -> None:
-    answer = requests.post(f"{sim.base_url}/otra.json", timeout=10)
+    answer = requests.post(f"{sim.base_url}/otra.json", timeout=60)
     assert answer.status_code == 404
     assert answer.headers["Content-Type"].startswith("text/html")
 
 
 def test_json_can_be_declared_as_html(sim: Simulator) -> None:
     sim.set(content_type="text/html")
-    answer = requests.post(f"{sim.base_url}/credits.json", data={"APIKEY": KEY}, timeout=10)
+    answer = requests.post(f"{sim.base_url}/credits.json", data={"APIKEY": KEY}, timeout=60)
     assert answer.headers["Content-Type"] == "text/html"
 
 
 def test_the_date_header_follows_the_simulators_clock(sim: Simulator) -> None:
-    answer = requests.post(f"{sim.base_url}/credits.json", timeout=10)
+    answer = requests.post(f"{sim.base_url}/credits.json", timeout=60)
     assert answer.headers["Date"] == "Sat, 12 Aug 2017 22:34:56 GMT"

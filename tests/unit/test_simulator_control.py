@@ -30,7 +30,7 @@ def client(sim: Simulator) -> SimulatorClient:
 
 def send(sim: Simulator, **more: str) -> int:
     fields = {"APIKEY": KEY, "TELEFONO": "5551402211", "MENSAJE": "mañana"} | more
-    return requests.post(f"{sim.base_url}/sendMsg.json", data=fields, timeout=10).status_code
+    return requests.post(f"{sim.base_url}/sendMsg.json", data=fields, timeout=60).status_code
 
 
 def control(sim: Simulator, name: str) -> str:
@@ -52,7 +52,7 @@ def test_a_ledger_entry_says_all_about_a_message(sim: Simulator) -> None:
 
 def test_the_ledger_is_json_lines(sim: Simulator) -> None:
     send(sim)
-    answer = requests.get(control(sim, "ledger"), timeout=10)
+    answer = requests.get(control(sim, "ledger"), timeout=60)
     assert answer.headers["Content-Type"] == "application/x-ndjson; charset=utf-8"
     assert [json.loads(line)["text"] for line in answer.content.splitlines()] == ["mañana"]
 
@@ -66,7 +66,7 @@ def test_a_long_ledger_comes_whole(sim: Simulator, client: SimulatorClient) -> N
     with requests.Session() as session:
         for number in range(600):
             fields = {"APIKEY": KEY, "TELEFONO": "5551402211", "MENSAJE": f"número {number}"}
-            session.post(f"{sim.base_url}/sendMsg.json", data=fields, timeout=10)
+            session.post(f"{sim.base_url}/sendMsg.json", data=fields, timeout=60)
     assert [entry.text for entry in client.ledger()] == [f"número {number}" for number in range(600)]
 
 
@@ -81,9 +81,9 @@ def test_stats_count_requests_by_endpoint_and_outcome(sim: Simulator) -> None:
     send(sim)
     send(sim)
     send(sim, TELEFONO="1")
-    requests.post(f"{sim.base_url}/credits.json", data={}, timeout=10)
-    requests.get(f"{sim.base_url}/report.json", timeout=10)
-    requests.get(f"{sim.base_url}/nada", timeout=10)
+    requests.post(f"{sim.base_url}/credits.json", data={}, timeout=60)
+    requests.get(f"{sim.base_url}/report.json", timeout=60)
+    requests.get(f"{sim.base_url}/nada", timeout=60)
     stats = sim.stats()
     assert stats.requests == {
         "sendMsg": {"http_500_after": 1, "1": 1, "-102": 1},
@@ -123,12 +123,12 @@ def test_faults_can_be_set_and_cleared_over_http(sim: Simulator, client: Simulat
 
 def test_faults_can_be_deleted(sim: Simulator) -> None:
     sim.faults([Fault(FaultKind.HTTP_503_BEFORE)])
-    assert requests.delete(control(sim, "faults"), timeout=10).status_code == 200
+    assert requests.delete(control(sim, "faults"), timeout=60).status_code == 200
     assert send(sim) == 200
 
 
 def test_faults_need_no_more_than_a_kind(sim: Simulator) -> None:
-    assert requests.post(control(sim, "faults"), json=[{"kind": "http_502_before"}], timeout=10).ok
+    assert requests.post(control(sim, "faults"), json=[{"kind": "http_502_before"}], timeout=60).ok
     assert send(sim) == 502
 
 
@@ -142,7 +142,7 @@ def test_faults_need_no_more_than_a_kind(sim: Simulator) -> None:
     ],
 )
 def test_wrong_faults_are_refused_in_one_line(sim: Simulator, body: str, line: str) -> None:
-    answer = requests.post(control(sim, "faults"), data=body, timeout=10)
+    answer = requests.post(control(sim, "faults"), data=body, timeout=60)
     assert answer.status_code == 400
     assert answer.text.startswith(line)
     assert answer.text.count("\n") == 1
@@ -193,7 +193,7 @@ def test_an_unknown_setting_is_refused_before_the_start() -> None:
 
 
 def test_settings_that_are_no_object_are_refused(sim: Simulator) -> None:
-    answer = requests.post(control(sim, "settings"), data="[1]", timeout=10)
+    answer = requests.post(control(sim, "settings"), data="[1]", timeout=60)
     assert (answer.status_code, answer.text) == (
         400,
         'the body must be one JSON object, such as {"balance": 500}\n',
@@ -221,8 +221,8 @@ def test_the_address_may_come_without_the_base_path(sim: Simulator) -> None:
 
 
 def test_an_unknown_page_of_its_own_is_not_found(sim: Simulator) -> None:
-    assert requests.get(control(sim, "nada"), timeout=10).status_code == 404
-    assert requests.post(control(sim, "ledger"), timeout=10).status_code == 405
+    assert requests.get(control(sim, "nada"), timeout=60).status_code == 404
+    assert requests.post(control(sim, "ledger"), timeout=60).status_code == 405
 
 
 def test_a_client_says_so_when_nobody_is_there(sim: Simulator, client: SimulatorClient) -> None:
@@ -237,7 +237,7 @@ def test_the_key_is_not_in_the_settings_text() -> None:
 
 def test_the_fixture_for_other_projects_is_a_running_simulator(smsclick_simulator: Simulator) -> None:
     fields = {"APIKEY": smsclick_simulator.api_key, "TELEFONO": "5551402211", "MENSAJE": "hola"}
-    requests.post(f"{smsclick_simulator.base_url}/sendMsg.json", data=fields, timeout=10)
+    requests.post(f"{smsclick_simulator.base_url}/sendMsg.json", data=fields, timeout=60)
     assert [entry.text for entry in smsclick_simulator.ledger()] == ["hola"]
 
 

@@ -33,14 +33,14 @@ def sim(clock: Clock) -> Iterator[Simulator]:
 
 def send(sim: Simulator, phone: str = "5551402211", text: str = "hola", **more: str) -> int:
     fields = {"APIKEY": KEY, "TELEFONO": phone, "MENSAJE": text} | more
-    answer = requests.post(f"{sim.base_url}/sendMsg.json", data=fields, timeout=10).json()
+    answer = requests.post(f"{sim.base_url}/sendMsg.json", data=fields, timeout=60).json()
     assert answer["codigo"] == 1
     return int(answer["id_mensaje"])
 
 
 def status(sim: Simulator, id_mensaje: int) -> int:
     fields = {"APIKEY": KEY, "ID_MENSAJE": str(id_mensaje)}
-    answer = requests.post(f"{sim.base_url}/getMsg.json", data=fields, timeout=10).json()
+    answer = requests.post(f"{sim.base_url}/getMsg.json", data=fields, timeout=60).json()
     return int(answer["estatus_mensaje"])
 
 
@@ -48,7 +48,7 @@ def reported(
     sim: Simulator, start: str = "01-01-2025 00:00:00", end: str = "31-12-2026 23:59:59", **more: str
 ) -> list[int]:
     fields = {"APIKEY": KEY, "FECHA_INICIO": start, "FECHA_FIN": end} | more
-    answer = requests.post(f"{sim.base_url}/report.json", data=fields, timeout=10).json()
+    answer = requests.post(f"{sim.base_url}/report.json", data=fields, timeout=60).json()
     return [row["id_mensaje"] for row in answer["mensajes"]]
 
 
@@ -202,7 +202,7 @@ def test_a_long_report_is_complete_and_in_order(sim: Simulator) -> None:
     with requests.Session() as session:
         for number in range(600):
             fields = {"APIKEY": KEY, "TELEFONO": f"55{number:08d}", "MENSAJE": f"número {number}"}
-            session.post(f"{sim.base_url}/sendMsg.json", data=fields, timeout=10)
+            session.post(f"{sim.base_url}/sendMsg.json", data=fields, timeout=60)
     ids = [entry.id_mensaje for entry in sim.ledger()]
     assert reported(sim) == ids
     assert len(ids) == 600
@@ -216,7 +216,7 @@ def test_the_provider_may_give_a_text_back_in_another_form(sim: Simulator, form:
     sim.set(text_form=form)
     id_mensaje = send(sim, text="  señor  Ñu ")
     fields = {"APIKEY": KEY, "ID_MENSAJE": str(id_mensaje)}
-    answer = requests.post(f"{sim.base_url}/getMsg.json", data=fields, timeout=10).json()
+    answer = requests.post(f"{sim.base_url}/getMsg.json", data=fields, timeout=60).json()
     assert answer["mensaje"] == given_back
     assert sim.ledger()[0].text == "  señor  Ñu "
 
@@ -225,7 +225,7 @@ def test_dates_are_in_the_zone_that_was_set(sim: Simulator) -> None:
     sim.set(timezone="UTC")
     id_mensaje = send(sim)
     fields = {"APIKEY": KEY, "ID_MENSAJE": str(id_mensaje)}
-    answer = requests.post(f"{sim.base_url}/getMsg.json", data=fields, timeout=10).json()
+    answer = requests.post(f"{sim.base_url}/getMsg.json", data=fields, timeout=60).json()
     assert answer["fecha_envio"] == "31-12-2025 18:00:00"
 
 
