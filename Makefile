@@ -5,6 +5,8 @@
 PYTHON := .venv/bin/python
 # What pytest gets, as in: make test ARGS='-k phones -x'
 ARGS ?=
+# Processes that share the tests, each with servers of its own. 0: none but pytest's, for -s and --pdb.
+JOBS ?= 2
 # No addresses of anybody's package index in a lock.
 COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate
 
@@ -19,7 +21,7 @@ run: setup ## the demonstration: a file of messages, sent and followed to the en
 
 test: setup ## all tests, on servers of their own
 	@$(PYTHON) -m tests.programs
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 # SEED=n repeats a run as far as processes allow.
 SEED ?= 1

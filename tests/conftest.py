@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import alembic.command
 import alembic.config
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=Server)
 
 _NOT_RUN = "not run here: "
-_servers = pytest.StashKey[list[Server]]()
+_servers = pytest.StashKey[set[str]]()
 _processes = pytest.StashKey[list[Process]]()
 
 # A slow moment of the machine is no failure of the code. HYPOTHESIS_PROFILE=thorough looks much further.
@@ -42,7 +42,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 
 def pytest_configure(config: pytest.Config) -> None:
     """No setting of the person's shell takes part, and no leftovers of a session that was killed stay."""
-    config.stash[_servers] = []
+    config.stash[_servers] = set()
     for name in list(os.environ):
         if name.startswith("SMSCLICK_") or name in {"DATABASE_URL", "CELERY_BROKER_URL", "ALERT_URLS"}:
             del os.environ[name]
@@ -69,8 +69,7 @@ def _remove_leftovers() -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The closing lines: on what it ran, and what did not run and why."""
-    used = [f"{server.program.title} {server.version}" for server in config.stash[_servers]]
-    if used:
+    if used := config.stash[_servers]:
         terminalreporter.write_line("ran on: " + ", ".join(sorted(used)))
     reasons = Counter(
         match.group(1)
@@ -82,7 +81,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"{_NOT_RUN}{count} {title} test{'s'[: count != 1]} ({why})", yellow=True)
 
 
-# --- The servers, one of each for the session
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """One of several processes that share the tests (`-n`) says which servers it had."""
+    used = session.config.stash[_servers]
+    output: dict[str, list[str]] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["servers"] = sorted(used)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:  # noqa: ANN401 - xdist's
+    """And is heard by the process that prints."""
+    node.config.stash[_servers].update(getattr(node, "workeroutput", {}).get("servers", ()))
+
+
+# --- The servers, one of each for the session, or for each of the processes that share the tests
 
 
 def _available(program: programs.Program) -> dict[str, Path]:
@@ -105,7 +118,7 @@ def _session_server(kind: type[S], directory: Path, config: pytest.Config) -> Ge
     _available(kind.program)
     server = kind(directory / kind.__name__)
     server.start()
-    config.stash[_servers].append(server)
+    config.stash[_servers].add(f"{server.program.title} {server.version}")
     yield server
     server.kill()
 
