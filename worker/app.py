@@ -93,6 +93,10 @@ def _make_app() -> _App:
         raise SystemExit(f"smsclick: {error}") from None
     made = _App("smsclick", set_as_current=False, include=["worker.tasks"], task_cls=strangers.StrictTask)
     made.config_from_object("celeryconfig")
+    if made.conf.broker_url.startswith(("redis", "sentinel")):
+        from worker import lost_broker  # noqa: PLC0415 - Redis' client takes memory, and not everybody uses it
+
+        lost_broker.outlive()
     return made
 
 
