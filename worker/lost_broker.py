@@ -3,25 +3,24 @@
 from typing import Any
 
 from kombu.transport import redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
-
-class _QoS(redis.QoS):
-    """Gives back what is not acknowledged, unless the connection is gone."""
-
-    def restore_unacked(self, client: Any = None) -> None:  # noqa: ANN401 - kombu has no types
-        """Nothing over a closed connection: kombu 5.7 would raise AttributeError, which ends Celery's worker.
-
-        When Redis dies, the channel is closed once before the connection and once after it. What was not acknowledged
-        comes back after its visibility timeout, as from a worker that was killed.
-        """
-        transport: Any = self.channel.connection
-        delivered: Any = self._delivered
-        if transport is None or transport.client is None:
-            delivered.clear()
-        else:
-            super().restore_unacked(client)
+_Channel: Any = redis.Channel
+_CONNPARAMS: Any = _Channel._connparams  # noqa: SLF001 - kombu has no other place for it
 
 
 def outlive() -> None:
-    """Have all channels to Redis of this process use it."""
-    redis.Channel.QoS = _QoS
+    """Have all channels to Redis of this process say that they are closed in a way that Celery expects.
+
+    When Redis dies, a channel is closed once before its connection and once after it, and acknowledged through later
+    still, where a call was in hand. kombu 5.7 then raises AttributeError, which ends Celery's worker. What was not
+    acknowledged comes back after its visibility timeout, as from a worker that was killed.
+    """
+    _Channel._connparams = _connparams  # noqa: SLF001
+
+
+def _connparams(self: Any, asynchronous: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - as kombu has it
+    transport = self.connection
+    if transport is None or transport.client is None:
+        raise RedisConnectionError("the channel is closed")
+    return _CONNPARAMS(self, asynchronous)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
+from typing import Any
 
 import kombu
 import pytest
@@ -11,31 +13,52 @@ from kombu.transport import redis as transport
 
 from worker import lost_broker
 
+log = logging.getLogger(__name__)
 
-def close_twice(redis_url: str) -> None:
-    """As Celery does: a first time in vain, with a message in hand, and then once more."""
+
+@pytest.fixture(params=["ours", "kombu's"])
+def ours(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Where the tests of kombu's own way fail, `worker.lost_broker` is no longer needed."""
+    monkeypatch.setattr(transport.Channel, "_connparams", lost_broker._CONNPARAMS)
+    if request.param == "ours":
+        lost_broker.outlive()
+    return bool(request.param == "ours")
+
+
+def message_in_hand(connection: kombu.Connection) -> kombu.Message:
     queue = kombu.Queue("calls")
-    connection = kombu.Connection(redis_url)
     with connection.Producer() as producer:
         producer.publish({}, routing_key="calls", declare=[queue])
-    assert queue(connection.default_channel).get(no_ack=False) is not None
+    message = queue(connection.default_channel).get(no_ack=False)
+    assert message is not None
+    return message
+
+
+def test_a_channel_that_is_closed_after_its_connection(redis_url: str, *, ours: bool) -> None:
+    connection = kombu.Connection(redis_url)
+    message_in_hand(connection)
     # What `collect` is left with where closing the channel took too long.
     connection._do_close_transport()
+    if not ours:
+        with pytest.raises(AttributeError):
+            connection.close()
+        return
     connection.close()
-
-
-def test_a_message_in_hand_comes_back_later_and_the_worker_goes_on(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(transport.Channel, "QoS", transport.QoS)
-    lost_broker.outlive()
-    close_twice(redis_url)
     with closing(redis.Redis.from_url(redis_url)) as client:
-        assert client.hlen("unacked") == 1
+        assert client.hlen("unacked") == 1  # it comes back later
 
 
-def test_kombu_does_not_do_so_by_itself(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where this fails, `worker.lost_broker` is no longer needed."""
-    monkeypatch.setattr(transport.Channel, "QoS", transport.QoS)
-    with pytest.raises(AttributeError, match="hostname"):
-        close_twice(redis_url)
+def test_a_message_that_is_acknowledged_after_its_connection(
+    redis_url: str, caplog: pytest.LogCaptureFixture, *, ours: bool
+) -> None:
+    connection = kombu.Connection(redis_url)
+    message = message_in_hand(connection)
+    connection.close()
+    channel: Any = message.channel
+    channel._disconnect_pools()  # as where nothing could be given back
+    if not ours:
+        with pytest.raises(AttributeError):
+            message.ack_log_error(log, connection.connection_errors)
+        return
+    message.ack_log_error(log, connection.connection_errors)
+    assert "Couldn't ack" in caplog.text
