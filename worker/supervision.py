@@ -1,0 +1,85 @@
+"""The threads of a worker process: all supervised, started again where they could not start, and seen by health checks.
+
+The thread itself is `smsclick.supervised`, which the wheel has too; here is the list of a process's own.
+"""
+
+import dataclasses
+import threading
+import time
+
+from smsclick.supervised import SupervisedThread, periodic
+
+__all__ = ["SupervisedThread", "Supervisor", "ThreadReport", "periodic"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ThreadReport:
+    """One thread as health checks see it.
+
+    Attributes:
+        name: of the thread.
+        alive: whether it runs.
+        restarts: how many exceptions its function has ended with.
+        failing_seconds: how long it has been failing without any progress; 0 where it is not.
+        idle_seconds: since it last progressed.
+        waits_for: what it waits for without being to blame.
+    """
+
+    name: str
+    alive: bool
+    restarts: int
+    failing_seconds: float
+    idle_seconds: float
+    waits_for: str | None
+
+
+class Supervisor:
+    """The threads that a process cannot do without."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: list[SupervisedThread] = []
+
+    def add(self, thread: SupervisedThread) -> SupervisedThread:
+        """Watch over a thread of this process: `revive` starts it again, and `report` shows it; returns it.
+
+        Its owner starts it, once whatever the thread looks at is there.
+        """
+        with self._lock:
+            self._threads.append(thread)
+        return thread
+
+    def revive(self) -> bool:
+        """Start what does not run and should; returns whether all of it runs now. Cheap, and safe from any thread."""
+        with self._lock:
+            self._threads = [thread for thread in self._threads if thread.is_alive or not thread.is_done]
+            threads = list(self._threads)
+        started = [thread.start() for thread in threads]  # all of them, whether or not one cannot
+        return all(started)
+
+    def report(self) -> list[ThreadReport]:
+        """How each thread is now."""
+        now = time.monotonic()
+        with self._lock:
+            threads = [thread for thread in self._threads if thread.is_alive or not thread.is_done]
+        return [
+            ThreadReport(
+                name=thread.name,
+                alive=thread.is_alive,
+                restarts=thread.restarts,
+                failing_seconds=0.0 if (since := thread.failing_since) is None else now - since,
+                idle_seconds=now - thread.last_beat,
+                waits_for=thread.waits_for,
+            )
+            for thread in threads
+        ]
+
+    def stop(self, seconds: float) -> bool:
+        """Ask all to end, and wait for them so long in all; whether they have."""
+        with self._lock:
+            threads = list(self._threads)
+        for thread in threads:
+            thread.stop()
+        end = time.monotonic() + seconds
+        ended = [thread.join(max(0.0, end - time.monotonic())) for thread in threads]
+        return all(ended)
