@@ -120,9 +120,13 @@ def simulate(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the simulator; JSON or plain text."),
     ] = None,
+    faults: Annotated[
+        str, typer.Option(help="Faults from the start on: a JSON list as for POST /_simulator/faults.", metavar="JSON")
+    ] = "[]",
 ) -> None:
     """Run SMSClick on your own machine, until stopped: four endpoints, every code, faults on demand."""
     from smsclick.simulator import SimulatorSettings, serve  # noqa: PLC0415 - an extra, and only needed here
+    from smsclick.simulator.faults import faults_from_json  # noqa: PLC0415 - likewise
 
     given = {
         "api_key": key,
@@ -142,7 +146,7 @@ def simulate(
         output.say(f"SMSClick is simulated; use SMSCLICK_BASE_URL={base_url} SMSCLICK_API_KEY={shown_key}")
         sys.stdout.flush()
 
-    serve(port, settings, on_ready=ready)
+    serve(port, settings, faults=faults_from_json(faults.encode()), on_ready=ready)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,7 +1,7 @@
 """The simulator's own pages under `/_simulator/`, for a test that lives in another process.
 
 - `GET ledger`: every accepted message, one JSON object a line, streamed: `id_mensaje`, `phone`, `text`,
-  `accepted_at` (epoch seconds), `credits`, `estatus`, `rule_id`, `reply`.
+  `accepted_at` (epoch seconds), `credits`, `estatus`, `rule_id`, `reply`, `account` (0 is that of `api_key`).
 - `GET stats`: the fields of `SimulatorStats` as one JSON object.
 - `POST faults`: a JSON list of `Fault` objects replaces the rules in force, such as
   `[{"kind": "reset_after", "count": 3}, {"kind": "latency", "seconds": 0.2, "endpoints": ["report"]}]`.
@@ -71,8 +71,7 @@ class Control:
         return Answer("", 200, _lines(self._account.ledger()), JSON_LINES)
 
     def _stats(self, _body: bytes) -> Answer:
-        stats = self._traffic.snapshot(len(self._account.messages), self._account.balance)
-        return _json(asdict(stats))
+        return _json(asdict(self._traffic.snapshot(self._account)))
 
     def _set_faults(self, body: bytes) -> Answer:
         faults = faults_from_json(body)

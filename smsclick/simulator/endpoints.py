@@ -7,18 +7,17 @@ the message is otherwise good; and a text of nothing but white space counts as e
 """
 
 import re
-import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
-from json import JSONEncoder
+from html import escape
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 from smsclick.simulator.answers import Body
 from smsclick.simulator.faults import Endpoint
-from smsclick.simulator.settings import SimulatorSettings
-from smsclick.simulator.state import CHARACTERS_PER_CREDIT, Account, Message
+from smsclick.simulator.rows import ROWS_PER_PART, given_date, given_phone, given_text, quote, report_parts
+from smsclick.simulator.settings import CreditsForm
+from smsclick.simulator.state import MAIN, Account, Message
 
 Reply = tuple[int, Body]
 Form = Mapping[str, str]
@@ -61,8 +60,6 @@ _ERRORS: dict[Endpoint, dict[int, bytes]] = {
 
 _DATE = re.compile(r"(\d\d)-(\d\d)-(\d{4}) (\d\d):(\d\d):(\d\d)", re.ASCII)
 _STATUSES = re.compile(r"[0-4](\s*,\s*[0-4])*", re.ASCII)
-_ROWS_PER_PART = 500
-_quote = JSONEncoder(ensure_ascii=False).encode
 
 
 def parse_form(body: bytes) -> dict[str, str]:
@@ -86,12 +83,23 @@ def refusal(endpoint: Endpoint, code: int) -> bytes:
     return f'{{"codigo":{code}, "descripcion":"{description}"{nulls}}}'.encode()
 
 
+def echoed(body: Body, form: Form) -> Body:
+    """The body of an error with the whole form in it, as a web server set to debug gives it."""
+    if not isinstance(body, bytes):
+        return body
+    fields = " ".join(f"{name}={value}" for name, value in form.items())
+    if body.startswith(b"{"):
+        start = b'"descripcion":"'
+        return body.replace(start, start + quote(fields)[1:-1].encode() + b": ", 1)
+    return body.replace(b"</body>", f"<pre>{escape(fields)}</pre></body>".encode(), 1)
+
+
 def send(account: Account, form: Form) -> Reply:
     """`sendMsg.json`: accepts a message into the ledger, or says why not."""
     code = _key_problem(account, form) or _message_problem(account, form)
     if code:
         return code, refusal("sendMsg", code)
-    message = account.accept(form["TELEFONO"], form["MENSAJE"], form.get("ID_REGLA_INTERACTIVA") or None)
+    message = account.accept(*_wanted(account, form))
     if message is None:
         return -104, refusal("sendMsg", -104)
     return 1, (
@@ -100,13 +108,19 @@ def send(account: Account, form: Form) -> Reply:
     )
 
 
+def send_later(account: Account, form: Form, seconds: float) -> None:
+    """`sendMsg.json` that was given up on the way: a valid message is accepted so many seconds from now."""
+    if not _key_problem(account, form) and not _message_problem(account, form):
+        account.accept_later(seconds, *_wanted(account, form))
+
+
 def get(account: Account, form: Form) -> Reply:
     """`getMsg.json`: one message as it stands now."""
     code = _key_problem(account, form)
     id_mensaje = form.get("ID_MENSAJE", "").strip()
     if not code and not _is_number(id_mensaje):
         code = -200
-    message = None if code else account.find(int(id_mensaje))
+    message = None if code else account.find(int(id_mensaje), _account(account, form))
     if message is None:
         return code or -201, refusal("getMsg", code or -201)
     now, settings = account.now(), account.settings
@@ -114,11 +128,11 @@ def get(account: Account, form: Form) -> Reply:
     reply, reply_date = '"NULL"', "null"
     answered = message.reply(now)
     if answered:
-        reply, reply_date = _quote(answered[0]), f'"{_date(answered[1], settings.timezone)}"'
+        reply, reply_date = quote(answered[0]), given_date(answered[1], settings)
     body = (
         f'{{"codigo":1, "descripcion":"ok", "estatus_mensaje":{message.estatus(now)}, '
-        f'"telefono":{int(message.phone)}, "mensaje":{_quote(_given_back(message.text, settings))}, '
-        f'"fecha_envio":"{_date(message.accepted_at, settings.timezone)}", '
+        f'"telefono":{given_phone(message.phone, settings)}, "mensaje":{given_text(message.text, settings)}, '
+        f'"fecha_envio":{given_date(message.accepted_at, settings)}, '
         f'"respuesta":{reply}, "fecha_respuesta":{reply_date}}}'
     )
     return 1, body.encode()
@@ -142,12 +156,14 @@ def report(account: Account, form: Form) -> Reply:
         return -302, refusal("report", -302)
     if campaign and not _is_number(campaign):
         return -303, refusal("report", -303)
-    messages = account.window(start, end + 1)
+    messages = _span(account, form, start, end)
     if campaign:
         messages = [message for message in messages if message.settings.campaign_id == int(campaign)]
     wanted = frozenset(int(status) for status in statuses.split(",")) if statuses else None
-    parts = _report_parts(messages, wanted, account.now(), settings)
-    return 1, parts if len(messages) > _ROWS_PER_PART else b"".join(parts)
+    now = account.now()
+    middle = (start[0] + max(start[0], min(end[1], now + settings.date_shift))) / 2 - settings.date_shift
+    parts = report_parts(messages, middle, wanted, now, settings)
+    return 1, parts if len(messages) > ROWS_PER_PART else b"".join(parts)
 
 
 def credit(account: Account, form: Form) -> Reply:
@@ -155,7 +171,8 @@ def credit(account: Account, form: Form) -> Reply:
     code = _key_problem(account, form)
     if code:
         return code, refusal("credits", code)
-    return 1, b'{"codigo":1, "descripcion":"ok", "creditos":%d}' % account.balance
+    shown = _credits(account.balance_of(_account(account, form)), account.settings.credits_form)
+    return 1, f'{{"codigo":1, "descripcion":"ok", "creditos":{shown}}}'.encode()
 
 
 ROUTES: dict[bytes, tuple[Endpoint, Callable[[Account, Form], Reply]]] = {
@@ -170,7 +187,49 @@ def _key_problem(account: Account, form: Form) -> int:
     key = form.get("APIKEY")
     if not key:
         return -100
-    return 0 if key == account.settings.api_key else -101
+    return -101 if account.of_key(key) is None else 0
+
+
+def _account(account: Account, form: Form) -> int:
+    found = account.of_key(form.get("APIKEY", ""))
+    return MAIN if found is None else found
+
+
+def _wanted(account: Account, form: Form) -> tuple[str, str, str | None, int]:
+    rule_id = form.get("ID_REGLA_INTERACTIVA") or None
+    return form["TELEFONO"], form["MENSAJE"], rule_id, _account(account, form)
+
+
+def _credits(balance: int, form: CreditsForm) -> str:
+    match form:
+        case "whole":
+            return str(balance)
+        case "decimal":
+            return f"{balance}.00"
+        case "commas":
+            return f'"{balance:,}.00"'
+        case "text":
+            return f'"{balance}"'
+
+
+def _span(account: Account, form: Form, start: tuple[int, int], end: tuple[int, int]) -> Sequence[Message]:
+    """The messages whose date, as the provider writes it, is not before one date and not after another.
+
+    A date of an hour that the clocks show twice means two moments. The provider compares dates as they are written,
+    so a message of either of them is in the span.
+    """
+    settings = account.settings
+    shift = settings.date_shift
+    messages = account.window(start[0] - shift, end[1] + 1 - shift, _account(account, form))
+    if start[0] == start[1] and end[0] == end[1]:
+        return messages
+    zone = settings.timezone
+    first, last = (datetime.fromtimestamp(bound, zone).replace(tzinfo=None) for bound in (start[0], end[1]))
+
+    def date(message: Message) -> datetime:
+        return datetime.fromtimestamp(int(message.accepted_at + shift), zone).replace(tzinfo=None)
+
+    return [message for message in messages if first <= date(message) <= last]
 
 
 def _message_problem(account: Account, form: Form) -> int:
@@ -188,70 +247,15 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 4000
 
 
-def _report_parts(
-    messages: Sequence[Message], wanted: frozenset[int] | None, now: float, settings: SimulatorSettings
-) -> Iterator[bytes]:
-    """The body in parts, so that a report of a whole day stops nobody else for longer than a part takes."""
-    opening, separator = '{"codigo":1,"descripcion":"ok","mensajes":[ ', ""
-    for first in range(0, len(messages), _ROWS_PER_PART):
-        rows = [
-            _row(message, now, settings)
-            for message in messages[first : first + _ROWS_PER_PART]
-            if wanted is None or message.estatus(now) in wanted
-        ]
-        if rows:
-            yield f"{opening}{separator}{', '.join(rows)}".encode()
-            opening, separator = "", ", "
-    yield f"{opening} ]}}".encode()
-
-
-def _row(message: Message, now: float, settings: SimulatorSettings) -> str:
-    reply, reply_date = "null", "null"
-    answered = message.reply(now)
-    if answered:
-        reply, reply_date = _quote(answered[0]), f'"{_date(answered[1], settings.timezone)}"'
-    return (
-        f'{{ "id_mensaje":{message.id_mensaje}, "telefono":{int(message.phone)}, '
-        f'"mensaje":{_quote(_given_back(message.text, settings))}, '
-        f'"fecha_envio":"{_date(message.accepted_at, settings.timezone)}", '
-        f'"estatus_mensaje":{message.estatus(now)}, '
-        f'"nombre_campania":{_optional(message.settings.campaign_name)}, '
-        f'"portafolio":{_optional(message.settings.portfolio)}, '
-        f'"fecha_respuesta":{reply_date}, "respuesta_cliente":{reply} }}'
-    )
-
-
-def _optional(text: str | None) -> str:
-    return "null" if text is None else _quote(text)
-
-
-def _given_back(text: str, settings: SimulatorSettings) -> str:
-    match settings.text_form:
-        case "exact":
-            return text
-        case "ascii":
-            return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-        case "collapsed":
-            return " ".join(text.split())
-        case "cut":
-            return text[:CHARACTERS_PER_CREDIT]
-
-
-def _date(moment: float, zone: ZoneInfo) -> str:
-    return _date_of_second(int(moment), zone)
-
-
-@lru_cache(maxsize=65_536)
-def _date_of_second(second: int, zone: ZoneInfo) -> str:
-    return datetime.fromtimestamp(second, zone).strftime("%d-%m-%Y %H:%M:%S")
-
-
-def _parse_date(text: str, zone: ZoneInfo) -> int | None:
+def _parse_date(text: str, zone: ZoneInfo) -> tuple[int, int] | None:
+    """The first and the last moment that a date can mean; they differ in an hour that the clocks show twice."""
     parts = _DATE.fullmatch(text.strip())
     if parts is None:
         return None
     day, month, year, hour, minute, second = (int(part) for part in parts.groups())
     try:
-        return int(datetime(year, month, day, hour, minute, second, tzinfo=zone).timestamp())
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=zone)
+        readings = int(moment.timestamp()), int(moment.replace(fold=1).timestamp())
+        return min(readings), max(readings)
     except (ValueError, OverflowError):
         return None

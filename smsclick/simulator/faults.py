@@ -8,6 +8,7 @@ The name of a kind ends in `_before` or `_after` where both exist: before or aft
 accepted the message. The client sees the same in both cases; only the ledger knows.
 """
 
+import dataclasses
 import random
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -62,10 +63,15 @@ class FaultKind(StrEnum):
     """-104, whatever the balance; nothing was carried out."""
     REDIRECT = "redirect"
     """302 to `/login/`; nothing was carried out."""
+    LATE_ACCEPTANCE = "late_acceptance"
+    """504 at once; a valid sendMsg is accepted `seconds` plus up to `jitter` later, with the date of that moment."""
 
     @property
     def accepts(self) -> bool:
-        """Whether the request is carried out in spite of the fault: a valid sendMsg is then in the ledger."""
+        """Whether the request is carried out in spite of the fault: a valid sendMsg is then in the ledger.
+
+        That of `LATE_ACCEPTANCE` is not: it comes into the ledger later.
+        """
         return self.value.endswith("_after") or self in _CARRIED_OUT
 
 
@@ -84,8 +90,8 @@ class Fault:
         phone_suffix: Only requests whose TELEFONO ends so.
         text_contains: Only requests whose MENSAJE contains this.
         seed: Makes `rate` and `jitter` repeatable.
-        seconds: The delay of `latency`; the whole duration of `trickle`.
-        jitter: Up to this many seconds more of `latency`, evenly spread.
+        seconds: The delay of `latency`, the whole duration of `trickle`, the wait of `late_acceptance`.
+        jitter: Up to this many seconds more of `latency` and `late_acceptance`, evenly spread.
         code: The `codigo` of `unlisted`.
         retry_after: Seconds announced by `rate_limit`.
 
@@ -160,6 +166,9 @@ class FaultBook:
                     delay += fault.seconds + armed.chance.random() * fault.jitter
             elif chosen is None and armed.fires(endpoint, form):
                 chosen = fault
+                if fault.jitter and fault.kind is FaultKind.LATE_ACCEPTANCE:
+                    late = fault.seconds + armed.chance.random() * fault.jitter
+                    chosen = dataclasses.replace(fault, seconds=late)
         return chosen, delay
 
 

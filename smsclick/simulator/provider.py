@@ -2,7 +2,7 @@
 
 from smsclick.simulator.answers import HTML, Answer, Manner, Request, page
 from smsclick.simulator.control import CONTROL_PATH, Control
-from smsclick.simulator.endpoints import ROUTES, parse_form, refusal
+from smsclick.simulator.endpoints import ROUTES, echoed, parse_form, refusal, send_later
 from smsclick.simulator.faults import Endpoint, Fault, FaultBook, FaultKind
 from smsclick.simulator.state import Account
 from smsclick.simulator.traffic import Traffic
@@ -16,6 +16,7 @@ _SERVER_ERRORS = {
     FaultKind.HTTP_503_AFTER: (503, "503 Service Unavailable"),
     FaultKind.HTML_BEFORE: (200, "SMSClick"),
     FaultKind.HTML_AFTER: (200, "SMSClick"),
+    FaultKind.LATE_ACCEPTANCE: (504, "504 Gateway Time-out"),
 }
 _MANNERS = {
     FaultKind.HANG_BEFORE: Manner.HANG,
@@ -58,8 +59,12 @@ class Provider:
             answer = Answer(str(code), 200, body, self.account.settings.content_type)
         else:
             answer = _NOTHING_DONE
+            if fault.kind is FaultKind.LATE_ACCEPTANCE and endpoint == "sendMsg":
+                send_later(self.account, form, fault.seconds)
         if fault is not None:
             answer = self._spoil(answer, fault, endpoint)
+        if self.account.settings.echo_form and answer.outcome != "1" and answer.manner is Manner.WHOLE:
+            answer = answer._replace(body=echoed(answer.body, form))
         self.traffic.decided(endpoint, answer.outcome)
         return answer._replace(delay=delay) if delay else answer
 

@@ -125,8 +125,7 @@ class Simulator:
 
     def stats(self) -> SimulatorStats:
         """Requests by endpoint and outcome, concurrency, arrivals by second."""
-        provider = self._provider
-        return self._call(lambda: provider.traffic.snapshot(len(provider.account.messages), provider.account.balance))
+        return self._call(lambda: self._provider.traffic.snapshot(self._provider.account))
 
     def set(self, **settings: object) -> None:
         """Changes any field of `SimulatorSettings` by name; `add_balance=n` adds to the balance.
@@ -197,6 +196,7 @@ def serve(
     settings: SimulatorSettings | None = None,
     *,
     host: str = "127.0.0.1",
+    faults: Iterable[Fault] = (),
     on_ready: Callable[[str], None] = lambda _base_url: None,
 ) -> None:
     """Runs the simulator in the foreground of the main thread until SIGINT or SIGTERM. Prints nothing.
@@ -205,12 +205,14 @@ def serve(
         port: Where it listens; 0 takes a free one.
         settings: The account; the defaults if left out.
         host: The address it binds. Anything but the loopback lets others in.
+        faults: Those in force at the start.
         on_ready: Called once with the base URL when requests are taken.
 
     Raises:
         SmsclickError: The port is taken.
     """
     provider = Provider(Account(settings or SimulatorSettings()))
+    provider.faults.replace(faults)
 
     async def listen() -> None:
         stopping = asyncio.Event()

@@ -14,6 +14,14 @@ from smsclick.simulator.faults import first_problem
 TextForm = Literal["exact", "ascii", "collapsed", "cut"]
 """How the provider gives a text back: as it came, without accents, with single spaces, or its first 150."""
 
+OddRow = Literal["estatus", "null_text", "null_phone", "bad_date", "null_date", "decimal_id", "panel"]
+"""A row of the report as no manual has it: an `estatus_mensaje` of 7; a text, phone or date of null; a date that is
+none; an id with decimals; `panel` is a good row of another system."""
+
+First = Literal["oldest", "newest"]
+CreditsForm = Literal["whole", "decimal", "commas", "text"]
+"""How `credits` gives the balance: 1200232, 1200232.00, "1,200,232.00" or "1200232"."""
+
 
 @dataclass(
     frozen=True,
@@ -23,8 +31,8 @@ class SimulatorSettings:
     """The account and the network behind it.
 
     A message keeps the settings of the moment it was accepted for everything that decides its own course
-    (delays, rates, phones, rules, reply, campaign). `api_key`, `balance`, `report_lag`, `timezone`,
-    `text_form` and `content_type` are the account's and count from the next request on.
+    (delays, rates, phones, rules, reply, campaign). `api_key`, `balance`, `timezone`, `content_type` and all that
+    says how answers look and what the report shows are the account's and count from the next request on.
 
     Attributes:
         api_key: The only APIKEY that is taken.
@@ -44,7 +52,23 @@ class SimulatorSettings:
         reply_text: What the recipient of an interactive message answers.
         reply_seconds: Time from estatus 3 to that answer.
         report_lag: Seconds before an accepted message shows in `report`.
+        report_lag_spread: Up to this many seconds more for each message, always the same for the same message.
+        report_cap: At most so many rows in a report, without a word about the rest; None is no limit.
+        report_cap_first: In which order the rows of a capped report are counted, and come.
+        omit_rate: Share of messages that a report never has.
+        omit_suffixes: The same for messages whose phone ends so.
+        odd_rows: Rows of other systems in each report, one of each of these kinds, dated in the middle of its span.
+        odd_form: How a share of our own messages looks in a report; None is as in the manual.
+        odd_rate: That share.
         text_form: How `getMsg` and `report` give the text back.
+        text_prefix: What stands in front of each text there.
+        text_suffix: What stands behind it.
+        phone_mask: How many of a phone's digits are shown there as X, from the left: 6 is XXXXXX2211.
+        date_shift: Seconds that the provider's dates are ahead of the true time: 3600 is a zone an hour to the east.
+        echo_form: Whether answers that are errors repeat the whole form that was sent.
+        credits_form: How `credits` gives the balance.
+        other_keys: APIKEYs of further accounts, each with its own messages, balance and report.
+        other_balance: Credits of each of those; when set: what each has now.
         campaign_id: The campaign that `ID_CAMPANIA` filters by, for messages accepted while it is set.
         campaign_name: Its `nombre_campania`.
         portfolio: Its `portafolio`.
@@ -71,7 +95,23 @@ class SimulatorSettings:
     reply_text: str = "SI"
     reply_seconds: float = Field(default=3.0, ge=0)
     report_lag: float = Field(default=0.0, ge=0)
+    report_lag_spread: float = Field(default=0.0, ge=0)
+    report_cap: int | None = Field(default=None, ge=0)
+    report_cap_first: First = "newest"
+    omit_rate: float = Field(default=0.0, ge=0, le=1)
+    omit_suffixes: tuple[str, ...] = ()
+    odd_rows: tuple[OddRow, ...] = ()
+    odd_form: OddRow | None = None
+    odd_rate: float = Field(default=1.0, ge=0, le=1)
     text_form: TextForm = "exact"
+    text_prefix: str = ""
+    text_suffix: str = ""
+    phone_mask: int = Field(default=0, ge=0, le=10)
+    date_shift: float = 0.0
+    echo_form: bool = False
+    credits_form: CreditsForm = "whole"
+    other_keys: tuple[str, ...] = Field(default=(), repr=False)
+    other_balance: int = 10_000
     campaign_id: int | None = None
     campaign_name: str | None = None
     portfolio: str | None = None

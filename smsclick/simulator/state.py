@@ -6,6 +6,8 @@ worked out from the clock when somebody asks. All of it belongs to one event loo
 """
 
 import hashlib
+import heapq
+import itertools
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +18,9 @@ from statistics import NormalDist
 
 from smsclick.errors import SmsclickError
 from smsclick.simulator.settings import SimulatorSettings
+
+MAIN = 0
+"""The account of `api_key`; those of `other_keys` are 1, 2, … in their order."""
 
 PENDING, SENDING, SENT, RECEIVED, REJECTED = range(5)
 """The manual's `estatus_mensaje`."""
@@ -33,7 +38,8 @@ _STANDARD_NORMAL = NormalDist()
 class Message:
     """One accepted message and its course; times are epoch seconds.
 
-    `verdict` is the estatus it has from `final_at` on.
+    `verdict` is the estatus it has from `final_at` on, `account` whose it is (`MAIN` or another), `chance` a number
+    from 0 to 1 that is always the same for the same seed, phone and text.
     """
 
     id_mensaje: int
@@ -45,6 +51,8 @@ class Message:
     final_at: float
     verdict: int
     settings: SimulatorSettings
+    account: int = MAIN
+    chance: float = 0.0
 
     def estatus(self, now: float) -> int:
         """The `estatus_mensaje` at the moment `now`."""
@@ -74,6 +82,7 @@ class LedgerEntry:
         estatus: 0 to 4, as of the reading of the ledger.
         rule_id: The interactive rule asked for, if any.
         reply: What the recipient answered, if that has come.
+        account: Whose it is: 0 is that of `api_key`, the others are those of `other_keys` in their order.
     """
 
     id_mensaje: int
@@ -84,6 +93,7 @@ class LedgerEntry:
     estatus: int
     rule_id: str | None
     reply: str | None
+    account: int = MAIN
 
     @classmethod
     def of(cls, message: Message, now: float) -> "LedgerEntry":
@@ -98,6 +108,7 @@ class LedgerEntry:
             message.estatus(now),
             message.rule_id,
             reply[0] if reply else None,
+            message.account,
         )
 
     def as_dict(self) -> dict[str, object]:
@@ -112,7 +123,7 @@ def credits_of(text: str) -> int:
 
 
 class Account:
-    """Everything the provider knows. Times come from `clock`, in epoch seconds."""
+    """Everything the provider knows, of all its accounts. Times come from `clock`, in epoch seconds."""
 
     def __init__(self, settings: SimulatorSettings, clock: Callable[[], float] = time.time) -> None:
         self._initial = settings
@@ -121,13 +132,40 @@ class Account:
         self._last_now = float("-inf")
         self.settings = settings
         self.balance = settings.balance
+        self.other_balances: dict[int, int] = {}
         self.messages: list[Message] = []
+        self._later: list[tuple[float, int, str, str, str | None, int]] = []
+        self._numbers = itertools.count()
         self.reset()
 
     def now(self) -> float:
-        """The clock's time, never going back: the messages stay in the order of their times."""
-        self._last_now = max(self._last_now, self._clock())
-        return self._last_now
+        """The clock's time, never going back: the messages stay in the order of their times.
+
+        Messages whose late acceptance has come by then are accepted first, each at its own time.
+        """
+        now = max(self._last_now, self._clock())
+        while self._later and self._later[0][0] <= now:
+            at, _number, phone, text, rule_id, account = heapq.heappop(self._later)
+            self._last_now = max(self._last_now, at)
+            self._accept(phone, text, rule_id, account, self._last_now)
+        self._last_now = now
+        return now
+
+    @property
+    def accepting_later(self) -> int:
+        """How many messages wait for their late acceptance."""
+        return len(self._later)
+
+    def of_key(self, key: str) -> int | None:
+        """The account of an APIKEY, or None if there is none."""
+        if key == self.settings.api_key:
+            return MAIN
+        others = self.settings.other_keys
+        return 1 + others.index(key) if key in others else None
+
+    def balance_of(self, account: int) -> int:
+        """The credits of an account."""
+        return self.balance if account == MAIN else self.other_balances.get(account, self.settings.other_balance)
 
     def reset(self) -> None:
         """Forgets every message and every change of settings. Ids still only go up."""
@@ -135,8 +173,10 @@ class Account:
         by_time = int((time.time() - _ID_EPOCH) * _IDS_PER_SECOND)
         self._first_id = max(self._first_id + len(self.messages), by_time)
         self.messages = []
+        self._later = []
         self.settings = self._initial
         self.balance = self._initial.balance
+        self.other_balances = {}
 
     def change(self, changes: Mapping[str, object]) -> None:
         """Applies settings by name, and `add_balance`, which adds to the balance. All or nothing.
@@ -151,19 +191,30 @@ class Account:
         self.settings = self.settings.replace(plain)
         if "balance" in plain:
             self.balance = self.settings.balance
+        if "other_balance" in plain:
+            self.other_balances = {}
         self.balance += more
 
-    def accept(self, phone: str, text: str, rule_id: str | None) -> Message | None:
+    def accept(self, phone: str, text: str, rule_id: str | None, account: int = MAIN) -> Message | None:
         """Takes a message and its credits.
 
         Returns:
             The message, or None if the balance is lower than its credits.
         """
-        cost = credits_of(text)
-        if self.balance < cost:
+        return self._accept(phone, text, rule_id, account, self.now())
+
+    def accept_later(self, seconds: float, phone: str, text: str, rule_id: str | None, account: int = MAIN) -> None:
+        """Takes a message that many seconds from now, with the date of that moment, if the balance allows it then."""
+        heapq.heappush(self._later, (self.now() + seconds, next(self._numbers), phone, text, rule_id, account))
+
+    def _accept(self, phone: str, text: str, rule_id: str | None, account: int, now: float) -> Message | None:
+        cost, balance = credits_of(text), self.balance_of(account)
+        if balance < cost:
             return None
-        self.balance -= cost
-        now = self.now()
+        if account == MAIN:
+            self.balance = balance - cost
+        else:
+            self.other_balances[account] = balance - cost
         delay, verdict = _course(self.settings, phone, text)
         message = Message(
             self._first_id + len(self.messages),
@@ -175,20 +226,36 @@ class Account:
             now + delay,
             verdict,
             self.settings,
+            account,
+            chance_of(self.settings.seed, phone, text),
         )
         self.messages.append(message)
         return message
 
-    def find(self, id_mensaje: int) -> Message | None:
-        """The message with this id, if there is one."""
+    def find(self, id_mensaje: int, account: int | None = None) -> Message | None:
+        """The message with this id, if there is one, and if it is of this account where one is given."""
+        self.now()
         index = id_mensaje - self._first_id
-        return self.messages[index] if 0 <= index < len(self.messages) else None
+        message = self.messages[index] if 0 <= index < len(self.messages) else None
+        return message if message is None or account in {None, message.account} else None
 
-    def window(self, start: float, end: float) -> Sequence[Message]:
-        """The messages accepted in [start, end) that the report already shows, in order of time."""
+    def window(self, start: float, end: float, account: int = MAIN) -> Sequence[Message]:
+        """The messages of an account, accepted in [start, end), that the report already shows, in order of time."""
+        now, settings = self.now(), self.settings
         low = bisect_left(self.messages, start, key=_ACCEPTED_AT)
-        visible = bisect_right(self.messages, self.now() - self.settings.report_lag, key=_ACCEPTED_AT)
-        return self.messages[low : min(visible, bisect_left(self.messages, end, key=_ACCEPTED_AT))]
+        visible = bisect_right(self.messages, now - settings.report_lag, key=_ACCEPTED_AT)
+        shown = self.messages[low : min(visible, bisect_left(self.messages, end, key=_ACCEPTED_AT))]
+        if settings.other_keys or account != MAIN:
+            shown = [message for message in shown if message.account == account]
+        if settings.report_lag_spread:
+            since = now - settings.report_lag
+            spread = settings.report_lag_spread
+            shown = [message for message in shown if message.accepted_at + spread * message.chance <= since]
+        if settings.omit_rate:
+            shown = [message for message in shown if message.chance >= settings.omit_rate]
+        if settings.omit_suffixes:
+            shown = [message for message in shown if not message.phone.endswith(settings.omit_suffixes)]
+        return shown
 
     def ledger(self) -> Iterator[LedgerEntry]:
         """Every message accepted up to this call, each as it stands at this moment; built as it is read."""
@@ -205,6 +272,12 @@ class Account:
         if message is None or not PENDING <= estatus <= REJECTED:
             raise SmsclickError(f"no message {id_mensaje}, or estatus {estatus} is not one of 0 to 4")
         message.final_at, message.verdict = self.now(), estatus
+
+
+def chance_of(seed: int, phone: str, text: str) -> float:
+    """A number from 0 to 1 for what is true of a share of the messages, the same for the same seed, phone and text."""
+    digest = hashlib.blake2b(f"{seed}/{phone}/{text}".encode(), digest_size=4, person=b"shown").digest()
+    return int.from_bytes(digest, "big") / 2**32
 
 
 def _course(settings: SimulatorSettings, phone: str, text: str) -> tuple[float, int]:

@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from smsclick.simulator.state import Account
+
 
 @dataclass(frozen=True)
 class SimulatorStats:
@@ -14,6 +16,7 @@ class SimulatorStats:
             never reached an endpoint's own logic ("405"). The endpoint is "other" for unknown paths.
         accepted: Messages in the ledger.
         balance: Credits left.
+        accepting_later: Messages of `late_acceptance` whose time has not come.
         in_flight: Requests read and not yet answered; hanging ones count until their connection ends.
         max_in_flight: The most there were at once.
         connections: Connections taken; a keep-alive client needs one.
@@ -29,6 +32,7 @@ class SimulatorStats:
     connections: int
     open_connections: int
     sends_per_second: dict[int, int]
+    accepting_later: int = 0
 
 
 class Traffic:
@@ -66,18 +70,20 @@ class Traffic:
         """A request's outcome is known."""
         self._outcomes[endpoint, outcome] += 1
 
-    def snapshot(self, accepted: int, balance: int) -> SimulatorStats:
+    def snapshot(self, account: Account) -> SimulatorStats:
         """The figures as they are now."""
+        account.now()
         requests: dict[str, dict[str, int]] = {}
         for (endpoint, outcome), count in sorted(self._outcomes.items()):
             requests.setdefault(endpoint, {})[outcome] = count
         return SimulatorStats(
             requests=requests,
-            accepted=accepted,
-            balance=balance,
+            accepted=len(account.messages),
+            balance=account.balance,
             in_flight=self.in_flight,
             max_in_flight=self.max_in_flight,
             connections=self.connections,
             open_connections=self.open_connections,
             sends_per_second=dict(self._sends),
+            accepting_later=account.accepting_later,
         )

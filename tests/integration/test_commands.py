@@ -437,6 +437,7 @@ def test_simulate_shows_no_key_that_it_was_given(start_process: StartProcess) ->
 def test_simulate_with_a_wrong_setting_or_a_taken_port_is_one_line(simulator: Simulator) -> None:
     assert "unknown setting 'colour'" in call("simulate", "--set", "colour=red").complaint
     assert "balance" in call("simulate", "--set", "balance=much").complaint
+    assert "faults refused: 0.kind" in call("simulate", "--faults", '[{"kind": "nada"}]').complaint
     port = simulator.base_url.split(":")[2].partition("/")[0]
     assert port in run("simulate", "--port", port).complaint
 

@@ -14,6 +14,7 @@ from smsclick.contract import HoldReason, IfAbsent, State
 from smsclick.simulator import Fault, FaultKind
 from tests.factories import LONG_AGO
 from tests.integration.settling import Bench, bench
+from tests.processes import wait_until
 from worker import balance, poll
 
 if TYPE_CHECKING:
@@ -29,7 +30,11 @@ SILENT = frozenset({FaultKind.HANG_BEFORE, FaultKind.HANG_AFTER, FaultKind.TRICK
 """No whole answer comes, and the time-out is waited for."""
 IMPATIENCE = 1.5
 
+LATE = FaultKind.LATE_ACCEPTANCE
+"""Accepted after the call was given up: what it shows depends on when somebody looks, so it has a test of its own."""
+
 every_kind = pytest.mark.parametrize("kind", list(FaultKind), ids=lambda kind: kind.value)
+every_kind_but_late = pytest.mark.parametrize("kind", [each for each in FaultKind if each is not LATE])
 
 
 @pytest.fixture
@@ -58,7 +63,7 @@ def test_a_fault_at_sendmsg_leaves_the_message_where_its_answer_says(kind: Fault
     assert len(made.ledger()) == kind.accepts
 
 
-@every_kind
+@every_kind_but_late
 def test_a_fault_at_sendmsg_with_resend_ends_in_one_delivery(kind: FaultKind, made: Bench) -> None:
     with fault(made, kind, "sendMsg"):
         made.send(made.enqueue())
@@ -67,7 +72,21 @@ def test_a_fault_at_sendmsg_with_resend_ends_in_one_delivery(kind: FaultKind, ma
     assert len(made.ledger()) == 1
 
 
-@every_kind
+def test_a_call_that_was_given_up_and_is_accepted_later_ends_in_one_delivery(made: Bench) -> None:
+    made.simulator.faults([Fault(kind=LATE, seconds=1, count=1)])
+    made.send(made.enqueue())
+    assert made.states() == [State.UNKNOWN]
+    made.reconcile()
+    assert made.states() == [State.UNKNOWN]
+    wait_until(made.ledger, what="the late acceptance")
+    made.reconcile()
+    assert made.states() == [State.SENT]
+    made.live()
+    assert made.states() == [State.DELIVERED]
+    assert len(made.ledger()) == 1
+
+
+@every_kind_but_late
 def test_a_fault_at_sendmsg_with_fail_ends_in_one_delivery_or_a_true_failure(kind: FaultKind, made: Bench) -> None:
     with fault(made, kind, "sendMsg"):
         made.send(made.enqueue(if_absent=IfAbsent.FAIL))

@@ -91,7 +91,7 @@ def test_an_old_client_is_answered_and_closed(sim: Simulator) -> None:
 def test_an_old_client_gets_the_ledger_without_chunks(sim: Simulator) -> None:
     with connect(sim) as wire:
         wire.sendall(send_request("hola") + b"GET /_simulator/ledger HTTP/1.0\r\n\r\n")
-        assert read_all(wire).endswith(b'"rule_id":null,"reply":null}\n')
+        assert read_all(wire).endswith(b'"rule_id":null,"reply":null,"account":0}\n')
 
 
 def test_pipelined_requests_are_answered_in_order(sim: Simulator) -> None:

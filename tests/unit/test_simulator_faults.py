@@ -81,6 +81,7 @@ SEEN = [
     (FaultKind.WRONG_KEY, "HTTP/1.1 200 OK", "answered", 0),
     (FaultKind.NO_BALANCE, "HTTP/1.1 200 OK", "answered", 0),
     (FaultKind.REDIRECT, "HTTP/1.1 302 Found", "answered", 0),
+    (FaultKind.LATE_ACCEPTANCE, "HTTP/1.1 504 Gateway Timeout", "answered", 0),
 ]
 
 
@@ -88,7 +89,7 @@ SEEN = [
 def test_the_client_sees_the_fault_and_the_ledger_knows_the_truth(
     sim: Simulator, kind: FaultKind, status_line: str, ending: str, accepted: int
 ) -> None:
-    sim.faults([Fault(kind)])
+    sim.faults([Fault(kind, seconds=60 if kind is FaultKind.LATE_ACCEPTANCE else 0)])
     data, how = seen(sim, request_bytes(sim))
     assert (first_line(data), how) == (status_line, ending)
     assert len(sim.ledger()) == accepted
