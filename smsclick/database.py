@@ -14,20 +14,15 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import (
-    ArgumentError,
-    DBAPIError,
-    DisconnectionError,
-    IntegrityError,
-    NoSuchModuleError,
-    OperationalError,
-    ProgrammingError,
-)
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from smsclick.columns import db_now
 from smsclick.contract import VERSION_TABLE
+from smsclick.database_faults import DatabaseBusy, Diagnosis, Fault, diagnose, fault_of, keep, safe_words
 from smsclick.errors import DatabaseNotMigrated, DatabaseUnavailable
+
+__all__ = ["Database", "Fault", "fault_of", "parse_url"]
 
 T = TypeVar("T")
 
@@ -40,16 +35,9 @@ _DRIVERS = {
 _BACKENDS = ("sqlite", "postgresql", "mysql", "mariadb")
 _WAIT_SECONDS = 10
 _TRIES = 5
-# Lost to another transaction, so worth trying again: deadlocks, and two claims of twins at once.
-_LOST = ("1213", "1205", "deadlock detected", "could not serialize", "database is locked", "wire_key")
-_MISSING = ("undefinedtable", "undefinedcolumn", "no such table", "no such column", "(1146", "(1054")
 _READ_ONLY = "smsclick_read_only"
 _USED_AT = "smsclick_used_at"
 _REST_SECONDS = 1.0
-
-
-class _LostError(DatabaseUnavailable):
-    """This transaction lost to another one; nothing was written and it may run again."""
 
 
 def parse_url(url: str) -> sa.URL:
@@ -84,7 +72,8 @@ class Database:
         """A write transaction: committed at the end, rolled back on any exception.
 
         Raises:
-            DatabaseUnavailable: the database cannot be reached, or was lost on the way.
+            DatabaseUnavailable: whatever is not the row's own fault (`fault_of`): the database cannot be reached, was
+                lost on the way, is read-only, has no room. What is the row's own is raised as SQLAlchemy's error.
             DatabaseNotMigrated: a table is missing.
         """
         with self._writer, _translated(self.engine), self.engine.begin() as connection:
@@ -101,7 +90,7 @@ class Database:
             DatabaseNotMigrated: as `begin`.
         """
         for _ in range(_TRIES - 1):
-            with contextlib.suppress(_LostError), self.begin() as connection:
+            with contextlib.suppress(DatabaseBusy), self.begin() as connection:
                 return work(connection)
         with self.begin() as connection:
             return work(connection)
@@ -159,7 +148,7 @@ def _create_engine(url: str, threads: int) -> sa.Engine:
             f"DATABASE_URL: the driver for {parsed.drivername} is not installed ({error}); "
             "pip install 'smsclick[postgresql]' or 'smsclick[mysql]'"
         ) from None
-    event.listen(engine, "handle_error", _hide_row)
+    event.listen(engine, "handle_error", _judge)
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", functools.partial(_ping_after_rest, engine.dialect))
     if backend == "sqlite":
@@ -186,11 +175,24 @@ def _ping_after_rest(dialect: sa.Dialect, connection: Any, record: sa.pool.Conne
         raise DisconnectionError("no answer")
 
 
-def _hide_row(context: sa.ExceptionContext) -> None:
-    """PostgreSQL explains a violated constraint with the whole row, and with it a phone and a text."""
+def _judge(context: sa.ExceptionContext) -> None:
+    """Leave a session that is of no more use, with all that are older; and keep a row's content out of the error.
+
+    PostgreSQL explains a violated constraint with the whole row, and with it a phone and a text; MariaDB and SQLite
+    quote the value that they cannot store or read.
+    """
+    found = diagnose(context.original_exception)
+    if found.reconnect:
+        context.is_disconnect = True
+    words = safe_words(context.original_exception)
+    keep(context.original_exception, found)
     for error in (context.original_exception, context.sqlalchemy_exception):
-        # MySQL's drivers have a number there, by which SQLAlchemy tells a lost connection from the rest.
-        if error is not None and error.args and isinstance(error.args[0], str):
+        if error is None or not error.args:
+            continue
+        if words is not None:
+            # MySQL's drivers have a number in front, by which SQLAlchemy tells a lost connection from the rest.
+            error.args = (*error.args[:-1], words) if len(error.args) > 1 else (words,)
+        elif isinstance(error.args[0], str):
             error.args = (error.args[0].partition("\nDETAIL:")[0], *error.args[1:])
 
 
@@ -221,38 +223,33 @@ def _translated(engine: sa.Engine) -> Iterator[None]:
     where = engine.url.render_as_string(hide_password=True)
     try:
         yield
-    except IntegrityError as error:
-        if any(sign in str(error.orig) for sign in _LOST):
-            raise _LostError(_unavailable(where, error)) from error
-        raise
-    except (OperationalError, ProgrammingError) as error:
-        if _is_missing_table(error):
+    except DBAPIError as error:
+        found = diagnose(error)
+        if found.not_migrated:
             raise DatabaseNotMigrated(_not_migrated(where)) from None
-        if any(sign in str(error.orig) for sign in _LOST):
-            raise _LostError(_unavailable(where, error)) from error
-        if isinstance(error, OperationalError):
-            raise DatabaseUnavailable(_unavailable(where, error)) from error
+        if found.fault is Fault.CONTENTION:
+            raise DatabaseBusy(_busy(where, found)) from error
+        if found.fault is Fault.ENVIRONMENT or error.connection_invalidated:
+            raise DatabaseUnavailable(_unavailable(where, found, error)) from error
         raise
     except PoolTimeoutError:
         # All connections hang, which is how a database looks that stands still.
         raise DatabaseUnavailable(
             f"the database {where} does not answer (every connection to it is busy); check that it runs"
         ) from None
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise DatabaseUnavailable(_unavailable(where, error)) from error
-        raise
 
 
 def _not_migrated(where: str) -> str:
     return f"the tables are not in {where}, or older than this program; run: alembic upgrade head"
 
 
-def _unavailable(where: str, error: DBAPIError) -> str:
+def _busy(where: str, found: Diagnosis) -> str:
+    return f"the database {where} is busy ({found.words}); it is tried again"
+
+
+def _unavailable(where: str, found: Diagnosis, error: DBAPIError) -> str:
+    if error.statement is not None:
+        return f"the database {where} cannot be used ({found.words}); check it, messages wait meanwhile"
+    # No statement, so the words of the driver, which say most to a person, have no row's content in them.
     cause = " ".join(str(error.orig).split())[:160]
     return f"the database {where} does not answer ({cause}); check DATABASE_URL and that it runs"
-
-
-def _is_missing_table(error: DBAPIError) -> bool:
-    text = f"{type(error.orig).__name__} {error.orig}".lower()
-    return any(sign in text for sign in _MISSING)
