@@ -7,8 +7,8 @@ import asyncio
 import dataclasses
 import datetime as dt
 import functools
-import itertools
 import sys
+from array import array
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard, Unpack, overload
 
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from smsclick import after_commit
+from smsclick.by_key import ByKey
 from smsclick.columns import db_now
 from smsclick.contract import IfAbsent, Priority, messages
 from smsclick.errors import KeyConflict, SmsclickError
@@ -34,7 +35,7 @@ CHUNK = 1000
 """Messages of one INSERT."""
 
 SORTED = 10_000
-"""Messages whose keys are put in order before the first is stored: two calls of up to so many cannot deadlock."""
+"""Messages that `enqueue_many` keeps in memory; what is beyond waits in a temporary file, see `smsclick.by_key`."""
 
 _BREATH = 100
 """Messages that are checked at a time while an event loop waits."""
@@ -150,6 +151,9 @@ def enqueue_many(
 ) -> list[int] | Coroutine[Any, Any, list[int]]:
     """Store many messages in the caller's transaction; they may be more than fit in memory.
 
+    All are read and checked before the first is stored, and they are stored in the order of their keys: two calls with
+    the same keys wait for each other and do not deadlock.
+
     Args:
         session: as for `enqueue`.
         new: messages, or mappings with the keyword arguments of `enqueue`; with an asynchronous session they may come
@@ -167,12 +171,15 @@ def enqueue_many(
     if not isinstance(new, Iterable):
         raise TypeError("enqueue_many: an asynchronous iterator needs an asynchronous session")
     connection = _connection(session)
-    ids: list[int] = []
-    valid = map(_valid, new)
-    while batch := list(itertools.islice(valid, SORTED)):
-        ids += _enqueue(connection, batch)
-        batch.clear()  # or it would stay until the next one is read
-    return ids
+    with ByKey(SORTED) as sorter:
+        for each in new:
+            if sorter.is_full:
+                sorter.spill()
+            sorter.add(_valid(each))
+        ids = array("q", bytes(8 * len(sorter)))
+        for places, batch in sorter.batches():
+            _place(ids, places, _enqueue(connection, batch))
+    return list(ids)
 
 
 async def _enqueue_async(session: "AsyncTransaction", message: NewMessage) -> int:
@@ -185,18 +192,25 @@ async def _enqueue_many_async(
     new: Iterable[NewMessage | Mapping[str, Any]] | AsyncIterable[NewMessage | Mapping[str, Any]],
 ) -> list[int]:
     connection = await _async_connection(session)
-    ids: list[int] = []
-    batch: list[NewMessage] = []
-    async for each in _each(new):
-        batch.append(_valid(each))
-        if len(batch) == SORTED:
-            ids += await connection.run_sync(_enqueue, batch)
-            batch.clear()
-        elif not len(batch) % _BREATH:
-            await asyncio.sleep(0)  # others of the loop have their turn
-    if batch:
-        ids += await connection.run_sync(_enqueue, batch)
-    return ids
+    with ByKey(SORTED) as sorter:
+        async for each in _each(new):
+            if sorter.is_full:
+                await asyncio.to_thread(sorter.spill)
+            sorter.add(_valid(each))
+            if not len(sorter) % _BREATH:
+                await asyncio.sleep(0)  # others of the loop have their turn
+        ids = array("q", bytes(8 * len(sorter)))
+        batches = sorter.batches()
+        while (following := await asyncio.to_thread(next, batches, None)) is not None:
+            places, batch = following
+            _place(ids, places, await connection.run_sync(_enqueue, batch))
+    return list(ids)
+
+
+def _place(ids: "array[int]", places: Sequence[int], found: Sequence[int]) -> None:
+    """Put the ids of a batch where their messages stood."""
+    for place, message_id in zip(places, found, strict=True):
+        ids[place] = message_id
 
 
 async def _each(

@@ -262,6 +262,25 @@ def test_two_that_store_the_same_keys_in_opposite_order_do_not_deadlock(backend:
     assert count(database) == len(many)
 
 
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_two_that_store_more_than_fit_in_memory_in_opposite_order_do_not_deadlock(
+    backend: sa.Engine, database: Database
+) -> None:
+    """What one stores first, the other stores last: they wait for each other's keys in one order."""
+    many = [{"phone": PHONE, "text": "x", "key": f"k{n:05d}"} for n in range(2 * SORTED)]
+    barrier = threading.Barrier(2)
+
+    def produce(new: list[dict[str, str]]) -> list[int]:
+        barrier.wait(60)
+        with Session(backend) as session, session.begin():
+            return enqueue_many(session, new)
+
+    with ThreadPoolExecutor(2) as pool:
+        forward, backward = pool.map(produce, [many, many[::-1]])
+    assert forward == backward[::-1]
+    assert count(database) == len(many)
+
+
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_many_are_read_as_they_are_stored(backend: sa.Engine, database: Database) -> None:
     """Their texts are counted while they live."""
