@@ -2,7 +2,8 @@
 
 Google's numbering data knows a zone for each area code but is behind in some: Chihuahua left Mountain time in 2022,
 towns at the northern border keep the summer time of their neighbours, and codes that were added to full areas have only
-the country's. For these `_ALSO` adds what holds today, so that whoever takes the widest care wakes nobody.
+the country's. It also knows one zone where an area code crosses a border of states or municipalities whose clocks
+differ. For these `_ALSO` adds what holds today, so that whoever takes the widest care wakes nobody.
 """
 
 import functools
@@ -14,12 +15,24 @@ import phonenumbers
 from phonenumbers.timezone import time_zones_for_geographical_number
 
 _TEN_DIGITS: Final = re.compile(r"[0-9]{10}")
-_CHIHUAHUA: Final = "614 621 625 627 628 629 635 636 639 648 649 652 659"
-_ALSO: Final = {
-    **dict.fromkeys(_CHIHUAHUA.split(), "America/Chihuahua"),
-    **dict.fromkeys(("862", "868", "891", "897"), "America/Matamoros"),
-    "657": "America/Ciudad_Juarez",
-    "663": "America/Tijuana",
+
+# The zones of towns that have an area code beside what Google's data says of it. Which municipalities follow the clock
+# of the United States stands in the Ley de los Husos Horarios of 2022, articles 5 and 6.
+_ALSO: Final[dict[str, str]] = {
+    # The state of Chihuahua, and at its border Ascensión and Janos (636), Ciudad Juárez (657, an overlay of 656).
+    "America/Chihuahua": "614 621 625 626 627 628 629 635 636 639 648 649 652 659",
+    "America/Ciudad_Juarez": "636 657",
+    # Coahuila: Allende, Nava, Zaragoza and others (862), Ocampo (869). Nuevo León: Anáhuac (873). Tamaulipas: Matamoros
+    # (868), Camargo and Díaz Ordaz (891), Miguel Alemán and others (897).
+    "America/Matamoros": "862 868 869 873 891 897",
+    # Baja California: Isla de Cedros and the south (615), the valley of Mexicali (653), Tijuana (663, an overlay).
+    "America/Tijuana": "615 653 663",
+    # Nayarit: the north of what 329 covers; its south, Bahía de Banderas, has the clock of Jalisco.
+    "America/Mazatlan": "329",
+    # Durango: Tamazula (667, and its overlay 660). Campeche: Xpujil (983). Google has only the neighbour's for these.
+    "America/Mexico_City": "660 667 983",
+    # Quintana Roo: José María Morelos (997), the towns at Yucatán's border (985, 986).
+    "America/Cancun": "985 986 997",
 }
 
 
@@ -36,6 +49,5 @@ def zones_of(phone: str) -> tuple[ZoneInfo, ...]:
 def _of_area(code: str) -> tuple[ZoneInfo, ...]:
     number = phonenumbers.PhoneNumber(country_code=52, national_number=int(f"{code}0000000"))
     names = {*time_zones_for_geographical_number(number)}
-    if code in _ALSO:
-        names.add(_ALSO[code])
+    names |= {zone for zone, codes in _ALSO.items() if code in codes.split()}
     return tuple(ZoneInfo(name) for name in sorted(names))

@@ -84,7 +84,8 @@ def test_quiet_ends_later_than_now_within_a_day_and_is_over_then(
         ("6641234567", {"Tijuana"}),
         ("6631234567", {"Tijuana", "Mexico_City"}),
         ("9981234567", {"Cancun"}),
-        ("6671234567", {"Mazatlan"}),
+        ("6691234567", {"Mazatlan"}),
+        ("6671234567", {"Mazatlan", "Mexico_City"}),
         ("6141234567", {"Chihuahua", "Mazatlan"}),
         ("6561234567", {"Ciudad_Juarez"}),
         ("8681234567", {"Matamoros", "Mexico_City"}),
@@ -95,6 +96,45 @@ def test_quiet_ends_later_than_now_within_a_day_and_is_over_then(
 )
 def test_an_area_code_tells_the_zones_of_whoever_has_the_number(phone: str, zones: set[str]) -> None:
     assert {zone.key for zone in zones_of(phone)} == {f"America/{name}" for name in zones}
+
+
+@pytest.mark.parametrize(
+    ("town", "area_code", "zone"),
+    [
+        ("Ocampo, Coahuila", "869", "Matamoros"),
+        ("Nava, Coahuila", "862", "Matamoros"),
+        ("Ciudad Acuña, Coahuila", "877", "Matamoros"),
+        ("Piedras Negras, Coahuila", "878", "Matamoros"),
+        ("Anáhuac, Nuevo León", "873", "Matamoros"),
+        ("Lampazos, Nuevo León", "873", "Mexico_City"),
+        ("Nuevo Laredo, Tamaulipas", "867", "Matamoros"),
+        ("Miguel Alemán, Tamaulipas", "897", "Matamoros"),
+        ("Camargo, Tamaulipas", "891", "Matamoros"),
+        ("Reynosa, Tamaulipas", "899", "Matamoros"),
+        ("Valle Hermoso, Tamaulipas", "894", "Matamoros"),
+        ("Matamoros, Tamaulipas", "868", "Matamoros"),
+        ("Ojinaga, Chihuahua", "626", "Ojinaga"),
+        ("Ascensión, Chihuahua", "636", "Ciudad_Juarez"),
+        ("Nuevo Casas Grandes, Chihuahua", "636", "Chihuahua"),
+        ("Ciudad Juárez, Chihuahua", "656", "Ciudad_Juarez"),
+        ("the valley of Mexicali, Baja California", "653", "Tijuana"),
+        ("Isla de Cedros, Baja California", "615", "Tijuana"),
+        ("Tamazula, Durango", "667", "Mexico_City"),
+        ("Xpujil, Campeche", "983", "Mexico_City"),
+        ("José María Morelos, Quintana Roo", "997", "Cancun"),
+    ],
+)
+def test_a_town_beyond_a_border_of_zones_is_among_those_of_its_area_code(town: str, area_code: str, zone: str) -> None:
+    """Also where Google's numbering data knows only the clock of the area code's largest town."""
+    home = ZoneInfo(f"America/{zone}")
+    assert home in zones_of(f"{area_code}1234567"), town
+    for hour in range(0, 366 * 24, 5):
+        now = at("2026-01-01T00:00") + dt.timedelta(hours=hour)
+        ends = NIGHT.ends(now, [home])
+        if ends is not None:
+            waits_until = NIGHT.ends(now, zones_of(f"{area_code}1234567"))
+            assert waits_until is not None
+            assert waits_until >= ends
 
 
 # --- What becomes of a message
