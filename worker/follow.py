@@ -307,6 +307,7 @@ def _record(runtime: Runtime, turn: _Turn, slice_: Slice, report: _Report, *, tr
     for part in _groups(seen):
         group = {message_id: seen[message_id] for message_id in part}
         changes = runtime.database.transact(functools.partial(_write, runtime=runtime, seen=group))
+        runtime.wake_callbacks(changes)
         final += sum(change.becomes.state is not change.was.state for change in changes)
     failed = report.failed
     if failed is not None and poll.key_refused(failed):
@@ -347,7 +348,8 @@ def _probe(runtime: Runtime, turn: _Turn, slice_: Slice, report: _Report) -> Fol
     status = poll.ask(runtime, chosen.id_mensaje)
     if not isinstance(status, MessageStatus) or not status.estatus.final:
         return None
-    runtime.database.transact(functools.partial(_write, runtime=runtime, seen={chosen.id: status}))
+    changes = runtime.database.transact(functools.partial(_write, runtime=runtime, seen={chosen.id: status}))
+    runtime.wake_callbacks(changes)
     return chosen
 
 

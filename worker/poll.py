@@ -21,7 +21,7 @@ from smsclick.contract import State, messages
 from smsclick.errors import ProviderError, ProviderRefused
 from smsclick.replies import MessageStatus, Refused
 from smsclick.settings import Settings
-from worker import budget, decisions, gate, incidents, lifecycle, outbox
+from worker import budget, decisions, gate, incidents, lifecycle
 from worker.decisions import Policy, PollFailed
 from worker.lifecycle import Change
 from worker.runtime import Runtime
@@ -145,8 +145,7 @@ def _record(runtime: Runtime, seen: dict[int, _Seen], unasked: Collection[int]) 
         )
     if told:
         runtime.bell.alerts()
-    if outbox.matters(changes, runtime.settings.callback.get_secret_value()) and not runtime.courier.busy:
-        runtime.bell.callbacks()
+    runtime.wake_callbacks(changes)
 
 
 def _write(

@@ -75,6 +75,7 @@ def reconcile(runtime: Runtime) -> int:
     for slice_ in _slices(unknowns, _longest(runtime) if unknowns else _SLICE):
         report = _ask(runtime, slice_)
         changes = _settle_slice(runtime, slice_, report)
+        runtime.wake_callbacks(changes)
         settled += sum(change.becomes.state is not State.UNKNOWN for change in changes)
         for change in changes:
             if change.note is not None:

@@ -4,7 +4,7 @@ import dataclasses
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from smsclick.client import SmsclickClient
@@ -13,6 +13,7 @@ from smsclick.settings import Settings
 from worker import alerts, gate, limiter, outbox
 from worker.callbacks import Courier
 from worker.gate import Gate
+from worker.lifecycle import Change
 from worker.limiter import Limiter
 from worker.recorder import Recorder
 from worker.settle import Settled
@@ -155,6 +156,11 @@ class Runtime:
             stopping=threading.Event(),
             rng=random.Random(),
         )
+
+    def wake_callbacks(self, changes: Iterable[Change]) -> None:
+        """Have producers notified now of committed changes that matter to them, instead of by the next sweep."""
+        if outbox.matters(changes, self.settings.callback.get_secret_value()) and not self.courier.busy:
+            self.bell.callbacks()
 
     def close(self) -> None:
         """Record what is left and close everything."""

@@ -92,6 +92,21 @@ def test_one_request_tells_the_status_of_all(runtime: Runtime, simulator: Simula
     assert mark(runtime.database).read_at is not None
 
 
+def test_producers_are_notified_as_soon_as_a_report_shows_the_final_status(
+    runtime: Runtime, bell: RecordingBell
+) -> None:
+    ids = sent(runtime, callback="celery:app.tasks.sms_changed@queue")
+    bell.told.clear()
+    assert read(runtime) == len(ids)
+    assert bell.told.is_set()
+
+
+def test_nobody_is_woken_where_no_producer_waits(runtime: Runtime, bell: RecordingBell) -> None:
+    sent(runtime)
+    assert read(runtime) == 6
+    assert not bell.told.is_set()
+
+
 def test_what_a_report_does_not_show_is_written_once_and_then_left_alone(
     runtime: Runtime, simulator: Simulator
 ) -> None:

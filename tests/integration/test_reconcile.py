@@ -74,6 +74,13 @@ def test_what_the_report_has_is_sent_with_its_id_and_the_event_says_how(made: Be
     assert last.description == "phone and text equal"
 
 
+def test_producers_are_notified_as_soon_as_the_report_shows_the_attempt(made: Bench) -> None:
+    unknown(made, accepted=True, callback="celery:app.tasks.sms_changed@queue")
+    made.bell.told.clear()
+    made.reconcile()
+    assert made.bell.told.is_set()
+
+
 def test_what_is_found_is_followed_to_its_end(made: Bench) -> None:
     unknown(made, accepted=True)
     made.live(rounds=2)
