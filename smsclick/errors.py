@@ -17,6 +17,7 @@ SmsclickError
 └── ProviderError               a query to SMSClick (getMsg, report, credits) brought no data
     ├── ProviderUnreachable     no answer came
     ├── UnreadableAnswer        an answer came that proves nothing
+    │   └── UnreadableBalance   ... but that the key works
     └── ProviderRefused         a readable answer with an error code
 ```
 
@@ -136,6 +137,10 @@ class UnreadableAnswer(ProviderError):
 
     def __str__(self) -> str:
         return f"SMSClick's answer could not be read: {self.reason}"
+
+
+class UnreadableBalance(UnreadableAnswer):
+    """`credits` was answered with code 1, so the key works, but nobody can read the amount."""
 
 
 class ProviderRefused(ProviderError):

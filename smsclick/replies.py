@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import re
 import unicodedata
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, NoReturn
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
+from smsclick.amounts import parse_amount
 from smsclick.codes import ACCEPTED, Action, Estatus, lookup
-from smsclick.errors import InvalidPhone, ProviderRefused, UnreadableAnswer
+from smsclick.errors import InvalidPhone, ProviderRefused, UnreadableAnswer, UnreadableBalance
 from smsclick.phones import normalize_phone
 
 if TYPE_CHECKING:
@@ -246,16 +249,17 @@ def parse_credits(answer: HttpAnswer, *, hide: Iterable[str] = ()) -> int:
         hide: Words that must not appear in a description even if the provider echoes them.
 
     Returns:
-        Credits available.
+        Whole credits available.
 
     Raises:
         ProviderRefused: The answer carries another code than 1.
-        UnreadableAnswer: It is no such answer, or `creditos` is not a whole number.
+        UnreadableBalance: It is such an answer, but nobody can read its `creditos` as an amount.
+        UnreadableAnswer: It is no such answer.
     """
-    balance = _whole(_data(answer, hide).get("creditos"))
+    balance = parse_amount(_data(answer, hide).get("creditos"))
     if balance is None:
-        unreadable(answer, "creditos is not a whole number")
-    return balance
+        raise UnreadableBalance(f"HTTP {answer.status}, creditos is not an amount", answer.status, answer.retry_after)
+    return math.floor(balance)
 
 
 def parse_date(value: object, zone: ZoneInfo) -> datetime | None:
@@ -299,8 +303,8 @@ def format_date(moment: datetime, zone: ZoneInfo) -> str:
 
 _DATE: Final = re.compile(r"(\d{1,2})-(\d{1,2})-(\d{4})\s+(\d{1,2}):(\d{1,2}):(\d{1,2})", re.ASCII)
 _CODE: Final = re.compile(r"0|-?[1-9][0-9]{0,9}")
-_DIGITS: Final = re.compile(r"[0-9]{1,19}")
-_WHOLE: Final = re.compile(r"-?[0-9]{1,19}")
+_DIGITS: Final = re.compile(r"([0-9]{1,19})(?:\.0{1,20})?")
+_WHOLE_LITERAL: Final = re.compile(r"(-?[0-9]{1,19})\.0{1,20}")
 _HIDDEN_ONE: Final = re.compile(r"codigo[\W_]*0*1(?![0-9])")
 _MANY_DIGITS: Final = re.compile(r"\d(?:[\s().\-]*\d){6,}")
 _NOT_STORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
@@ -351,11 +355,35 @@ def json_object(pairs: list[tuple[str, object]]) -> JsonObject:
     return JsonObject(tuple(name for name, _ in pairs), fields, frozenset(repeated))
 
 
+class JsonFloat(float):
+    """A JSON number with a decimal point or an exponent, which remembers how it was written.
+
+    Attributes:
+        literal: As written, in one spelling of exponents.
+    """
+
+    __slots__ = ("literal",)
+
+    literal: str
+
+    def __new__(cls, literal: str) -> Self:
+        """Read a literal of JSON."""
+        number = super().__new__(cls, literal)
+        number.literal = str(Decimal(literal))
+        return number
+
+    @property
+    def whole(self) -> int | None:
+        """The integer that `12.0` is; None where there is more behind the point, or an exponent."""
+        match = _WHOLE_LITERAL.fullmatch(self.literal)
+        return int(match[1]) if match else None
+
+
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)  # NaN and Infinity are Python's, not JSON's
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=json_object, parse_constant=_no_constant)
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=json_object, parse_float=JsonFloat, parse_constant=_no_constant)
 
 
 def _decode(body: bytes) -> str:
@@ -376,7 +404,7 @@ def _load(body: bytes, *, unquote: bool = False) -> JsonObject | str:
         text = text.rstrip()[1:-1].replace('""', '"')
     try:
         tree = _DECODER.decode(text)
-    except (ValueError, RecursionError):  # also integers longer than Python converts
+    except (ValueError, ArithmeticError, RecursionError):  # also numbers longer than Python converts
         return "the body is not readable JSON" if body.strip() else "the body is empty"
     return tree if isinstance(tree, JsonObject) else "the body is not a JSON object"
 
@@ -413,6 +441,8 @@ def _is_no_id(value: object) -> bool:
     """Whether a field says that there is no message: absent, null, or a blank, as errors of other calls have theirs."""
     if isinstance(value, str):
         return value.strip().lower() in {"", "0", "null"}
+    if isinstance(value, JsonFloat):
+        return value.whole == 0
     return value is None or (value == 0 and type(value) is int)
 
 
@@ -514,33 +544,27 @@ def codigo(reply: JsonObject) -> int | None:
 def _code(value: object) -> int | None:
     if isinstance(value, str) and _CODE.fullmatch(value.strip()):
         value = int(value)
+    if isinstance(value, JsonFloat):
+        value = value.whole
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if abs(value) < 2**31 else None
 
 
 def _id(value: object) -> int | None:
-    if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
-        value = int(value)
+    if isinstance(value, str) and (match := _DIGITS.fullmatch(value.strip())):
+        value = int(match[1])
+    if isinstance(value, JsonFloat):
+        value = value.whole
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if 0 < value < 2**63 else None
 
 
-def _whole(value: object) -> int | None:
-    """Return an amount; unlike a code or an id, `12.0` is one."""
-    if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
-        value = int(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if abs(value) < 2**63 else None
-
-
 def _credits_used(reply: JsonObject) -> int | None:
-    charged = _whole(reply.get("creditosusados"))
-    return charged if charged is not None and 0 <= charged < 2**31 else None
+    """Return what a message cost; a part of a credit counts as a whole one, so that a forecast is never too low."""
+    charged = parse_amount(reply.get("creditosusados"))
+    return math.ceil(charged) if charged is not None and 0 <= charged < 2**31 else None
 
 
 def _estatus(value: object) -> Estatus | None:
@@ -567,7 +591,8 @@ def _text(value: object) -> str | None:
     """Return a text. One that is all digits may come back as a number, as phones do."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    return _NOT_STORABLE.sub("\N{REPLACEMENT CHARACTER}", str(value))
+    text = value.literal if isinstance(value, JsonFloat) else str(value)
+    return _NOT_STORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _optional(value: object) -> str | None:

@@ -16,6 +16,7 @@ import ijson
 from smsclick.codes import ACCEPTED
 from smsclick.replies import (
     HttpAnswer,
+    JsonFloat,
     JsonObject,
     codigo,
     fold,
@@ -168,7 +169,7 @@ class ReportReader:
                 self._in_rows = self._in_rows and len(self._open) > _ROWS_DEPTH
                 self._put(self._open.pop())
             case _:
-                self._put(float(value) if isinstance(value, Decimal) else value)
+                self._put(JsonFloat(str(value)) if isinstance(value, Decimal) else value)
 
     def _begins_rows(self) -> bool:
         name = self._names[0] if len(self._open) == 1 else None

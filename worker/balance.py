@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from smsclick.codes import Action, lookup
 from smsclick.contract import HoldReason
-from smsclick.errors import ProviderError, ProviderRefused
+from smsclick.errors import ProviderError, ProviderRefused, UnreadableBalance
 from smsclick.replies import Refused
 from smsclick.settings import Settings
 from worker import gate, incidents
@@ -27,8 +27,13 @@ def probe(runtime: Runtime) -> int | None:
     """
     if not _take(runtime):
         return None
+    balance: int | None
     try:
         balance = runtime.client.credits()
+    except UnreadableBalance as error:
+        # The key works and the provider answers: a canary finds out the rest, or a hold would never be lifted.
+        log.warning("The balance could not be read. error=%s", error)
+        balance = None
     except ProviderRefused as error:
         _refused(runtime, error)
         return None
@@ -52,11 +57,13 @@ def _take(runtime: Runtime) -> bool:
         return True
 
 
-def _act(runtime: Runtime, balance: int) -> int | None:
+def _act(runtime: Runtime, balance: int | None) -> int | None:
     with runtime.database.begin() as connection:
         now = gate.read(connection, lock=True)
-        gate.note(connection, balance=balance, balance_at=now.now)
-        told = _watch(connection, now, balance, runtime.settings)
+        told = False
+        if balance is not None:
+            gate.note(connection, balance=balance, balance_at=now.now)
+            told = _watch(connection, now, balance, runtime.settings)
         canary = _canary(connection, now, balance, runtime.settings)
         # Where no message can be the canary, `credits` is the only witness: statuses must be asked for again.
         opened = canary is None and not now.canary_flies and gate.open_without_canary(connection)
@@ -79,13 +86,13 @@ def _watch(connection: sa.Connection, now: Gate, balance: int, settings: Setting
     return incidents.close(connection, "low_balance")
 
 
-def _canary(connection: sa.Connection, now: Gate, balance: int, settings: Settings) -> int | None:
+def _canary(connection: sa.Connection, now: Gate, balance: int | None, settings: Settings) -> int | None:
     if now.hold_reason is None or now.operator_hold_at is not None:
         return None
     if now.canary_flies:
         return None  # one at a time
     gate.note(connection, canary_id=None, canary_until=None)
-    if now.hold_reason is HoldReason.NO_BALANCE and balance < now.needed_credits:
+    if now.hold_reason is HoldReason.NO_BALANCE and balance is not None and balance < now.needed_credits:
         return None
     until = now.now + dt.timedelta(seconds=settings.lease_seconds)
     return gate.choose_canary(connection, balance, until)

@@ -9,7 +9,7 @@ import datetime as dt
 
 import sqlalchemy as sa
 
-from smsclick.codes import Action
+from smsclick.codes import Action, lookup
 from smsclick.columns import db_now
 from smsclick.contract import ACCOUNT, HoldReason, gates
 from smsclick.replies import Accepted, Refused
@@ -116,7 +116,9 @@ def close(connection: sa.Connection, refused: Refused, *, epoch: int, needed_cre
     if gate.hold_reason is reason:
         _write(connection, needed_credits=min(gate.needed_credits, needed_credits))
         return
-    _close(connection, gate, reason, f"{refused.code} {refused.description}", needed_credits, settings)
+    # Our own words: the provider's may repeat what it was sent, and the incident outlives the message.
+    meaning = refused.reason if refused.code is None else lookup(refused.code).meaning
+    _close(connection, gate, reason, f"{refused.code}: {meaning}", needed_credits, settings)
 
 
 def count_failures(connection: sa.Connection, failed: int, *, answered: bool, epoch: int, settings: Settings) -> bool:
@@ -201,10 +203,13 @@ def open_without_canary(connection: sa.Connection) -> bool:
     return True
 
 
-def choose_canary(connection: sa.Connection, balance: int, until: dt.datetime) -> int | None:
-    """Let one waiting message go: the first by priority and age that the balance covers. None where there is none."""
+def choose_canary(connection: sa.Connection, balance: int | None, until: dt.datetime) -> int | None:
+    """Let one waiting message go: the first by priority and age that the balance covers. None where there is none.
+
+    A balance of None is one that nobody could read: then simply the first goes.
+    """
     for candidate in claims.waiting(connection, _CANARY_CANDIDATES):
-        if candidate.credits <= balance:
+        if balance is None or candidate.credits <= balance:
             _write(connection, canary_id=candidate.id, canary_until=until)
             return candidate.id
     return None

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from smsclick.codes import Action, Estatus
-from smsclick.errors import ProviderRefused, UnreadableAnswer
+from smsclick.errors import ProviderRefused, UnreadableAnswer, UnreadableBalance
 from smsclick.replies import (
     Accepted,
     HttpAnswer,
@@ -71,6 +71,8 @@ def test_a_readable_acceptance_counts_whatever_the_http_status(status: int) -> N
         ({"creditosUsados": 2}, 2),
         ({"creditos_usados": "2"}, 2),
         ({"creditosUsados": 2.0}, 2),
+        ({"creditosUsados": 1.25}, 2),
+        ({"creditosUsados": "1.50"}, 2),
         ({"creditos_usados": None, "creditosUsados": 2}, 2),
         ({"creditos_usados": "dos"}, None),
         ({"creditos_usados": True}, None),
@@ -83,15 +85,37 @@ def test_credits_used_are_read_under_both_spellings(field: dict[str, object], cr
     assert result == Accepted(5, credits_used, "")
 
 
-@pytest.mark.parametrize("id_mensaje", [1, "1", " 123 ", 2**63 - 1, str(2**63 - 1)])
+@pytest.mark.parametrize("id_mensaje", [1, "1", " 123 ", 2**63 - 1, str(2**63 - 1), 5.0, "5.0"])
 def test_an_id_may_be_a_number_or_digits(id_mensaje: object) -> None:
     result = classify_send(answer({"codigo": "1", "id_mensaje": id_mensaje}))
-    assert result == Accepted(int(str(id_mensaje)), None, "")
+    assert result == Accepted(int(str(id_mensaje).removesuffix(".0")), None, "")
+
+
+def test_no_digit_of_a_long_id_is_lost_to_a_decimal_point() -> None:
+    assert classify_send(answer('{"codigo":1.0, "id_mensaje":9007199254740993.00}')) == Accepted(2**53 + 1, None, "")
 
 
 @pytest.mark.parametrize(
     "id_mensaje",
-    [None, 0, -5, True, 5.0, "5.0", "", "abc", "-5", 2**63, 10**400, [5], {"id": 5}, "\N{FULLWIDTH DIGIT ONE}"],
+    [
+        None,
+        0,
+        0.0,
+        -5,
+        True,
+        5.5,
+        "5.5",
+        "5.",
+        5e300,
+        "",
+        "abc",
+        "-5",
+        2**63,
+        10**400,
+        [5],
+        {"id": 5},
+        "\N{FULLWIDTH DIGIT ONE}",
+    ],
 )
 def test_code_1_without_a_usable_id_is_unknown(id_mensaje: object) -> None:
     result = classify_send(answer({"codigo": 1, "id_mensaje": id_mensaje}))
@@ -145,7 +169,7 @@ def test_a_code_that_the_manual_does_not_list_for_a_send_is_refused_for_now(code
     assert (result.code, result.action) == (int(str(code)), Action.RETRY)
 
 
-@pytest.mark.parametrize("code", [-104, "-104", " -104 "])
+@pytest.mark.parametrize("code", [-104, "-104", " -104 ", -104.0])
 def test_a_code_may_be_a_number_or_its_text(code: object) -> None:
     result = classify_send(answer({"codigo": code, "id_mensaje": None}))
     assert isinstance(result, Refused)
@@ -202,7 +226,7 @@ def test_a_code_1_in_utf_8_beside_a_broken_byte_is_no_refusal() -> None:
     assert isinstance(classify_send(HttpAnswer(200, body)), Unknown)
 
 
-@pytest.mark.parametrize("no_id", ["null", "0", '""', '"0"', '"NULL"'])
+@pytest.mark.parametrize("no_id", ["null", "0", "0.0", '""', '"0"', '"NULL"'])
 def test_an_error_code_that_says_that_there_is_no_id_is_refused(no_id: str) -> None:
     result = classify_send(answer(f'{{"codigo":-104, "id_mensaje":{no_id}}}'))
     assert isinstance(result, Refused)
@@ -211,9 +235,27 @@ def test_an_error_code_that_says_that_there_is_no_id_is_refused(no_id: str) -> N
 
 @pytest.mark.parametrize(
     "code",
-    [None, True, False, 1.0, -104.0, "1.0", "01", "+1", "", "uno", "-0", "--104", [1], {"codigo": 1}, 2**31, 10**400],
+    [
+        None,
+        True,
+        False,
+        1.5,
+        -104.25,
+        1e30,
+        "1.0",
+        "01",
+        "+1",
+        "",
+        "uno",
+        "-0",
+        "--104",
+        [1],
+        {"codigo": 1},
+        2**31,
+        10**400,
+    ],
 )
-def test_a_code_that_is_not_an_integer_is_unknown(code: object) -> None:
+def test_a_code_that_is_no_whole_number_is_unknown(code: object) -> None:
     assert isinstance(classify_send(answer({"codigo": code})), Unknown)
 
 
@@ -335,7 +377,7 @@ def test_an_estatus_may_be_a_number_or_its_digit(estatus: object) -> None:
     assert status.estatus == int(str(estatus))
 
 
-@pytest.mark.parametrize("estatus", [None, 5, -1, True, 3.0, "5", "", "Recibido", [3]])
+@pytest.mark.parametrize("estatus", [None, 5, -1, True, 3.5, "5", "", "Recibido", [3]])
 def test_an_estatus_outside_the_manual_is_unreadable(estatus: object) -> None:
     with pytest.raises(UnreadableAnswer, match="estatus_mensaje"):
         parse_status(answer({"codigo": 1, "estatus_mensaje": estatus}), MEXICO)
@@ -450,15 +492,34 @@ def test_an_error_of_a_report_is_refused_with_its_code(code: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("creditos", "balance"), [(1200232, 1200232), ("1200232", 1200232), (0, 0), (12.0, 12), (-3, -3)]
+    ("creditos", "balance"),
+    [
+        (1200232, 1200232),
+        ("1200232", 1200232),
+        (0, 0),
+        (12.0, 12),
+        (-3, -3),
+        (1200.75, 1200),
+        (-0.5, -1),
+        ("1,200,232", 1200232),
+        ("1,200.50", 1200),
+        ("1 200\u00a0232", 1200232),
+        ("1'200", 1200),
+        ("1.200.232,50", 1200232),
+        ("1.200", 1),
+        ("12,5", 12),
+        ("$1,200.00", 1200),
+        ("1200 créditos", 1200),
+        ("-1,200", -1200),
+    ],
 )
 def test_the_balance_is_read(creditos: object, balance: int) -> None:
     assert parse_credits(answer({"codigo": 1, "descripcion": "ok", "creditos": creditos})) == balance
 
 
-@pytest.mark.parametrize("creditos", [None, True, "", "mucho", 1.5, [5], 10**400])
-def test_a_balance_that_is_no_whole_number_is_unreadable(creditos: object) -> None:
-    with pytest.raises(UnreadableAnswer, match="creditos"):
+@pytest.mark.parametrize("creditos", [None, True, "", "mucho", "1,2,3", "12,34,567", "1e5", "5-", [5], 10**400, 1e300])
+def test_a_balance_that_is_no_amount_is_unreadable_and_said_to_be_only_that(creditos: object) -> None:
+    with pytest.raises(UnreadableBalance, match="creditos"):
         parse_credits(answer({"codigo": 1, "creditos": creditos}))
 
 
