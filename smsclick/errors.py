@@ -31,6 +31,8 @@ A send has no errors here: `sendMsg` answers with a value (`smsclick.replies`).
 # ruff: noqa: N818  (the tree's names are words of the contract's sentences; an "Error" suffix would add nothing)
 from __future__ import annotations
 
+from smsclick.codes import lookup
+
 
 class SmsclickError(Exception):
     """Whatever `smsclick` raises on purpose is one of these."""
@@ -148,7 +150,7 @@ class ProviderRefused(ProviderError):
 
     Attributes:
         code: `codigo`; `smsclick.codes.lookup` says what it means.
-        description: `descripcion`, cleaned and redacted.
+        description: `descripcion`, cleaned and redacted as far as we know what was sent; for a person's eyes only.
     """
 
     def __init__(self, code: int, description: str) -> None:
@@ -157,4 +159,5 @@ class ProviderRefused(ProviderError):
         self.description = description
 
     def __str__(self) -> str:
-        return f"SMSClick refused the query with {self.code} ({self.description or 'without a description'})"
+        # Not the provider's words: this may be logged, and they may repeat what the provider was told.
+        return f"SMSClick refused the query with {self.code} ({lookup(self.code).meaning})"

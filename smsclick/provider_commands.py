@@ -162,10 +162,9 @@ def _asking() -> Iterator[tuple[SmsclickClient, Settings]]:
         try:
             yield client, settings
         except ProviderRefused as error:
-            known = lookup(error.code)
-            meaning = f": {known.meaning}" if known.fault is not Fault.NONE else ""
+            words = f": {error.description}" if error.description and lookup(error.code).fault is Fault.NONE else ""
             advice = _ADVICE.get(error.code, "ask SMSClick what this code means")
-            raise SmsclickError(f"{error}{meaning}; {advice}") from None
+            raise SmsclickError(f"{error}{words}; {advice}") from None
         except ProviderUnreachable as error:
             where = urlsplit(settings.base_url).hostname
             raise SmsclickError(

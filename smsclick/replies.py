@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from smsclick.amounts import parse_amount
 from smsclick.codes import ACCEPTED, Action, Estatus, lookup
+from smsclick.echo import scrub
 from smsclick.errors import InvalidPhone, ProviderRefused, UnreadableAnswer, UnreadableBalance
 from smsclick.phones import normalize_phone
 
@@ -306,9 +307,7 @@ _CODE: Final = re.compile(r"0|-?[1-9][0-9]{0,9}")
 _DIGITS: Final = re.compile(r"([0-9]{1,19})(?:\.0{1,20})?")
 _WHOLE_LITERAL: Final = re.compile(r"(-?[0-9]{1,19})\.0{1,20}")
 _HIDDEN_ONE: Final = re.compile(r"codigo[\W_]*0*1(?![0-9])")
-_MANY_DIGITS: Final = re.compile(r"\d(?:[\s().\-]*\d){6,}")
 _NOT_STORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
-_LONGEST_DESCRIPTION: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -611,12 +610,4 @@ def _unaccented(text: str) -> str:
 
 def _clean(value: object, hide: Iterable[str]) -> str:
     """Return a description as one short line without phones, keys and texts that the provider may echo."""
-    if not isinstance(value, str):
-        return ""
-    text = value if value.isprintable() else "".join(c if c.isprintable() else " " for c in value)
-    text = " ".join(text.split())
-    for word in hide:
-        if len(word) >= 4:
-            text = text.replace(" ".join(word.split()), "…")
-    text = _MANY_DIGITS.sub("…", text)
-    return text if len(text) <= _LONGEST_DESCRIPTION else text[: _LONGEST_DESCRIPTION - 1] + "…"
+    return scrub(value, hide) if isinstance(value, str) else ""

@@ -102,7 +102,7 @@ def _refused(runtime: Runtime, error: ProviderRefused) -> None:
     if lookup(error.code).action is not Action.HOLD_KEY:
         log.warning("The balance was refused. code=%s", error.code)
         return
-    answer = Refused(error.code, error.description, Action.HOLD_KEY, error.description)
+    answer = Refused(error.code, "", Action.HOLD_KEY, lookup(error.code).meaning)
     with runtime.database.begin() as connection:
         epoch = gate.read(connection).epoch
         gate.close(connection, answer, epoch=epoch, needed_credits=1, settings=runtime.settings)

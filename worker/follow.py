@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from smsclick.codes import Estatus
+from smsclick.codes import Estatus, lookup
 from smsclick.columns import db_now
 from smsclick.contract import State, messages, watermarks
 from smsclick.errors import ProviderError, ProviderRefused
@@ -274,7 +274,7 @@ def _ask(runtime: Runtime, turn: _Turn, slice_: Slice, probe: Followed | None) -
                 if rows >= slices.MOST_ROWS or runtime.stopping.is_set():
                     return _Report(statuses, rows, whole=False, stopped=runtime.stopping.is_set())
     except ProviderRefused as error:
-        return _Report({}, rows, whole=False, failed=PollFailed(error.code, error.description))
+        return _Report({}, rows, whole=False, failed=PollFailed(error.code, lookup(error.code).meaning))
     except ProviderError as error:
         log.warning("A report could not be read to its end. bracket=%s error=%s", turn.bracket.name, error)
         return _Report(statuses, rows, whole=False, failed=PollFailed(None, str(error)))

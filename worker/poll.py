@@ -124,7 +124,7 @@ def _ask(runtime: Runtime, id_mensaje: int) -> _Seen:
     try:
         return runtime.client.status(id_mensaje)
     except ProviderRefused as error:
-        return PollFailed(error.code, error.description)
+        return PollFailed(error.code, lookup(error.code).meaning)
     except ProviderError as error:
         return PollFailed(None, str(error))
 

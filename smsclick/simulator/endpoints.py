@@ -210,6 +210,8 @@ def _credits(balance: int, form: CreditsForm) -> str:
             return f'"{balance:,}.00"'
         case "text":
             return f'"{balance}"'
+        case "words":
+            return '"suficientes"'
 
 
 def _span(account: Account, form: Form, start: tuple[int, int], end: tuple[int, int]) -> Sequence[Message]:

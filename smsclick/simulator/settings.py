@@ -19,8 +19,8 @@ OddRow = Literal["estatus", "null_text", "null_phone", "bad_date", "null_date", 
 none; an id with decimals; `panel` is a good row of another system."""
 
 First = Literal["oldest", "newest"]
-CreditsForm = Literal["whole", "decimal", "commas", "text"]
-"""How `credits` gives the balance: 1200232, 1200232.00, "1,200,232.00" or "1200232"."""
+CreditsForm = Literal["whole", "decimal", "commas", "text", "words"]
+"""How `credits` gives the balance: 1200232, 1200232.00, "1,200,232.00", "1200232" or, unreadable, "suficientes"."""
 
 
 @dataclass(

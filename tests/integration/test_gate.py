@@ -221,6 +221,24 @@ def test_the_canary_is_the_first_by_priority_that_the_balance_covers(
     assert read(database).allowed_canary == normal
 
 
+@pytest.mark.parametrize("form", ["decimal", "commas", "text", "words"])
+def test_a_hold_is_lifted_however_the_provider_writes_the_balance(
+    form: str, runtime: Runtime, bell: RecordingBell, simulator: Simulator
+) -> None:
+    """Also where nobody can read it: the canary's own answer says whether there is enough."""
+    database = runtime.database
+    simulator.set(balance=0, credits_form=form)
+    send.send(runtime, insert(database, 3))
+    assert read(database).hold_reason == "no_balance"
+    release(runtime, bell)
+    assert not read(database).is_open
+    simulator.set(balance=1_234_567)
+    release(runtime, bell)
+    assert states(database) == ["sent"] * 3
+    assert read(database).is_open
+    assert read(database).balance == (None if form == "words" else 1_234_567)
+
+
 def test_one_accepted_canary_opens_the_gate_and_says_so_once(
     runtime: Runtime, bell: RecordingBell, simulator: Simulator
 ) -> None:

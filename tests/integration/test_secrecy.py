@@ -98,7 +98,9 @@ def test_key_texts_and_phones_stand_in_no_log_no_broker_no_exception_no_event_an
         Tap(redis_server.port) as tap,
         Tap(redis_server.port) as named_tap,
         Receiver() as receiver,
-        Cluster(start_process, database_url, "", env=IMPATIENT, api_key=KEY, balance=100_000) as cluster,
+        Cluster(
+            start_process, database_url, "", env=IMPATIENT, api_key=KEY, balance=100_000, echo_form=True
+        ) as cluster,
     ):
         alert_url = receiver.url.replace("json://", f"json://sms:{ALERT_PASSWORD}@")
         dead_url = f"json://sms:{ALERT_PASSWORD}@127.0.0.1:9/{ALERT_PASSWORD}"

@@ -66,7 +66,7 @@ def test_report_gives_one_record_a_message_and_filters_by_status(simulator: Simu
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("status", "12345"), "-201 (Identificador de mensaje no existe)"),
+        (("status", "12345"), "-201 (ID_MENSAJE does not exist)"),
         (("report", "mañana", "2026-01-01"), "'mañana' is no time"),
         (("report", "2026-01-02", "2026-01-01"), "ends before it begins"),
         (("report", "2026-01-01", "2026-01-02", "--status", "2;3"), "--status: write numbers"),
