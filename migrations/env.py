@@ -1,6 +1,8 @@
 """Alembic's environment: our own version table, our own tables only, patient but not endless with locks."""
 
+import contextlib
 import time
+from collections.abc import Iterator
 
 import sqlalchemy as sa
 from alembic import context
@@ -30,29 +32,40 @@ def _configure(**options: object) -> None:
     )
 
 
-def _take_turn(connection: sa.Connection) -> None:
-    """One migration at a time.
+@contextlib.contextmanager
+def _turn(engine: sa.Engine) -> Iterator[None]:
+    """One migration at a time, by a lock of a transaction that stays open beside it on a connection of its own.
 
-    The lock is asked for again and again and not waited for: a statement that waits holds a snapshot, and CREATE INDEX
-    CONCURRENTLY waits for all of those, which would be a deadlock.
+    A session's lock would stay on a pooled session and keep the next upgrade waiting for ever. The lock is asked for
+    again and again and not waited for: a statement that waits holds a snapshot, and CREATE INDEX CONCURRENTLY waits
+    for all of those, which would be a deadlock. A transaction that is idle holds none.
     """
-    lock = sa.text("SELECT pg_try_advisory_lock(hashtext('smsclick_migrations'))")
-    while not connection.scalar(lock):
-        connection.rollback()
-        time.sleep(0.2)
-    connection.commit()
+    with engine.connect() as connection:
+        while True:
+            connection.execute(sa.text("SELECT set_config('idle_in_transaction_session_timeout', '0', true)"))
+            if connection.scalar(sa.text("SELECT pg_try_advisory_xact_lock(hashtext('smsclick_migrations'))")):
+                break
+            connection.rollback()
+            time.sleep(0.2)
+        yield
 
 
-def _run(connection: sa.Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        # A migration that waits for a lock blocks all who come behind it.
-        connection.execute(sa.text("SET lock_timeout = '10s'"))
-        _take_turn(connection)
-    elif connection.dialect.name in {"mysql", "mariadb"}:
-        connection.execute(sa.text("SELECT GET_LOCK('smsclick_migrations', 60)"))
-    _configure(connection=connection)
-    with context.begin_transaction():
-        context.run_migrations()
+def _not_patient(connection: sa.Connection) -> None:
+    """A migration that waits for a lock blocks all who come behind it. Outside of a transaction this does nothing."""
+    connection.exec_driver_sql("SELECT set_config('lock_timeout', '10s', true)")
+
+
+def _run(engine: sa.Engine) -> None:
+    postgresql = engine.dialect.name == "postgresql"
+    with _turn(engine) if postgresql else contextlib.nullcontext(), engine.connect() as connection:
+        if postgresql:
+            sa.event.listen(connection, "begin", _not_patient)
+        elif engine.dialect.name in {"mysql", "mariadb"}:
+            connection.execute(sa.text("SELECT GET_LOCK('smsclick_migrations', 60)"))
+        _configure(connection=connection)
+        with context.begin_transaction():
+            context.run_migrations()
+        connection.commit()
 
 
 url = config.attributes.get("database_url") or load_settings().database_url
@@ -61,10 +74,8 @@ if context.is_offline_mode():
     with context.begin_transaction():
         context.run_migrations()
 else:
-    database = Database(url, threads=1)
+    database = Database(url, threads=2, silence_seconds=None)
     try:
-        with database.engine.connect() as connection:
-            _run(connection)
-            connection.commit()
+        _run(database.engine)
     finally:
         database.dispose()

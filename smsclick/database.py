@@ -5,7 +5,7 @@ Producers bring their own engine; this is for the worker and the `smsclick` prog
 
 import contextlib
 import functools
-import sqlite3
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from smsclick.columns import db_now
 from smsclick.contract import VERSION_TABLE
 from smsclick.database_faults import DatabaseBusy, Diagnosis, Fault, diagnose, fault_of, keep, safe_words
+from smsclick.database_sessions import READ_ONLY, SILENCE_SECONDS, connect_args, listen
 from smsclick.errors import DatabaseNotMigrated, DatabaseUnavailable
 
 __all__ = ["Database", "Fault", "fault_of", "parse_url"]
@@ -33,9 +34,7 @@ _DRIVERS = {
     "mariadb": "mariadb+pymysql",
 }
 _BACKENDS = ("sqlite", "postgresql", "mysql", "mariadb")
-_WAIT_SECONDS = 10
 _TRIES = 5
-_READ_ONLY = "smsclick_read_only"
 _USED_AT = "smsclick_used_at"
 _REST_SECONDS = 1.0
 
@@ -46,11 +45,22 @@ def parse_url(url: str) -> sa.URL:
     Raises:
         ArgumentError: (SQLAlchemy's) it is no URL, or of none of the databases that we know.
     """
-    parsed = sa.make_url(url)
+    parsed = sa.make_url(_hosts_in_query(url))
     parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
     if parsed.drivername.split("+")[0] not in _BACKENDS:
         raise ArgumentError("not one of SQLite, PostgreSQL, MariaDB or MySQL")
     return parsed
+
+
+def _hosts_in_query(url: str) -> str:
+    """Libpq's `//user@one:5432,two:5432/db` in SQLAlchemy's words, which has several hosts only in the query."""
+    found = re.fullmatch(
+        r"(?P<before>[\w+]+://(?:[^/?@]*@)?)(?P<hosts>[^/?@]*,[^/?@]*)(?P<path>/[^?]*)?(?P<query>\?.*)?", url
+    )
+    if found is None or not found["before"].startswith("postgres"):
+        return url
+    hosts = "&".join(f"host={host}" for host in found["hosts"].split(","))
+    return f"{found['before']}{found['path'] or '/'}{found['query'] or '?'}{'&' if found['query'] else ''}{hosts}"
 
 
 class Database:
@@ -59,10 +69,12 @@ class Database:
     Args:
         url: as `DATABASE_URL`.
         threads: how many connections at once; more callers wait.
+        silence_seconds: a statement without an answer for so long counts as a lost connection; None: never, for
+            migrations of large tables.
     """
 
-    def __init__(self, url: str, *, threads: int = 8) -> None:
-        self.engine = _create_engine(url, threads)
+    def __init__(self, url: str, *, threads: int = 8, silence_seconds: float | None = SILENCE_SECONDS) -> None:
+        self.engine = _create_engine(url, threads, silence_seconds)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         # SQLite has one writer; a queue in the process is fairer and faster than its busy-waiting.
         self._writer = threading.Lock() if self.is_sqlite else contextlib.nullcontext()
@@ -99,7 +111,7 @@ class Database:
     def read(self) -> Iterator[sa.Connection]:
         """A transaction that only reads; raises as `begin` does."""
         with _translated(self.engine), self.engine.connect() as connection:
-            yield connection.execution_options(**{_READ_ONLY: True})
+            yield connection.execution_options(**{READ_ONLY: True})
 
     def dispose(self, *, close: bool = True) -> None:
         """Forget the pool; `close=False` in a forked child, whose parent still uses the sockets."""
@@ -125,22 +137,18 @@ class Database:
             return connection.scalar(sa.select(db_now()))
 
 
-def _create_engine(url: str, threads: int) -> sa.Engine:
+def _create_engine(url: str, threads: int, silence_seconds: float | None) -> sa.Engine:
     parsed = parse_url(url)
     # hide_parameters: phones and texts must not end in an exception or a log.
-    options: dict[str, Any] = {"hide_parameters": True}
+    options: dict[str, Any] = {"hide_parameters": True, "connect_args": connect_args(parsed, silence_seconds)}
     backend = parsed.get_backend_name()
-    if backend == "sqlite":
-        if parsed.database and parsed.database != ":memory:":
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        options["connect_args"] = {"timeout": _WAIT_SECONDS, "check_same_thread": False}
-    else:
+    if backend != "sqlite":
         options |= {"pool_size": threads, "max_overflow": 0, "pool_timeout": 60}
-        options["connect_args"] = {"connect_timeout": _WAIT_SECONDS}
+    elif parsed.database and parsed.database != ":memory:":
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     if backend in {"mysql", "mariadb"}:
         # The default level takes gap locks, which turn neighbours' claims into deadlocks.
         options["isolation_level"] = "READ COMMITTED"
-        options["connect_args"] |= {"charset": "utf8mb4", "init_command": "SET time_zone='+00:00'"}
     try:
         engine = sa.create_engine(parsed, **options)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
@@ -151,11 +159,7 @@ def _create_engine(url: str, threads: int) -> sa.Engine:
     event.listen(engine, "handle_error", _judge)
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", functools.partial(_ping_after_rest, engine.dialect))
-    if backend == "sqlite":
-        event.listen(engine, "connect", _sqlite_connect)
-        event.listen(engine, "begin", _sqlite_begin)
-    elif backend == "postgresql":
-        event.listen(engine, "connect", _postgresql_connect)
+    listen(engine, silence_seconds)
     return engine
 
 
@@ -194,28 +198,6 @@ def _judge(context: sa.ExceptionContext) -> None:
             error.args = (*error.args[:-1], words) if len(error.args) > 1 else (words,)
         elif isinstance(error.args[0], str):
             error.args = (error.args[0].partition("\nDETAIL:")[0], *error.args[1:])
-
-
-def _sqlite_connect(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # transactions are begun below, not by the driver
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _postgresql_connect(connection: Any, _record: object) -> None:  # noqa: ANN401 - psycopg's, which is an extra
-    # A machine that vanishes in the middle of a transaction would keep its row locks for hours.
-    connection.autocommit = True
-    connection.execute("SET idle_in_transaction_session_timeout = '10s'")
-    connection.execute("SET tcp_keepalives_idle = 20")
-    connection.execute("SET tcp_keepalives_interval = 5")
-    connection.execute("SET tcp_keepalives_count = 4")
-    connection.autocommit = False
-
-
-def _sqlite_begin(connection: sa.Connection) -> None:
-    # IMMEDIATE: a transaction that reads first and writes later would fail instead of waiting.
-    read_only = connection.get_execution_options().get(_READ_ONLY, False)
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
 @contextlib.contextmanager

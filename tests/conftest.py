@@ -156,8 +156,8 @@ def php() -> str:
 class OwnServer(Protocol):
     """Starts a server for one test alone."""
 
-    def __call__(self, kind: type[S], *, durable: bool = False) -> S:
-        """The server, running."""
+    def __call__(self, kind: type[S], *, durable: bool = False, prepare: Callable[[S], None] | None = None) -> S:
+        """The server, running; `prepare` is called before it starts."""
 
 
 @pytest.fixture
@@ -165,10 +165,12 @@ def own_server(servers_directory: Path, request: pytest.FixtureRequest) -> Itera
     """A server that this test need not share: `own_server(RedisServer, durable=True)`."""
     started: list[Server] = []
 
-    def start(kind: type[S], *, durable: bool = False) -> S:
+    def start(kind: type[S], *, durable: bool = False, prepare: Callable[[S], None] | None = None) -> S:
         _available(kind.program)
         server = kind(servers_directory / f"own-{next(_numbers)}", durable=durable)
         started.append(server)
+        if prepare is not None:
+            prepare(server)
         server.start()
         return server
 

@@ -79,7 +79,12 @@ PHP = Program(
     minimum=(8, 0),
     proof=("-r", "exit((int) !extension_loaded('pdo_pgsql'));"),
 )
-PROGRAMS = (POSTGRES, REDIS, RABBITMQ, MARIADB, PHP)
+PGBOUNCER = Program(
+    title="PgBouncer",
+    executables=("pgbouncer",),
+    package="pgbouncer",
+)
+PROGRAMS = (POSTGRES, REDIS, RABBITMQ, MARIADB, PHP, PGBOUNCER)
 
 
 class MissingProgramError(Exception):

@@ -326,6 +326,76 @@ class PostgresServer(Server):
         return [str(self._executables["postgres"]), "-D", str(self.directory / "data"), *options]
 
 
+class StandbyServer(PostgresServer):
+    """A streaming standby of another server: `follow(primary)`, then `start()`."""
+
+    def __init__(self, directory: Path, *, durable: bool = False) -> None:
+        super().__init__(directory, durable=durable)
+        self.primary: PostgresServer | None = None
+
+    def follow(self, primary: PostgresServer) -> None:
+        """Copies a running server, which it follows from its start on."""
+        self.primary = primary
+
+    def promote(self) -> None:
+        """Makes it take writes; returns when it does."""
+        with closing(self._connect()) as connection:
+            connection.execute("SELECT pg_promote(true, 60)")
+
+    def _create(self) -> None:
+        if self.primary is None:
+            raise ServerError("a standby follows a server: call follow() before start()")
+        tool = self._executables["postgres"].with_name("pg_basebackup")
+        source = ["--host", HOST, "--port", str(self.primary.port), "--username", "postgres"]
+        target = ["--pgdata", str(self.directory / "data"), "--write-recovery-conf", "--wal-method", "stream"]
+        self._run([str(tool), *source, *target, "--checkpoint", "fast", "--no-sync"])
+
+
+class PgBouncerServer(Server):
+    """PgBouncer in transaction mode before a PostgreSQL, with few sessions so that they change hands."""
+
+    program = programs.PGBOUNCER
+    _gentle = signal.SIGINT
+
+    def __init__(self, directory: Path, *, durable: bool = False) -> None:
+        super().__init__(directory, durable=durable)
+        self.behind: PostgresServer | None = None
+        self.settings: dict[str, str] = {}
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql+psycopg://postgres@{HOST}:{self.port}/{database}"
+
+    def _create(self) -> None:
+        users = self.directory / "users.txt"
+        users.write_text('"postgres" ""\n')
+        users.chmod(0o644)
+
+    def _command(self) -> Sequence[str]:
+        if self.behind is None:
+            raise ServerError("a pooler needs a server behind it: set `behind` before start()")
+        settings = {
+            "listen_addr": HOST,
+            "listen_port": self.port,
+            "unix_socket_dir": "",
+            "auth_type": "trust",
+            "auth_file": self.directory / "users.txt",
+            "pool_mode": "transaction",
+            "default_pool_size": "3",
+            "max_client_conn": "200",
+            **self.settings,
+        }
+        lines = ["[databases]", f"* = host={HOST} port={self.behind.port}", "[pgbouncer]"]
+        file = self.directory / "pgbouncer.ini"
+        file.write_text("\n".join([*lines, *(f"{name} = {value}" for name, value in settings.items())]) + "\n")
+        file.chmod(0o644)
+        return [str(self._executables["pgbouncer"]), str(file)]
+
+    def _probe(self) -> str:
+        with closing(psycopg.connect(host=HOST, port=self.port, user="postgres", dbname="postgres")) as connection:
+            connection.execute("SELECT 1")
+        return "in transaction mode"
+
+
 class RedisServer(Server):
     """Redis that never evicts; with `durable=True` it writes an append-only file and finds its keys again."""
 

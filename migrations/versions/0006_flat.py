@@ -42,12 +42,11 @@ def upgrade() -> None:
     for table, settings in _VACUUM.items():
         op.execute(f"ALTER TABLE {table} SET ({', '.join(f'{name} = {value}' for name, value in settings.items())})")
     with op.get_context().autocommit_block():
-        # It blocks nobody, so it may wait for whoever has a transaction open; one that was cut off left it invalid.
-        op.execute("SET lock_timeout = 0")
+        # It blocks nobody, so it may wait for whoever has a transaction open: out here there is no lock_timeout. One
+        # that was cut off left it invalid.
         for name, (columns, where) in _INDEXES.items():
             op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
             op.create_index(name, "smsclick_messages", columns, postgresql_where=where, postgresql_concurrently=True)
-        op.execute("SET lock_timeout = '10s'")
 
 
 def downgrade() -> None:

@@ -73,7 +73,7 @@ def test_producers_go_on_while_an_index_waits_for_a_long_transaction(
 ) -> None:
     before = ScriptDirectory.from_config(config(postgres_url)).get_revision("0006").down_revision
     database = Database(migrate(postgres_url, str(before)), threads=4)
-    # The upgrade that makes it, the one that waits for its turn, the long transaction and this look.
+    # The upgrade that makes it and its lock, the one that waits for its turn, the long transaction and this look.
     clients = "datname = current_database() AND backend_type = 'client backend'"  # and no autovacuum
     connected = f"SELECT count(*) FROM pg_stat_activity WHERE {clients}"  # noqa: S608
     active = f"{connected} AND state = 'active' AND query LIKE 'CREATE INDEX CONCURRENTLY%%'"
@@ -81,7 +81,7 @@ def test_producers_go_on_while_an_index_waits_for_a_long_transaction(
     def waits() -> bool:
         with database.read() as connection:
             counts = [connection.exec_driver_sql(query).scalar_one() for query in (active, connected)]
-        return counts == [1, 4]
+        return counts == [1, 5]
 
     with database.engine.connect() as long:
         long.exec_driver_sql("INSERT INTO smsclick_messages (key, phone, text) VALUES ('long', '5551402211', 'x')")

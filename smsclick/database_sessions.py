@@ -1,0 +1,188 @@
+"""What our own sessions ask of a database: durable commits, and an end to waiting for a server that fell silent.
+
+Nothing that is set here can reach somebody else's session. Straight to PostgreSQL the settings are options of the
+connection. A pooler (PgBouncer) refuses or swallows those, and gives each transaction whatever session is free: there
+they are set with `SET LOCAL`, in each transaction that writes. A setting of ours that names a random word tells which
+of the two it is.
+"""
+
+import functools
+import secrets
+import sqlite3
+import time
+from collections.abc import Generator, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+CONNECT_SECONDS = 10
+"""For each host to take a connection; also how long SQLite waits for its writer."""
+
+SILENCE_SECONDS = 60
+"""A server that says nothing for so long while a statement runs is given up. Our statements take milliseconds."""
+
+READ_ONLY = "smsclick_read_only"
+"""The execution option of transactions that only read."""
+
+_POOLED = "smsclick_pooled"
+_MARK = "smsclick.session"
+
+# The promise needs a commit that outlasts a crash before a request leaves: asked for, whatever the database's default.
+_PROMISED = {"synchronous_commit": "on"}
+# A machine that vanishes in the middle of a transaction would keep its row locks for hours.
+_CAREFUL = {"idle_in_transaction_session_timeout": "10s"}
+_KEEPALIVES = {"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "4"}
+
+_LIBPQ: Mapping[str, object] = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives": 1,
+    "keepalives_idle": 20,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+
+
+def connect_args(url: sa.URL, silence_seconds: float | None) -> dict[str, Any]:
+    """The driver's arguments, except those that the URL gives itself.
+
+    Args:
+        url: of the database.
+        silence_seconds: how long a statement may be without an answer; None: for ever, as migrations need it.
+    """
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        return {"timeout": CONNECT_SECONDS, "check_same_thread": False}
+    if backend == "postgresql":
+        given: dict[str, Any] = dict(_LIBPQ)
+        hosts = url.query.get("host", ())
+        if not isinstance(hosts, str) and len(hosts) > 1:
+            # Of several hosts the one that takes writes is meant; the others are its standbys.
+            given["target_session_attrs"] = "read-write"
+    else:
+        given = {"connect_timeout": CONNECT_SECONDS, "charset": "utf8mb4", "init_command": "SET time_zone='+00:00'"}
+        if silence_seconds is not None:
+            given |= {"read_timeout": silence_seconds, "write_timeout": silence_seconds}
+    return {name: value for name, value in given.items() if name not in url.query}
+
+
+def listen(engine: sa.Engine, silence_seconds: float | None) -> None:
+    """Make the sessions of an engine what they must be."""
+    backend = engine.url.get_backend_name()
+    if backend == "sqlite":
+        event.listen(engine, "connect", _sqlite_connect)
+        event.listen(engine, "begin", _sqlite_begin)
+    elif backend == "postgresql":
+        event.listen(engine, "do_connect", _PostgreSQL(engine.dialect, silence_seconds).connect)
+        event.listen(engine, "begin", _postgresql_begin)
+
+
+def is_pooled(connection: sa.Connection) -> bool:
+    """Whether a pooler is between us and PostgreSQL."""
+    return bool(connection.info.get(_POOLED, False))
+
+
+def _sqlite_connect(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun below, not by the driver
+    # FULL: with NORMAL, SQLite syncs a WAL only at checkpoints, and a power cut takes back what was committed since.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _sqlite_begin(connection: sa.Connection) -> None:
+    # IMMEDIATE: a transaction that reads first and writes later would fail instead of waiting.
+    read_only = connection.get_execution_options().get(READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _postgresql_begin(connection: sa.Connection) -> None:
+    if is_pooled(connection) and not connection.get_execution_options().get(READ_ONLY, False):
+        connection.exec_driver_sql(_SET_LOCAL)
+
+
+_SET_LOCAL = "SELECT " + ", ".join(
+    f"set_config('{name}', '{value}', true)" for name, value in (_CAREFUL | _PROMISED).items()
+)
+
+
+class _PostgreSQL:
+    """Connects, and finds out whether that leads to PostgreSQL itself."""
+
+    def __init__(self, dialect: sa.Dialect, silence_seconds: float | None) -> None:
+        self._kind = functools.cache(lambda: _connection_class(dialect, silence_seconds))
+        self._refuses_options = False
+
+    def connect(self, _dialect: object, record: Any, cargs: tuple[Any, ...], cparams: dict[str, Any]) -> Any:  # noqa: ANN401 - psycopg's, which is an extra
+        """Open one connection; its record knows whether a pooler is in between."""
+        mark = secrets.token_hex(8)
+        connection = self._open(cargs, cparams, mark)
+        try:
+            record.info[_POOLED] = self._is_pooled(connection, mark)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @staticmethod
+    def _is_pooled(connection: Any, mark: str) -> bool:  # noqa: ANN401
+        # Prepared statements belong to a session, and behind a pooler nobody has one of his own.
+        threshold, connection.prepare_threshold = connection.prepare_threshold, None
+        connection.autocommit = True
+        seen = connection.execute("SELECT current_setting(%s, true)", (_MARK,)).fetchone()
+        connection.autocommit = False
+        if seen is None or seen[0] != mark:
+            return True
+        connection.prepare_threshold = threshold
+        return False
+
+    def _open(self, cargs: tuple[Any, ...], cparams: dict[str, Any], mark: str) -> Any:  # noqa: ANN401
+        kind = self._kind()
+        if not self._refuses_options:
+            try:
+                return kind.connect(*cargs, **cparams | {"options": _options(cparams.get("options", ""), mark)})
+            except kind.Error as error:
+                # PgBouncer's words, which have no code: it refuses what it cannot pass on.
+                if "unsupported startup parameter" not in str(error):
+                    raise
+                self._refuses_options = True
+        return kind.connect(*cargs, **{name: value for name, value in cparams.items() if name != "options"})
+
+
+def _options(given: str, mark: str) -> str:
+    """Ours, around those of the URL: it may decide about all but what the promise needs."""
+    before, after = _CAREFUL | _KEEPALIVES, _PROMISED | {_MARK: mark}
+    ours = [" ".join(f"-c {name}={value}" for name, value in some.items()) for some in (before, after)]
+    return f"{ours[0]} {given} {ours[1]}"
+
+
+def _connection_class(dialect: sa.Dialect, silence_seconds: float | None) -> Any:  # noqa: ANN401
+    """Psycopg's connection, which gives up a server that says nothing for too long; libpq has no such timeout."""
+    psycopg: Any = dialect.loaded_dbapi
+    if silence_seconds is None:
+        return psycopg.Connection
+    patience = silence_seconds
+
+    class Connection(psycopg.Connection):  # type: ignore[misc]
+        def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            deadline = time.monotonic() + patience
+            try:
+                return super().wait(_until(gen, deadline), *args, **kwargs)
+            except TimeoutError:
+                self.close()
+                raise psycopg.OperationalError(f"no answer within {patience:g} s") from None
+
+    return Connection
+
+
+def _until(gen: Generator[Any, Any, Any], deadline: float) -> Generator[Any, Any, Any]:
+    """The same steps; psycopg sends nothing in where nothing came for a tenth of a second."""
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if not ready and time.monotonic() > deadline:
+                raise TimeoutError
+            wanted = gen.send(ready)
+    except StopIteration as end:
+        return end.value
