@@ -2,6 +2,7 @@
 
 from kombu import Exchange, Queue
 
+from smsclick.backlog import TTL_SECONDS
 from smsclick.settings import get_settings
 
 _settings = get_settings()
@@ -74,21 +75,17 @@ task_routes = {
     "smsclick.*": {"queue": "smsclick.ticks"},
 }
 
-# In memory: the due times stand in the database, and two beats in one folder must not fight over a file.
-beat_scheduler = "celery.beat:Scheduler"
+# In memory: the due times stand in the database, and two beats in one folder must not fight over a file. No `expires`:
+# it would compare this machine's clock with a worker's (docs/decisions/0026-no-clock-of-another-machine.md).
+beat_scheduler = "worker.beat:Scheduler"
 beat_max_loop_interval = 1
 beat_schedule = {
-    "sweep": {
-        "task": "smsclick.sweep",
-        "schedule": _settings.sweep_seconds,
-        "options": {"expires": max(1, _settings.sweep_seconds)},
-    },
-    "balance": {
-        "task": "smsclick.balance",
-        "schedule": min(_settings.balance_seconds, _settings.sweep_seconds),
-        "options": {"expires": max(1, min(_settings.balance_seconds, _settings.sweep_seconds))},
-    },
-    "lag": {"task": "smsclick.lag", "schedule": 5, "options": {"expires": 5}},
-    "retention": {"task": "smsclick.retention", "schedule": 3600, "options": {"expires": 3600}},
+    name: {"task": f"smsclick.{name}", "schedule": seconds, "options": {"expiration": TTL_SECONDS, "retry": False}}
+    for name, seconds in {
+        "sweep": _settings.sweep_seconds,
+        "balance": min(_settings.balance_seconds, _settings.sweep_seconds),
+        "lag": 5,
+        "retention": 3600,
+    }.items()
 }
 timezone = "UTC"

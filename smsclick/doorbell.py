@@ -9,7 +9,6 @@ import atexit
 # Redis' client needs it; once a program ends, Python lets no thread import it for the first time.
 import concurrent.futures.thread  # noqa: F401
 import contextlib
-import datetime as dt
 import functools
 import logging
 import os
@@ -18,6 +17,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from smsclick.backlog import TTL_SECONDS, Backlog
 from smsclick.bell import PAUSE_SECONDS, Bell, Watched
 from smsclick.errors import SettingsError
 from smsclick.settings import get_settings
@@ -36,7 +36,7 @@ _ANSWER_SECONDS = 1
 _EXIT_SECONDS = 1.5
 """What a program that ends gives the doorbell."""
 
-_EXPIRES_SECONDS = 60
+_MOST_UNREAD = 1000
 _QUEUE_NAME = "smsclick.send"
 
 
@@ -116,6 +116,7 @@ class _Publisher:
         self._connection: Any = None
         self._producer: Any = None
         self._missing = False
+        self._backlog = Backlog(broker_url, lambda: self._producer.channel, most=_MOST_UNREAD)
 
     def __call__(self, ids: list[int]) -> None:
         """Publish once; over a connection that was open before, and may have been closed meanwhile, twice."""
@@ -133,7 +134,7 @@ class _Publisher:
     def _send(self, ids: list[int]) -> None:
         if self._producer is None:
             self._connect()
-        if self._producer is not None:
+        if self._producer is not None and not self._backlog.is_full(_QUEUE_NAME):
             headers, body = call_to_send(ids)
             self._producer.publish(
                 body,
@@ -143,6 +144,7 @@ class _Publisher:
                 headers=headers,
                 correlation_id=headers["id"],
                 delivery_mode="transient",
+                expiration=TTL_SECONDS,
                 timeout=_ANSWER_SECONDS,
             )
 
@@ -163,6 +165,7 @@ class _Publisher:
 
     def _close(self) -> None:
         connection, self._connection, self._producer = self._connection, None, None
+        self._backlog.forget()
         if connection is not None:
             with contextlib.suppress(Exception):
                 connection.collect(socket_timeout=1)
@@ -171,7 +174,6 @@ class _Publisher:
 def call_to_send(ids: list[int]) -> tuple[dict[str, Any], list[Any]]:
     """The headers and the body of a call to `smsclick.send`, in Celery's message protocol 2."""
     call = str(uuid.uuid4())
-    expires = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=_EXPIRES_SECONDS)
     headers = {
         "lang": "py",
         "task": "smsclick.send",
@@ -179,7 +181,7 @@ def call_to_send(ids: list[int]) -> tuple[dict[str, Any], list[Any]]:
         "root_id": call,
         "parent_id": None,
         "group": None,
-        "expires": expires.isoformat(),
+        "expires": None,
         "retries": 0,
         "ignore_result": True,
     }

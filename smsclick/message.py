@@ -81,7 +81,7 @@ class NewMessage:
             if_absent: what to do where an attempt is surely not in the provider's report: `resend` (default) or `fail`.
             callback: who hears of what becomes of it: `celery:app.tasks.sms_changed@queue` or `https://…`.
             reference: the producer's own words, given back with the record.
-            now: for tests.
+            now: what `ttl` and the checks count from; None: this machine's clock.
 
         Raises:
             InvalidMessage: one line with what was wrong (`InvalidPhone`, `InvalidText`, `InvalidTime`, `InvalidField`).
@@ -113,12 +113,15 @@ class NewMessage:
         )
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any], *, also: Collection[str] = ()) -> "NewMessage":
+    def from_mapping(
+        cls, values: Mapping[str, Any], *, also: Collection[str] = (), now: dt.datetime | None = None
+    ) -> "NewMessage":
         """Validate a record of a file or a task: empty values count as not given, unknown columns are refused.
 
         Args:
             values: by the columns' names, English or Spanish.
             also: further arguments of `of` that may be there.
+            now: as for `of`.
         """
         named: dict[str, Any] = {}
         allowed = (*COLUMNS, *also)
@@ -135,7 +138,7 @@ class NewMessage:
         missing = [name for name in ("phone", "text") if name not in filled]
         if missing:
             raise InvalidField(f"{' and '.join(missing)} missing: every message needs a phone and a text")
-        return cls.of(**filled)
+        return cls.of(**filled, now=now)
 
 
 def canonical(name: str) -> str:

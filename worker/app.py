@@ -9,6 +9,7 @@ from typing import Any
 
 from celery import Celery, signals
 
+from smsclick.backlog import TTL_SECONDS, Backlog
 from smsclick.bell import Bell
 from smsclick.database import Database
 from smsclick.errors import DatabaseUnavailable, SettingsError, SmsclickError
@@ -19,8 +20,8 @@ from worker.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
-_RING_SECONDS = 60
-"""Doorbells older than this are dropped unread; the sweep has rung again by then."""
+_MOST_UNREAD = 1000
+"""Wake-ups in a queue on Redis that nobody reads; no more are sent meanwhile."""
 _PULSE_SECONDS = 5.0
 _LAST_RINGS_SECONDS = 1.0
 # At debug level these show whole task messages, which for smsclick.enqueue hold a phone and a text, or addresses.
@@ -38,6 +39,7 @@ class CeleryBell:
     def __init__(self, app: "_App") -> None:
         self._app = app
         self._bell: Bell[tuple[str, tuple[object, ...]]] = Bell(self._publish)
+        self._backlog = Backlog(app.conf.broker_url, lambda: app.connection_for_write().channel(), most=_MOST_UNREAD)
 
     def send(self, ids: Sequence[int]) -> None:
         """Publish to the senders."""
@@ -77,7 +79,9 @@ class CeleryBell:
     def _publish(self, call: tuple[str, tuple[object, ...]]) -> None:
         # While it cannot connect, kombu tries again for some seconds.
         task, args = call
-        self._app.send_task(task, args=args, expires=_RING_SECONDS, retry=False)
+        # No `expires`: it would compare this machine's clock with the receiver's.
+        if not self._backlog.is_full(self._app.amqp.router.route({}, task)["queue"].name):
+            self._app.send_task(task, args=args, expiration=TTL_SECONDS, retry=False)
 
 
 class _App(Celery):

@@ -18,11 +18,12 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from celery import signals
-from celery.beat import EmbeddedService, Scheduler
+from celery.beat import EmbeddedService
 from celery.exceptions import SecurityWarning
 
 from smsclick.errors import SmsclickError
 from smsclick.settings import Settings, get_settings
+from worker.beat import Scheduler
 
 log = logging.getLogger(__name__)
 

@@ -1,5 +1,6 @@
 """Messages that come by name: the task `smsclick.enqueue`, for producers without our database."""
 
+import datetime as dt
 import logging
 import traceback
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,12 @@ _SHOWN = 60
 
 
 def accept(
-    runtime: Runtime, task_id: str, arguments: Mapping[str, Any], *, positional: Sequence[object] = ()
+    runtime: Runtime,
+    task_id: str,
+    arguments: Mapping[str, Any],
+    *,
+    positional: Sequence[object] = (),
+    expires: object = None,
 ) -> int | None:
     """Store the message of a call; the task's id is its key where it has none, so a redelivered task is one message.
 
@@ -31,6 +37,7 @@ def accept(
         task_id: of the call.
         arguments: the keyword arguments, as `enqueue` has them.
         positional: other arguments; a call with any is refused.
+        expires: Celery's option of the call; the message's validity ends then, where the call says nothing else of it.
 
     Returns:
         The message's id, or None where the call was refused.
@@ -47,7 +54,10 @@ def accept(
         given = {name: value for name, value in arguments.items() if value is not None and name not in blank}
         if "key" not in map(canonical, given):
             given["key"] = task_id
-        message = NewMessage.from_mapping(given, also=("ttl",))
+        if expires is not None and not {"expires_at", "ttl"} & set(map(canonical, given)):
+            given["expires_at"] = _in_utc(expires)
+        # By the database's clock: this machine's may differ from the producer's by any amount.
+        message = NewMessage.from_mapping(given, also=("ttl",), now=runtime.database.clock())
     except InvalidMessage as error:
         _refuse(runtime, task_id, str(error))
         return None
@@ -84,6 +94,16 @@ def _refuse(runtime: Runtime, task_id: str, reason: str) -> None:
         told = incidents.report(connection, "bad_call", detail=f"{reason} (task {_shown(task_id)})")
     if told:
         runtime.bell.alerts()
+
+
+def _in_utc(expires: object) -> object:
+    """Celery's `expires`, which without a zone is in UTC."""
+    if isinstance(expires, str):
+        try:
+            expires = dt.datetime.fromisoformat(expires)
+        except ValueError:
+            return expires
+    return expires.replace(tzinfo=dt.UTC) if isinstance(expires, dt.datetime) and expires.tzinfo is None else expires
 
 
 def _shown(task_id: str) -> str:

@@ -20,6 +20,7 @@ class StrictTask(Task[..., Any]):
     """The base of our tasks."""
 
     Strategy = "worker.strangers:strategy"
+    Request = "worker.unexpiring:UnexpiringRequest"
 
 
 def strategy(task: Task[..., Any], app: Celery, consumer: Any, **options: Any) -> Callable[..., Any]:  # noqa: ANN401

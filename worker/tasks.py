@@ -121,7 +121,7 @@ def enqueue(self: Any, *args: Any, **arguments: Any) -> None:  # noqa: ANN401 - 
     """
     call = str(self.request.id)
     try:
-        intake.accept(runtime(), call, arguments, positional=args)
+        intake.accept(runtime(), call, arguments, positional=args, expires=self.request.expires)
         pulse()
     except (SmsclickError, SQLAlchemyError) as error:
         log.warning("A call to smsclick.enqueue waits for the database. task=%s error=%s", call, type(error).__name__)

@@ -139,3 +139,22 @@ def test_a_defect_is_told_by_its_type_and_its_way_without_its_words(
 def details(runtime: Runtime) -> list[str]:
     with runtime.database.read() as connection:
         return list(connection.scalars(sa.select(incidents.c.detail)))
+
+
+@pytest.mark.parametrize("zone", ["+00:00", ""])
+def test_celerys_option_expires_is_the_messages_validity(runtime: Runtime, zone: str) -> None:
+    """Celery itself would drop the call unseen, by the worker's clock."""
+    stored = intake.accept(runtime, "task-1", CALL, expires=f"2099-01-01T00:00:00{zone}")
+    other = intake.accept(
+        runtime, "task-2", CALL | {"expires_at": "2098-01-01T00:00:00Z"}, expires="2099-01-01T00:00:00"
+    )
+    assert stored is not None
+    assert other is not None
+    assert row(runtime.database, stored).expires_at.year == 2099
+    assert row(runtime.database, other).expires_at.year == 2098
+
+
+@pytest.mark.parametrize("expires", ["2001-01-01T00:00:00+00:00", "soon"])
+def test_a_call_that_is_over_is_refused_and_not_sent(runtime: Runtime, expires: str) -> None:
+    assert intake.accept(runtime, "task-1", CALL, expires=expires) is None
+    assert news(runtime.database) == [("bad_call", "opened")]
