@@ -107,9 +107,18 @@ class Runtime:
     courier: Courier
     stopping: threading.Event
     rng: random.Random
+    simulated: bool = False
 
     @classmethod
-    def start(cls, settings: Settings, bell: Bell, *, threads: int, call_task: CallTask | None = None) -> "Runtime":
+    def start(
+        cls,
+        settings: Settings,
+        bell: Bell,
+        *,
+        threads: int,
+        call_task: CallTask | None = None,
+        simulated: bool = False,
+    ) -> "Runtime":
         """Open everything.
 
         Args:
@@ -117,6 +126,7 @@ class Runtime:
             bell: how it rings for further work.
             threads: how many calls it makes at once at the most.
             call_task: hands call-backs of Celery tasks to the broker, where there is one.
+            simulated: whether it sends to the simulator of `smsclick up --simulate`.
 
         Raises:
             SettingsError: there is no API key.
@@ -155,6 +165,7 @@ class Runtime:
             courier=courier,
             stopping=threading.Event(),
             rng=random.Random(),
+            simulated=simulated,
         )
 
     def wake_callbacks(self, changes: Iterable[Change]) -> None:
