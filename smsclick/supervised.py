@@ -134,15 +134,17 @@ class SupervisedThread:
             self.waits_for = None
 
     def _run(self) -> None:
+        failed = False
         while True:
             try:
+                if failed and self.stopping.wait(self._pause):
+                    return
                 self._target()
             except BaseException as error:  # noqa: BLE001 - SystemExit too would end the thread without a word
+                failed = True
                 self._note_failure(error)
             else:
                 self._returned = True
-                return
-            if self.stopping.wait(self._pause):
                 return
 
     def _note_failure(self, error: BaseException) -> None:

@@ -87,7 +87,6 @@ class Message:
     reply: str | None
     replied_at: dt.datetime | None
     callback: str | None = None
-    erased_at: dt.datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -113,7 +112,7 @@ _FIELDS = tuple(field.name for field in dataclasses.fields(Message))
 COLUMNS = tuple(messages.c[name] for name in _FIELDS)
 """What a step selects, first and in this order, of a row that it hands to `read`."""
 
-_FIXED = {"id", "priority", "rule_id", "if_absent", "send_at", "expires_at", "callback", "erased_at"}
+_FIXED = {"id", "priority", "rule_id", "if_absent", "send_at", "expires_at", "callback"}
 _WRITABLE = tuple(name for name in _FIELDS if name not in _FIXED)
 _values = operator.attrgetter(*_WRITABLE)
 _all_values = operator.attrgetter(*_FIELDS)
@@ -145,10 +144,24 @@ def in_state(*states: State) -> sa.ColumnElement[bool]:
     return column == literals[0] if len(literals) == 1 else column.in_(literals)
 
 
-def lock(connection: sa.Connection, ids: Collection[int]) -> dict[int, Message]:
-    """Lock rows by id, waiting for others, always in the order of ids so that two callers cannot deadlock."""
-    query = _ALL.where(setwise.among(connection, messages.c.id, ids)).order_by(messages.c.id).with_for_update()
-    return {row.id: read(row) for row in connection.execute(query)}
+def lock(connection: sa.Connection, ids: Collection[int], *, skip_locked: bool = False) -> dict[int, Message]:
+    """Lock rows by id, always in the order of ids so that two callers cannot deadlock.
+
+    Args:
+        connection: in a transaction.
+        ids: of the rows.
+        skip_locked: leave out what others hold, instead of waiting for them.
+    """
+    query = _ALL.where(setwise.among(connection, messages.c.id, ids)).order_by(messages.c.id)
+    return {row.id: read(row) for row in connection.execute(query.with_for_update(skip_locked=skip_locked))}
+
+
+def existing(connection: sa.Connection, ids: Collection[int]) -> frozenset[int]:
+    """Which of these rows there are, whoever holds them."""
+    if not ids:
+        return frozenset()
+    query = sa.select(messages.c.id).where(setwise.among(connection, messages.c.id, ids))
+    return frozenset(connection.scalars(query))
 
 
 _ALL = sa.select(*COLUMNS)

@@ -17,6 +17,7 @@ from worker.lifecycle import Change
 from worker.limiter import Limiter
 from worker.recorder import Recorder
 from worker.settle import Settled
+from worker.supervision import Supervisor
 from worker.task_calls import CallTask
 
 _GATE_SECONDS = 0.02
@@ -107,18 +108,10 @@ class Runtime:
     courier: Courier
     stopping: threading.Event
     rng: random.Random
-    simulated: bool = False
+    threads: Supervisor
 
     @classmethod
-    def start(
-        cls,
-        settings: Settings,
-        bell: Bell,
-        *,
-        threads: int,
-        call_task: CallTask | None = None,
-        simulated: bool = False,
-    ) -> "Runtime":
+    def start(cls, settings: Settings, bell: Bell, *, threads: int, call_task: CallTask | None = None) -> "Runtime":
         """Open everything.
 
         Args:
@@ -126,7 +119,6 @@ class Runtime:
             bell: how it rings for further work.
             threads: how many calls it makes at once at the most.
             call_task: hands call-backs of Celery tasks to the broker, where there is one.
-            simulated: whether it sends to the simulator of `smsclick up --simulate`.
 
         Raises:
             SettingsError: there is no API key.
@@ -135,6 +127,7 @@ class Runtime:
         outbox.use_default(database.engine, settings.callback.get_secret_value())
         courier = Courier(database, settings, call_task)
         watch = GateWatch(database)
+        threads_of_ours = Supervisor()
 
         def after(settled: Settled) -> None:
             if settled.opened or settled.alerts:
@@ -159,13 +152,13 @@ class Runtime:
             ),
             gate=watch,
             limiter=limiter.limiter(database, settings.max_per_second),
-            recorder=Recorder(database, settings, after=after),
+            recorder=Recorder(database, settings, after=after, supervisor=threads_of_ours),
             bell=bell,
             channels=alerts.channels(settings.alert_urls.get_secret_value()),
             courier=courier,
             stopping=threading.Event(),
             rng=random.Random(),
-            simulated=simulated,
+            threads=threads_of_ours,
         )
 
     def wake_callbacks(self, changes: Iterable[Change]) -> None:

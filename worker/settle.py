@@ -30,34 +30,61 @@ class Ended:
     Attributes:
         epoch: the gate's when its request left.
         failures: the breaker's count then.
+        counted: what it means for the account is on record already; only its row is left.
     """
 
     claim: Claim
     outcome: Outcome
     epoch: int
     failures: int = 0
+    counted: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settled:
-    """What a group's record brought besides the rows: whether the gate opened, alerts wait, call-backs wait."""
+    """What a group's record brought besides the rows: whether the gate opened, alerts wait, call-backs wait.
+
+    Attributes:
+        locked: messages whose rows others hold: what their attempts mean for the account is on record, the rows wait.
+    """
 
     opened: bool
     alerts: bool
     callbacks: bool
+    locked: frozenset[int] = frozenset()
 
 
-def settle(connection: sa.Connection, group: Sequence[Ended], settings: Settings, rng: random.Random) -> Settled:
+def settle(
+    connection: sa.Connection,
+    group: Sequence[Ended],
+    settings: Settings,
+    rng: random.Random,
+    *,
+    skip_locked: bool = False,
+) -> Settled:
     """Write the outcomes of a group of attempts; each changes its row only while the row still waits for it.
 
-    An accepted answer whose row was settled otherwise meanwhile is kept as an event, so that no `id_mensaje` is lost.
+    An accepted answer whose row was settled otherwise meanwhile is kept as an event, so that no `id_mensaje` is lost;
+    one whose row is gone is named in an incident.
+
+    Args:
+        connection: in a transaction.
+        group: what ended.
+        settings: for the policy.
+        rng: for the jitter of due times.
+        skip_locked: leave rows that others hold out, instead of waiting; `Settled.locked` names them.
     """
-    rows = lifecycle.lock(connection, {ended.claim.id for ended in group})
+    ids = {ended.claim.id for ended in group}
+    rows = lifecycle.lock(connection, ids, skip_locked=skip_locked)
+    locked = lifecycle.existing(connection, ids - rows.keys())
+    fresh = [ended for ended in group if not ended.counted]
     now = connection.execute(sa.select(db_now())).scalar_one()
     policy = Policy.of(settings)
     firsts, changes, orphans, taken = [], [], [], set()
     for ended in sorted(group, key=lambda each: each.claim.id):
-        row = rows[ended.claim.id]
+        row = rows.get(ended.claim.id)
+        if row is None:
+            continue
         first = decisions.accepted_after_all(row, ended.claim.token, ended.outcome)
         if first is not None and row.id not in taken:
             firsts.append(first)
@@ -74,14 +101,16 @@ def settle(connection: sa.Connection, group: Sequence[Ended], settings: Settings
     lifecycle.apply(connection, changes)
     lifecycle.keep(connection, orphans)
     told = _raise_incidents(connection, changes, [*orphans, *doubtful])
-    opened = _settle_gate(connection, group, settings)
-    told |= _count_failures(connection, group, settings)
+    told |= _report_gone(connection, [ended for ended in group if ended.claim.id not in rows.keys() | locked])
+    opened = _settle_gate(connection, fresh, settings)
+    told |= _count_failures(connection, fresh, settings)
     for change in changes:
         _log(change)
     return Settled(
         opened=opened,
-        alerts=told or opened or any(_holds(ended) for ended in group),
+        alerts=told or opened or any(_holds(ended) for ended in fresh),
         callbacks=outbox.matters(changes, settings.callback.get_secret_value()),
+        locked=locked,
     )
 
 
@@ -187,6 +216,19 @@ def _raise_incidents(connection: sa.Connection, changes: Sequence[Change], orpha
             count=len(orphans),
         )
     return told
+
+
+def _report_gone(connection: sa.Connection, gone: Sequence[Ended]) -> bool:
+    """The rows of accepted attempts were deleted meanwhile: their ids stand in the log and in an incident alone."""
+    lost = []
+    for ended in gone:
+        id_mensaje = ended.outcome.id_mensaje if isinstance(ended.outcome, Accepted) else None
+        log.error("The message of a result is gone. message=%s id_mensaje=%s", ended.claim.id, id_mensaje)
+        if id_mensaje is not None:
+            lost.append(f"message {ended.claim.id} (deleted), id_mensaje {id_mensaje}")
+    if not lost:
+        return False
+    return incidents.report(connection, "lost_id", detail=", ".join(lost[:10]), count=len(lost))
 
 
 def _log(change: Change) -> None:

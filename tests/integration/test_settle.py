@@ -211,23 +211,26 @@ def test_a_result_is_committed_when_record_returns(database: Database) -> None:
     assert recorder.recorded == 1
 
 
-@pytest.mark.parametrize("database", ["postgres"], indirect=True)
 def test_results_that_come_while_one_is_written_go_in_one_transaction(database: Database) -> None:
-    group, told = claim(database, 20), Told()
-    recorder = Recorder(database, SETTINGS, after=told)
-    with ThreadPoolExecutor(20) as pool:
-        with database.begin() as blocking:
-            blocking.execute(sa.select(messages.c.id).where(messages.c.id == group[0].id).with_for_update())
-            first = pool.submit(recorder.record, Ended(group[0], accepted(1), 0))
-            wait_until(lambda: locks_awaited(database), what="the first to wait for the row")
-            rest = [pool.submit(recorder.record, Ended(each, accepted(each.id + 100), 0)) for each in group[1:]]
-            wait_until(lambda: recorder._results.qsize() == 19, what="the others in the queue")
-            assert not any(each.done() for each in [first, *rest])
-        for each in [first, *rest]:
-            each.result(60)
+    group, told = claim(database, 20), []
+    writing, written = threading.Event(), threading.Event()
+
+    def after(settled: Settled) -> None:
+        told.append(settled)
+        writing.set()
+        assert written.wait(60)
+
+    recorder = Recorder(database, SETTINGS, after=after)
+    recorder.submit(Ended(group[0], accepted(1), 0))
+    assert writing.wait(60)
+    rest = [recorder.submit(Ended(each, accepted(each.id + 100), 0)) for each in group[1:]]
+    assert not any(each.done() for each in rest)
+    written.set()
+    for each in rest:
+        each.result(60)
     recorder.close()
     assert states(database) == ["sent"] * 20
-    assert len(told.settled) == 2
+    assert len(told) == 2
 
 
 def test_one_odd_result_does_not_take_the_others_with_it(database: Database) -> None:
