@@ -1,8 +1,10 @@
 """The pump: keeps as many calls under way as the provider takes, from one feeder that claims and a pool that calls.
 
-A doorbell wakes the feeder, which claims sets of messages, a little ahead of the calls and never in waves: a thread
-that has its answer takes the next claim at once. Claimed rows wait for a fraction of a second, so that a killed
-process leaves few that nobody called for. Results go to the recorder, which writes them in groups.
+The feeder claims sets of messages, a little ahead of the calls and never in waves: a thread that has its answer takes
+the next claim at once. Claimed rows wait for a fraction of a second, so that a killed process leaves few that nobody
+called for. A wake-up makes the feeder look at once; without any it looks by itself once in a sweep's period, so that
+messages leave while the broker is down. Results go to the recorder, which writes them in groups; while it has no room,
+nothing is claimed and no call begins.
 """
 
 import dataclasses
@@ -10,7 +12,6 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Collection
 
 from smsclick.errors import SmsclickError
 from smsclick.replies import Accepted, Refused, Unknown
@@ -20,6 +21,7 @@ from worker.concurrency import Concurrency
 from worker.decisions import Outcome, Released
 from worker.runtime import Runtime
 from worker.settle import Ended
+from worker.supervision import SupervisedThread
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +32,13 @@ _AHEAD_MOST_SECONDS = 2.0
 _CLAIM = 100
 """Rows of one claim at the most."""
 
-_HINTS = 1000
 _RATE_SECONDS = 0.1
 _OTHERS_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
+_FULL_SECONDS = 0.05
+_LOOK_SPREAD = 0.25
+"""The looks of many processes come evenly: each waits for this share of the period less or more."""
+
 _PUSHED_BACK = (429, 503)
 
 
@@ -45,7 +50,7 @@ class _Item:
 
 
 class Pump:
-    """One process's sending. It starts with the first ring and ends with `close`.
+    """One process's sending. It begins with `start` and ends with `close`.
 
     Args:
         runtime: this process's.
@@ -60,7 +65,6 @@ class Pump:
         self._ready: deque[_Item] = deque()
         self._parked: list[threading.Lock] = []
         self._active = 0
-        self._hints: set[int] = set()
         self._rung = False
         self._hungry = False
         self._backlog = False
@@ -69,20 +73,25 @@ class Pump:
         self._rate = 0.0
         self._rated_at = time.monotonic()
         self._others_rung_at = float("-inf")
-        self._senders: list[threading.Thread] = []
-        self._feeder: threading.Thread | None = None
+        self._look_at = float("-inf")
+        self._senders: list[SupervisedThread] = []
+        self.cannot_start_since: float | None = None
+        """Since when the system has allowed no thread for a call, as of `time.monotonic`; None where it does."""
+        self._feeder = runtime.threads.add(
+            SupervisedThread("smsclick-feeder", self._feed_on, stopping=runtime.stopping)
+        )
 
-    def ring(self, ids: Collection[int] = ()) -> None:
-        """Look now. The ids matter only while the gate is held, for the canary; else the order is the database's."""
+    def start(self) -> None:
+        """Begin to look for messages; harmless where it has begun, and where the system allows no thread just now."""
+        self._feeder.start()
+
+    def ring(self) -> None:
+        """Look now; starts the pump where it has not begun."""
+        if self._runtime.stopping.is_set():
+            return
+        self.start()
         with self._feed:
-            if self._runtime.stopping.is_set():
-                return
-            if len(self._hints) < _HINTS:
-                self._hints.update(ids)
             self._rung = True
-            if self._feeder is None:
-                self._feeder = threading.Thread(target=self._feed_on, name="smsclick-feeder", daemon=True)
-                self._feeder.start()
             self._feed.notify()
 
     def close(self) -> None:
@@ -90,8 +99,7 @@ class Pump:
         self._runtime.stopping.set()
         with self._feed:
             self._feed.notify()
-        if self._feeder is not None:
-            self._feeder.join()
+        self._feeder.join()
         with self._feed:
             self._active += len(self._parked)
             for parked in self._parked:
@@ -107,24 +115,39 @@ class Pump:
         more = True
         while True:
             with self._feed:
-                self._hungry = True
-                while not self._runtime.stopping.is_set() and not ((more or self._rung) and self._room() > 0):
-                    self._hungry = more or self._rung
-                    self._feed.wait(self._pause())
+                self._await_room(more=more)
                 if self._runtime.stopping.is_set():
                     return
-                room, self._hungry = self._room(), False
-                hints, self._hints, self._rung = self._hints, set(), False
-            more = self._claim(room, hints)
+                room, self._hungry, self._rung = self._room(), False, False
+                self._look_at = time.monotonic() + self._look_seconds()
+            more = self._claim(room)
 
-    def _pause(self) -> float | None:
-        """While the provider asked for a pause, its end is what we wait for."""
-        left = self._concurrency.paused_until - time.monotonic()
-        return left if left > 0 else None
+    def _await_room(self, *, more: bool) -> None:
+        """Wait until there is something to claim, or it is time to look, and there is room; or for the end."""
+        while not self._runtime.stopping.is_set():
+            self._feeder.beat()
+            self._hungry = more or self._rung or time.monotonic() >= self._look_at
+            if self._hungry and self._room() > 0:
+                return
+            self._wake(len(self._ready))  # where no thread could be started for them before
+            self._feed.wait(self._pause())
+
+    def _look_seconds(self) -> float:
+        spread = 1 - _LOOK_SPREAD + 2 * _LOOK_SPREAD * self._runtime.rng.random()
+        return self._runtime.settings.sweep_seconds * spread
+
+    def _pause(self) -> float:
+        """How long to wait at the most: until the end of the pause that the provider asked for, or the next look."""
+        now = time.monotonic()
+        if self._concurrency.paused_until > now:
+            return min(self._concurrency.paused_until - now, self._runtime.settings.sweep_seconds)
+        if not self._runtime.recorder.has_room:
+            return _FULL_SECONDS
+        return self._look_at - now if self._look_at > now else self._runtime.settings.sweep_seconds
 
     def _room(self) -> int:
         """How many claims there is room for; 0 until enough of them are used up that a set is worth a transaction."""
-        if self._holds or self._concurrency.paused_until > time.monotonic():
+        if not self._may_begin() or not self._runtime.recorder.has_room:
             return 0
         limit = self._concurrency.limit
         # At least one for each call, as far as that is no longer than it takes others to notice that they could help.
@@ -136,29 +159,37 @@ class Pump:
         # Under a limit of calls a second, what is claimed only waits.
         return min(_CLAIM, max(1, ahead + idle) - waiting, self._runtime.limiter.claim_limit or _CLAIM)
 
-    def _claim(self, room: int, hints: Collection[int]) -> bool:
+    def _may_begin(self) -> bool:
+        """Neither while the account is being held nor before the end of a pause that the provider asked for."""
+        return not self._holds and self._concurrency.paused_until <= time.monotonic()
+
+    def _claim(self, room: int) -> bool:
         """Claim once; returns whether there may be more."""
         try:
-            batch = send.claim(self._runtime, None, room)
-            if not batch.claims and hints:
-                # While the gate is held nothing is next, but the canary may be among those that were rung for.
-                batch = send.claim(self._runtime, hints, 1)
+            with self._feeder.waiting_for("database"):
+                batch = send.claim(self._runtime, None, room)
         except SmsclickError as error:
             log.warning("Could not claim messages. error=%s", error)
             self._runtime.stopping.wait(_RETRY_SECONDS)
             return False
-        except Exception:
-            # Whatever a database refuses: without this thread nothing would ever be sent again.
-            log.exception("Could not claim messages")
+        except Exception as error:  # noqa: BLE001 - whatever a database refuses must not end the sending
+            # Neither its words nor a traceback: drivers put rows into them.
+            log.error("Could not claim messages. error=%s", type(error).__name__)  # noqa: TRY400
             self._runtime.stopping.wait(_RETRY_SECONDS)
             return False
         with self._feed:
             self._ready.extend(
                 _Item(claim, batch.claimed_at, first=index == 0) for index, claim in enumerate(batch.claims)
             )
-            self._wake(len(batch.claims))
+            begin = self._may_begin()
+            if begin:
+                self._wake(len(batch.claims))
             self._measure()
             self._backlog = full = len(batch.claims) >= room
+        if not begin:
+            # The provider asked for a pause, or refused the account, while the claim was under way.
+            self._give_back()
+            return True
         if full:
             self._ring_others()
         return full
@@ -174,39 +205,69 @@ class Pump:
         now = time.monotonic()
         if now - self._others_rung_at >= _OTHERS_SECONDS:
             self._others_rung_at = now
-            send.ring_for_waiting(self._runtime, send.BATCH)
+            try:
+                send.ring_for_waiting(self._runtime, send.BATCH)
+            except Exception as error:  # noqa: BLE001 - others look by themselves before long
+                log.warning("Could not wake other workers. error=%s", type(error).__name__)
 
     # --- The senders
 
     def _wake(self, count: int) -> None:
         """Let up to `count` more senders work, the one that slept last first: few stay warm and the others asleep."""
+        if not count or not self._may_begin():
+            return
         for _ in range(min(count, self._concurrency.limit - self._active)):
-            self._active += 1
             if self._parked:
+                self._active += 1
                 self._parked.pop().release()
-            else:
-                sender = threading.Thread(target=self._send_on, name="smsclick-sender", daemon=True)
-                self._senders.append(sender)
-                sender.start()
+            elif not self._start_sender():
+                return  # those at work take the rest; where there are none, the feeder tries again
+
+    def _start_sender(self) -> bool:
+        sender = SupervisedThread("smsclick-sender", self._send_on, stopping=self._runtime.stopping)
+        # Before it runs, because it takes itself off the count; but not where it never runs.
+        self._active += 1
+        if sender.start():
+            self._senders.append(sender)
+            self.cannot_start_since = None
+            return True
+        self._active -= 1
+        if self.cannot_start_since is None:
+            self.cannot_start_since = time.monotonic()
+        return False
 
     def _send_on(self) -> None:
         signal = threading.Lock()
         signal.acquire()
-        while (item := self._take(signal)) is not None:
-            began = time.monotonic()
-            ended = self._attempt(item)
-            seconds = time.monotonic() - began
-            if isinstance(ended.outcome, Refused) and ended.outcome.action in gate.REASONS:
-                self._hold(ended)
-                continue
-            recorded = self._runtime.recorder.submit(ended)
-            self._learn(ended.outcome, seconds)
-            if not isinstance(ended.outcome, Accepted):
-                recorded.result()  # it may close the gate: this thread begins nothing before that is known
+        try:
+            while (item := self._take(signal)) is not None:
+                self._send(item)
+        except BaseException:
+            with self._feed:
+                if signal in self._parked:
+                    # Its supervisor starts it again, as one that works.
+                    self._parked.remove(signal)
+                    self._active += 1
+            raise
+
+    def _send(self, item: _Item) -> None:
+        began = time.monotonic()
+        ended = self._attempt(item)
+        seconds = time.monotonic() - began
+        if isinstance(ended.outcome, Refused) and ended.outcome.action in gate.REASONS:
+            self._hold(ended)
+            return
+        recorded = self._runtime.recorder.submit(ended)
+        self._learn(ended.outcome, seconds)
+        if not isinstance(ended.outcome, Accepted):
+            recorded.result()  # it may close the gate: this thread begins nothing before that is known
 
     def _attempt(self, item: _Item) -> Ended:
+        if not self._runtime.recorder.await_room(send.BATCH_SECONDS):
+            # What it brought could not be recorded soon, and would be lost with this process.
+            return Ended(item.claim, Released(), epoch=0)
         try:
-            return send.attempt(self._runtime, item.claim, item.claimed_at, first=item.first)
+            return send.attempt(self._runtime, item.claim, item.claimed_at, first=item.first, may_begin=self._may_begin)
         except Exception:
             # A defect of ours: this thread must go on, and nobody knows what became of the request.
             log.exception("An attempt ended in an unexpected error. message=%s", item.claim.id)
@@ -217,7 +278,7 @@ class Pump:
         while True:
             with self._feed:
                 stopping = self._runtime.stopping.is_set()
-                if self._ready and (self._active <= self._concurrency.limit or stopping):
+                if self._ready and (stopping or (self._active <= self._concurrency.limit and self._may_begin())):
                     item = self._ready.popleft()
                     self._feed_if_hungry()
                     return item
@@ -253,12 +314,14 @@ class Pump:
         with self._feed:
             self._ended += 1
             self._holds += 1
-        self._give_back()
-        self._runtime.recorder.record(ended)
-        self._runtime.gate.forget()
-        with self._feed:
-            self._holds -= 1
-            self._feed.notify()
+        try:
+            self._give_back()
+            self._runtime.recorder.record(ended)
+            self._runtime.gate.forget()
+        finally:
+            with self._feed:
+                self._holds -= 1
+                self._feed.notify()
 
     def _give_back(self) -> None:
         """Release what is claimed and not called for; others may have more luck, or it waits in the database."""

@@ -5,11 +5,10 @@ once. Both go by priority and age: the database is the queue, the broker only wa
 """
 
 import dataclasses
-import functools
 import logging
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -85,7 +84,7 @@ def ring_for_waiting(runtime: Runtime, limit: int) -> int:
 
 
 def claim(runtime: Runtime, ids: Collection[int] | None, limit: int) -> Batch:
-    """Claim up to `limit` messages: of `ids`, or whatever is next; while the gate is held only a canary among `ids`.
+    """Claim up to `limit` messages: of `ids`, or whatever is next; while the gate is held only its canary.
 
     Raises:
         DatabaseUnavailable: nothing could be claimed.
@@ -96,13 +95,10 @@ def claim(runtime: Runtime, ids: Collection[int] | None, limit: int) -> Batch:
         now = gate.read(connection)
         runtime.gate.seen(read_at, now)  # the calls that follow at once need not read it again
         policy = Policy.of(runtime.settings)
-        if now.simulated_at is not None and not runtime.simulated:
-            _tell_simulated()
-            return []
         if now.is_open:
             return claims.claim(connection, ids, limit, policy)
         canary = now.allowed_canary
-        if canary is None or ids is None or canary not in ids:
+        if canary is None or (ids is not None and canary not in ids):
             return []
         return claims.claim(connection, [canary], 1, policy, canary=canary)
 
@@ -110,13 +106,14 @@ def claim(runtime: Runtime, ids: Collection[int] | None, limit: int) -> Batch:
     return Batch(began, runtime.database.transact(work))
 
 
-@functools.cache
-def _tell_simulated() -> None:
-    """Said once: a worker refuses such a database when it starts, so this one was marked after that."""
-    log.error("Nothing is sent: `smsclick up --simulate` uses this database. Give one of the two another DATABASE_URL.")
-
-
-def attempt(runtime: Runtime, claim: Claim, claimed_at: float, *, first: bool = False) -> Ended:
+def attempt(
+    runtime: Runtime,
+    claim: Claim,
+    claimed_at: float,
+    *,
+    first: bool = False,
+    may_begin: Callable[[], bool] = lambda: True,
+) -> Ended:
     """Call for a claim, unless that would begin too late or may not be now: then it is released.
 
     Args:
@@ -124,6 +121,7 @@ def attempt(runtime: Runtime, claim: Claim, claimed_at: float, *, first: bool = 
         claim: on record since `claimed_at`, a time of `clock()`.
         claimed_at: see above.
         first: it has waited behind no other call, so its wait is no reason to release it.
+        may_begin: asked last of all before the call.
     """
     # A request that leaves after this could outlive the lease, however long the process was paused before.
     not_after = claimed_at + runtime.settings.lease_seconds - runtime.settings.read_timeout
@@ -132,9 +130,13 @@ def attempt(runtime: Runtime, claim: Claim, claimed_at: float, *, first: bool = 
     # One whose validity ended meanwhile is released too: the next claim finds that it expired.
     valid = math.inf if claim.valid_seconds is None else claimed_at + claim.valid_seconds
     latest = min(not_after, valid, math.inf if first else claimed_at + BATCH_SECONDS)
-    late = clock() >= latest or not runtime.limiter.acquire(runtime.stopping, latest) or clock() >= latest
-    allowed = None if late else _gate_if_allowed(runtime, claim)
-    if allowed is None:
+    try:
+        late = clock() >= latest or not runtime.limiter.acquire(runtime.stopping, latest) or clock() >= latest
+        allowed = None if late else _gate_if_allowed(runtime, claim)
+    except Exception as error:  # noqa: BLE001 - whatever it is, nothing has left yet, so the message may wait
+        log.error("A call did not begin. message=%s error=%s", claim.id, type(error).__name__)  # noqa: TRY400
+        allowed = None
+    if allowed is None or not may_begin():
         return Ended(claim, Released(), epoch=0)
     return Ended(claim, _call(runtime.client, claim, not_after), allowed.epoch, allowed.failures)
 

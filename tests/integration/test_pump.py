@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
 import sqlalchemy as sa
@@ -13,7 +16,8 @@ import sqlalchemy as sa
 from smsclick.contract import HoldReason, State, gates, messages
 from smsclick.simulator import ENDPOINTS, Fault, FaultKind
 from tests.factories import change_gate, clock, insert, states
-from tests.processes import wait_until
+from tests.integration.test_recorder import kill
+from tests.processes import ROOT, wait_until
 from worker.pump import Pump
 
 if TYPE_CHECKING:
@@ -23,7 +27,10 @@ if TYPE_CHECKING:
     from smsclick.simulator import Simulator
     from tests.factories import RecordingBell
     from tests.integration.conftest import MakeRuntime
+    from worker.recorder import Recorder
     from worker.runtime import Runtime
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -53,8 +60,8 @@ def count(database: Database, state: State) -> int:
 def test_one_ring_sends_all_that_is_due_and_each_once(
     runtime: Runtime, database: Database, simulator: Simulator, make_pump: Callable[[Runtime, int], Pump]
 ) -> None:
-    ids = insert(database, 250)
-    make_pump(runtime, 16).ring([ids[0]])
+    insert(database, 250)
+    make_pump(runtime, 16).ring()
     wait_until(lambda: count(database, State.SENT) == 250, what="all to be sent")
     assert len(simulator.ledger()) == 250
 
@@ -97,21 +104,70 @@ def test_little_is_claimed_ahead_of_a_provider_that_does_not_answer(
     assert count(database, State.SENDING) <= 16
 
 
+class LateClaims:
+    """A database that answers claims only when it is told to; everything else at once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.under_way = threading.Event()
+        self.go_on = threading.Event()
+        self.go_on.set()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - of the database
+        return getattr(self._database, name)
+
+    def transact(self, work: Callable[[sa.Connection], T]) -> T:
+        result = self._database.transact(work)
+        if isinstance(result, list):
+            self.under_way.set()
+            assert self.go_on.wait(120)
+        return result
+
+
+def sends(simulator: Simulator) -> int:
+    return sum(simulator.stats().requests.get("sendMsg", {}).values())
+
+
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
 def test_retry_after_is_honoured_and_what_was_claimed_is_given_back(
     runtime: Runtime, database: Database, simulator: Simulator, make_pump: Callable[[Runtime, int], Pump]
 ) -> None:
+    """Also what a claim brings that was under way when the pause began."""
+    simulator.faults([Fault(FaultKind.RATE_LIMIT, retry_after=3600)])
+    late = LateClaims(database)
+    late.go_on.clear()
+    insert(database, 1)
+    pump = make_pump(dataclasses.replace(runtime, database=cast("Database", late)), 2)
+    pump.ring()
+    assert late.under_way.wait(60)
+    late.under_way.clear()
+    insert(database, 40)
+    late.go_on.set()  # the one: its call brings the pause
+    assert late.under_way.wait(60)  # the forty, or a part of them
+    wait_until(lambda: count(database, State.UNKNOWN) >= 1, what="the first 429")
+    wait_until(lambda: count(database, State.SENDING) == 0, what="the rest to be given back")
+    # However often somebody rings, and however many claims come: those two calls at once that may be are all.
+    called = sends(simulator)
+    assert called <= 2
+    for _ in range(20):
+        pump.ring()
+        time.sleep(0.02)
+    assert sends(simulator) == called
+    assert count(database, State.QUEUED) == 41 - called
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_after_the_pause_all_that_waited_is_sent_and_none_before(
+    runtime: Runtime, database: Database, simulator: Simulator, make_pump: Callable[[Runtime, int], Pump]
+) -> None:
     # Fewer than the breaker counts, so that it is the pump that waits and not the gate.
-    pause = 10
-    simulator.faults([Fault(FaultKind.RATE_LIMIT, count=2, retry_after=pause)])
+    simulator.faults([Fault(FaultKind.RATE_LIMIT, count=2, retry_after=2)])
     insert(database, 40)
     began = time.time()
     make_pump(runtime, 2).ring()
-    wait_until(lambda: count(database, State.UNKNOWN) >= 1, what="the first 429")
-    wait_until(lambda: count(database, State.SENDING) == 0, what="the rest to be given back")
-    assert count(database, State.SENT) == 0
-    wait_until(lambda: count(database, State.SENT) >= 38, what="the rest to be sent after the pause")
-    assert min(entry.accepted_at for entry in simulator.ledger()) - began > pause - 0.1
+    wait_until(lambda: count(database, State.SENT) == 38, what="the rest to be sent after the pause")
+    assert count(database, State.UNKNOWN) == 2
+    assert min(entry.accepted_at for entry in simulator.ledger()) >= began + 2
 
 
 def test_when_the_balance_ends_nothing_begins_but_what_was_under_way(
@@ -132,23 +188,157 @@ def test_when_the_balance_ends_nothing_begins_but_what_was_under_way(
     assert simulator.stats().requests["sendMsg"]["-104"] <= 8
 
 
-def test_while_the_gate_is_held_only_the_canary_that_was_rung_for_goes(
-    runtime: Runtime, database: Database, simulator: Simulator, make_pump: Callable[[Runtime, int], Pump]
+def test_while_the_gate_is_held_only_the_canary_goes_and_without_a_wake_up(
+    make_runtime: MakeRuntime, database: Database, simulator: Simulator, make_pump: Callable[[Runtime, int], Pump]
 ) -> None:
+    # With the balance all but gone it remains held after the canary.
     ids = insert(database, 5)
-    change_gate(
-        database,
-        hold_reason=HoldReason.NO_BALANCE,
-        hold_since=clock(database),
-        canary_id=ids[3],
-        probe_at=clock(database),
-    )
-    pump = make_pump(runtime, 4)
-    pump.ring([ids[0]])
+    change_gate(database, hold_reason=HoldReason.NO_BALANCE, hold_since=clock(database), probe_at=clock(database))
+    simulator.set(balance=1)
+    change_gate(database, balance=1)
+    pump = make_pump(make_runtime(SMSCLICK_SWEEP_SECONDS=1), 4)
+    pump.ring()
     time.sleep(0.3)
     assert simulator.ledger() == []
-    pump.ring([ids[3]])
+    change_gate(database, canary_id=ids[3])
     wait_until(lambda: states(database)[3] == State.SENT, what="the canary to be sent")
+    assert [state for state in states(database) if state == State.QUEUED] == [State.QUEUED] * 4
+
+
+def test_a_pump_that_nobody_wakes_looks_by_itself(
+    make_runtime: MakeRuntime, database: Database, make_pump: Callable[[Runtime, int], Pump]
+) -> None:
+    insert(database)
+    make_pump(make_runtime(SMSCLICK_SWEEP_SECONDS=1), 4).start()
+    wait_until(lambda: count(database, State.SENT) == 1, what="what was there before")
+    insert(database, 3)
+    wait_until(lambda: count(database, State.SENT) == 4, what="what came later")
+
+
+class FullRecorder:
+    """A recorder that may have no room."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self.has_room = True
+        self.calls_may_begin = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - of the recorder
+        return getattr(self._recorder, name)
+
+    def await_room(self, seconds: float) -> bool:
+        return self.has_room or self.calls_may_begin.wait(seconds)
+
+
+def test_nothing_is_claimed_while_results_cannot_be_recorded(
+    runtime: Runtime, database: Database, simulator: Simulator, make_pump: Callable[[Runtime, int], Pump]
+) -> None:
+    full = FullRecorder(runtime.recorder)
+    full.has_room = False
+    pump = make_pump(dataclasses.replace(runtime, recorder=cast("Recorder", full)), 4)
+    insert(database, 20)
+    for _ in range(10):
+        pump.ring()
+        time.sleep(0.02)
+    assert states(database) == [State.QUEUED] * 20
+    full.has_room = True
+    wait_until(lambda: count(database, State.SENT) == 20, what="all to be sent")  # nobody rings: it sees the room
+
+
+def test_no_call_begins_while_results_cannot_be_recorded(
+    runtime: Runtime, database: Database, simulator: Simulator, make_pump: Callable[[Runtime, int], Pump]
+) -> None:
+    """The room ends between the claim and the call."""
+    full = FullRecorder(runtime.recorder)
+    late = LateClaims(database)
+    late.go_on.clear()
+    pump = make_pump(dataclasses.replace(runtime, recorder=cast("Recorder", full), database=cast("Database", late)), 4)
+    insert(database, 2)
+    pump.ring()
+    assert late.under_way.wait(60)
+    full.has_room = False
+    late.go_on.set()
+    wait_until(lambda: pump._active == 2, what="both to be in a sender's hands")
+    time.sleep(0.1)
+    assert sends(simulator) == 0
+    full.has_room = True
+    full.calls_may_begin.set()
+    wait_until(lambda: count(database, State.SENT) == 2, what="both to be sent")
+
+
+@pytest.mark.parametrize("database", ["postgres", "sqlite"], indirect=True)
+def test_a_pump_whose_threads_are_killed_goes_on(
+    make_runtime: MakeRuntime, database: Database, simulator: Simulator, make_pump: Callable[[Runtime, int], Pump]
+) -> None:
+    """The feeder at random; a sender only where it waits, since a call that it had begun would rightly be unknown."""
+    runtime = make_runtime(SMSCLICK_SWEEP_SECONDS=1)
+    pump = make_pump(runtime, 4)
+    pump.start()
+    for killed in range(4):
+        insert(database, 10)
+        kill(pump._feeder)
+        pump.ring()
+        wait_until(runtime.threads.revive, what="its threads")
+        wait_until(lambda: count(database, State.QUEUED) == 0, what="all to be taken")
+        wait_until(lambda: pump._active == 0, what="rest")
+        for sender in pump._senders[: 1 + killed % 3]:
+            kill(sender)
+    wait_until(lambda: not count(database, State.SENDING), what="all to be recorded")
+    assert pump._feeder.restarts >= 2
+    assert sum(sender.restarts for sender in pump._senders) >= 2
+    assert count(database, State.SENT) == len(simulator.ledger()) == 40
+
+
+CANNOT_START = """
+import resource, sys, threading
+import sqlalchemy as sa
+from smsclick.contract import messages
+from tests.factories import RecordingBell, settings
+from tests.processes import wait_until
+from worker.pump import Pump
+from worker.runtime import Runtime
+
+def sent():
+    with runtime.database.read() as connection:
+        return connection.scalar(sa.select(sa.func.count()).where(messages.c.state == "sent"))
+
+runtime = Runtime.start(settings(sys.argv[1], sys.argv[2], SMSCLICK_SWEEP_SECONDS=1), RecordingBell(), threads=4)
+assert sent() == 0
+pump = Pump(runtime, 4)
+threading.stack_size(1 << 34)
+resource.setrlimit(resource.RLIMIT_AS, (1 << 33, resource.RLIM_INFINITY))
+pump.ring()
+assert not pump._feeder.is_alive
+threading.stack_size(0)
+pump.ring()
+threading.stack_size(1 << 34)
+wait_until(lambda: pump.cannot_start_since is not None, what="a sender that cannot start")
+assert pump._active == 0 and sent() == 0, (pump._active, sent())
+threading.stack_size(0)
+wait_until(lambda: sent() == 5, what="all to be sent")
+assert pump.cannot_start_since is None
+pump.close()
+runtime.close()
+print("sent")
+"""
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's limits")
+def test_a_pump_that_may_start_no_thread_sends_when_it_may(database: Database, simulator: Simulator) -> None:
+    """The system really refuses: stacks that no address space has room for."""
+    insert(database, 5)
+    url = database.engine.url.render_as_string(hide_password=False)
+    done = subprocess.run(
+        [sys.executable, "-c", CANNOT_START, url, simulator.base_url],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=ROOT,
+    )
+    assert done.stdout.endswith("sent\n"), done.stdout + done.stderr
+    assert len(simulator.ledger()) == 5
 
 
 def test_a_process_that_ends_awaits_its_calls_and_gives_back_the_rest(
@@ -172,7 +362,8 @@ def test_a_message_that_comes_while_the_feeder_looks_is_not_overlooked(
 
     def produce() -> None:
         for _ in range(25):
-            pump.ring(insert(database))
+            insert(database)
+            pump.ring()
 
     producers = [threading.Thread(target=produce) for _ in range(2)]
     for producer in producers:
@@ -204,7 +395,8 @@ def test_what_the_database_refuses_does_not_end_the_sending(
         connection.execute(sa.text("ALTER TABLE smsclick_messages ADD CONSTRAINT odd CHECK (attempts = 0) NOT VALID"))
     try:
         pump = make_pump(runtime, 4)
-        pump.ring(insert(database, 3))
+        insert(database, 3)
+        pump.ring()
         wait_until(lambda: "Could not claim messages" in caplog.text, what="the refusal")
     finally:
         with database.begin() as connection:
