@@ -21,7 +21,7 @@ from smsclick.errors import InvalidField, InvalidTime, SmsclickError
 from smsclick.settings import Settings, get_settings
 from worker import doctor as doctoring
 from worker import exporting, operations, optouts
-from worker.doctor import Check, Verdict
+from worker.doctor_check import Check, Verdict
 from worker.gate import Gate
 from worker.operations import Done, Incident, Stats, Story
 

@@ -1,8 +1,6 @@
 """`smsclick doctor`: what a deployment needs, checked one by one, each with what to do about it. No check raises."""
 
-import dataclasses
 import datetime as dt
-import enum
 import logging
 import os
 import threading
@@ -17,7 +15,8 @@ from smsclick.database import Database
 from smsclick.errors import BrokerUnavailable, ProviderError, ProviderRefused, SmsclickError
 from smsclick.moments import span
 from smsclick.settings import Settings, load_settings
-from worker import gate, operations
+from worker import doctor_database, gate, operations
+from worker.doctor_check import Check, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -27,25 +26,6 @@ _PROVIDER_SECONDS: Final = 10.0
 _CLOCK_SECONDS: Final = 5.0
 _DEAF_SECONDS: Final = 300.0
 """Ticks go to whichever worker is free, so each of a few gets one every few seconds; this is far beyond chance."""
-
-
-class Verdict(enum.StrEnum):
-    """How a check ended. Only `FAILED` makes the whole fail."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Check:
-    """One check: what was found, and what to do about it."""
-
-    name: str
-    verdict: Verdict
-    found: str
-    todo: str = ""
 
 
 def examine(*, load: Callable[[], Settings] = load_settings, this_worker: bool = False) -> Iterator[Check]:
@@ -102,6 +82,9 @@ def _database(settings: Settings, *, this_worker: bool) -> Iterator[Check]:
         migrated = _guarded("migrations", lambda: _migrations(database))
         yield migrated
         yield _guarded("clock", lambda: _clock(database))
+        if not this_worker:
+            for name, look in doctor_database.checks(database):
+                yield _guarded(name, look)
         if migrated.verdict is not Verdict.OK:
             yield from _skipped(("pulse", "hold", "incidents"), "the tables are of another version")
             return
