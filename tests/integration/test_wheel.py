@@ -7,27 +7,21 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
-import venv
 import zipfile
 from dataclasses import dataclass
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 import pytest
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
+from tests.environments import built, environment, pip, required
 from tests.processes import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 NOT_FOR_PRODUCERS = {"alembic", "amqp", "apprise", "billiard", "celery", "django", "kombu", "pytest", "redis", "vine"}
-NOT_IN_GIT = shutil.ignore_patterns(".*", "var", "build", "*.egg-info", "__pycache__", "results")
 
 APP = """
 import importlib.util
@@ -77,60 +71,14 @@ class Backend:
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=400)
 
 
-def required(name: str, extras: frozenset[str] = frozenset()) -> dict[str, frozenset[str]]:
-    """A distribution and all that it requires here, each with the extras that are asked of it."""
-    found: dict[str, frozenset[str]] = {}
-    waiting = [(canonicalize_name(name), extras)]
-    while waiting:
-        each, asked = waiting.pop()
-        if each in found and asked <= found[each]:
-            continue
-        found[each] = found.get(each, frozenset()) | asked
-        for line in metadata.requires(each) or []:
-            requirement = Requirement(line)
-            marker = requirement.marker
-            if marker is None or any(marker.evaluate({"extra": extra}) for extra in {"", *asked}):
-                waiting.append((canonicalize_name(requirement.name), frozenset(requirement.extras)))
-    return found
-
-
-def link(distribution: str, site_packages: Path) -> None:
-    """Puts an installed distribution, and nothing that it does not own, into another environment."""
-    installed = metadata.distribution(distribution)
-    tops = {file.parts[0] for file in installed.files or []} - {"..", "__pycache__"}
-    for top in tops:
-        (site_packages / top).symlink_to(str(installed.locate_file(top)))
-
-
-def built(folder: Path) -> Path:
-    """The wheel of a copy of the whole tree, so that what is beside `smsclick` could get into it."""
-    shutil.copytree(ROOT, folder / "tree", ignore=NOT_IN_GIT)
-    pip("wheel", "--no-build-isolation", "--wheel-dir", str(folder), str(folder / "tree"))
-    (wheel,) = folder.glob("smsclick-*.whl")
-    return wheel
-
-
-def pip(*arguments: str, python: Sequence[str] = ()) -> None:
-    """Pip of the tests, without any index."""
-    options = ("--quiet", "--no-index", "--no-deps", "--disable-pip-version-check")
-    command = [sys.executable, "-m", "pip", *python, arguments[0], *options, *arguments[1:]]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400)
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.fixture(scope="module")
 def backend(tmp_path_factory: pytest.TempPathFactory) -> Backend:
     """The wheel in an empty environment, with all that it requires and nothing else."""
     folder = tmp_path_factory.mktemp("backend")
     wheel = built(tmp_path_factory.mktemp("wheel"))
-    environment = tmp_path_factory.mktemp("environment")
-    venv.create(environment, with_pip=False)
-    python = environment / "bin" / "python"
-    pip("install", str(wheel), python=("--python", str(python)))
-    (site_packages,) = environment.glob("lib/python*/site-packages")
     distributions = set(required("smsclick"))
-    for each in distributions - {"smsclick"}:
-        link(each, site_packages)
+    python = environment(tmp_path_factory.mktemp("environment"), distributions - {"smsclick"})
+    pip("install", str(wheel), python=("--python", str(python)))
     for package in ("models", "worker"):
         (folder / package).mkdir()
         (folder / package / "__init__.py").write_text('OWNER = "the backend\'s"\n')
