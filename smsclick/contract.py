@@ -158,6 +158,14 @@ Index(
     postgresql_where=text("erased_at IS NULL AND final_at IS NOT NULL"),
     sqlite_where=text("erased_at IS NULL AND final_at IS NOT NULL"),
 )
+# The same for those without a final status, see worker.retention.
+Index(
+    "ix_smsclick_messages_erase_undetermined",
+    messages.c.erased_at,
+    messages.c.sent_at,
+    postgresql_where=text("state = 'undetermined' AND erased_at IS NULL"),
+    sqlite_where=text("state = 'undetermined' AND erased_at IS NULL"),
+)
 
 # For the report's check: what was accepted in a window, and last.
 Index("ix_smsclick_messages_sent_at", messages.c.sent_at)
@@ -226,6 +234,7 @@ gates = Table(
     Column("report_lag_at", UtcDateTime),
     Column("balance", BigId),
     Column("balance_at", UtcDateTime),
+    Column("simulated_at", UtcDateTime, comment="since when these messages are a simulator's"),
     **_MYSQL,
 )
 

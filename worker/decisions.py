@@ -416,7 +416,8 @@ _UNCLAIMED: dict[str, Any] = {"token": None, "lease_until": None, "wire_key": No
 
 def _seen(message: Message, seen: MessageStatus, now: dt.datetime) -> tuple[Message, Note | None]:
     note = None
-    if message.reply is None and seen.reply is not None:
+    # A reply that comes after the message was erased would be the one thing that is left of it.
+    if message.reply is None and seen.reply is not None and message.erased_at is None:
         message = replace(message, reply=seen.reply, replied_at=seen.replied_at or now)
         note = Note(Cause.REPLIED)
     if message.state is State.DELIVERED:

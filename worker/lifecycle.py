@@ -87,6 +87,7 @@ class Message:
     reply: str | None
     replied_at: dt.datetime | None
     callback: str | None = None
+    erased_at: dt.datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ _FIELDS = tuple(field.name for field in dataclasses.fields(Message))
 COLUMNS = tuple(messages.c[name] for name in _FIELDS)
 """What a step selects, first and in this order, of a row that it hands to `read`."""
 
-_FIXED = {"id", "priority", "rule_id", "if_absent", "send_at", "expires_at", "callback"}
+_FIXED = {"id", "priority", "rule_id", "if_absent", "send_at", "expires_at", "callback", "erased_at"}
 _WRITABLE = tuple(name for name in _FIELDS if name not in _FIXED)
 _values = operator.attrgetter(*_WRITABLE)
 _all_values = operator.attrgetter(*_FIELDS)

@@ -108,8 +108,14 @@ def retention() -> None:
     """Erase what is past its retention."""
     held = runtime()
     if heartbeat.take(held.database, "retention", 3600):
-        retaining.erase(held.database, held.settings.retention_days, stopping=held.stopping)
-        telling.purge(held.database)
+        retaining.erase(
+            held.database,
+            held.settings.retention_days,
+            tracking_seconds=held.settings.tracking_seconds,
+            stopping=held.stopping,
+        )
+        # A callback's record repeats what the provider said, so it does not outlive the message's own.
+        telling.purge(held.database, min(30, held.settings.retention_days or 30))
 
 
 @app.task(name="smsclick.enqueue", bind=True, typing=False, acks_late=True, reject_on_worker_lost=True)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
 import threading
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from smsclick.contract import State, heartbeats, messages
+from smsclick.codes import Estatus
+from smsclick.contract import State, events, heartbeats, messages
 from smsclick.database import Database
-from tests.factories import LONG_AGO, POLICY, clock, insert, row
-from worker import claims, retention
-from worker.lifecycle import FINAL
+from smsclick.replies import MessageStatus
+from tests.factories import LONG_AGO, POLICY, clock, history, insert, message, row
+from worker import claims, decisions, retention
+from worker.lifecycle import FINAL, Cause
 
 DAY = dt.timedelta(days=1)
 
@@ -46,11 +49,55 @@ def test_what_is_younger_stays(database: Database) -> None:
     assert not erased(database, message_id)
 
 
-@pytest.mark.parametrize("state", sorted(set(State) - FINAL))
+@pytest.mark.parametrize("state", sorted(set(State) - FINAL - {State.UNDETERMINED}))
 def test_what_is_not_final_stays_however_old(database: Database, state: State) -> None:
     message_id = old(database, state=state, final_at=None, created_at=LONG_AGO)
     assert retention.erase(database, 1) == 0
     assert not erased(database, message_id)
+
+
+@pytest.mark.parametrize("looks", ["asked for still", "not asked for any more"])
+def test_an_undetermined_message_is_erased_so_long_after_its_tracking_window(database: Database, looks: str) -> None:
+    due_at = clock(database) + DAY if looks == "asked for still" else None
+    values = {"state": State.UNDETERMINED, "final_at": None, "due_at": due_at, "id_mensaje": 7}
+    message_id = old(database, **values, sent_at=clock(database) - 98 * DAY)
+    assert retention.erase(database, 90, tracking_seconds=7 * 86_400) == 1
+    assert erased(database, message_id)
+    found = row(database, message_id)
+    assert (found.state, found.id_mensaje, found.due_at) == (State.UNDETERMINED, 7, due_at)
+    younger = old(database, **values | {"id_mensaje": 8}, sent_at=clock(database) - 96 * DAY)
+    assert retention.erase(database, 90, tracking_seconds=7 * 86_400) == 0
+    assert not erased(database, younger)
+
+
+def test_a_status_that_comes_after_that_is_kept_and_a_reply_is_not(database: Database) -> None:
+    was = message(
+        state=State.UNDETERMINED, id_mensaje=7, rule_id="1", sent_at=LONG_AGO, erased_at=clock(database), polls=3
+    )
+    seen = MessageStatus(Estatus.RECIBIDO, None, None, None, "SI", None, "")
+    change = decisions.after_poll(was, seen, clock(database), POLICY, random.Random(1))
+    assert change is not None
+    assert (change.becomes.state, change.becomes.reply, change.becomes.replied_at) == (State.DELIVERED, None, None)
+
+
+def test_what_the_provider_said_goes_with_the_text(database: Database) -> None:
+    """It is redacted when it comes; what was not recognised as a part of the text must not outlive it."""
+    message_id = old(database, state=State.FAILED, last_error="Rechazado: clv 48 21")
+    notes = {
+        Cause.ANSWERED: "Rechazado: clv 48 21",
+        Cause.LATE_ANSWER: "Rechazado: clv 48 21",
+        Cause.INVALID: "the phone …2211 is not a Mexican number",
+        Cause.LEASE_ENDED: "the worker was lost",
+    }
+    common = {"message_id": message_id, "from_state": "sending", "to_state": "failed", "attempt": 1, "code": -102}
+    with database.begin() as connection:
+        connection.execute(
+            sa.insert(events), [common | {"cause": cause, "description": text} for cause, text in notes.items()]
+        )
+    assert retention.erase(database, 90) == 1
+    assert row(database, message_id).last_error is None
+    kept = {event.cause: (event.code, event.description) for event in history(database, message_id)}
+    assert kept == dict.fromkeys(notes, (-102, None)) | {Cause.LEASE_ENDED: (-102, "the worker was lost")}
 
 
 def test_a_delivered_message_that_is_watched_for_its_reply_stays(database: Database) -> None:
