@@ -1,4 +1,7 @@
-"""Alembic's environment: our own version table, our own tables only, patient but not endless with locks."""
+"""Alembic's environment: our own version table, our own tables only, patient but not endless with locks.
+
+What goes wrong ends as one line: `alembic upgrade head` is the first command that an operator runs.
+"""
 
 import contextlib
 import time
@@ -6,10 +9,13 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 from alembic import context
+from sqlalchemy.exc import DBAPIError
 
 import models  # noqa: F401 - so that the metadata is complete
 from smsclick.contract import VERSION_TABLE, metadata
 from smsclick.database import Database
+from smsclick.database_faults import diagnose
+from smsclick.errors import DatabaseNotMigrated, SmsclickError
 from smsclick.settings import load_settings
 
 config = context.config
@@ -68,14 +74,43 @@ def _run(engine: sa.Engine) -> None:
         connection.commit()
 
 
-url = config.attributes.get("database_url") or load_settings().database_url
-if context.is_offline_mode():
+def _offline(url: str) -> None:
     _configure(url=url, literal_binds=True)
     with context.begin_transaction():
         context.run_migrations()
-else:
+
+
+def _online(url: str) -> None:
     database = Database(url, threads=2, silence_seconds=None)
     try:
-        _run(database.engine)
+        with database.translated():
+            _run(database.engine)
+    except DatabaseNotMigrated:
+        where = database.engine.url.render_as_string(hide_password=True)
+        raise SmsclickError(
+            f"the tables in {where} do not fit the version in {VERSION_TABLE}: something of them is missing; "
+            "restore them from a backup, or use an empty database"
+        ) from None
+    except DBAPIError as error:
+        raise SmsclickError(f"the database refused the migration ({diagnose(error).words})") from None
     finally:
         database.dispose()
+
+
+@contextlib.contextmanager
+def _one_line() -> Iterator[None]:
+    """Alembic's own program would show a traceback; ours shows an error's text itself."""
+    try:
+        yield
+    except (SmsclickError, OSError) as error:
+        if "database_url" in config.attributes:
+            raise
+        raise SystemExit(f"smsclick: {error}") from None
+
+
+with _one_line():
+    wanted: str = config.attributes.get("database_url") or load_settings().database_url
+    if context.is_offline_mode():
+        _offline(wanted)
+    else:
+        _online(wanted)

@@ -113,6 +113,12 @@ class Database:
         with _translated(self.engine), self.engine.connect() as connection:
             yield connection.execution_options(**{READ_ONLY: True})
 
+    @contextlib.contextmanager
+    def translated(self) -> Iterator[None]:
+        """Around work on the engine itself, as migrations do: raises as `begin` does."""
+        with _translated(self.engine):
+            yield
+
     def dispose(self, *, close: bool = True) -> None:
         """Forget the pool; `close=False` in a forked child, whose parent still uses the sockets."""
         self.engine.dispose(close=close)
