@@ -14,7 +14,7 @@ from smsclick.bell import Bell
 from smsclick.database import Database
 from smsclick.errors import DatabaseUnavailable, SettingsError, SmsclickError
 from smsclick.settings import Settings, get_settings
-from worker import heap, heartbeat, strangers, task_calls
+from worker import heap, heartbeat, simulated, strangers, task_calls
 from worker.pump import Pump
 from worker.runtime import Runtime
 
@@ -85,9 +85,11 @@ class CeleryBell:
 
 
 class _App(Celery):
-    """Celery, and whether `smsclick up` runs it without a broker."""
+    """Celery, and whether `smsclick up` runs it, without a broker."""
 
     embedded = False
+    simulated = False
+    """Whether it sends to the simulator of `smsclick up --simulate`."""
 
 
 def _make_app() -> _App:
@@ -123,6 +125,7 @@ def runtime() -> Runtime:
                 get_settings(),
                 _bell,
                 threads=_calls_at_once,
+                simulated=app.simulated,
                 call_task=None if app.conf.broker_url.startswith("memory://") else task_calls.caller(app),
             )
         return _runtime
@@ -155,11 +158,14 @@ def require_start(settings: Settings) -> None:
         SettingsError: no API key.
         DatabaseUnavailable: the database does not answer.
         DatabaseNotMigrated: it has not our tables.
+        NotAllowed: its messages are a simulator's.
     """
     settings.require_api_key()
     database = Database(settings.database_url, threads=1)
     try:
         database.require_migrated()
+        if not app.simulated:
+            simulated.refuse(database)
     finally:
         database.dispose()
 

@@ -21,8 +21,10 @@ from celery import signals
 from celery.beat import EmbeddedService
 from celery.exceptions import SecurityWarning
 
+from smsclick.database import Database
 from smsclick.errors import SmsclickError
 from smsclick.settings import Settings, get_settings
+from worker import simulated
 from worker.beat import Scheduler
 
 log = logging.getLogger(__name__)
@@ -53,8 +55,11 @@ def up(*, simulate: bool, log_level: str, on_ready: Callable[[Settings], None]) 
         settings = get_settings()
         settings.require_api_key()
         migrate(settings.database_url)
-        stack.enter_context(_everything(settings, on_ready))
+        _keep_apart(settings.database_url, simulate=simulate)
         from worker.app import app  # noqa: PLC0415 - it reads the settings, which the simulator has just changed
+
+        app.simulated = simulate
+        stack.enter_context(_everything(settings, on_ready))
 
         # It advises an option of `celery worker` that `up` does not have; nothing but JSON is ever read here.
         warnings.filterwarnings("ignore", category=SecurityWarning)
@@ -73,6 +78,18 @@ def migrate(database_url: str) -> None:
     config = Config(Path(__file__).resolve().parent.parent / "alembic.ini")
     config.attributes["database_url"] = database_url
     command.upgrade(config, "head")
+
+
+def _keep_apart(database_url: str, *, simulate: bool) -> None:
+    """Raises `NotAllowed` where a simulator's messages would meet an account's."""
+    database = Database(database_url, threads=1)
+    try:
+        if simulate:
+            simulated.mark(database)
+        else:
+            simulated.refuse(database)
+    finally:
+        database.dispose()
 
 
 @contextlib.contextmanager

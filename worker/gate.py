@@ -45,6 +45,7 @@ class Gate:
     report_lag_at: dt.datetime | None
     balance: int | None
     balance_at: dt.datetime | None
+    simulated_at: dt.datetime | None
     now: dt.datetime
 
     @property

@@ -109,9 +109,18 @@ class Runtime:
     stopping: threading.Event
     rng: random.Random
     threads: Supervisor
+    simulated: bool = False
 
     @classmethod
-    def start(cls, settings: Settings, bell: Bell, *, threads: int, call_task: CallTask | None = None) -> "Runtime":
+    def start(
+        cls,
+        settings: Settings,
+        bell: Bell,
+        *,
+        threads: int,
+        call_task: CallTask | None = None,
+        simulated: bool = False,
+    ) -> "Runtime":
         """Open everything.
 
         Args:
@@ -119,6 +128,7 @@ class Runtime:
             bell: how it rings for further work.
             threads: how many calls it makes at once at the most.
             call_task: hands call-backs of Celery tasks to the broker, where there is one.
+            simulated: whether it sends to the simulator of `smsclick up --simulate`.
 
         Raises:
             SettingsError: there is no API key.
@@ -159,6 +169,7 @@ class Runtime:
             stopping=threading.Event(),
             rng=random.Random(),
             threads=threads_of_ours,
+            simulated=simulated,
         )
 
     def wake_callbacks(self, changes: Iterable[Change]) -> None:

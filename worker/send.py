@@ -5,6 +5,7 @@ once. Both go by priority and age: the database is the queue, the broker only wa
 """
 
 import dataclasses
+import functools
 import logging
 import math
 import time
@@ -95,6 +96,9 @@ def claim(runtime: Runtime, ids: Collection[int] | None, limit: int) -> Batch:
         now = gate.read(connection)
         runtime.gate.seen(read_at, now)  # the calls that follow at once need not read it again
         policy = Policy.of(runtime.settings)
+        if now.simulated_at is not None and not runtime.simulated:
+            _tell_simulated()
+            return []
         if now.is_open:
             return claims.claim(connection, ids, limit, policy)
         canary = now.allowed_canary
@@ -104,6 +108,12 @@ def claim(runtime: Runtime, ids: Collection[int] | None, limit: int) -> Batch:
 
     began = clock()  # before the claim, so that our lease can only be shorter than the row's
     return Batch(began, runtime.database.transact(work))
+
+
+@functools.cache
+def _tell_simulated() -> None:
+    """Said once: a worker refuses such a database when it starts, so this one was marked after that."""
+    log.error("Nothing is sent: `smsclick up --simulate` uses this database. Give one of the two another DATABASE_URL.")
 
 
 def attempt(

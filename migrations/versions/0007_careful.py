@@ -25,10 +25,8 @@ def upgrade() -> None:
         return
     with op.get_context().autocommit_block():
         # As in 0006: it blocks nobody, so it may wait for whoever has a transaction open.
-        op.execute("SET lock_timeout = 0")
         op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {_INDEX}")
         op.create_index(_INDEX, "smsclick_messages", _COLUMNS, postgresql_where=_WHERE, postgresql_concurrently=True)
-        op.execute("SET lock_timeout = '10s'")
 
 
 def downgrade() -> None:

@@ -1,4 +1,4 @@
-"""`alembic upgrade head` where something is wrong: one line that says what, exit code 1, no traceback and no password."""
+"""`alembic upgrade head` where something is wrong: one line that says what, no traceback, no password."""
 
 from __future__ import annotations
 

@@ -1,0 +1,55 @@
+"""Keep what is simulated apart from what is real: a database belongs to the simulator or to an account, for ever.
+
+`up --simulate` takes only an empty database or its own, and marks it; other workers refuse a marked one. Otherwise real
+messages would be "delivered" by the simulator, and invented ones would go to somebody's phone.
+"""
+
+import datetime as dt
+
+import sqlalchemy as sa
+
+from smsclick.columns import db_now
+from smsclick.contract import ACCOUNT, gates, heartbeats, messages
+from smsclick.database import Database
+from smsclick.errors import NotAllowed
+
+_RECENT = dt.timedelta(minutes=5)
+_ADVICE = "name another database, for example DATABASE_URL=sqlite:///var/simulated.db"
+
+
+def mark(database: Database) -> None:
+    """Note that this database is the simulator's from now on.
+
+    Raises:
+        NotAllowed: it holds messages of a real account, or a worker of one uses it.
+    """
+    where = database.engine.url.render_as_string(hide_password=True)
+
+    def work(connection: sa.Connection) -> str | None:
+        gate = sa.select(gates.c.simulated_at, db_now().label("now")).where(gates.c.account == ACCOUNT)
+        found = connection.execute(gate.with_for_update()).one()
+        if found.simulated_at is not None:
+            return None
+        if connection.execute(sa.select(messages.c.id).limit(1)).first() is not None:
+            return f"the database {where} holds messages that are no simulator's: it would swallow them"
+        recent = sa.select(heartbeats.c.name).where(heartbeats.c.at > found.now - _RECENT).limit(1)
+        if connection.execute(recent).first() is not None:
+            return f"a worker uses the database {where}: it would send what is meant for the simulator"
+        connection.execute(sa.update(gates).where(gates.c.account == ACCOUNT).values(simulated_at=db_now()))
+        return None
+
+    refusal = database.transact(work)
+    if refusal is not None:
+        raise NotAllowed(f"up --simulate: {refusal}; {_ADVICE}")
+
+
+def refuse(database: Database) -> None:
+    """Raises `NotAllowed` where this database is the simulator's: for workers that send to SMSClick itself."""
+    with database.read() as connection:
+        simulated_at = connection.scalar(sa.select(gates.c.simulated_at).where(gates.c.account == ACCOUNT))
+    if simulated_at is not None:
+        where = database.engine.url.render_as_string(hide_password=True)
+        raise NotAllowed(
+            f"the database {where} was used by `up --simulate`, and its messages must not go out for real; {_ADVICE}, "
+            "or delete it"
+        )
