@@ -47,6 +47,7 @@ from smsclick.replies import (
     ReportRow,
     SendResult,
     TransportFailure,
+    UnreadableRow,
     classify_send,
     format_date,
     parse_credits,
@@ -200,7 +201,7 @@ class SmsclickClient:
         end: datetime,
         statuses: Iterable[int] | None = None,
         campaign_id: str | int | None = None,
-    ) -> list[ReportRow]:
+    ) -> list[ReportRow | UnreadableRow]:
         """Ask for the messages of a span of time (`report`, manual: "API Reporte").
 
         Args:
@@ -210,14 +211,14 @@ class SmsclickClient:
             campaign_id: Only messages of this campaign.
 
         Returns:
-            All rows of the answer. They may be large in number: ask for short spans.
+            All rows of the answer, those that cannot be read as such. They may be large in number: ask for short spans.
 
         Raises:
             InvalidTime: A moment has no zone, or the span ends before it begins.
             InvalidField: A status is not one of 0 to 4.
             ProviderRefused: An error code.
             ProviderUnreachable: No answer came.
-            UnreadableAnswer: An answer came that proves nothing, or one of its rows is broken.
+            UnreadableAnswer: An answer came that proves nothing.
         """
         answer = self._query("report", self._span(start, end, statuses, campaign_id), LARGE_ANSWER)
         return parse_report(answer, self._zone, hide=(self._api_key,))
@@ -228,7 +229,7 @@ class SmsclickClient:
         end: datetime,
         statuses: Iterable[int] | None = None,
         campaign_id: str | int | None = None,
-    ) -> Generator[ReportRow]:
+    ) -> Generator[ReportRow | UnreadableRow]:
         """Ask for a report as `report` does, and give its rows out while they come: its size costs no memory.
 
         It may take longer than other calls: the first bytes must come within `read_timeout`, from then on
@@ -250,7 +251,7 @@ class SmsclickClient:
             InvalidField: As `report`.
             ProviderRefused: An error code.
             ProviderUnreachable: No answer came.
-            UnreadableAnswer: An answer came that proves nothing, or that broke off, or one of its rows is broken.
+            UnreadableAnswer: An answer came that proves nothing, or that broke off.
         """
         return self._stream(self._span(start, end, statuses, campaign_id))
 
@@ -291,7 +292,7 @@ class SmsclickClient:
             raise UnreadableAnswer(f"{_TOO_LARGE}, more than {limit} bytes")
         raise ProviderUnreachable(answer.kind, answer.never_left)
 
-    def _stream(self, fields: Mapping[str, str]) -> Generator[ReportRow]:
+    def _stream(self, fields: Mapping[str, str]) -> Generator[ReportRow | UnreadableRow]:
         request = self._request("report", fields)
         _call.begin(*self._timeouts, 0, self._max_idle, slowest=SLOWEST_REPORT, longest=LONGEST_REPORT)
         response = self._opened(request)

@@ -15,7 +15,7 @@ from smsclick import output
 from smsclick.client import SmsclickClient
 from smsclick.codes import Estatus, Fault, lookup
 from smsclick.errors import InvalidField, InvalidTime, ProviderRefused, ProviderUnreachable, SmsclickError
-from smsclick.replies import MessageStatus, ReportRow
+from smsclick.replies import MessageStatus, ReportRow, UnreadableRow
 from smsclick.settings import Settings, get_settings
 
 provider = typer.Typer()
@@ -94,7 +94,9 @@ def report(
     output.show_table(
         ("id_mensaje", "estatus", "phone", "text", "fecha_envio", "campaign", "portfolio", "reply"),
         (
-            (
+            (row.id_mensaje, "cannot be read", "", f"({row.why})", row.fecha_envio, "", "", "")
+            if isinstance(row, UnreadableRow)
+            else (
                 row.id_mensaje,
                 _estatus(row.estatus),
                 row.phone,
@@ -173,10 +175,12 @@ def _asking() -> Iterator[tuple[SmsclickClient, Settings]]:
             ) from None
 
 
-def _record(seen: MessageStatus | ReportRow) -> dict[str, Any]:
+def _record(seen: MessageStatus | ReportRow | UnreadableRow) -> dict[str, Any]:
     values = dataclasses.asdict(seen)
     return {"estatus_mensaje" if name == "estatus" else name: value for name, value in values.items()}
 
 
-def _estatus(estatus: Estatus) -> str:
+def _estatus(estatus: Estatus | None) -> str:
+    if estatus is None:
+        return "not one of 0 to 4"
     return f"{int(estatus)} {_WORDS[estatus]}"

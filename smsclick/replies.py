@@ -142,22 +142,40 @@ class ReportRow:
         phone: Ten digits where the provider's number allows it, else its digits.
         text: `mensaje`.
         fecha_envio: When it was sent, in UTC; None if nobody can read the date.
-        estatus: Where the message stands.
+        estatus: Where the message stands; None if that is not one of the manual's 0 to 4.
         nombre_campania: Name of its campaign, if it has one.
         portafolio: Name of its portfolio, if it has one.
         reply: What the customer answered (interactive messages only).
         replied_at: When, in UTC.
+        fecha_envio_later: The other moment that the date may mean, an hour after `fecha_envio`, where the clocks
+            of the provider's zone showed that time twice (the end of summer time); else None.
     """
 
     id_mensaje: int
     phone: str
     text: str
     fecha_envio: datetime | None
-    estatus: Estatus
+    estatus: Estatus | None
     nombre_campania: str | None
     portafolio: str | None
     reply: str | None
     replied_at: datetime | None
+    fecha_envio_later: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableRow:
+    """A row of a `report` that does not say which message it is about. It proves nothing but that it is there.
+
+    Attributes:
+        id_mensaje: The provider's id, where that could be read.
+        why: What is wrong with it, in English, without phone or text.
+        fecha_envio: When it was sent, in UTC, where that could be read.
+    """
+
+    id_mensaje: int | None
+    why: str
+    fecha_envio: datetime | None = None
 
 
 def classify_send(answer: HttpAnswer | TransportFailure, *, hide: Iterable[str] = ()) -> SendResult:
@@ -218,7 +236,7 @@ def parse_status(answer: HttpAnswer, zone: ZoneInfo, *, hide: Iterable[str] = ()
     )
 
 
-def parse_report(answer: HttpAnswer, zone: ZoneInfo, *, hide: Iterable[str] = ()) -> list[ReportRow]:
+def parse_report(answer: HttpAnswer, zone: ZoneInfo, *, hide: Iterable[str] = ()) -> list[ReportRow | UnreadableRow]:
     """Read the answer of `report` (manual: "API Reporte").
 
     Args:
@@ -227,19 +245,15 @@ def parse_report(answer: HttpAnswer, zone: ZoneInfo, *, hide: Iterable[str] = ()
         hide: Words that must not appear in a description even if the provider echoes them.
 
     Returns:
-        The rows in the provider's order; none where `mensajes` is null or empty.
+        The rows in the provider's order; none where `mensajes` is null or empty. A row that cannot be read comes
+        as an `UnreadableRow`: the others are as true as without it.
 
     Raises:
         ProviderRefused: The answer carries another code than 1.
-        UnreadableAnswer: It is no such answer, or one of its rows is broken: a partial report proves nothing.
+        UnreadableAnswer: It is no such answer.
     """
     reply = _data(answer, hide, unquote=True)
-    rows = report_list(reply, answer)
-    report = [report_row(row, zone) for row in rows]
-    whole = [row for row in report if row is not None]
-    if len(whole) < len(report):
-        unreadable(answer, f"{len(report) - len(whole)} of {len(report)} rows of the report are broken")
-    return whole
+    return [report_row(row, zone) for row in report_list(reply, answer)]
 
 
 def parse_credits(answer: HttpAnswer, *, hide: Iterable[str] = ()) -> int:
@@ -512,27 +526,42 @@ def report_list(reply: JsonObject, answer: HttpAnswer) -> list[object]:
     return rows or []
 
 
-def report_row(row: object, zone: ZoneInfo) -> ReportRow | None:
-    """Return a row of a report, or None if it lacks what identifies a message or has it in doubt."""
-    if not isinstance(row, JsonObject) or row.repeated:
-        return None
+def report_row(row: object, zone: ZoneInfo) -> ReportRow | UnreadableRow:
+    """Return a row of a report; an `UnreadableRow` if it lacks what identifies a message or has it in doubt."""
+    if not isinstance(row, JsonObject):
+        return UnreadableRow(None, "it is no object")
+    if row.repeated:
+        return UnreadableRow(None, "a name comes twice")
     id_mensaje = _id(row.get("idmensaje"))
     phone = _phone(row.get("telefono"))
     text = _text(row.get("mensaje"))
-    estatus = _estatus(row.get("estatusmensaje"))
-    if id_mensaje is None or phone is None or text is None or estatus is None:
-        return None
+    sent_at = row.get("fechaenvio")
+    first = parse_date(sent_at, zone)
+    if id_mensaje is None or phone is None or text is None:
+        found = (("id_mensaje", id_mensaje), ("telefono", phone), ("mensaje", text))
+        why = f"no readable {' and '.join(name for name, value in found if value is None)}"
+        return UnreadableRow(id_mensaje, why, first)
     return ReportRow(
         id_mensaje=id_mensaje,
         phone=phone,
         text=text,
-        fecha_envio=parse_date(row.get("fechaenvio"), zone),
-        estatus=estatus,
+        fecha_envio=first,
+        estatus=_estatus(row.get("estatusmensaje")),
         nombre_campania=_optional(row.get("nombrecampania")),
         portafolio=_optional(row.get("portafolio")),
         reply=_optional(row.get("respuestacliente")),
         replied_at=parse_date(row.get("fecharespuesta"), zone),
+        fecha_envio_later=None if first is None else _other_reading(first, zone),
     )
+
+
+def _other_reading(first: datetime, zone: ZoneInfo) -> datetime | None:
+    """Return the later moment at which the clocks of a zone show the same time once more, or None."""
+    local = first.astimezone(zone)
+    if local.fold or local.utcoffset() == local.replace(fold=1).utcoffset():
+        return None
+    later = local.replace(fold=1).astimezone(UTC)
+    return later if later > first else None
 
 
 def codigo(reply: JsonObject) -> int | None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from zoneinfo import ZoneInfo
 
-    from smsclick.replies import ReportRow
+    from smsclick.replies import ReportRow, UnreadableRow
 
 LONGEST_ROW: Final = 1024 * 1024
 """Most bytes between the ends of two rows; a row is some 300."""
@@ -65,28 +65,22 @@ class ReportReader:
         self._open: list[list[object] | list[tuple[str, object]]] = []
         self._names: list[str | None] = []
         self._in_rows = False
-        self._kept: list[ReportRow] = []
-        self._count = 0
-        self._broken = ""
+        self._kept: list[ReportRow | UnreadableRow] = []
         self._bytes_since_row = 0
 
-    def feed(self, piece: bytes) -> list[ReportRow]:
+    def feed(self, piece: bytes) -> list[ReportRow | UnreadableRow]:
         """Take the next bytes; returns the rows that they complete.
 
         Raises:
-            UnreadableAnswer: This is no readable report, or one of its rows is broken.
+            UnreadableAnswer: This is no readable report.
         """
         self._bytes_since_row += len(piece)
         self._parse(self._unquoted(self._decoder.decode(piece)))
         if self._bytes_since_row > LONGEST_ROW:
             unreadable(self._answer, "a row of the report is too long")
-        if not self._accepted():
-            return []
-        if self._broken:
-            unreadable(self._answer, self._broken)
-        return self._given()
+        return self._given() if self._accepted() else []
 
-    def close(self) -> list[ReportRow]:
+    def close(self) -> list[ReportRow | UnreadableRow]:
         """Say that the body has ended; returns the rows that were kept. Only now is the report known to be whole.
 
         Raises:
@@ -99,11 +93,9 @@ class ReportReader:
         report_list(
             judged(root if isinstance(root, JsonObject) else _NO_OBJECT, self._answer, self._hide), self._answer
         )
-        if self._broken:
-            unreadable(self._answer, self._broken)
         return self._given()
 
-    def _given(self) -> list[ReportRow]:
+    def _given(self) -> list[ReportRow | UnreadableRow]:
         given, self._kept = self._kept, []
         return given
 
@@ -177,13 +169,8 @@ class ReportReader:
 
     def _put(self, value: object) -> None:
         if self._in_rows and len(self._open) == _ROWS_DEPTH:
-            self._count += 1
             self._bytes_since_row = 0
-            row = report_row(value, self._zone)
-            if row is not None:
-                self._kept.append(row)
-            elif not self._broken:
-                self._broken = f"row {self._count} of the report is broken"
+            self._kept.append(report_row(value, self._zone))
         elif not self._open:
             self._root = value
         else:

@@ -21,7 +21,7 @@ from smsclick.codes import Estatus, lookup
 from smsclick.columns import db_now
 from smsclick.contract import State, messages, watermarks
 from smsclick.errors import ProviderError, ProviderRefused
-from smsclick.replies import MessageStatus, ReportRow
+from smsclick.replies import MessageStatus, ReportRow, UnreadableRow
 from worker import budget, decisions, gate, lifecycle, poll, slices, watermark
 from worker.decisions import NotShown, Policy, PollFailed
 from worker.followed import Followed, FollowedMessages
@@ -267,10 +267,12 @@ def _ask(runtime: Runtime, turn: _Turn, slice_: Slice, probe: Followed | None) -
         ) as report:
             for row in report:
                 rows += 1
+                if isinstance(row, UnreadableRow) or row.estatus is None:
+                    continue  # its own status check asks for it, if it is one of ours
                 # What others sent under the same key is in the report too.
                 ours = row.id_mensaje == probed or turn.open.id_of(row.id_mensaje) is not None
                 if row.estatus.final and (ours or row.reply is not None):
-                    statuses[row.id_mensaje] = _status(row)
+                    statuses[row.id_mensaje] = _status(row, row.estatus)
                 if rows >= slices.MOST_ROWS or runtime.stopping.is_set():
                     return _Report(statuses, rows, whole=False, stopped=runtime.stopping.is_set())
     except ProviderRefused as error:
@@ -281,8 +283,8 @@ def _ask(runtime: Runtime, turn: _Turn, slice_: Slice, probe: Followed | None) -
     return _Report(statuses, rows, whole=True)
 
 
-def _status(row: ReportRow) -> MessageStatus:
-    return MessageStatus(row.estatus, None, None, row.fecha_envio, row.reply, row.replied_at, "")
+def _status(row: ReportRow, estatus: Estatus) -> MessageStatus:
+    return MessageStatus(estatus, None, None, row.fecha_envio, row.reply, row.replied_at, "")
 
 
 def _record(runtime: Runtime, turn: _Turn, slice_: Slice, report: _Report, *, trusted: bool) -> int:

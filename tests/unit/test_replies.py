@@ -18,6 +18,7 @@ from smsclick.replies import (
     ReportRow,
     TransportFailure,
     Unknown,
+    UnreadableRow,
     classify_send,
     format_date,
     parse_credits,
@@ -445,29 +446,63 @@ def test_a_report_of_nothing_is_empty(messages: object) -> None:
 
 def test_an_optional_column_may_be_absent() -> None:
     [row] = parse_report(answer({"codigo": 1, "mensajes": [ROW]}), MEXICO)
+    assert isinstance(row, ReportRow)
     assert (row.fecha_envio, row.nombre_campania, row.portafolio, row.reply, row.replied_at) == (None,) * 5
 
 
 @pytest.mark.parametrize(
-    "row",
+    ("row", "read"),
     [
-        None,
-        [],
-        "fila",
-        {},
-        {**ROW, "id_mensaje": None},
-        {**ROW, "id_mensaje": 2**63},
-        {**ROW, "telefono": None},
-        {**ROW, "mensaje": None},
-        {**ROW, "mensaje": ["Hola"]},
-        {**ROW, "estatus_mensaje": 9},
-        {**ROW, "estatus_mensaje": None},
-        {**ROW, "Mensaje": "otro"},
+        (None, UnreadableRow(None, "it is no object")),
+        ([], UnreadableRow(None, "it is no object")),
+        ("fila", UnreadableRow(None, "it is no object")),
+        ({}, UnreadableRow(None, "no readable id_mensaje and telefono and mensaje")),
+        ({**ROW, "id_mensaje": None}, UnreadableRow(None, "no readable id_mensaje")),
+        ({**ROW, "id_mensaje": 2**63}, UnreadableRow(None, "no readable id_mensaje")),
+        ({**ROW, "id_mensaje": 7.0}, UnreadableRow(None, "no readable id_mensaje")),
+        ({**ROW, "telefono": None}, UnreadableRow(5, "no readable telefono")),
+        ({**ROW, "mensaje": None}, UnreadableRow(5, "no readable mensaje")),
+        ({**ROW, "mensaje": ["Hola"]}, UnreadableRow(5, "no readable mensaje")),
+        ({**ROW, "Mensaje": "otro"}, UnreadableRow(None, "a name comes twice")),
+        (
+            {**ROW, "mensaje": None, "fecha_envio": "12-08-2017 13:35:56"},
+            UnreadableRow(5, "no readable mensaje", datetime(2017, 8, 12, 18, 35, 56, tzinfo=UTC)),
+        ),
     ],
 )
-def test_a_report_with_one_broken_row_is_unreadable(row: object) -> None:
-    with pytest.raises(UnreadableAnswer, match="1 of 2 rows"):
-        parse_report(answer({"codigo": 1, "mensajes": [ROW, row]}), MEXICO)
+def test_a_row_that_cannot_be_read_comes_as_such_between_the_others(row: object, read: UnreadableRow) -> None:
+    before, odd, after = parse_report(answer({"codigo": 1, "mensajes": [ROW, row, ROW]}), MEXICO)
+    assert odd == read
+    assert before == after
+    assert isinstance(before, ReportRow)
+
+
+@pytest.mark.parametrize("estatus", [9, -1, None, 3.5, "Recibido", [3]])
+def test_an_estatus_that_the_manual_does_not_list_leaves_the_rest_of_its_row_readable(estatus: object) -> None:
+    [row] = parse_report(answer({"codigo": 1, "mensajes": [{**ROW, "estatus_mensaje": estatus}]}), MEXICO)
+    assert isinstance(row, ReportRow)
+    assert (row.estatus, row.id_mensaje) == (None, 5)
+
+
+@pytest.mark.parametrize(
+    ("zone", "date", "first", "later"),
+    [
+        ("America/Tijuana", "01-11-2026 01:30:00", (8, 30), (9, 30)),
+        ("America/Tijuana", "01-11-2026 00:59:59", (7, 59), None),
+        ("America/Tijuana", "01-11-2026 02:00:00", (10, 0), None),
+        ("America/Tijuana", "08-03-2026 02:30:00", (10, 30), None),
+        ("America/Mexico_City", "01-11-2026 01:30:00", (7, 30), None),
+    ],
+    ids=["repeated", "before", "after", "skipped", "no summer time"],
+)
+def test_a_date_in_the_hour_that_the_clocks_show_twice_has_two_readings(
+    zone: str, date: str, first: tuple[int, int], later: tuple[int, int] | None
+) -> None:
+    [row] = parse_report(answer({"codigo": 1, "mensajes": [{**ROW, "fecha_envio": date}]}), ZoneInfo(zone))
+    assert isinstance(row, ReportRow)
+    assert row.fecha_envio is not None
+    assert (row.fecha_envio.hour, row.fecha_envio.minute) == first
+    assert (row.fecha_envio_later and (row.fecha_envio_later.hour, row.fecha_envio_later.minute)) == later
 
 
 @pytest.mark.parametrize("body", [{"codigo": 1}, {"codigo": 1, "mensajes": {}}, {"codigo": 1, "mensajes": "no"}])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smsclick.errors import ProviderRefused, SmsclickError, UnreadableAnswer
-from smsclick.replies import HttpAnswer, ReportRow, parse_report
+from smsclick.replies import HttpAnswer, ReportRow, UnreadableRow, parse_report
 from smsclick.streaming import LONGEST_ROW, ReportReader
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _fields = {
 }
 
 
-def stream(pieces: Iterable[bytes], status: int = 200) -> list[ReportRow]:
+def stream(pieces: Iterable[bytes], status: int = 200) -> list[ReportRow | UnreadableRow]:
     reader = ReportReader(HttpAnswer(status, b""), MEXICO)
     rows = [row for piece in pieces for row in reader.feed(piece)]
     return rows + reader.close()
@@ -95,9 +95,10 @@ def test_no_row_comes_out_before_codigo_1() -> None:
     assert len(stream([json.dumps({"mensajes": [ROW], "codigo": 1}).encode()])) == 1
 
 
-def test_a_broken_row_ends_the_report() -> None:
-    with pytest.raises(UnreadableAnswer, match="row 2 of the report is broken"):
-        stream([json.dumps({"codigo": 1, "mensajes": [ROW, {"id_mensaje": 8}]}).encode()])
+def test_a_row_that_cannot_be_read_ends_nothing() -> None:
+    first, odd, last = stream([json.dumps({"codigo": 1, "mensajes": [ROW, {"id_mensaje": 8}, ROW]}).encode()])
+    assert odd == UnreadableRow(8, "no readable telefono and mensaje")
+    assert first == last
 
 
 def test_a_row_without_an_end_is_given_up() -> None:
