@@ -26,7 +26,18 @@ _TWIN_SECONDS = 5.0
 _NORMAL_TURNS, _LOW_TURNS = 0.2, 0.1
 _FIRST_LOOK_SECONDS = 2.0
 _LAST_LOOK_SECONDS = 60.0
+_RARE_LOOK_SECONDS = 1800.0
+_LOOK_SHARE = 1 / 8
+"""Of its age: how long an attempt that a report could not tell of waits for the next look."""
 _ABSENT = "surely not accepted: the provider's report does not have it"
+ACCEPTED_WITHOUT_ID, ABSENT_TWICE = "accepted_without_id", "absent_twice"
+"""Why a report's silence about one message proves nothing, whatever it is worth for others: `worker.trust.Doubt`s."""
+
+MOST_ABSENCES = 2
+"""How often a report's silence may send the same message again; after that a person decides."""
+
+FROM_REPORT, FROM_PERSON = "report", "person"
+"""Who said a message's `id_mensaje` where that was not the answer of `sendMsg`."""
 _BEYOND = 1.25
 _UNDETERMINED_WINDOWS = 4
 """An undetermined message is still asked for, rarely, until this many tracking windows after it was sent."""
@@ -69,18 +80,24 @@ class NotShown:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Policy:
-    """What decisions need of the settings: durations in seconds, and the quiet hours if there are any."""
+    """What decisions need of the settings: durations in seconds, and the quiet hours if there are any.
+
+    Attributes:
+        account: the fingerprint of the key that calls are made with (`worker.account`); None where none are made.
+    """
 
     lease: float
     settle: float
     tracking: float
     poll: tuple[float, ...]
     quiet: QuietHours | None = None
+    account: str | None = None
 
     @classmethod
-    def of(cls, settings: Settings) -> "Policy":
+    def of(cls, settings: Settings, account: str | None = None) -> "Policy":
         """The policy that the settings ask for."""
         return cls(
+            account=account,
             lease=settings.lease_seconds,
             settle=settings.settle_seconds,
             tracking=settings.tracking_seconds,
@@ -91,11 +108,11 @@ class Policy:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Found:
-    """The report has the attempt, as this id."""
+    """The report has the attempt, as this id; `how` says in a few words by what it was recognised."""
 
     id_mensaje: int
     accepted_at: dt.datetime | None
-    exact: bool
+    how: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,11 +121,12 @@ class NotFound:
 
     Attributes:
         read_at: when the report was asked for, by the database's clock.
-        complete: whether it had everything that we know it must have.
+        doubt: why its silence proves nothing (a `worker.trust.Doubt`); None where it has proven that it would have
+            spoken.
     """
 
     read_at: dt.datetime
-    complete: bool
+    doubt: str | None = None
 
 
 def favoured(roll: float) -> Priority | None:
@@ -160,6 +178,7 @@ def after_claim(
         due_at=lease_until,
         attempts=message.attempts + 1,
         attempted_at=now,
+        account_fingerprint=policy.account,
     )
     return Change(message, becomes, Note(Cause.CLAIMED))
 
@@ -250,10 +269,12 @@ def after_lease(message: Message, now: dt.datetime) -> Change:
 def after_report(
     message: Message, token: str, seen: Found | NotFound, now: dt.datetime, policy: Policy, rng: random.Random
 ) -> Change | None:
-    """What the provider's report says of an attempt of unknown outcome; only this, or a late answer, settles it.
+    """What the provider's report says of an attempt of unknown outcome.
+
+    Only this, a late answer or a person (`settled_by_hand`, `retried`) settles it.
 
     Absence counts once the report was asked for `policy.settle` seconds after the request can have left at the latest,
-    and only if that report was complete.
+    only if nothing puts that report's silence in doubt, and at most `MOST_ABSENCES` times for a message.
 
     Returns:
         None where the attempt was settled meanwhile.
@@ -261,36 +282,74 @@ def after_report(
     if message.state is not State.UNKNOWN or message.token != token or message.unknown_since is None:
         return None
     if isinstance(seen, Found):
-        becomes = replace(
-            _settled(message, spent=True),
-            state=State.SENT,
-            id_mensaje=seen.id_mensaje,
-            estatus_mensaje=Estatus.PENDIENTE,
-            sent_at=seen.accepted_at or message.attempted_at or now,
-            due_at=now,
-            polls=0,
-            refusals=0,
-            last_code=1,
-            last_error=None,
-        )
-        how = "phone and text equal" if seen.exact else "phone equal, text alike"
-        return Change(message, becomes, Note(Cause.REPORTED, 1, how, seen.id_mensaje))
+        becomes = _sent(message, seen.id_mensaje, FROM_REPORT, seen.accepted_at or message.attempted_at or now, now)
+        return Change(message, becomes, Note(Cause.REPORTED, 1, seen.how, seen.id_mensaje))
+    doubt = _doubt(message, seen)
     settled_at = message.unknown_since + _seconds(policy.settle)
-    # Where the provider's own word was `codigo` 1, but without an id that could be kept, no silence overrules it.
-    if not seen.complete or seen.read_at < settled_at or message.last_code == ACCEPTED:
-        longest = min(_LAST_LOOK_SECONDS, max(_FIRST_LOOK_SECONDS, policy.settle / 10))
-        wait = min(_FIRST_LOOK_SECONDS * 2.0 ** min(message.polls, 10), longest)
-        due = now + _seconds(wait * rng.uniform(0.9, 1.1))
+    if doubt is not None or seen.read_at < settled_at:
+        due = now + _seconds(_next_look(message, now, policy) * rng.uniform(0.9, 1.1))
         if now < settled_at < due:
             due = settled_at
-        return Change(message, replace(message, due_at=due, polls=message.polls + 1), None)
+        return Change(message, replace(message, due_at=due, polls=message.polls + 1, unknown_reason=doubt), None)
+    becomes = _not_accepted(message, now)
+    becomes = replace(becomes, absences=message.absences + 1, absent_since=message.absent_since or message.attempted_at)
+    return Change(message, becomes, Note(Cause.ABSENT, None, _ABSENT))
+
+
+def _doubt(message: Message, seen: NotFound) -> str | None:
+    """Why silence about this message proves nothing, whatever the report is worth for others."""
+    if message.last_code == ACCEPTED:
+        return ACCEPTED_WITHOUT_ID  # the provider's own word was `codigo` 1: no silence overrules it
+    if seen.doubt is None and message.absences >= MOST_ABSENCES:
+        return ABSENT_TWICE
+    return seen.doubt
+
+
+def _next_look(message: Message, now: dt.datetime, policy: Policy) -> float:
+    """Seconds until the report is read again: soon for a young attempt, a share of its age for one that stays open."""
+    longest = min(_LAST_LOOK_SECONDS, max(_FIRST_LOOK_SECONDS, policy.settle / 10))
+    wait = min(_FIRST_LOOK_SECONDS * 2.0 ** min(message.polls, 10), longest)
+    age = (now - (message.unknown_since or now)).total_seconds() - 2 * policy.settle
+    return max(wait, min(age * _LOOK_SHARE, _RARE_LOOK_SECONDS))
+
+
+def settled_by_hand(message: Message, id_mensaje: int | None, who: str, now: dt.datetime) -> Change:
+    """A person's word on an attempt of unknown outcome.
+
+    Args:
+        message: whose state is `unknown`.
+        id_mensaje: under which the provider accepted it; None where it did not.
+        who: says so.
+        now: by the database's clock.
+    """
+    if id_mensaje is not None:
+        becomes = _sent(message, id_mensaje, FROM_PERSON, message.attempted_at or now, now)
+        return Change(message, becomes, Note(Cause.OPERATOR, 1, f"{who}: accepted", id_mensaje))
+    return Change(message, _not_accepted(message, now), Note(Cause.OPERATOR, None, f"{who}: not accepted"))
+
+
+def _sent(message: Message, id_mensaje: int, source: str, sent_at: dt.datetime, now: dt.datetime) -> Message:
+    return replace(
+        _settled(message, spent=True),
+        state=State.SENT,
+        id_mensaje=id_mensaje,
+        id_source=source,
+        estatus_mensaje=Estatus.PENDIENTE,
+        sent_at=sent_at,
+        due_at=now,
+        polls=0,
+        refusals=0,
+        last_code=1,
+        last_error=None,
+    )
+
+
+def _not_accepted(message: Message, now: dt.datetime) -> Message:
     # The token stays: should the answer come after all, it is known whose it is.
     becomes = replace(_settled(message, spent=True), token=message.token, polls=0)
     if message.if_absent is IfAbsent.FAIL:
-        becomes = replace(becomes, state=State.FAILED, due_at=None, final_at=now, last_error=_ABSENT)
-    else:
-        becomes = replace(becomes, state=State.QUEUED, due_at=now)
-    return Change(message, becomes, Note(Cause.ABSENT, None, _ABSENT))
+        return replace(becomes, state=State.FAILED, due_at=None, final_at=now, last_error=_ABSENT)
+    return replace(becomes, state=State.QUEUED, due_at=now)
 
 
 def after_poll(
@@ -411,7 +470,7 @@ def _settled(message: Message, *, spent: bool) -> Message:
     return replace(message, **_UNCLAIMED, attempts=attempts)
 
 
-_UNCLAIMED: dict[str, Any] = {"token": None, "lease_until": None, "wire_key": None, "unknown_since": None}
+_UNCLAIMED: dict[str, Any] = dict.fromkeys(("token", "lease_until", "wire_key", "unknown_since", "unknown_reason"))
 
 
 def _seen(message: Message, seen: MessageStatus, now: dt.datetime) -> tuple[Message, Note | None]:

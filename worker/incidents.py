@@ -61,8 +61,8 @@ KINDS = {
         Kind(
             "old_unknown",
             "Attempts of unknown outcome cannot be settled",
-            "The provider's report fails, or lacks what it must have; see `smsclick unknown` and `smsclick show ID`. "
-            "They are not sent again until it is known that they were not accepted.",
+            "The detail says why, and what to do; `smsclick unknown` says it for each. They are not sent again until "
+            "it is known that they were not accepted.",
         ),
         Kind(
             "report_lag",
@@ -157,6 +157,13 @@ def report(connection: sa.Connection, kind: str, *, subject: str = "", detail: s
     if primary_key is not None:
         _tell(connection, primary_key[0], "opened")
     return True
+
+
+def describe(connection: sa.Connection, kind: str, *, subject: str = "", detail: str) -> None:
+    """Say anew why an open problem is there; reminders and the end tell the newest."""
+    connection.execute(
+        sa.update(incidents).where(incidents.c.open_key == f"{kind}:{subject}").values(detail=detail[:300])
+    )
 
 
 def is_open(connection: sa.Connection, kind: str, *, subject: str = "") -> bool:

@@ -88,6 +88,11 @@ class Message:
     replied_at: dt.datetime | None
     callback: str | None = None
     erased_at: dt.datetime | None = None
+    unknown_reason: str | None = None
+    account_fingerprint: str | None = None
+    absences: int = 0
+    absent_since: dt.datetime | None = None
+    id_source: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,67 +1,50 @@
 """Settle attempts of unknown outcome by the provider's own report: the one thing that knows.
 
-A timeout, a reset, a killed worker: nobody can tell from here whether the provider has the message. The report of the
-time around the attempt is read and matched (`worker.matching`). Found: `sent`. Absent, in a report that is complete and
-was asked for `SMSCLICK_SETTLE_SECONDS` after the request can have left at the latest: surely not accepted, and the
-producer's `if_absent` decides. A report that fails, cannot be read, or lacks what we know it must have proves nothing.
+A timeout, a reset, a killed worker: nobody can tell from here whether the provider has the message. The report is read
+(`worker.reading`) and matched (`worker.matching`). Found: `sent`. Absent, where the report has proven that it would
+have spoken (`worker.trust`) and was asked for `SMSCLICK_SETTLE_SECONDS` after the request can have left at the latest:
+surely not accepted, and the producer's `if_absent` decides. Whatever else it is stays `unknown`, with its reason.
 """
 
-import contextlib
+import collections
 import dataclasses
 import datetime as dt
 import logging
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from smsclick.columns import db_now
 from smsclick.contract import State, messages
-from smsclick.errors import ProviderError
-from smsclick.replies import ReportRow
-from worker import decisions, gate, incidents, lifecycle, slices, watermark
+from worker import decisions, gate, incidents, lifecycle, matching, reading, trust
 from worker.decisions import Found, NotFound, Policy
 from worker.lifecycle import Change
-from worker.matching import SLACK, Attempt, digits, match, undated
+from worker.matching import Attempt, Match
 from worker.runtime import Runtime
+from worker.setwise import among
+from worker.trust import Doubt, Reading
 
 log = logging.getLogger(__name__)
 
 _UNKNOWNS = 500
-_SLICE = dt.timedelta(minutes=10)
-"""The longest slice; where the report is dense or breaks off, slices become shorter."""
-_MARK = "unknown"
-_KNOWN = 200
-"""Accepted messages of the window that a report must have before its silence about others counts."""
+_NEAR_REPORTS = 20
+"""Reports of one call around young attempts; what is left over comes with the next, when its lease is over."""
+_NEAR_SPAN = dt.timedelta(minutes=10)
 
 _OLD = 2.0
-"""An unknown older than this many settle times opens an incident: something keeps the report from us."""
+"""An unknown older than this many settle times opens an incident: something keeps it from being settled."""
+_OLD_COUNTED = 500
+_NAMED = 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Unknown:
+class Unsettled:
+    """An attempt of unknown outcome, as it was claimed to be looked for."""
+
     attempt: Attempt
     token: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Report:
-    """A whole report, as much of it as settling needs: the rows of the phones in question, and every id."""
-
-    rows: Sequence[ReportRow]
-    read_at: dt.datetime
-    ids: frozenset[int]
-
-    @classmethod
-    def of(cls, slice_: Sequence[_Unknown], rows: Iterable[ReportRow], read_at: dt.datetime) -> "_Report":
-        """Take what is needed from rows as they come."""
-        phones = {digits(unknown.attempt.phone) for unknown in slice_}
-        kept: list[ReportRow] = []
-        ids: set[int] = set()
-        for row in rows:
-            ids.add(row.id_mensaje)
-            if row.phone in phones:
-                kept.append(row)
-        return cls(kept, read_at, frozenset(ids))
+    account: str | None
 
 
 def reconcile(runtime: Runtime) -> int:
@@ -69,23 +52,9 @@ def reconcile(runtime: Runtime) -> int:
 
     Running it twice at once does no harm: rows are locked and judged again before they change.
     """
-    settled = 0
     lease = runtime.settings.lease_seconds
-    unknowns = runtime.database.transact(lambda connection: _claim(connection, lease))
-    for slice_ in _slices(unknowns, _longest(runtime) if unknowns else _SLICE):
-        report = _ask(runtime, slice_)
-        changes = _settle_slice(runtime, slice_, report)
-        runtime.wake_callbacks(changes)
-        settled += sum(change.becomes.state is not State.UNKNOWN for change in changes)
-        for change in changes:
-            if change.note is not None:
-                log.info(
-                    "An unknown attempt is settled. message=%s state=%s cause=%s id_mensaje=%s",
-                    change.was.id,
-                    change.becomes.state,
-                    change.note.cause,
-                    change.becomes.id_mensaje,
-                )
+    claimed = runtime.database.transact(lambda connection: claim(connection, lease))
+    settled = sum(record(runtime, looked) for looked in look(runtime, claimed)) if claimed else 0
     _watch_age(runtime)
     if settled:
         runtime.bell.sweep()
@@ -99,7 +68,7 @@ def due(connection: sa.Connection) -> bool:
     return first is not None or incidents.is_open(connection, "old_unknown")
 
 
-def _claim(connection: sa.Connection, lease_seconds: float) -> list[_Unknown]:
+def claim(connection: sa.Connection, lease_seconds: float) -> list[Unsettled]:
     """Those whose turn it is; it is moved ahead by a lease, so that others do not read the same report meanwhile."""
     if not gate.read(connection).key_works:
         return []
@@ -110,7 +79,9 @@ def _claim(connection: sa.Connection, lease_seconds: float) -> list[_Unknown]:
             messages.c.text,
             messages.c.token,
             messages.c.attempted_at,
+            messages.c.absent_since,
             messages.c.unknown_since,
+            messages.c.account_fingerprint,
             db_now().label("now"),
         )
         .where(lifecycle.in_state(State.UNKNOWN), messages.c.due_at <= db_now())
@@ -123,129 +94,154 @@ def _claim(connection: sa.Connection, lease_seconds: float) -> list[_Unknown]:
         ids = [row.id for row in rows]
         connection.execute(sa.update(messages).where(messages.c.id.in_(ids)).values(due_at=later))
     return [
-        _Unknown(Attempt(row.id, row.phone, row.text, row.attempted_at, row.unknown_since), row.token) for row in rows
+        Unsettled(
+            # What an earlier attempt of the message brought after all would be this message too.
+            Attempt(row.id, row.phone, row.text, row.absent_since or row.attempted_at, row.unknown_since),
+            row.token,
+            row.account_fingerprint,
+        )
+        for row in rows
     ]
 
 
-def _longest(runtime: Runtime) -> dt.timedelta:
-    """How long a slice may be, by the density of the reports that were read so far."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Looked:
+    """Attempts and what was read for them, not yet judged.
+
+    Attributes:
+        seen: the reading; None where none would say anything of them.
+        doubt: why silence proves nothing here, whatever was read; None after a reading up to now.
+    """
+
+    group: Sequence[Unsettled]
+    seen: Reading | None
+    doubt: Doubt | None
+
+
+def look(runtime: Runtime, claimed: Sequence[Unsettled]) -> Iterator[Looked]:
+    """Read the report for claimed attempts: up to now where absence may count, else around them."""
+    now = runtime.database.clock()
+    settle = dt.timedelta(seconds=runtime.settings.settle_seconds)
     with runtime.database.read() as connection:
-        return min(_SLICE, slices.longest(watermark.density(connection, _MARK)))
-
-
-def _slices(unknowns: Sequence[_Unknown], longest: dt.timedelta = _SLICE) -> list[list[_Unknown]]:
-    """Group attempts that lie close together, so that one report of bounded length answers for all of them."""
-    groups: list[list[_Unknown]] = []
-    for unknown in sorted(unknowns, key=lambda each: each.attempt.since):
-        if groups and unknown.attempt.until - groups[-1][0].attempt.since <= longest:
-            groups[-1].append(unknown)
+        earliest = now - reading.reach(connection)
+    others: list[Unsettled] = []
+    ripe: list[Unsettled] = []
+    long: list[Unsettled] = []
+    young: list[Unsettled] = []
+    for each in claimed:
+        if each.account not in {None, runtime.account}:
+            others.append(each)
+        elif each.attempt.until + settle > now:
+            young.append(each)
         else:
-            groups.append([unknown])
+            (ripe if each.attempt.since >= earliest else long).append(each)
+    if others:
+        yield Looked(others, None, Doubt.ACCOUNT)
+    if ripe:
+        yield Looked(ripe, reading.to_now(runtime, _attempts(ripe)), None)
+    groups = [(group, Doubt.SETTLING) for group in nearby(young)] + [(group, Doubt.TOO_LONG) for group in nearby(long)]
+    for group, doubt in groups[:_NEAR_REPORTS]:
+        if runtime.stopping.is_set():
+            break
+        yield Looked(group, reading.near(runtime, _attempts(group)), doubt)
+
+
+def _attempts(group: Iterable[Unsettled]) -> list[Attempt]:
+    return [each.attempt for each in group]
+
+
+def nearby(unknowns: Sequence[Unsettled]) -> list[list[Unsettled]]:
+    """Group attempts that lie close together, so that one report of bounded length looks for all of them."""
+    groups: list[list[Unsettled]] = []
+    for each in sorted(unknowns, key=lambda each: each.attempt.since):
+        if groups and each.attempt.until - groups[-1][0].attempt.since <= _NEAR_SPAN:
+            groups[-1].append(each)
+        else:
+            groups.append([each])
     return groups
 
 
-def _ask(runtime: Runtime, slice_: Sequence[_Unknown]) -> _Report | None:
-    read_at = runtime.database.clock()
-    start = min(unknown.attempt.since for unknown in slice_) - SLACK
-    end = max(unknown.attempt.until for unknown in slice_) + SLACK
-    counted = _Counted(runtime.client.report_rows(start, end))
-    report = None
+def record(runtime: Runtime, looked: Looked) -> int:
+    """Judge what was read and write it down; returns how many attempts were settled."""
     try:
-        with contextlib.closing(counted.rows):
-            report = _Report.of(slice_, counted, read_at)
-    except ProviderError as error:
-        log.warning("The report could not be read; nothing is concluded. unknowns=%s error=%s", len(slice_), error)
-    if counted.count:
-        # Where it broke off on its way, a shorter one may not.
-        count = counted.count if report is not None else 2 * max(counted.count, slices.ROWS)
-        runtime.database.transact(lambda connection: watermark.learn(connection, _MARK, count, end - start))
-    return report
+        changes = runtime.database.transact(lambda connection: _settle(connection, runtime, looked))
+    except IntegrityError:
+        log.warning("An id was given to another message meanwhile; they are looked for again.")
+        return 0
+    runtime.wake_callbacks(changes)
+    for change in changes:
+        if change.note is not None:
+            log.info(
+                "An unknown attempt is settled. message=%s state=%s cause=%s id_mensaje=%s",
+                change.was.id,
+                change.becomes.state,
+                change.note.cause,
+                change.becomes.id_mensaje,
+            )
+        elif change.becomes.unknown_reason != change.was.unknown_reason:
+            log.info("An attempt stays unknown. message=%s reason=%s", change.was.id, change.becomes.unknown_reason)
+    return sum(change.becomes.state is not State.UNKNOWN for change in changes)
 
 
-class _Counted:
-    """Rows, and how many have come."""
-
-    def __init__(self, rows: Generator[ReportRow]) -> None:
-        self.rows = rows
-        self.count = 0
-
-    def __iter__(self) -> Iterator[ReportRow]:
-        for row in self.rows:
-            self.count += 1
-            yield row
-
-
-def _settle_slice(runtime: Runtime, slice_: Sequence[_Unknown], report: _Report | None) -> list[Change]:
-    return runtime.database.transact(lambda connection: _settle(connection, runtime, slice_, report))
-
-
-def _settle(
-    connection: sa.Connection, runtime: Runtime, slice_: Sequence[_Unknown], report: _Report | None
-) -> list[Change]:
+def _settle(connection: sa.Connection, runtime: Runtime, looked: Looked) -> list[Change]:
+    """Write what was seen of attempts, each only while its row still waits for it."""
     policy = Policy.of(runtime.settings)
-    locked = lifecycle.lock(connection, [unknown.attempt.message_id for unknown in slice_])
+    locked = lifecycle.lock(connection, [each.attempt.message_id for each in looked.group])
     now = connection.execute(sa.select(db_now())).scalar_one()
-    found: dict[int, tuple[ReportRow, bool]] = {}
-    doubtful: set[int] = set()
-    complete, read_at = False, now
-    if report is not None:
-        read_at = report.read_at
-        complete = _is_complete(connection, slice_, report, runtime.settings.settle_seconds)
-        owned = _owned(connection, slice_, report.rows)
-        attempts = [unknown.attempt for unknown in slice_]
-        found = match(attempts, report.rows, owned)
-        doubtful = undated(attempts, report.rows, owned)
-    changes: list[Change] = []
-    for unknown in slice_:
-        row = locked[unknown.attempt.message_id]
-        hit = found.get(row.id)
-        seen = (
-            NotFound(read_at, complete and row.id not in doubtful)
-            if hit is None
-            else Found(hit[0].id_mensaje, hit[0].fecha_envio, exact=hit[1])
-        )
-        change = decisions.after_report(row, unknown.token, seen, now, policy, runtime.rng)
-        if change is not None:
-            changes.append(change)
+    said = _judged(connection, looked, dt.timedelta(seconds=policy.settle), now)
+    decided = (
+        decisions.after_report(locked[message_id], each.token, said[message_id], now, policy, runtime.rng)
+        for each in looked.group
+        if (message_id := each.attempt.message_id) in locked
+    )
+    changes = [change for change in decided if change is not None]
     lifecycle.apply(connection, changes)
     return changes
 
 
-def _is_complete(connection: sa.Connection, slice_: Sequence[_Unknown], report: _Report, settle_seconds: float) -> bool:
-    """Whether the report has what we know was accepted in its window: our own check on its lag and its honesty.
-
-    Only of what it has had the time to show, or a young attempt in the slice would keep the old ones waiting for ever.
-    """
-    start = min(unknown.attempt.since for unknown in slice_)
-    shown = report.read_at - dt.timedelta(seconds=settle_seconds)
-    end = min(shown, max(unknown.attempt.until for unknown in slice_))
-    known = connection.scalars(
-        sa.select(messages.c.id_mensaje)
-        .where(
-            messages.c.sent_at.between(start, end),
-            messages.c.attempted_at >= start,
-            messages.c.attempted_at < messages.c.sent_at,
-            messages.c.id_mensaje.is_not(None),
+def _judged(
+    connection: sa.Connection, looked: Looked, settle: dt.timedelta, now: dt.datetime
+) -> dict[int, Found | NotFound]:
+    """What was seen of each attempt, asked in the transaction that writes it: others may have taken ids meanwhile."""
+    seen = looked.seen
+    if seen is None or seen.failed is not None:
+        doubt = looked.doubt if seen is None else seen.failed
+        return {each.attempt.message_id: NotFound(now, doubt or Doubt.NO_REPORT) for each in looked.group}
+    attempts = _attempts(looked.group)
+    owned = _owned(connection, [*(row.id_mensaje for row in seen.rows), *seen.odd_ids])
+    found: dict[int, Match] = {}
+    if not seen.dates_are_shifted:
+        found = matching.match(attempts, seen.rows, owned, form=seen.form, read_at=seen.read_at)
+    owned |= {hit.row.id_mensaje for hit in found.values()}
+    missed = [attempt for attempt in attempts if attempt.message_id not in found]
+    like = matching.similar(missed, seen.rows, owned, form=seen.form, read_at=seen.read_at)
+    lagging = incidents.is_open(connection, "report_lag")
+    said: dict[int, Found | NotFound] = {}
+    for each in looked.group:
+        attempt = each.attempt
+        hit = found.get(attempt.message_id)
+        if hit is not None:
+            said[attempt.message_id] = Found(hit.row.id_mensaje, hit.at(attempt), hit.how)
+            continue
+        doubts = (
+            looked.doubt,
+            seen.doubt(attempt, owned, settle),
+            Doubt.SIMILAR if attempt.message_id in like else None,
+            Doubt.ACCOUNT if each.account is None else None,
+            Doubt.LAG if lagging else None,
         )
-        .order_by(messages.c.sent_at.desc())
-        .limit(_KNOWN)
-    ).all()
-    missing = set(known) - report.ids
-    if missing:
-        log.warning(
-            "The report lacks messages that were accepted; its silence proves nothing. missing=%s", len(missing)
-        )
-    return not missing
+        said[attempt.message_id] = NotFound(seen.read_at, next((doubt for doubt in doubts if doubt is not None), None))
+    return said
 
 
-def _owned(connection: sa.Connection, slice_: Sequence[_Unknown], rows: Sequence[ReportRow]) -> set[int]:
-    """Which of the ids that could match are a message's already; only those of the phones in question are asked for."""
-    phones = {digits(unknown.attempt.phone) for unknown in slice_}
-    candidates = [row.id_mensaje for row in rows if row.phone in phones]
+def _owned(connection: sa.Connection, ids: Sequence[int]) -> set[int]:
+    """Which of these ids are a message's already."""
     owned: set[int] = set()
-    for start in range(0, len(candidates), _UNKNOWNS):
-        part = candidates[start : start + _UNKNOWNS]
-        owned |= set(connection.scalars(sa.select(messages.c.id_mensaje).where(messages.c.id_mensaje.in_(part))))
+    for start in range(0, len(ids), _UNKNOWNS):
+        part = ids[start : start + _UNKNOWNS]
+        owned |= set(
+            connection.scalars(sa.select(messages.c.id_mensaje).where(among(connection, messages.c.id_mensaje, part)))
+        )
     return owned
 
 
@@ -254,14 +250,34 @@ def _watch_age(runtime: Runtime) -> None:
         now = connection.execute(sa.select(db_now())).scalar_one()
         limit = now - dt.timedelta(seconds=runtime.settings.settle_seconds * _OLD)
         old = connection.execute(
-            sa.select(messages.c.id)
+            sa.select(messages.c.id, messages.c.unknown_reason)
             .where(lifecycle.in_state(State.UNKNOWN), messages.c.unknown_since < limit)
             .order_by(messages.c.unknown_since)
-            .limit(1)
-        ).first()
-        if old is None:
+            .limit(_OLD_COUNTED)
+        ).all()
+        if not old:
             return incidents.close(connection, "old_unknown")
-        return incidents.report(connection, "old_unknown", detail=f"first: message {old.id}", count=0)
+        detail = why_open([(row.id, row.unknown_reason) for row in old])
+        opened = incidents.report(connection, "old_unknown", detail=detail, count=0)
+        if not opened:
+            incidents.describe(connection, "old_unknown", detail=detail)
+        return opened
 
     if runtime.database.transact(work):
         runtime.bell.alerts()
+
+
+def why_open(old: Sequence[tuple[int, str | None]]) -> str:
+    """One line that says why attempts stay unknown and what to do, the most frequent reason first.
+
+    Args:
+        old: ids with the codes of their reasons, oldest first.
+    """
+    reasons = collections.Counter(code for _, code in old)
+    [(code, count), *others] = reasons.most_common()
+    ids = [str(each) for each, why in old if why == code]
+    named = ", ".join(ids[:_NAMED]) + (" …" if len(ids) > _NAMED else "")
+    known = trust.reason(code) or trust.REASONS[Doubt.NO_REPORT]
+    more = f"; {sum(number for _, number in others)} for other reasons" if others else ""
+    many = "attempt" if count == 1 else "attempts"
+    return f"{count} {many} (message {named}): {known.why}; {known.todo}{more}"

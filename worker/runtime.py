@@ -10,7 +10,7 @@ from typing import Protocol
 from smsclick.client import SmsclickClient
 from smsclick.database import Database
 from smsclick.settings import Settings
-from worker import alerts, gate, limiter, outbox
+from worker import account, alerts, gate, limiter, outbox
 from worker.callbacks import Courier
 from worker.gate import Gate
 from worker.lifecycle import Change
@@ -109,6 +109,8 @@ class Runtime:
     stopping: threading.Event
     rng: random.Random
     threads: Supervisor
+    account: str
+    """The fingerprint of the key that `client` calls with."""
     simulated: bool = False
 
     @classmethod
@@ -149,11 +151,13 @@ class Runtime:
             if settled.callbacks and not courier.busy:
                 bell.callbacks()
 
+        api_key = settings.require_api_key()  # read once: the fingerprint must be the one of the client's key
         return cls(
             settings=settings,
+            account=account.fingerprint(api_key),
             database=database,
             client=SmsclickClient(
-                settings.require_api_key(),
+                api_key,
                 settings.base_url,
                 settings.timezone,
                 settings.connect_timeout,

@@ -95,7 +95,7 @@ def claim(runtime: Runtime, ids: Collection[int] | None, limit: int) -> Batch:
         read_at = time.monotonic()
         now = gate.read(connection)
         runtime.gate.seen(read_at, now)  # the calls that follow at once need not read it again
-        policy = Policy.of(runtime.settings)
+        policy = Policy.of(runtime.settings, runtime.account)
         if now.simulated_at is not None and not runtime.simulated:
             _tell_simulated()
             return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import itertools
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
 
     from smsclick.database import Database
     from smsclick.simulator import LedgerEntry
+    from smsclick.simulator.state import Account
     from worker.claims import Claim
     from worker.gate import Gate
 
 KEY = "key-of-the-settling-tests"
+CONTROL = "control row"
+"""Texts of messages that are there only for the report to be tested with; `Bench` shows the others alone."""
 SETTLE_SECONDS = 60.0
 
 _numbers = itertools.count(1)
@@ -49,6 +53,8 @@ class Bench:
         with self.database.begin() as connection:
             for number in itertools.islice(_numbers, count):
                 given = {"key": f"k{number}", "phone": PHONE, "text": f"mensaje {number}", "due_at": LONG_AGO} | values
+                if given["text"] is None:
+                    given["text"] = f"{CONTROL} {number}"
                 result = connection.execute(sa.insert(messages).values(**given))
                 ids.append(result.inserted_primary_key[0])  # type: ignore[index]
         return ids
@@ -59,7 +65,7 @@ class Bench:
 
     def claim(self, ids: Sequence[int] | None = None) -> list[Claim]:
         """A claim whose worker does nothing more."""
-        policy = Policy.of(self.runtime.settings)
+        policy = Policy.of(self.runtime.settings, self.runtime.account)
         return self.database.transact(lambda connection: claims.claim(connection, ids, 10, policy))
 
     def call(self, claim: Claim) -> Outcome:
@@ -95,18 +101,38 @@ class Bench:
         self.database.transact(lambda connection: claims.strand(connection, 100))
 
     def age(self, seconds: float = SETTLE_SECONDS + 1) -> None:
-        """Unknown attempts become older; the provider's dates do not."""
+        """Time passes: all that has happened so far is so much longer ago, by the provider's dates too."""
         by = dt.timedelta(seconds=seconds)
-        for row in (row for row in self.rows(State.UNKNOWN) if row.unknown_since is not None):
-            values = {"attempted_at": row.attempted_at - by, "unknown_since": row.unknown_since - by}
-            self._update(sa.update(messages).where(messages.c.id == row.id).values(**values))
+        for row in self._all():
+            names = ("attempted_at", "absent_since", "unknown_since", "sent_at")
+            values = {name: getattr(row, name) - by for name in names if getattr(row, name) is not None}
+            if values:
+                self._update(sa.update(messages).where(messages.c.id == row.id).values(**values))
+        self.simulator._call(functools.partial(_age, self.simulator._provider.account, seconds))
+
+    def witness(self, count: int = 1) -> None:
+        """Messages are sent and answered, which a report must have from now on: control rows."""
+        ids = self.enqueue(count, text=None)
+        for message_id in ids:
+            [claim] = self.claim([message_id])
+            self.record(claim, self.call(claim))
+        self._update(sa.update(messages).where(messages.c.id.in_(ids)).values(due_at=None))
+
+    def ripen(self) -> None:
+        """So much time passes that absence may count, and a control row comes behind the unknown attempts."""
+        self.age()
+        self.witness()
 
     def live(self, rounds: int = 4) -> None:
         """What the sweep rings for, some times over, each time late enough for everything to be due."""
         for _ in range(rounds):
+            if self.gate().is_open:
+                self.witness(3)
             self.age()
             with self.database.begin() as connection:
-                connection.execute(sa.update(messages).where(messages.c.due_at.is_not(None)).values(due_at=LONG_AGO))
+                mine = messages.c.text.not_like(f"{CONTROL}%")
+                query = sa.update(messages).where(messages.c.due_at.is_not(None), mine)
+                connection.execute(query.values(due_at=LONG_AGO))
             self.change_gate(probe_at=LONG_AGO)
             self.runtime.gate.forget()
             balance.probe(self.runtime)
@@ -120,10 +146,12 @@ class Bench:
     # --- What stands in the database
 
     def rows(self, *states: State) -> list[Any]:
-        """Messages, all or those in some states."""
-        query = sa.select(messages).order_by(messages.c.id)
+        """Messages, all or those in some states; no control rows."""
+        return [row for row in self._all() if row.state in (states or list(State)) and not row.text.startswith(CONTROL)]
+
+    def _all(self) -> list[Any]:
         with self.database.read() as connection:
-            return list(connection.execute(query.where(messages.c.state.in_(states)) if states else query))
+            return list(connection.execute(sa.select(messages).order_by(messages.c.id)))
 
     def row(self, message_id: int) -> Any:  # noqa: ANN401 - a Row, whose columns no type can name
         """One message."""
@@ -151,8 +179,8 @@ class Bench:
             return gate.read(connection)
 
     def ledger(self) -> list[LedgerEntry]:
-        """What the provider truly accepted."""
-        return self.simulator.ledger()
+        """What the provider truly accepted; no control rows."""
+        return [entry for entry in self.simulator.ledger() if not entry.text.startswith(CONTROL)]
 
     def change(self, state: State, /, **values: object) -> None:
         """Write columns of all messages in a state, as only time can."""
@@ -165,6 +193,13 @@ class Bench:
     def _update(self, query: sa.Update) -> None:
         with self.database.begin() as connection:
             connection.execute(query)
+
+
+def _age(account: Account, seconds: float) -> None:
+    for message in account.messages:
+        message.accepted_at -= seconds
+        message.final_at -= seconds
+    account._later = [(at - seconds, *rest) for at, *rest in account._later]  # type: ignore[misc]  # as it was
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from tests.factories import LONG_AGO
 from tests.integration.settling import Bench, bench
 from tests.processes import wait_until
 from worker import balance, poll
+from worker.trust import LEAST_CONTROLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,7 @@ every_kind_but_late = pytest.mark.parametrize("kind", [each for each in FaultKin
 @pytest.fixture
 def made(migrated_sqlite_url: str) -> Iterator[Bench]:
     with bench(migrated_sqlite_url) as running:
+        running.witness(LEAST_CONTROLS)
         yield running
 
 

@@ -210,7 +210,7 @@ def _wrong(world: World) -> str | None:
 def _message(if_absent: IfAbsent) -> Message:
     blank = dict.fromkeys(field.name for field in dataclasses.fields(Message))
     given = {"id": 1, "state": State.QUEUED, "priority": Priority.NORMAL, "if_absent": if_absent}
-    counts = {"attempts": 0, "refusals": 0, "polls": 0}
+    counts = {"attempts": 0, "refusals": 0, "polls": 0, "absences": 0}
     return Message(**(blank | given | counts))  # type: ignore[arg-type]  # a value of the right type for each name
 
 
@@ -291,7 +291,7 @@ def _judged(world: World, report: Report, rules: Rules) -> World:
     after = dataclasses.replace(world, report=None)
     token = (world.row.token if report.current else None) or "another"
     read_at = NOW - report.read * UNIT if rules.judged_by_reading else NOW
-    seen = Found(7, None, exact=True) if report.sees else NotFound(read_at, complete=True)
+    seen = Found(7, None, "equal") if report.sees else NotFound(read_at)
     policy = dataclasses.replace(_POLICY, settle=rules.settle * 60.0)
     change = decisions.after_report(world.row, token, seen, NOW, policy, _RNG)
     return after if change is None else _written(after, change)
@@ -359,6 +359,10 @@ def _written(world: World, change: Change) -> World:
         credits_used=None,
         wire_key=None,
         attempted_at=None,
+        unknown_reason=None,
+        absences=0,
+        absent_since=None,
+        id_source=None,
     )
     return dataclasses.replace(world if plain.token == was.token else _stale(world), row=plain)
 

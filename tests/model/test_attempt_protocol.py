@@ -369,6 +369,7 @@ def sent_twice(world: World) -> Job:
     world.wait(LEASE.total_seconds())
     world.sweep()
     world.wait(SETTLE.total_seconds())
+    world.witness()
     settled(world)
     second = on_the_wire(world, worker=1)
     accepted_by(world, second)
@@ -403,6 +404,7 @@ def test_the_answer_of_an_attempt_that_waits_to_be_sent_again_stops_that() -> No
     world.wait(LEASE.total_seconds())
     world.sweep()
     world.wait(SETTLE.total_seconds())
+    world.witness()
     settled(world)
     assert states(world) == ["queued"]
     world.hear(first)
@@ -435,5 +437,6 @@ def test_a_reconciler_that_sends_again_at_once_is_found_out() -> None:
     accepted_by(world, on_the_wire(world), lag=READ.total_seconds() * 10)
     world.crash(0)
     world.wait(LEASE.total_seconds() + 1)
+    world.witness()
     settled(world)
     assert world.violations() == ["message 1 is queued although it was accepted"]

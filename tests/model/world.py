@@ -10,6 +10,7 @@ import dataclasses
 import datetime as dt
 import itertools
 import random
+import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,22 +20,26 @@ from sqlalchemy import event
 from smsclick.codes import Action, Estatus
 from smsclick.contract import ACCOUNT, State, events, gates, incidents, messages, metadata
 from smsclick.database import Database
+from smsclick.errors import UnreadableAnswer
 from smsclick.replies import Accepted, Refused, ReportRow, Unknown
 from smsclick.settings import load_settings
 from worker import claims, decisions, lifecycle, reconcile
 from worker.decisions import Outcome, Policy, Released
 from worker.matching import SLACK, digits, tolerant, wire_key
 from worker.settle import Ended, settle
+from worker.trust import LEAST_CONTROLS, Doubt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from worker.claims import Claim
     from worker.runtime import Runtime
 
 BEGIN = dt.datetime(2026, 5, 4, 12, 0, tzinfo=dt.UTC)
 SETTINGS = load_settings(DATABASE_URL="sqlite://", SMSCLICK_API_KEY="of-the-model")
-POLICY = Policy.of(SETTINGS)
+ACCOUNT_OF_MODEL = "of-the-model"
+POLICY = Policy.of(SETTINGS, ACCOUNT_OF_MODEL)
+CONTROL_PHONE = "5500000000"
 LEASE = dt.timedelta(seconds=SETTINGS.lease_seconds)
 READ = dt.timedelta(seconds=SETTINGS.read_timeout)
 SETTLE = dt.timedelta(seconds=SETTINGS.settle_seconds)
@@ -107,7 +112,8 @@ class World:
         self.workers: list[list[Job]] = [[] for _ in range(self.WORKERS)]
         self.requests: list[Request] = []
         self.accepted: list[Acceptance] = []
-        self.reports: list[tuple[Sequence[reconcile._Unknown], reconcile._Report | None]] = []
+        self.reports: list[reconcile.Looked] = []
+        self.fails = False
         self._skew = dt.timedelta(seconds=skew)
         self._form = form
         self._rng = random.Random(0)
@@ -116,6 +122,8 @@ class World:
         self._last_event = 0
         self._until: dict[int, dt.datetime] = {}
         self._seen: tuple[int, int, int] | None = None
+        self.controls: list[Acceptance] = []
+        self.witness(LEAST_CONTROLS)
 
     # --- Time and the producer
 
@@ -126,11 +134,23 @@ class World:
     def enqueue(self, phone: str = "5551402211", text: str = "hola", **values: object) -> int:
         """A producer commits a message."""
         with self.database.begin() as connection:
-            key = f"key-{len(self._states)}"
-            result = connection.execute(sa.insert(messages).values(key=key, phone=phone, text=text, **values))
-        message_id: int = result.inserted_primary_key[0]  # type: ignore[index]
+            message_id = len(self._states) + 1
+            given = {"id": message_id, "key": f"key-{message_id - 1}", "phone": phone, "text": text}
+            connection.execute(sa.insert(messages).values(**given | values))
         self._states[message_id] = State.QUEUED
         return message_id
+
+    def witness(self, count: int = 1) -> None:
+        """Other messages are sent and answered meanwhile: control rows, which no test looks at."""
+        for _ in range(count):
+            number = 1_000_000 + len(self.controls)
+            taken = Acceptance(number, number, CONTROL_PHONE, f"control {number}", self.now, self.now)
+            values = {"state": State.SENT, "due_at": None, "id_mensaje": number, "attempts": 1}
+            times = {"attempted_at": self.now, "sent_at": self.now, "account_fingerprint": ACCOUNT_OF_MODEL}
+            with self.database.begin() as connection:
+                given = {"id": number, "key": f"control-{number}", "phone": taken.phone, "text": taken.text}
+                connection.execute(sa.insert(messages).values(**given, **values, **times))
+            self.controls.append(taken)
 
     # --- A worker
 
@@ -194,17 +214,19 @@ class World:
         """A panel or another system sends under the same key."""
         self.accepted.append(Acceptance(next(self._ids), None, phone, text, self.now, self.now))
 
-    def report(self, start: dt.datetime, end: dt.datetime) -> list[ReportRow]:
+    def report_rows(self, start: dt.datetime, end: dt.datetime) -> Generator[ReportRow]:
         """What its report shows of this window, by its own clock."""
-        rows = []
-        for taken in self.accepted:
+        if self.fails:
+            raise UnreadableAnswer("a report that fails")
+        for taken in [*self.controls, *self.accepted]:
             at = (taken.at + self._skew).replace(microsecond=0)
             if taken.shown_from <= self.now and start.replace(microsecond=0) <= at <= end:
                 text = self._form(taken.text)
-                rows.append(
-                    ReportRow(taken.id_mensaje, taken.phone, text, at, Estatus.PENDIENTE, None, None, None, None)
-                )
-        return rows
+                yield ReportRow(taken.id_mensaje, taken.phone, text, at, Estatus.PENDIENTE, None, None, None, None)
+
+    def status(self, id_mensaje: int) -> None:
+        """It answers no question about a single message."""
+        raise UnreadableAnswer(f"no answer about {id_mensaje}")
 
     # --- The sweep and the reconciler
 
@@ -216,19 +238,30 @@ class World:
     def look(self, *, fails: bool = False) -> None:
         """Claim unknown attempts and read their report; it is judged later, by `judge`."""
         lease = self.settings.lease_seconds
-        unknowns = self.database.transact(lambda connection: reconcile._claim(connection, lease))
-        for slice_ in reconcile._slices(unknowns):
-            start = min(unknown.attempt.since for unknown in slice_) - SLACK
-            end = max(unknown.attempt.until for unknown in slice_) + SLACK
-            read_at = self.database.clock()
-            report = None if fails else reconcile._Report.of(slice_, self.report(start, end), read_at)
-            self.reports.append((slice_, report))
+        claimed = self.database.transact(lambda connection: reconcile.claim(connection, lease))
+        self.fails = fails
+        if claimed:
+            self.reports += reconcile.look(self._runtime(), claimed)
+        self.fails = False
 
     def judge(self, which: int = 0) -> None:
         """Settle by a report that was read."""
-        slice_, report = self.reports.pop(which)
-        runtime = cast("Runtime", SimpleNamespace(settings=self.settings, rng=self._rng))
-        self.database.transact(lambda connection: reconcile._settle(connection, runtime, slice_, report))
+        reconcile.record(self._runtime(), self.reports.pop(which))
+
+    def _runtime(self) -> Runtime:
+        """What the reconciler asks of a worker's process; this world is its provider too."""
+        return cast(
+            "Runtime",
+            SimpleNamespace(
+                settings=self.settings,
+                database=self.database,
+                client=self,
+                account=ACCOUNT_OF_MODEL,
+                rng=self._rng,
+                stopping=threading.Event(),
+                wake_callbacks=lambda _: None,
+            ),
+        )
 
     # --- An operator
 
@@ -303,8 +336,7 @@ class World:
             return True
         alike = taken.phone == row.phone and tolerant(taken.text) == tolerant(row.text)
         at = taken.at + self._skew + dt.timedelta(seconds=1)
-        until = max(row.attempted_at + LEASE, self._until.get(row.id, BEGIN))
-        near = row.attempted_at - SLACK <= at <= until + SLACK + READ
+        near = (row.absent_since or row.attempted_at) - SLACK <= at <= self.now + SLACK + READ
         if taken.message_id is not None:
             # Its own message found one of others in its place; nothing is left that could tell these two apart.
             owner = next(each for each in rows if each.id == taken.message_id)
@@ -364,13 +396,18 @@ class World:
                     self.accept(job.request)
                     self.hear(job)
             self.record(0)
-            if all(row.state in _ENDS for row in self.rows()):
+            if not self.stuck():
                 return
             self.wait(65)
+            self.witness()
 
     def stuck(self) -> list[str]:
-        """Messages that neither ended nor are followed."""
-        return [f"message {row.id} is still {row.state}" for row in self.rows() if row.state not in _ENDS]
+        """Messages that neither ended nor are followed, nor are left to a person for good."""
+        return [
+            f"message {row.id} is still {row.state} ({row.unknown_reason})"
+            for row in self.rows()
+            if row.state not in _ENDS and row.unknown_reason != Doubt.TWICE
+        ]
 
     def unsent(self) -> list[str]:
         """Messages that are told sent, but that the provider never took."""
@@ -390,7 +427,7 @@ def _open_incidents(connection: sa.Connection) -> list[str]:
     return list(connection.scalars(_OPEN))
 
 
-_ROWS = sa.select(messages).order_by(messages.c.id)
+_ROWS = sa.select(messages).where(messages.c.phone != CONTROL_PHONE).order_by(messages.c.id)
 _OPEN = sa.select(incidents.c.kind).where(incidents.c.open_key.is_not(None)).order_by(incidents.c.kind)
 _ENDS = frozenset({State.SENT, State.FAILED, State.EXPIRED, State.CANCELLED})
 _clocks: list[World] = [cast("World", SimpleNamespace(now=BEGIN))]

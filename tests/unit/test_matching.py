@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import unicodedata
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from smsclick.codes import Estatus
 from smsclick.replies import ReportRow
-from worker.matching import SLACK, Attempt, digits, match, tolerant, undated, wire_key
+from worker.matching import PLAIN, SLACK, Attempt, Form, digits, forms, match, similar, tolerant, wire_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,14 +40,18 @@ def row(id_mensaje: int = 7, *, phone: str = PHONE, text: str = TEXT, at: dt.dat
 
 
 def matched(attempts: list[Attempt], rows: list[ReportRow], owned: set[int] | None = None) -> dict[int, int]:
-    return {message: found.id_mensaje for message, (found, _) in match(attempts, rows, owned or set()).items()}
+    return {message: found.row.id_mensaje for message, found in match(attempts, rows, owned or set()).items()}
+
+
+def how(attempts: list[Attempt], rows: list[ReportRow]) -> dict[int, tuple[ReportRow, str]]:
+    return {message: (found.row, found.how) for message, found in match(attempts, rows, set()).items()}
 
 
 # --- What makes a match
 
 
 def test_an_attempt_is_found_by_its_phone_and_text() -> None:
-    assert match([attempt()], [row()], set()) == {1: (row(), True)}
+    assert how([attempt()], [row()]) == {1: (row(), "phone and text equal")}
 
 
 def test_another_phone_is_no_match() -> None:
@@ -71,14 +76,13 @@ def test_a_phone_that_is_none_matches_only_itself() -> None:
 
 def test_a_text_equal_to_the_letter_goes_before_a_nearer_one_that_is_only_alike() -> None:
     alike = row(7, text=TEXT.upper())
-    assert match([attempt()], [alike, row(8, at=NOON + 20 * SECOND)], set()) == {
-        1: (row(8, at=NOON + 20 * SECOND), True)
-    }
+    equal = row(8, at=NOON + 20 * SECOND)
+    assert how([attempt()], [alike, equal]) == {1: (equal, "phone and text equal")}
 
 
 def test_a_text_that_is_only_alike_is_told_as_that() -> None:
     alike = row(text=TEXT.upper())
-    assert match([attempt()], [alike], set()) == {1: (alike, False)}
+    assert how([attempt()], [alike]) == {1: (alike, "phone equal, text alike")}
 
 
 def test_of_equal_texts_the_nearest_in_time_is_taken() -> None:
@@ -116,11 +120,87 @@ def test_an_id_of_others_outside_the_window_is_not_taken(at: dt.datetime) -> Non
 def test_a_row_whose_date_nobody_can_read_is_neither_found_nor_absent() -> None:
     rows = [row(at=None)]
     assert matched([attempt()], rows) == {}
-    assert undated([attempt(), attempt(2, text="otro texto"), attempt(3, phone=OTHER_PHONE)], rows, set()) == {1}
+    assert similar([attempt(), attempt(2, text="otro texto"), attempt(3, phone=OTHER_PHONE)], rows, set()) == {1}
 
 
 def test_a_row_without_a_date_that_a_message_owns_leaves_no_doubt() -> None:
-    assert undated([attempt()], [row(at=None)], {7}) == set()
+    assert similar([attempt()], [row(at=None)], {7}) == set()
+
+
+LATE = NOON + dt.timedelta(minutes=8)
+
+
+def test_what_a_gateway_accepted_long_after_it_gave_the_call_up_is_found_by_a_report_that_was_asked_later() -> None:
+    late = row(at=LATE)
+    assert matched([attempt()], [late]) == {}
+    assert match([attempt()], [late], set(), read_at=LATE + 60 * SECOND)[1].row == late
+
+
+def test_a_row_from_before_the_attempt_is_never_it_however_late_the_report_was_asked_for() -> None:
+    before = row(at=NOON - SLACK - SECOND)
+    assert match([attempt()], [before], set(), read_at=LATE) == {}
+    assert similar([attempt()], [before], set(), read_at=LATE) == set()
+
+
+# --- A date in the hour that the clocks show twice
+
+HOUR = dt.timedelta(hours=1)
+
+
+def twice(at: dt.datetime) -> ReportRow:
+    return dataclasses.replace(row(at=at), fecha_envio_later=at + HOUR)
+
+
+def test_a_repeated_date_proves_presence_where_its_later_reading_has_not_come_yet() -> None:
+    assert match([attempt()], [twice(NOON)], set(), read_at=NOON + 60 * SECOND)[1].row.id_mensaje == 7
+
+
+def test_a_repeated_date_proves_presence_where_both_readings_are_after_the_attempt() -> None:
+    found = match([attempt()], [twice(NOON)], set(), read_at=NOON + 2 * HOUR)
+    assert found[1].at(attempt()) == NOON
+
+
+def test_a_repeated_date_that_may_be_from_before_the_attempt_is_neither_it_nor_proves_that_it_is_absent() -> None:
+    rows = [twice(NOON - HOUR)]
+    assert match([attempt()], rows, set(), read_at=NOON + HOUR) == {}
+    assert similar([attempt()], rows, set(), read_at=NOON + HOUR) == {1}
+
+
+# --- Words that a provider puts around every text
+
+_AFFIXES = [("ACME: ", ""), ("", " - ACME"), ("[ACME] ", " Responda ALTO"), ("ACME ", "")]
+
+
+@pytest.mark.parametrize(("prefix", "suffix"), _AFFIXES)
+def test_a_form_is_learned_from_one_text_and_fits_the_others(prefix: str, suffix: str) -> None:
+    other = f"{prefix}Su pedido 77 va en camino{suffix}"
+    fitting = [form for form in forms(TEXT, f"{prefix}{TEXT}{suffix}") if form.fits("Su pedido 77 va en camino", other)]
+    assert Form(prefix, suffix) in fitting
+    assert matched([attempt(text="Su pedido 77 va en camino")], [row(text=other)]) == {}
+    [found] = match([attempt(text="Su pedido 77 va en camino")], [row(text=other)], set(), form=fitting[0]).values()
+    assert found.row.id_mensaje == 7
+
+
+def test_a_prefix_is_learned_from_a_text_that_was_changed_besides() -> None:
+    theirs = f"ACME: {_without_accents(TEXT)}"
+    assert any(form.fits(LONG, f"ACME: {LONG[:150]}") for form in forms(TEXT, theirs))
+
+
+def test_where_a_form_is_known_a_text_that_only_looks_like_it_is_not_taken_but_could_be_it() -> None:
+    rows = [row(text="ACME: hola 4821")]
+    form = Form("ACME: ", "")
+    assert match([attempt(text="ACME: hola 4821")], rows, set(), form=form) == {}
+    assert similar([attempt(text="ACME: hola 4821")], rows, set(), form=form) == {1}
+    assert match([attempt(text="hola 4821")], rows, set(), form=form)[1].row == rows[0]
+
+
+def test_a_text_of_other_content_teaches_no_form() -> None:
+    assert forms("Su código es 4821", "Su código es 4822") == []
+
+
+def test_the_plain_form_leaves_texts_as_they_are() -> None:
+    assert PLAIN.strip(TEXT) == TEXT
+    assert Form("ACME: ", "").strip("ACM") is None
 
 
 # --- What providers do to a text
@@ -208,8 +288,9 @@ def test_no_id_goes_to_two_attempts_and_none_that_is_owned_to_any(
 @given(_attempts, _rows)
 def test_what_is_matched_has_the_phone_the_form_and_the_time(attempts: list[Attempt], rows: list[ReportRow]) -> None:
     by_id = {each.message_id: each for each in attempts}
-    for message_id, (found, exact) in match(attempts, rows, set()).items():
-        tried = by_id[message_id]
+    for message_id, each in match(attempts, rows, set()).items():
+        tried, found = by_id[message_id], each.row
+        exact = each.how == "phone and text equal"
         assert found.phone == digits(tried.phone)
         assert tolerant(found.text) == tolerant(tried.text)
         assert exact == (found.text == tried.text)
