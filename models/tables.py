@@ -73,6 +73,12 @@ class Watermark(Base):
     __table__ = contract.watermarks
 
 
+class Clock(Base):
+    """What is known of the database's own clock."""
+
+    __table__ = contract.clocks
+
+
 class Budget(Base):
     """How many requests of one kind may leave, over all workers together."""
 

@@ -246,6 +246,9 @@ gates = Table(
     Column("balance", BigId),
     Column("balance_at", UtcDateTime),
     Column("simulated_at", UtcDateTime, comment="since when these messages are a simulator's"),
+    Column("opened_at", UtcDateTime, comment="when an automatic hold ended last"),
+    Column("relapses", Integer, nullable=False, server_default=text("0"), comment="holds soon after another"),
+    Column("canaries", Integer, nullable=False, server_default=text("0"), comment="canaries accepted in this hold"),
     **_MYSQL,
 )
 
@@ -265,6 +268,8 @@ incidents = Table(
     Column("opened_at", UtcDateTime, nullable=False, server_default=default_now()),
     Column("last_at", UtcDateTime, nullable=False, server_default=default_now()),
     Column("closed_at", UtcDateTime),
+    Column("ends_at", UtcDateTime, comment="once closed: until then it reopens as the same incident"),
+    Column("reopened", Integer, nullable=False, server_default=text("0"), comment="how often it came back"),
     Column("remind_at", UtcDateTime),
     Column("occurrences", Integer, nullable=False, server_default=text("1")),
     Column("detail", String(300), nullable=False, server_default=""),
@@ -285,6 +290,7 @@ alerts = Table(
     Column("news", String(10), nullable=False, comment="opened, reminder or closed"),
     Column("created_at", UtcDateTime, nullable=False, server_default=default_now()),
     Column("due_at", UtcDateTime, server_default=default_now(), index=True, comment="next try; NULL: delivered"),
+    Column("claimed_until", UtcDateTime, comment="until then somebody delivers it"),
     Column("tries", Integer, nullable=False, server_default=text("0")),
     Column("delivered_at", UtcDateTime),
     Column("delivered_to", Text, nullable=False, comment="fingerprints of channels that took it"),
@@ -327,6 +333,19 @@ heartbeats = Table(
     Column("name", String(120), primary_key=True),
     Column("at", UtcDateTime, nullable=False, server_default=default_now()),
     Column("progress", BigId, nullable=False, server_default=text("0"), comment="how much was done so far"),
+    **_MYSQL,
+)
+
+clocks = Table(
+    "smsclick_clocks",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("seen_at", UtcDateTime, nullable=False, server_default=default_now(), comment="read last by any process"),
+    Column("trusted_since", UtcDateTime, comment="since when the time that went by was measured without a gap"),
+    Column("stepped_ms", BigId, nullable=False, server_default=text("0"), comment="sum of all steps seen"),
+    Column("shift_ms", BigId, comment="of a step back: by how much due times are still to be moved"),
+    Column("shift_stage", SmallInteger, comment="which due times are being moved"),
+    Column("shift_after", UtcDateTime, comment="up to here those of this stage are moved"),
     **_MYSQL,
 )
 

@@ -24,7 +24,14 @@ def take(database: Database, name: str, every_seconds: float) -> bool:
         now = connection.execute(sa.select(db_now())).scalar_one()
         taken = connection.execute(
             sa.update(heartbeats)
-            .where(heartbeats.c.name == name, heartbeats.c.at <= now - dt.timedelta(seconds=every_seconds / 2))
+            .where(
+                heartbeats.c.name == name,
+                # One that lies ahead was written before the database's clock was set back.
+                sa.or_(
+                    heartbeats.c.at <= now - dt.timedelta(seconds=every_seconds / 2),
+                    heartbeats.c.at > now + dt.timedelta(seconds=every_seconds),
+                ),
+            )
             .values(at=now, progress=heartbeats.c.progress + 1)
         )
         if taken.rowcount:

@@ -106,6 +106,15 @@ KINDS = {
             quiet_seconds=48 * _HOUR,
         ),
         Kind(
+            "clock_step",
+            "The database's clock was set",
+            "Let NTP slew the clock of the database's machine instead of setting it (chrony: no `makestep` after the "
+            "start). Due times, leases and the waits of unknown attempts were moved with it; messages whose validity "
+            "ended by the new time have expired.",
+            remind_seconds=24 * _HOUR,
+            quiet_seconds=24 * _HOUR,
+        ),
+        Kind(
             "bad_call",
             "A call to the task smsclick.enqueue was refused",
             "Correct the producer; the reason stands in the detail.",

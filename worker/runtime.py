@@ -12,6 +12,7 @@ from smsclick.database import Database
 from smsclick.settings import Settings
 from worker import account, alerts, gate, limiter, outbox
 from worker.callbacks import Courier
+from worker.clock import GAP_SECONDS, DatabaseClock
 from worker.gate import Gate
 from worker.lifecycle import Change
 from worker.limiter import Limiter
@@ -112,6 +113,7 @@ class Runtime:
     account: str
     """The fingerprint of the key that `client` calls with."""
     simulated: bool = False
+    clock: DatabaseClock = dataclasses.field(default_factory=DatabaseClock)
 
     @classmethod
     def start(
@@ -173,6 +175,7 @@ class Runtime:
             stopping=threading.Event(),
             rng=random.Random(),
             threads=threads_of_ours,
+            clock=DatabaseClock(max(GAP_SECONDS, 3 * settings.sweep_seconds)),
             simulated=simulated,
         )
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from worker import alerts, budget, callbacks, claims, follow, heartbeat, incidents, poll, reconcile, send
+from worker import alerts, budget, callbacks, claims, clock, follow, heartbeat, incidents, poll, reconcile, send
 from worker.decisions import Policy
 from worker.runtime import Runtime
 
@@ -26,6 +26,8 @@ def sweep(runtime: Runtime, *, urgent: bool = False) -> bool:
     """
     if not heartbeat.take(runtime.database, "sweep", runtime.settings.sweep_seconds) and not urgent:
         return False
+    runtime.clock.read(runtime.database)  # before anything ends by it
+    clock.shift(runtime.database, runtime.stopping)
     stranded = runtime.database.transact(lambda connection: claims.strand(connection, _STRANDED))
     expired = runtime.database.transact(lambda connection: claims.expire(connection, _EXPIRED))
     runtime.database.transact(incidents.tick)
