@@ -23,8 +23,10 @@ from smsclick.columns import db_now
 from smsclick.contract import limits
 from smsclick.database import Database
 from smsclick.errors import SmsclickError
+from worker.log_limit import LimitedLog
 
 log = logging.getLogger(__name__)
+_waits = LimitedLog(log)
 
 BURST_SECONDS = 0.2
 """A call may leave this long after its moment and no later: no second sees more than 1.2 seconds' worth of calls."""
@@ -148,7 +150,7 @@ class SharedLimiter:
             try:
                 given, now, read_at = self._database.transact(self._take)
             except SmsclickError as error:
-                log.warning("Calls wait, because the database does not say when they may leave. error=%s", error)
+                _waits.warning("Calls wait, because the database does not say when they may leave. error=%s", error)
                 self._none_before = time.monotonic() + _RETRY_SECONDS
                 return self._none_before, False
             if not isinstance(given, Given):

@@ -19,11 +19,13 @@ from worker import gate, send
 from worker.claims import Claim
 from worker.concurrency import Concurrency
 from worker.decisions import Outcome, Released
+from worker.log_limit import LimitedLog
 from worker.runtime import Runtime
 from worker.settle import Ended
 from worker.supervision import SupervisedThread
 
 log = logging.getLogger(__name__)
+_waits = LimitedLog(log)
 
 _AHEAD_SECONDS = 0.2
 _AHEAD_MOST_SECONDS = 2.0
@@ -169,7 +171,7 @@ class Pump:
             with self._feeder.waiting_for("database"):
                 batch = send.claim(self._runtime, None, room)
         except SmsclickError as error:
-            log.warning("Could not claim messages. error=%s", error)
+            _waits.warning("Could not claim messages. error=%s", error)
             self._runtime.stopping.wait(_RETRY_SECONDS)
             return False
         except Exception as error:  # noqa: BLE001 - whatever a database refuses must not end the sending

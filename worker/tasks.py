@@ -23,8 +23,10 @@ from worker import reconcile as reconciling
 from worker import retention as retaining
 from worker import sweep as sweeping
 from worker.app import app, pulse, pump, runtime
+from worker.log_limit import LimitedLog
 
 log = logging.getLogger(__name__)
+_waits = LimitedLog(log)
 
 _GIVE_BACK_SECONDS = 1.0
 
@@ -39,7 +41,7 @@ def _doorbell(name: str) -> Callable[[Callable[..., None]], Task[..., Any]]:
                 function(*args, **kwargs)
                 pulse()
             except SmsclickError as error:
-                log.warning("%s stopped: %s", name, error)
+                _waits.warning("%s stopped: %s", error, name)
 
         return app.task(name=name)(run)
 
