@@ -25,7 +25,7 @@ from smsclick.settings import get_settings
 log = logging.getLogger(__name__)
 
 OPERATORS: Final = frozenset(
-    {"cancel", "doctor", "export", "hold", "optout", "resume", "retry", "show", "stats", "unknown", "up"}
+    {"cancel", "doctor", "export", "hold", "optout", "restored", "resume", "retry", "show", "stats", "unknown", "up"}
 )
 """The commands of `worker.commands`, which the wheel does not hold."""
 

@@ -249,6 +249,8 @@ gates = Table(
     Column("opened_at", UtcDateTime, comment="when an automatic hold ended last"),
     Column("relapses", Integer, nullable=False, server_default=text("0"), comment="holds soon after another"),
     Column("canaries", Integer, nullable=False, server_default=text("0"), comment="canaries accepted in this hold"),
+    Column("restored_since", UtcDateTime, comment="what could have been sent since is looked for; holds"),
+    Column("restored_at", UtcDateTime, comment="when all of that was unknown; NULL: not yet"),
     **_MYSQL,
 )
 

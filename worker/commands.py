@@ -17,17 +17,19 @@ from smsclick import moments, output
 from smsclick.codes import lookup
 from smsclick.contract import Priority, State
 from smsclick.database import Database
-from smsclick.errors import InvalidField, InvalidTime, SmsclickError
+from smsclick.errors import InvalidField, SmsclickError
 from smsclick.settings import Settings, get_settings
 from worker import doctor as doctoring
 from worker import exporting, operations, optouts
 from worker.doctor_check import Check, Verdict
 from worker.gate import Gate
 from worker.operations import Done, Incident, Stats, Story
+from worker.restored_command import recovery
 
 operators = typer.Typer()
 _optout = typer.Typer(no_args_is_help=True, help="Phones that are never written to.")
 operators.add_typer(_optout, name="optout", rich_help_panel="Operation")
+operators.add_typer(recovery)
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
 Phones = Annotated[list[str], typer.Argument(metavar="PHONE...", help="Mexican numbers, in any usual form.")]
@@ -273,13 +275,7 @@ def _each(names: Sequence[str], act: Callable[[Database, Sequence[str]], Iterato
 
 
 def _since(word: str) -> dt.datetime:
-    try:
-        moment = dt.datetime.fromisoformat(word.strip())
-    except ValueError:
-        raise InvalidTime("--since: not a time; write ISO 8601, like 2026-12-01T09:30:00-06:00") from None
-    if moment.tzinfo is None:
-        raise InvalidTime("--since: it has no time zone; add one, like 2026-12-01T09:30:00-06:00")
-    return moment
+    return moments.parse_time("--since", word)
 
 
 def _show_story(story: Story) -> None:

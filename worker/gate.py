@@ -46,17 +46,19 @@ class Gate:
     balance: int | None
     balance_at: dt.datetime | None
     simulated_at: dt.datetime | None
+    restored_since: dt.datetime | None
+    restored_at: dt.datetime | None
     now: dt.datetime
 
     @property
     def is_open(self) -> bool:
         """Whether everything may be sent."""
-        return self.operator_hold_at is None and self.hold_reason is None
+        return self.operator_hold_at is None and self.hold_reason is None and self.restored_since is None
 
     @property
     def allowed_canary(self) -> int | None:
         """The message that may go although the gate is held; never against the operator's wish."""
-        if self.operator_hold_at is not None or self.hold_reason is None:
+        if self.operator_hold_at is not None or self.restored_since is not None or self.hold_reason is None:
             return None
         return self.canary_id
 
@@ -98,6 +100,24 @@ def resume(connection: sa.Connection) -> Gate:
     read(connection, lock=True)
     _write(connection, operator_hold_at=None, probe_at=db_now())
     return read(connection)
+
+
+def hold_restored(connection: sa.Connection, since: dt.datetime) -> dt.datetime:
+    """Hold while what could have been sent since then becomes unknown; returns the earliest such time asked for."""
+    gate = read(connection, lock=True)
+    earliest = since if gate.restored_since is None else min(since, gate.restored_since)
+    _write(connection, restored_since=earliest, restored_at=None)
+    return earliest
+
+
+def mark_restored(connection: sa.Connection) -> None:
+    """All of it is unknown; the hold ends when it has been looked for (`worker.restored`)."""
+    _write(connection, restored_at=db_now())
+
+
+def end_restored(connection: sa.Connection) -> None:
+    """Lift the hold of a restore."""
+    _write(connection, restored_since=None, restored_at=None)
 
 
 def close(connection: sa.Connection, refused: Refused, *, epoch: int, needed_credits: int, settings: Settings) -> None:

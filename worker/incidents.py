@@ -71,6 +71,12 @@ KINDS = {
             "report shows later still would be sent twice.",
         ),
         Kind(
+            "restored",
+            "A backup was restored: sending is held until what could have been sent since has been looked for",
+            "Messages wait and nothing is sent twice; sending goes on by itself. `smsclick unknown` lists what the "
+            "provider's report has not decided yet; `smsclick restored --missing-keys FILE` tells which keys are gone.",
+        ),
+        Kind(
             "low_balance",
             "The balance is low",
             "Buy credits at SMSClick before sending stops.",

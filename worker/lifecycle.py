@@ -50,6 +50,7 @@ class Cause(enum.StrEnum):
     POLLED = "status asked"
     REPLIED = "the recipient replied"
     TRACKING_ENDED = "no final status in time"
+    RESTORED = "a backup was restored"
     OPERATOR = "operator"
 
 

@@ -291,6 +291,12 @@ _HELD = {
 def held_for(state: Gate) -> list[str]:
     """Why the gate is closed, in words; empty where it is open."""
     reasons = [] if state.operator_hold_at is None else ["by an operator: smsclick resume lifts it"]
+    if state.restored_since is not None:
+        reasons.append(
+            "a backup was restored: what could have been sent since is looked for"
+            if state.restored_at is not None
+            else "a backup was restored, and smsclick restored has not come to its end: run it again"
+        )
     return reasons if state.hold_reason is None else [*reasons, _HELD.get(state.hold_reason, str(state.hold_reason))]
 
 

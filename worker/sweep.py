@@ -2,7 +2,20 @@
 
 import logging
 
-from worker import alerts, budget, callbacks, claims, clock, follow, heartbeat, incidents, poll, reconcile, send
+from worker import (
+    alerts,
+    budget,
+    callbacks,
+    claims,
+    clock,
+    follow,
+    heartbeat,
+    incidents,
+    poll,
+    reconcile,
+    restored,
+    send,
+)
 from worker.decisions import Policy
 from worker.runtime import Runtime
 
@@ -30,6 +43,7 @@ def sweep(runtime: Runtime, *, urgent: bool = False) -> bool:
     clock.shift(runtime.database, runtime.stopping)
     stranded = runtime.database.transact(lambda connection: claims.strand(connection, _STRANDED))
     expired = runtime.database.transact(lambda connection: claims.expire(connection, _EXPIRED))
+    runtime.database.transact(restored.release)
     runtime.database.transact(incidents.tick)
     with runtime.database.read() as connection:
         reports = follow.due(connection, Policy.of(runtime.settings))

@@ -1,0 +1,241 @@
+"""After a restored backup: what could have been sent since is looked for before anything else leaves."""
+
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from smsclick.contract import State, messages
+from smsclick.database import Database
+from smsclick.enqueue import enqueue_many
+from smsclick.errors import InvalidTime
+from smsclick.message import NewMessage
+from tests import programs
+from tests.factories import LONG_AGO, insert, row, states
+from tests.integration.settling import Bench, bench
+from tests.processes import wait_until
+from worker import gate, operations, restored, sweep
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.servers import PostgresServer
+
+ACCOUNT = "0123456789abcdef"
+HOUR = dt.timedelta(hours=1)
+
+
+def test_whatever_could_have_been_sent_since_becomes_unknown_since_then(database: Database) -> None:
+    now = database.clock()
+    since = now - HOUR
+    (queued,) = insert(database)
+    (later,) = insert(database, send_at=now + HOUR, due_at=now + HOUR)
+    (sending,) = insert(
+        database,
+        state=State.SENDING,
+        token="mine",
+        attempts=1,
+        attempted_at=since - HOUR,
+        lease_until=now + HOUR,
+        wire_key="a",
+    )
+    (unknown,) = insert(
+        database, state=State.UNKNOWN, token="his", attempts=1, attempted_at=now, unknown_since=now, wire_key="b"
+    )
+    finals = {
+        state: insert(database, state=state, due_at=None)[0]
+        for state in (State.SENT, State.DELIVERED, State.FAILED, State.EXPIRED, State.CANCELLED)
+    }
+    done = restored.restored(database, since, ACCOUNT)
+    assert done.unknown == 3
+    assert row(database, later).state == State.QUEUED, "its time had not come, so it cannot have been sent"
+    assert {state: row(database, each).state for state, each in finals.items()} == {state: state for state in finals}
+    for each in (queued, sending, unknown):
+        found = row(database, each)
+        assert found.state == State.UNKNOWN
+        assert found.attempted_at <= since
+        assert found.unknown_since >= now
+        assert found.token
+        assert found.wire_key
+        assert found.account_fingerprint == ACCOUNT
+    assert row(database, sending).token == "mine", "its answer may still come"
+    assert row(database, sending).unknown_since == now + HOUR, "until then its request may leave"
+    story = operations.show(database, f"id:{queued}").events
+    assert [(each["to_state"], each["cause"]) for each in story] == [(State.UNKNOWN, "a backup was restored")]
+
+
+def test_messages_of_equal_content_are_looked_for_together_and_in_any_number(database: Database) -> None:
+    insert(database, 1200, phone="5551402211", text="Su pedido va en camino")
+    done = restored.restored(database, database.clock() - HOUR, ACCOUNT)
+    assert (done.unknown, set(states(database))) == (1200, {State.UNKNOWN})
+    with database.read() as connection:
+        keys = connection.scalars(sa.select(messages.c.wire_key)).all()
+    assert sum(key is not None for key in keys) == 1
+
+
+def test_sending_is_held_until_all_have_been_looked_for(database: Database) -> None:
+    ids = insert(database, 3)
+    restored.restored(database, database.clock() - HOUR, ACCOUNT)
+    with database.read() as connection:
+        state = gate.read(connection)
+    assert not state.is_open
+    assert "restored" in operations.held_for(state)[0]
+    for reason in (None, "settling", "no_report"):
+        with database.begin() as connection:
+            connection.execute(sa.update(messages).values(unknown_reason=reason))
+        assert not database.transact(restored.release), reason
+    with database.begin() as connection:
+        connection.execute(sa.update(messages).where(messages.c.id > ids[0]).values(unknown_reason="no_control_rows"))
+    assert not database.transact(restored.release), "one has not been looked for"
+    with database.begin() as connection:
+        connection.execute(sa.update(messages).values(unknown_reason="no_control_rows"))
+    assert database.transact(restored.release)
+    assert operations.stats(database).gate.is_open
+    assert not operations.stats(database).incidents
+
+
+def test_a_restore_that_was_interrupted_stays_held_until_it_is_run_again(database: Database) -> None:
+    ids = insert(database, 1100)
+    since = database.clock() - HOUR
+
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        restored.restored(database, since, ACCOUNT, progress=interrupt)
+    assert Counter(states(database)) == {State.UNKNOWN: 500, State.QUEUED: 600}
+    with database.begin() as connection:
+        connection.execute(sa.update(messages).values(unknown_reason="no_control_rows"))
+    assert not database.transact(restored.release), "what is still queued could have been sent"
+    assert "run it again" in operations.held_for(operations.stats(database).gate)[0]
+    done = restored.restored(database, since + HOUR / 2, ACCOUNT)
+    assert (done.since, done.unknown) == (since, len(ids)), "the earliest time counts"
+    assert set(states(database)) == {State.UNKNOWN}
+    database.transact(restored.end)
+    assert operations.stats(database).gate.is_open
+
+
+def test_a_time_in_the_future_is_refused_and_holds_nothing(database: Database) -> None:
+    with pytest.raises(InvalidTime, match="in the future"):
+        restored.restored(database, database.clock() + HOUR, ACCOUNT)
+    assert operations.stats(database).gate.is_open
+
+
+def test_producers_learn_which_keys_and_ids_are_gone(database: Database) -> None:
+    insert(database, key="kept", id_mensaje=7)
+    asked = (f"k{number}" for number in range(1200))
+    assert list(restored.missing_keys(database, ["kept", "gone", "Kept"])) == ["gone", "Kept"]
+    assert len(list(restored.missing_keys(database, asked))) == 1200
+    assert list(restored.unowned(database, [6, 7, 8])) == [6, 8]
+
+
+def _tool(name: str) -> Path:
+    tool = programs.find(programs.POSTGRES)["postgres"].with_name(name)
+    if not tool.exists():
+        pytest.skip(f"not run here: {name}: it is not beside this PostgreSQL")
+    return tool
+
+
+def _copy(server: PostgresServer, source: str, dump: Path) -> None:
+    address = ["-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres"]
+    subprocess.run([_tool("pg_dump"), *address, "-Fc", "-f", dump, source], check=True, timeout=120)
+
+
+def _restore(server: PostgresServer, dump: Path, name: str) -> str:
+    url = server.create_database(name)
+    address = ["-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres"]
+    subprocess.run([_tool("pg_restore"), *address, "-d", name, dump], check=True, timeout=120)
+    return url
+
+
+def _new(first: int, count: int, text: str = "") -> list[NewMessage]:
+    return [
+        NewMessage.of(phone=f"55514{number:05d}", text=text or f"pedido {number} en camino", key=f"order-{number}")
+        for number in range(first, first + count)
+    ]
+
+
+def _enqueue(database: Database, new: list[NewMessage]) -> list[int]:
+    with database.begin() as connection:
+        return enqueue_many(connection, new)
+
+
+def _settle(bench: Bench) -> None:
+    """Ticks until each has been looked for once after SMSCLICK_SETTLE_SECONDS."""
+
+    def looked() -> bool:
+        bench.reconcile()
+        sweep.sweep(bench.runtime, urgent=True)
+        reasons = {each.unknown_reason for each in bench.rows(State.UNKNOWN)}
+        return not reasons & {None, "settling", "no_report"}
+
+    wait_until(looked, 120, every=0.3, what="every unknown attempt to be looked for")
+
+
+def test_a_dump_in_the_middle_of_a_run_restored_at_its_end_sends_nothing_twice_and_loses_nothing(
+    migrated_postgres_url: str, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    pairs = [
+        NewMessage.of(phone="5551402211", text=f"igual {n}", key=f"pair-{n}-{m}") for n in range(4) for m in range(2)
+    ]
+    with bench(migrated_postgres_url, SMSCLICK_SETTLE_SECONDS=1) as before:
+        _enqueue(before.database, _new(0, 100))
+        before.send()
+        _enqueue(before.database, [*_new(100, 150), *pairs])
+        dumped_at = before.database.clock()
+        _copy(postgres, str(sa.make_url(migrated_postgres_url).database), tmp_path / "dump")
+        # After the dump: most of what waited is sent, one of each of two pairs too; and some are new, of whom most go.
+        waits = [f"order-{number}" for number in range(220, 250)] + ["pair-0-1", "pair-1-0", "pair-2-0", "pair-2-1"]
+        with before.database.begin() as connection:
+            held = sa.update(messages).where(messages.c.key.in_(waits))
+            connection.execute(held.values(due_at=before.database.clock() + HOUR))
+        _enqueue(before.database, _new(300, 60))
+        for _ in range(3):  # a message waits for one of equal content
+            before.send()
+            before.change(State.QUEUED, due_at=sa.case((messages.c.key.in_(waits), messages.c.due_at), else_=LONG_AGO))
+        _enqueue(before.database, _new(400, 20))
+        provider = before.simulator
+        sent_before = Counter(entry.text for entry in provider.ledger())
+        restored_url = _restore(postgres, tmp_path / "dump", "restored")
+        try:
+            database = Database(restored_url)
+            keys = [new.key or "" for new in [*_new(0, 250), *pairs, *_new(300, 60), *_new(400, 20)]]
+            gone = set(restored.missing_keys(database, keys))
+            assert gone == {new.key for new in [*_new(300, 60), *_new(400, 20)]}
+            # The producer stores them again, although most of them were sent.
+            _enqueue(database, [*_new(300, 60), *_new(400, 20)])
+            restored.restored(database, dumped_at, before.runtime.account)
+            database.dispose()
+            variables = {"SMSCLICK_BASE_URL": provider.base_url, "SMSCLICK_SETTLE_SECONDS": 1}
+            with bench(restored_url, **variables) as after:
+                _settle(after)
+                sweep.sweep(after.runtime, urgent=True)
+                assert after.gate().is_open, "each has been looked for"
+                assert Counter(entry.text for entry in provider.ledger()) == sent_before, (
+                    "nothing left while it was held"
+                )
+                # What was not sent can only be absent once later messages show that the report is whole.
+                _enqueue(after.database, _new(500, 5))
+                after.send()
+                _settle(after)
+
+                def all_sent() -> bool:
+                    after.change(State.QUEUED, due_at=LONG_AGO)
+                    after.send()
+                    after.reconcile()
+                    return not after.rows(State.UNKNOWN, State.QUEUED, State.SENDING)
+
+                wait_until(all_sent, 120, every=0.3, what="all to be sent")
+                assert len(after.rows()) == 100 + 150 + 8 + 60 + 20 + 5
+            times = Counter((entry.phone, entry.text) for entry in provider.ledger())
+            expected = Counter(
+                (new.phone, new.text) for new in [*_new(0, 250), *pairs, *_new(300, 60), *_new(400, 20), *_new(500, 5)]
+            )
+            assert times == expected
+        finally:
+            postgres.drop_database("restored")
