@@ -21,6 +21,7 @@ from sqlalchemy import (
     text,
 )
 
+from smsclick import constraints
 from smsclick.columns import BigId, UtcDateTime, default_now
 
 VERSION_TABLE = "smsclick_alembic_version"
@@ -100,6 +101,7 @@ messages = Table(
     Column("token", String(32), comment="of the last attempt"),
     Column("lease_until", UtcDateTime),
     Column("wire_key", String(32), comment="of phone and text while a request may be on the wire"),
+    Column("waits_for", String(32), comment="wire_key of the message in flight that this one waits for"),
     Column("unknown_since", UtcDateTime, comment="the latest moment at which the request can have left"),
     Column("unknown_reason", String(24), comment="why the report could not tell, see worker.trust.Doubt"),
     Column("account_fingerprint", String(16), comment="of the APIKEY of the last attempt; one-way"),
@@ -197,6 +199,16 @@ Index(
 )
 # At most one request on the wire for each phone and text, so that a match in the report is never ambiguous.
 Index("ix_smsclick_messages_wire_key", messages.c.wire_key, unique=True)
+# Who goes next of those that wait for one of equal content.
+Index(
+    "ix_smsclick_messages_waits_for",
+    messages.c.waits_for,
+    messages.c.priority,
+    messages.c.id,
+    postgresql_where=text("waits_for IS NOT NULL"),
+    sqlite_where=text("waits_for IS NOT NULL"),
+)
+constraints.declare(messages)
 
 events = Table(
     "smsclick_events",

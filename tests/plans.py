@@ -224,12 +224,23 @@ def _is_bound(statement: _Any) -> bool:
         return _is_keyed(statement.whereclause)
     if not isinstance(statement, sa.Select):
         return False
-    sources = {*statement.columns_clause_froms, *statement._from_obj}
+    sources = set(_sources(*statement.columns_clause_froms, *statement._from_obj))
     inner = [each.element for each in sources if isinstance(each, sa.Subquery)]
     if inner and len(inner) == len(sources):
         return all(_is_bound(each) for each in inner)
     ordered = statement._limit_clause is not None and bool(statement._order_by_clauses)
     return ordered or _is_keyed(statement.whereclause)
+
+
+def _sources(*given: _Any) -> Iterator[_Any]:
+    """What is read, joins taken apart; a parameter's own values are not read from a table."""
+    for each in given:
+        if isinstance(each, sa.Join):
+            yield from _sources(each.left, each.right)
+        elif isinstance(each, sa.Lateral):
+            yield from _sources(each.element)
+        elif not isinstance(each, sa.TableValuedAlias):
+            yield each
 
 
 def _is_keyed(where: _Any) -> bool:

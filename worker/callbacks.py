@@ -153,8 +153,9 @@ def event(call: Call, *, with_reply: bool) -> dict[str, Any]:
 
 
 def due(connection: sa.Connection) -> bool:
-    """Whether a producer waits to be told."""
-    return bool(_due_receivers(connection))
+    """Whether a producer waits to be told, as far as a bounded look can tell: where many wait, a courier looks on."""
+    found, more = _due_receivers(connection)
+    return bool(found) or more is not None
 
 
 def purge(database: Database, days: int = 30, *, batches: int = 100) -> int:
@@ -190,6 +191,7 @@ class Courier:
         self._call_task = call_task
         self._outbound = outbound or Outbound(Rules(settings.webhook_hosts, settings.webhook_allow_private))
         self._failing: set[str] = set()
+        self._looked_at: str | None = None
         self._busy = threading.Lock()
         self._rng = random.Random()
 
@@ -251,14 +253,13 @@ class Courier:
 
     def _claim(self, ahead: dict[str, deque[Call]], flying: Collection[Call]) -> bool:
         """Claim further calls; returns whether anything was there, if only something that made way for another."""
-        with self._database.read() as connection:
-            receivers = _due_receivers(connection)
+        receivers, looked_at_all = self._due_receivers()
         mine = Counter(call.receiver for call in flying) + Counter({each: len(calls) for each, calls in ahead.items()})
         free = _MOST_AHEAD - mine.total()
         rooms = {each: self._room(each, mine[each]) for each in receivers}
         wanted = [each for each in receivers if rooms[each] > 0]
         if free <= 0 or not wanted:
-            return False
+            return free > 0 and not looked_at_all
         self._rng.shuffle(wanted)
 
         def work(connection: sa.Connection) -> tuple[list[Call], bool]:
@@ -275,7 +276,13 @@ class Courier:
         claimed, made_way = self._database.transact(work)
         for call in claimed:
             ahead.setdefault(call.receiver, deque()).append(call)
-        return bool(claimed) or made_way
+        return bool(claimed) or made_way or not looked_at_all
+
+    def _due_receivers(self) -> tuple[list[str], bool]:
+        """The due ones among the next receivers, and whether a round through all of them ends here."""
+        with self._database.read() as connection:
+            receivers, self._looked_at = _due_receivers(connection, self._looked_at or "")
+        return receivers, self._looked_at is None
 
     def _room(self, receiver: str, mine: int) -> int:
         """How many more rows of a receiver to claim: one at a time while it fails, else many whenever few are left."""
@@ -383,11 +390,15 @@ def _purge_batch(connection: sa.Connection, days: int) -> int:
     return len(old)
 
 
-def _due_receivers(connection: sa.Connection) -> list[str]:
-    """Receivers that something is due for: one look into the index for each that waits."""
+def _due_receivers(connection: sa.Connection, after: str = "") -> tuple[list[str], str | None]:
+    """Receivers that something is due for: one look into the index for each that waits, from `after` on.
+
+    Returns:
+        The due ones of at most `_MOST_RECEIVERS`, and the last one that was looked at where there may be more.
+    """
     now = connection.execute(sa.select(db_now())).scalar_one()
     found: list[str] = []
-    last = ""
+    last = after
     for _ in range(_MOST_RECEIVERS):
         row = connection.execute(
             sa.select(callbacks.c.receiver, callbacks.c.due_at)
@@ -396,11 +407,11 @@ def _due_receivers(connection: sa.Connection) -> list[str]:
             .limit(1)
         ).first()
         if row is None:
-            break
+            return found, None
         last = row.receiver
         if row.due_at <= now:
             found.append(last)
-    return found
+    return found, last
 
 
 def _claim(connection: sa.Connection, receiver: str, limit: int) -> tuple[list[Call], bool]:

@@ -24,7 +24,10 @@ from worker.matching import digits, wire_key
 from worker.setwise import among
 
 _ROUNDS = 25
-"""How often one claim looks further where all that it found only moved to later: quiet hours, twins, ended validity."""
+"""How often one claim looks further where all that it found only moved to later: quiet hours, duplicates, expiry."""
+
+_WIDEST = 1000
+"""Rows of a further look: what moves to later comes in thousands, and each look is one statement."""
 
 _RNG = random.Random()
 
@@ -92,26 +95,32 @@ def claim(
         rng: for the turns of lower priorities, see `decisions.favoured`.
     """
     if ids is not None:
-        return _claim(connection, _by_id(connection, ids, limit, overtaking=canary is not None), policy, canary)
+        rows = _by_id(connection, ids, limit, overtaking=canary is not None)
+        return _claim(connection, rows, limit, policy, canary)
+    looked_at = limit
     for _ in range(_ROUNDS):
-        rows = _next(connection, limit, decisions.favoured(rng.random()))
-        claimed = _claim(connection, rows, policy, canary)
+        rows = _next(connection, looked_at, decisions.favoured(rng.random()))
+        claimed = _claim(connection, rows, limit, policy, canary)
         if claimed or not rows:
             return claimed
+        looked_at = max(looked_at, min(4 * looked_at, _WIDEST))
     return []
 
 
-def _claim(connection: sa.Connection, rows: list[Any], policy: Policy, canary: int | None) -> list[Claim]:
-    changes, claimed = [], []
+def _claim(connection: sa.Connection, rows: list[Any], limit: int, policy: Policy, canary: int | None) -> list[Claim]:
+    changes: list[lifecycle.Change] = []
+    claimed: list[Claim] = []
     keys = {row.id: wire_key(row.phone, row.text) for row in rows}
     phones = {row.id: digits(row.phone) for row in rows}
     on_the_wire = _on_the_wire(connection, keys.values())
     opted_out = optouts.among(connection, set(phones.values()))
     for row in rows:
+        if len(claimed) >= limit:
+            break
         message = lifecycle.read(row)
         key = keys[row.id]
         if key in on_the_wire:
-            changes.append(decisions.after_twin(message, row.now))
+            changes.append(decisions.after_duplicate(message, key, row.now))
             continue
         quiet = policy.quiet is not None and message.priority is Priority.LOW
         zones = zones_of(phones[row.id]) if quiet else ()

@@ -22,7 +22,6 @@ MAX_REFUSALS = 8
 
 _REFUSED_BACKOFF = (5.0, 900.0)
 _UNREACHABLE_BACKOFF = (2.0, 300.0)
-_TWIN_SECONDS = 5.0
 _NORMAL_TURNS, _LOW_TURNS = 0.2, 0.1
 _FIRST_LOOK_SECONDS = 2.0
 _LAST_LOOK_SECONDS = 60.0
@@ -39,6 +38,9 @@ MOST_ABSENCES = 2
 FROM_REPORT, FROM_PERSON = "report", "person"
 """Who said a message's `id_mensaje` where that was not the answer of `sendMsg`."""
 _BEYOND = 1.25
+PARKED = dt.timedelta(hours=1)
+"""After this a message that waits for one of equal content is looked at, whether or not it was released."""
+
 _UNDETERMINED_WINDOWS = 4
 """An undetermined message is still asked for, rarely, until this many tracking windows after it was sent."""
 
@@ -163,17 +165,18 @@ def after_claim(
         return after_expiry(message, now)
     if message.send_at is not None and message.send_at > now:
         # Only a plain INSERT leaves it due before its time.
-        return Change(message, replace(message, due_at=message.send_at), None)
+        return Change(message, replace(message, waits_for=None, due_at=message.send_at), None)
     if policy.quiet is not None and message.priority is Priority.LOW:
         quiet_until = policy.quiet.ends(now, zones)
         if quiet_until is not None:
-            return Change(message, replace(message, due_at=quiet_until), Note(Cause.QUIET))
+            return Change(message, replace(message, waits_for=None, due_at=quiet_until), Note(Cause.QUIET))
     lease_until = now + _seconds(policy.lease)
     becomes = replace(
         message,
         state=State.SENDING,
         token=token,
         wire_key=wire_key,
+        waits_for=None,
         lease_until=lease_until,
         due_at=lease_until,
         attempts=message.attempts + 1,
@@ -183,14 +186,20 @@ def after_claim(
     return Change(message, becomes, Note(Cause.CLAIMED))
 
 
-def after_twin(message: Message, now: dt.datetime) -> Change:
-    """A queued message whose twin may be on the wire: it waits, or the report could not tell one from the other."""
-    return Change(message, replace(message, due_at=now + _seconds(_TWIN_SECONDS)), None)
+def after_duplicate(message: Message, fingerprint: str, now: dt.datetime) -> Change:
+    """A queued message while one of equal content is in flight: it waits, or the report could not tell them apart.
+
+    Args:
+        message: as it waits.
+        fingerprint: `wire_key` of both.
+        now: by the database's clock.
+    """
+    return Change(message, replace(message, waits_for=fingerprint, due_at=now + PARKED), None)
 
 
 def after_expiry(message: Message, now: dt.datetime) -> Change:
     """A queued message whose validity ended before it could be sent."""
-    becomes = replace(message, state=State.EXPIRED, due_at=None, final_at=now)
+    becomes = replace(message, state=State.EXPIRED, waits_for=None, due_at=None, final_at=now)
     return Change(message, becomes, Note(Cause.TOO_LATE))
 
 
@@ -247,7 +256,7 @@ def accepted_after_all(message: Message, token: str, outcome: Outcome) -> Change
     """
     if message.state is not State.QUEUED or message.token != token or not isinstance(outcome, Accepted):
         return None
-    return Change(message, replace(message, state=State.SENDING), Note(Cause.LATE_ANSWER))
+    return Change(message, replace(message, state=State.SENDING, waits_for=None), Note(Cause.LATE_ANSWER))
 
 
 def after_lease(message: Message, now: dt.datetime) -> Change:
@@ -443,7 +452,7 @@ def after_restore(
 
 def cancelled(message: Message, now: dt.datetime) -> Change:
     """A queued message that is withdrawn."""
-    becomes = replace(message, state=State.CANCELLED, due_at=None, final_at=now)
+    becomes = replace(message, state=State.CANCELLED, waits_for=None, due_at=None, final_at=now)
     return Change(message, becomes, Note(Cause.OPERATOR))
 
 

@@ -139,7 +139,7 @@ def _clock(database: Database) -> Check:
 def _pulse(database: Database, settings: Settings) -> Check:
     todo = "start `celery -A worker beat` and `celery -A worker worker`, or `smsclick up`; their logs say why they stop"
     with database.read() as connection:
-        beats = operations.signs_of_life(connection)
+        beats = operations.signs_of_life(connection, named="sweep")
     sweep = next((beat for beat in beats if beat.name == "sweep"), None)
     if sweep is None:
         return Check("pulse", Verdict.FAILED, "the sweep has never run", todo)
@@ -151,7 +151,7 @@ def _pulse(database: Database, settings: Settings) -> Check:
 def _worker(database: Database) -> Check:
     mine = f"worker:{os.uname().nodename}:"
     with database.read() as connection:
-        beats = [beat for beat in operations.signs_of_life(connection) if beat.name.startswith(mine)]
+        beats = operations.signs_of_life(connection, named=mine)
     if not beats:
         return Check("worker", Verdict.FAILED, "no worker of this machine has ever done anything", "restart it")
     age = min(beat.age_seconds for beat in beats)

@@ -15,7 +15,7 @@ from smsclick.contract import ACCOUNT, HoldReason, gates
 from smsclick.replies import Accepted, Refused
 from smsclick.settings import Settings
 from worker import claims, incidents
-from worker.decisions import Invalid, Outcome
+from worker.decisions import Invalid, Outcome, Released
 
 REASONS = {Action.HOLD_NO_BALANCE: HoldReason.NO_BALANCE, Action.HOLD_KEY: HoldReason.KEY_REFUSED}
 """Which refusals close the gate, and for what."""
@@ -198,9 +198,10 @@ def settle_canary(connection: sa.Connection, message_id: int, outcome: Outcome, 
         return False
     later = gate.now + dt.timedelta(seconds=settings.balance_seconds)
     if not isinstance(outcome, Accepted):
-        # Refused for the account's sake or unknown: later. For the message's own sake: another one at once.
+        # Refused for the account's sake or unknown: later. For the message's own sake, or never tried: another at once.
         own_fault = isinstance(outcome, Invalid) or (isinstance(outcome, Refused) and outcome.action is Action.FAIL)
-        _write(connection, canary_id=None, canary_until=None, probe_at=gate.now if own_fault else later)
+        at_once = own_fault or isinstance(outcome, Released)
+        _write(connection, canary_id=None, canary_until=None, probe_at=gate.now if at_once else later)
         return False
     left = None if gate.balance is None else gate.balance - (outcome.credits_used or 1)
     following = next_credits(connection)

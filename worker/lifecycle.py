@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from smsclick.columns import db_now
 from smsclick.contract import IfAbsent, Priority, State, events, messages
-from worker import outbox, setwise
+from worker import outbox, parking, setwise
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.SENDING, State.EXPIRED, State.CANCELLED}),
@@ -94,6 +94,7 @@ class Message:
     absences: int = 0
     absent_since: dt.datetime | None = None
     id_source: str | None = None
+    waits_for: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -186,14 +187,17 @@ def lock_due(connection: sa.Connection, state: State, limit: int) -> list[Messag
     return [read(row) for row in rows]
 
 
-def apply(connection: sa.Connection, changes: Sequence[Change]) -> None:
+def apply(connection: sa.Connection, changes: Sequence[Change]) -> list[int]:
     """Write changes of rows that the caller has locked, and an event for each that carries a note.
+
+    Returns:
+        The ids of messages that waited for one of these, of equal content, and are due now.
 
     Raises:
         IllegalTransitionError: a change is not in `TRANSITIONS`; nothing is written.
     """
     if not changes:
-        return
+        return []
     for change in changes:
         _check(change)
     names = _changed(changes)
@@ -205,6 +209,8 @@ def apply(connection: sa.Connection, changes: Sequence[Change]) -> None:
         raise IllegalTransitionError("a row changed although it was locked")
     keep(connection, changes)
     outbox.note(connection, changes)
+    landed = {change.was.wire_key for change in changes if change.becomes.wire_key is None}
+    return parking.release(connection, [key for key in landed if key is not None])
 
 
 def keep(connection: sa.Connection, changes: Iterable[Change]) -> None:

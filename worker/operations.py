@@ -24,7 +24,7 @@ from worker.lifecycle import Cause, Change, Message
 _CHUNK = 200
 _MOST_EVENTS = 500
 _MOST_INCIDENTS = 100
-_MOST_HEARTBEATS = 50
+_MOST_HEARTBEATS = 1000
 _MOST_UNKNOWNS = 1000
 
 
@@ -242,11 +242,17 @@ def open_incidents(connection: sa.Connection, keys: Sequence[str] | None = None)
     ]
 
 
-def signs_of_life(connection: sa.Connection) -> list[Heartbeat]:
-    """The youngest heartbeats of ticks and workers."""
-    rows = connection.execute(
-        sa.select(heartbeats, db_now().label("now")).order_by(heartbeats.c.at.desc()).limit(_MOST_HEARTBEATS)
-    )
+def signs_of_life(connection: sa.Connection, *, named: str = "") -> list[Heartbeat]:
+    """The heartbeats of ticks and workers, the youngest first.
+
+    Args:
+        connection: to read from.
+        named: only those whose names begin with this; however many others there are.
+    """
+    query = sa.select(heartbeats, db_now().label("now"))
+    if named:
+        query = query.where(heartbeats.c.name.startswith(named, autoescape=True))
+    rows = connection.execute(query.order_by(heartbeats.c.at.desc()).limit(_MOST_HEARTBEATS))
     return [Heartbeat(row.name, row.at, max(0.0, (row.now - row.at).total_seconds()), row.progress) for row in rows]
 
 
@@ -255,12 +261,8 @@ def what_next(row: Any, state: Gate) -> str:  # noqa: ANN401 - a mapping with th
     due = row["due_at"]
     wait = None if due is None else (due - state.now).total_seconds()
     match State(row["state"]):
-        case State.QUEUED if row["send_at"] is not None and row["send_at"] > state.now:
-            return f"goes in {span((row['send_at'] - state.now).total_seconds())}"
-        case State.QUEUED if not state.is_open:
-            return f"waits: sending is held ({', '.join(held_for(state))})"
         case State.QUEUED:
-            return f"next try in {span(wait)}" if wait is not None and wait > 0 else "goes as soon as a worker is free"
+            return _when_queued(row, state, wait)
         case State.SENDING:
             return "a request may be on the wire; without a result it becomes unknown when its lease ends"
         case State.UNKNOWN:
@@ -279,6 +281,16 @@ def what_next(row: Any, state: Gate) -> str:  # noqa: ANN401 - a mapping with th
         case final_or_sent:
             look = f"next look in {span(wait)}" if wait > 0 else "next look now"
             return f"{look}, for a reply" if final_or_sent is State.DELIVERED else look
+
+
+def _when_queued(row: Any, state: Gate, wait: float | None) -> str:  # noqa: ANN401 - as `what_next`
+    if row["send_at"] is not None and row["send_at"] > state.now:
+        return f"goes in {span((row['send_at'] - state.now).total_seconds())}"
+    if not state.is_open:
+        return f"waits: sending is held ({', '.join(held_for(state))})"
+    if row["waits_for"] is not None:
+        return "waits: another message with its phone and text is in flight, and a report could not tell them apart"
+    return f"next try in {span(wait)}" if wait is not None and wait > 0 else "goes as soon as a worker is free"
 
 
 _HELD = {

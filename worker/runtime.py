@@ -152,6 +152,8 @@ class Runtime:
                 bell.sweep()
             if settled.callbacks and not courier.busy:
                 bell.callbacks()
+            if settled.released:
+                bell.send(settled.released)
 
         api_key = settings.require_api_key()  # read once: the fingerprint must be the one of the client's key
         return cls(

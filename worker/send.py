@@ -19,6 +19,7 @@ from smsclick.errors import DatabaseUnavailable, InvalidMessage
 from smsclick.phones import normalize_phone
 from smsclick.replies import Accepted, SendResult, Unknown
 from smsclick.texts import clean_text
+from worker import canary as canaries
 from worker import claims, gate
 from worker.claims import Claim
 from worker.decisions import Invalid, Outcome, Policy, Released
@@ -104,7 +105,7 @@ def claim(runtime: Runtime, ids: Collection[int] | None, limit: int) -> Batch:
         canary = now.allowed_canary
         if canary is None or (ids is not None and canary not in ids):
             return []
-        return claims.claim(connection, [canary], 1, policy, canary=canary)
+        return canaries.claim(connection, canary, policy)
 
     began = clock()  # before the claim, so that our lease can only be shorter than the row's
     return Batch(began, runtime.database.transact(work))

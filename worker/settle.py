@@ -46,12 +46,14 @@ class Settled:
 
     Attributes:
         locked: messages whose rows others hold: what their attempts mean for the account is on record, the rows wait.
+        released: messages of equal content that waited for one of the group and are due now.
     """
 
     opened: bool
     alerts: bool
     callbacks: bool
     locked: frozenset[int] = frozenset()
+    released: Sequence[int] = ()
 
 
 def settle(
@@ -98,7 +100,7 @@ def settle(
             orphans.append(_orphan(row, ended.outcome))
     doubtful = _drop_taken_ids(connection, changes)
     lifecycle.apply(connection, firsts)
-    lifecycle.apply(connection, changes)
+    released = lifecycle.apply(connection, changes)
     lifecycle.keep(connection, orphans)
     told = _raise_incidents(connection, changes, [*orphans, *doubtful])
     told |= _report_gone(connection, [ended for ended in group if ended.claim.id not in rows.keys() | locked])
@@ -111,6 +113,7 @@ def settle(
         alerts=told or opened or any(_holds(ended) for ended in fresh),
         callbacks=outbox.matters(changes, settings.callback.get_secret_value()),
         locked=locked,
+        released=released,
     )
 
 

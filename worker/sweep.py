@@ -11,6 +11,7 @@ from worker import (
     follow,
     heartbeat,
     incidents,
+    parking,
     poll,
     reconcile,
     restored,
@@ -44,6 +45,7 @@ def sweep(runtime: Runtime, *, urgent: bool = False) -> bool:
     stranded = runtime.database.transact(lambda connection: claims.strand(connection, _STRANDED))
     expired = runtime.database.transact(lambda connection: claims.expire(connection, _EXPIRED))
     runtime.database.transact(restored.release)
+    runtime.database.transact(lambda connection: parking.sweep(connection, runtime.rng))
     runtime.database.transact(incidents.tick)
     with runtime.database.read() as connection:
         reports = follow.due(connection, Policy.of(runtime.settings))

@@ -461,6 +461,35 @@ def test_a_dead_receiver_holds_up_no_other_and_gets_one_call_at_a_time(
         assert [each.at_once for each in (dead, second)] == [1, 1]
 
 
+def test_receivers_behind_hundreds_that_wait_for_their_next_try_are_told(
+    make_courier: MakeCourier, database: Database
+) -> None:
+    """Each look is bounded, and the next one goes on behind it: none is out of reach."""
+    [waits] = delivered(database, 1, "https://a.example/hook")
+    later = clock(database) + dt.timedelta(hours=1)
+    with database.begin() as connection:
+        first = dict(connection.execute(sa.select(callbacks)).mappings().one())
+        others = [
+            first | {"id": None, "event_id": f"e{n}", "receiver": f"receiver-{n:04}", "due_at": later}
+            for n in range(600)
+        ]
+        connection.execute(sa.update(callbacks).values(due_at=later))
+        for each in others:
+            del each["id"]
+        connection.execute(sa.insert(callbacks), others)
+    with Hook() as hook:
+        delivered(database, 1, hook.url)
+        with database.begin() as connection:
+            connection.execute(
+                sa.update(callbacks).where(callbacks.c.target == hook.url).values(receiver="zzz:1", target=hook.url)
+            )
+        with database.read() as connection:
+            assert due(connection)
+        deliver(make_courier())
+        assert len(hook.deliveries) == 1
+    assert waits
+
+
 def test_several_workers_at_once_tell_each_thing_once_and_in_order(
     make_courier: MakeCourier, database: Database
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsclick.codes import Action
-from smsclick.contract import Priority, State, gates, incidents
+from smsclick.contract import Priority, State, gates, incidents, messages
 from smsclick.replies import Accepted, Refused
 from smsclick.simulator import Fault, FaultKind
 from tests.factories import (
@@ -28,9 +28,13 @@ from tests.factories import (
     states,
 )
 from worker import balance, claims, gate, poll, send
+from worker.decisions import Released
+from worker.matching import wire_key
 from worker.settle import Ended, Settled, settle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from smsclick.database import Database
     from smsclick.simulator import Simulator
     from tests.integration.conftest import MakeRuntime
@@ -278,6 +282,98 @@ def test_a_canary_whose_worker_died_gives_way_to_another(runtime: Runtime, bell:
     assert read(database).is_open
     # The first one may have been accepted: it is not sent again.
     assert states(database) == ["sending", "sent"]
+
+
+def _is_expired(database: Database, message_id: int) -> None:
+    change(database, [message_id], expires_at=LONG_AGO)
+
+
+def _is_cancelled(database: Database, message_id: int) -> None:
+    change(database, [message_id], state=State.CANCELLED, due_at=None)
+
+
+def _is_later(database: Database, message_id: int) -> None:
+    change(database, [message_id], send_at=clock(database) + dt.timedelta(hours=1))
+
+
+def _is_gone(database: Database, message_id: int) -> None:
+    with database.begin() as connection:
+        connection.execute(sa.delete(messages).where(messages.c.id == message_id))
+
+
+def _has_a_duplicate_in_flight(database: Database, message_id: int) -> None:
+    of = row(database, message_id)
+    key = wire_key(of.phone, of.text)
+    insert(database, state=State.SENDING, phone=of.phone, text=of.text, wire_key=key, due_at=clock(database))
+
+
+@pytest.mark.parametrize(
+    "befalls",
+    [_is_expired, _is_cancelled, _is_later, _is_gone, _has_a_duplicate_in_flight],
+    ids=lambda each: each.__name__,
+)
+def test_a_canary_that_does_not_go_gives_way_to_another_in_the_same_claim(
+    runtime: Runtime, bell: RecordingBell, befalls: Callable[[Database, int], None]
+) -> None:
+    database = runtime.database
+    change_gate(database, hold_reason="provider_down")
+    [first] = insert(database, priority=Priority.HIGH)
+    [low] = insert(database, priority=Priority.LOW)
+    [high] = insert(database, priority=Priority.HIGH, due_at=clock(database))
+    probe(runtime)
+    assert bell.sends == [[first]]
+    befalls(database, first)
+    [claim] = send.claim(runtime, [first], 1).claims
+    assert (claim.id, claim.canary) == (high, True)
+    assert read(database).canary_id == high
+    assert row(database, low).state == "queued"
+
+
+def test_canaries_that_do_not_go_are_passed_over_by_the_dozen(runtime: Runtime, bell: RecordingBell) -> None:
+    """Quiet hours: what waits for the morning does not keep the account closed."""
+    database = runtime.database
+    change_gate(database, hold_reason="no_balance")
+    expired = insert(database, 20, expires_at=clock(database) + dt.timedelta(hours=1))
+    probe(runtime)
+    change(database, expired, expires_at=LONG_AGO)
+    [good] = insert(database, due_at=clock(database))
+    [claim] = send.claim(runtime, bell.sends[-1], 1).claims
+    assert claim.id == good
+
+
+def test_where_no_canary_is_left_an_account_whose_key_works_opens(runtime: Runtime, bell: RecordingBell) -> None:
+    database = runtime.database
+    change_gate(database, hold_reason="key_refused")
+    [only] = insert(database)
+    probe(runtime)
+    change(database, [only], expires_at=LONG_AGO)
+    assert send.claim(runtime, [only], 1).claims == []
+    assert read(database).is_open
+    assert row(database, only).state == "expired"
+
+
+def test_a_canary_that_another_worker_holds_keeps_its_place(runtime: Runtime, bell: RecordingBell) -> None:
+    database = runtime.database
+    change_gate(database, hold_reason="no_balance")
+    first, _ = insert(database, 2)
+    probe(runtime)
+    assert [each.id for each in send.claim(runtime, [first], 1).claims] == [first]
+    assert send.claim(runtime, [first], 1).claims == []
+    assert read(database).canary_id == first
+
+
+def test_a_canary_that_was_claimed_and_not_called_for_is_followed_by_another_at_once(
+    runtime: Runtime, bell: RecordingBell
+) -> None:
+    database = runtime.database
+    change_gate(database, hold_reason="no_balance")
+    [low] = insert(database, priority=Priority.LOW)
+    probe(runtime)
+    [claim] = send.claim(runtime, [low], 1).claims
+    database.transact(lambda connection: settle(connection, [Ended(claim, Released(), 0)], SETTINGS, RNG))
+    [high] = insert(database, priority=Priority.HIGH)
+    assert balance.probe(runtime) is not None
+    assert bell.sends[-1] == [high]
 
 
 @pytest.mark.parametrize("code", [-102, -105])

@@ -78,7 +78,7 @@ def test_the_migrations_make_what_the_tables_declare(database: Database) -> None
 def test_the_drift_check_sees_a_missing_column(empty: Database) -> None:
     migrate(url_of(empty))
     with empty.begin() as connection:
-        connection.execute(sa.text("ALTER TABLE smsclick_messages DROP COLUMN reference"))
+        connection.execute(sa.text("ALTER TABLE smsclick_optouts DROP COLUMN reason"))
     assert len(differences(empty)) == 1
 
 

@@ -269,12 +269,11 @@ def test_an_id_that_another_message_has_settles_nothing(made: Bench) -> None:
 
 def test_twins_are_never_on_the_wire_together(made: Bench) -> None:
     first, second = made.enqueue(2, text=TWIN)
-    before = made.database.clock()
     [claim] = made.claim([first, second])
     assert claim.id == first
     row = made.row(second)
-    assert (row.state, row.attempts) == (State.QUEUED, 0)
-    assert before < row.due_at <= made.database.clock() + dt.timedelta(seconds=5)
+    assert (row.state, row.attempts, row.waits_for) == (State.QUEUED, 0, made.row(first).wire_key)
+    assert made.claim([second]) == []
 
 
 @pytest.mark.parametrize("other", [TWIN.upper(), TWIN.replace("ñ", "n"), f" {TWIN}\n"])
@@ -291,9 +290,10 @@ def test_the_same_text_to_another_phone_is_no_twin(made: Bench) -> None:
 
 
 def test_a_twin_goes_when_the_first_is_answered(made: Bench) -> None:
-    made.send(made.enqueue(2, text=TWIN))
+    ids = made.enqueue(2, text=TWIN)
+    [claim] = made.claim(ids)
+    made.record(claim, made.call(claim))
     assert made.states() == [State.SENT, State.QUEUED]
-    made.change(State.QUEUED, due_at=LONG_AGO)
     made.send()
     assert made.states() == [State.SENT, State.SENT]
     assert len(made.ledger()) == 2
@@ -307,7 +307,6 @@ def test_a_twin_of_an_unknown_waits_until_that_is_settled(made: Bench) -> None:
     made.send([second])
     assert made.row(second).state == State.QUEUED
     made.reconcile()
-    made.change(State.QUEUED, due_at=LONG_AGO)
     made.send()
     ids = [entry.id_mensaje for entry in made.ledger()]
     assert [(row.state, row.id_mensaje) for row in made.rows()] == [(State.SENT, ids[0]), (State.SENT, ids[1])]

@@ -15,7 +15,7 @@ from smsclick.contract import State, events, heartbeats, messages
 from smsclick.database import Database
 from smsclick.replies import MessageStatus
 from tests.factories import LONG_AGO, POLICY, clock, history, insert, message, row
-from worker import claims, decisions, retention
+from worker import claims, decisions, operations, retention
 from worker.lifecycle import FINAL, Cause
 
 DAY = dt.timedelta(days=1)
@@ -51,7 +51,7 @@ def test_what_is_younger_stays(database: Database) -> None:
 
 @pytest.mark.parametrize("state", sorted(set(State) - FINAL - {State.UNDETERMINED}))
 def test_what_is_not_final_stays_however_old(database: Database, state: State) -> None:
-    message_id = old(database, state=state, final_at=None, created_at=LONG_AGO)
+    message_id = old(database, state=state, final_at=None, created_at=LONG_AGO, due_at=clock(database) + DAY)
     assert retention.erase(database, 1) == 0
     assert not erased(database, message_id)
 
@@ -167,3 +167,15 @@ def test_signs_of_life_of_processes_that_ended_long_ago_are_dropped(database: Da
     retention.erase(database, 0)
     with database.read() as connection:
         assert connection.execute(sa.select(heartbeats.c.name)).scalars().all() == ["new"]
+
+
+def test_the_sweeps_sign_of_life_is_seen_beside_those_of_any_number_of_workers(database: Database) -> None:
+    now = clock(database)
+    with database.begin() as connection:
+        connection.execute(sa.insert(heartbeats).values(name="sweep", at=now - dt.timedelta(seconds=9)))
+        workers = [{"name": f"worker:host-{n}:1", "at": now} for n in range(1100)]
+        connection.execute(sa.insert(heartbeats), workers)
+    with database.read() as connection:
+        assert [each.name for each in operations.signs_of_life(connection, named="sweep")] == ["sweep"]
+        mine = operations.signs_of_life(connection, named="worker:host-7:")
+        assert [each.name for each in mine] == ["worker:host-7:1"]

@@ -12,7 +12,10 @@ import pytest
 import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 
+from smsclick import constraints
+from smsclick.contract import State, events, messages
 from smsclick.database import Database
+from tests import odd_rows
 from tests.conftest import migrate
 from tests.processes import ROOT, wait_until
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 FIRST = "0002"
 """The revision of the first databases in use."""
+UNCHECKED = "0010"
+"""The last revision whose rows nothing checks."""
 
 
 def config(url: str, out: io.StringIO | None = None) -> alembic.config.Config:
@@ -108,3 +113,62 @@ def test_no_migration_since_makes_an_index_on_a_table_in_use_that_blocks_produce
     indexes = re.findall(r"CREATE (?:UNIQUE )?INDEX (CONCURRENTLY )?(?:IF NOT EXISTS )?(\w+) ON (\w+)", sql)
     assert indexes
     assert [name for concurrently, name, table in indexes if table not in new and not concurrently] == []
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
+def unchecked(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database in use whose rows nothing has checked so far."""
+    made = Database(migrate(request.getfixturevalue(f"{request.param}_url"), UNCHECKED), threads=4)
+    add(made, 0, 20)
+    yield made
+    made.dispose()
+
+
+def test_odd_rows_that_are_there_already_are_made_readable_and_stop_no_upgrade(unchecked: Database) -> None:
+    kinds = [odd for odd in odd_rows.KINDS[unchecked.engine.dialect.name] if odd.refused]
+    for number, odd in enumerate(kinds):
+        odd_rows.insert(unchecked, odd, number)
+    migrate(unchecked.engine.url.render_as_string(hide_password=False))
+    with unchecked.read() as connection:
+        rows = connection.execute(sa.select(messages).order_by(messages.c.id)).all()
+        told = connection.execute(sa.select(events).order_by(events.c.id)).all()
+    assert len(rows) == 20 + len(kinds)
+    for each in rows:
+        assert each.state in set(State)
+        assert (each.due_at is None) == (each.state != State.QUEUED)
+        assert odd_rows.SECRET not in (each.last_error or "")
+    assert [each.state for each in rows[:20]] == ["queued"] * 20
+    failed = {each.id: each for each in rows if each.state == State.FAILED}
+    for odd, each in zip(kinds, rows[20:], strict=True):
+        # What concerns no content, or lacks its time alone, goes; what cannot be sent as it was meant fails.
+        content = {"send_at", "expires_at", "phone", "text", "state"} & odd.columns.keys()
+        # SQLite cuts none: what is too long fails when its turn comes.
+        long = unchecked.is_sqlite and odd.name in {"a phone of a thousand characters", "a text of a megabyte"}
+        assert (each.id in failed) == (bool(content) and not long), odd.name
+    assert all(each.last_error and each.final_at for each in failed.values())
+    assert {each.message_id for each in told} == failed.keys()
+    assert {(each.to_state, each.cause) for each in told} == {("failed", "cannot be sent")}
+
+
+def test_the_migrations_make_the_constraints_that_the_table_declares(unchecked: Database) -> None:
+    before = odd_rows.keys(unchecked)
+    url = unchecked.engine.url.render_as_string(hide_password=False)
+    migrate(url)
+    made = odd_rows.keys(unchecked) - before
+    if unchecked.is_sqlite:
+        assert made == set(constraints.sqlite_triggers())
+    else:
+        postgresql = unchecked.engine.dialect.name == "postgresql"
+        declared = constraints.POSTGRESQL if postgresql else constraints.MARIADB
+        assert made == {f"ck_smsclick_messages_{name}" for name in declared}
+        if postgresql:
+            with unchecked.read() as connection:
+                assert connection.scalar(sa.text("SELECT count(*) FROM pg_constraint WHERE NOT convalidated")) == 0
+    alembic.command.downgrade(config(url), UNCHECKED)
+    assert odd_rows.keys(unchecked) == before
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_the_states_that_the_database_knows_are_those_of_the_contract(state: State) -> None:
+    assert state in constraints.STATES
+    assert len(constraints.STATES) == len(State)

@@ -1,0 +1,244 @@
+"""What a row of `smsclick_messages` may hold, as the database itself checks it.
+
+A plain INSERT passes none of our validation, and a row that cannot be read would stop whoever reads it. PostgreSQL,
+MariaDB and MySQL have CHECK constraints. SQLite cannot add one to a table that exists, so it has triggers that refuse
+the same, under the same names. The reasons stand in docs/decisions/0031-odd-rows.md.
+"""
+
+import re
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Connection, Table, event
+
+STATES = (
+    "queued",
+    "sending",
+    "unknown",
+    "sent",
+    "delivered",
+    "rejected",
+    "failed",
+    "expired",
+    "cancelled",
+    "undetermined",
+)
+TIMES = (
+    "send_at",
+    "expires_at",
+    "due_at",
+    "lease_until",
+    "unknown_since",
+    "attempted_at",
+    "created_at",
+    "sent_at",
+    "final_at",
+    "replied_at",
+    "erased_at",
+    "absent_since",
+)
+COUNTS = ("attempts", "refusals", "polls", "absences")
+_NUMBERS = ("priority", *COUNTS, "id_mensaje", "estatus_mensaje", "credits_used", "last_code")
+_LENGTHS = {
+    "key": 200,
+    "phone": 40,
+    "rule_id": 40,
+    "if_absent": 8,
+    "callback": 500,
+    "reference": 200,
+    "state": 12,
+    "token": 32,
+    "wire_key": 32,
+    "waits_for": 32,
+    "last_error": 300,
+    "unknown_reason": 24,
+    "account_fingerprint": 16,
+    "id_source": 8,
+}
+_WRITTEN_BY_PRODUCERS = {"key", "phone", "rule_id", "priority", "if_absent", "callback", "reference", "text"} | {
+    "send_at",
+    "expires_at",
+    "due_at",
+}
+"""What an UPDATE by plain SQL may touch. Our own UPDATEs, several for each message, should not pay for the others."""
+
+LONGEST_TEXT_BYTES = 65_535
+"""What MariaDB's TEXT holds; more than ten times what may be sent."""
+
+MOST_COUNTED = 1_000_000_000
+FIRST_TIME, AFTER_LAST_TIME = "1970-01-01", "9999-12-31"
+"""Every time lies between them, so that each programming language's calendar and each time zone can show it."""
+
+_STATE = f"state IN ({', '.join(map(repr, STATES))})"
+# Not of `unknown`: one that only an operator can settle is never looked at by itself.
+_DUE = "state NOT IN ('queued', 'sending') OR due_at IS NOT NULL"
+_WAITS = "waits_for IS NULL OR state = 'queued'"
+_COUNTED = " AND ".join(f"{name} BETWEEN 0 AND {MOST_COUNTED}" for name in COUNTS)
+_COUNTS = f"{_COUNTED} AND (estatus_mensaje IS NULL OR estatus_mensaje BETWEEN 0 AND 4)"
+
+
+def _all(conditions: list[str]) -> str:
+    return " AND ".join(f"({each})" for each in conditions)
+
+
+def _postgresql_time(name: str) -> str:
+    within = (
+        f"{name} >= TIMESTAMPTZ '{FIRST_TIME} 00:00:00+00' AND {name} < TIMESTAMPTZ '{AFTER_LAST_TIME} 00:00:00+00'"
+    )
+    return f"{name} IS NULL OR ({within})"
+
+
+def _mariadb_time(name: str) -> str:
+    # Its zero dates (2030-00-00) lie within the range, and no program can read them.
+    whole = f"month({name}) > 0 AND dayofmonth({name}) > 0"
+    return f"{name} IS NULL OR ({name} >= '{FIRST_TIME}' AND {name} < '{AFTER_LAST_TIME}' AND {whole})"
+
+
+POSTGRESQL = {
+    "state": _STATE,
+    "due": _DUE,
+    "waits": _WAITS,
+    "counts": _COUNTS,
+    "times": _all([_postgresql_time(name) for name in TIMES]),
+    "size": f"octet_length(text) <= {LONGEST_TEXT_BYTES}",
+}
+MARIADB = {
+    "state": _STATE,
+    "due": _DUE,
+    "waits": _WAITS,
+    "counts": _COUNTS,
+    "times": _all([_mariadb_time(name) for name in TIMES]),
+}
+
+
+def _sqlite_time(name: str) -> str:
+    """Whether it is odd: not text, no real date and time, or not in the form that sorts by time."""
+    begins = f"substr({name}, 20) NOT IN ('', '.') AND substr({name}, 20) NOT GLOB '.[0-9]*'"
+    fraction = f"{begins} OR substr({name}, 21) GLOB '*[^0-9]*' OR length(CAST({name} AS BLOB)) > 26"
+    form = f"datetime({name}, '+0 days') IS NOT substr({name}, 1, 19) OR {fraction}"
+    within = f"{name} < '{FIRST_TIME}' OR {name} >= '{AFTER_LAST_TIME}'"
+    return f"{name} IS NOT NULL AND (typeof({name}) <> 'text' OR {form} OR {within})"
+
+
+def _sqlite_text(name: str, length: int) -> str:
+    return f"{name} IS NOT NULL AND (typeof({name}) <> 'text' OR length(CAST({name} AS BLOB)) > {length * 4})"
+
+
+_SQLITE_ROW = {
+    "state": f"NOT ({_STATE})",
+    "due": f"NOT ({_DUE})",
+    "waits": f"NOT ({_WAITS})",
+    "counts": f"NOT ({_COUNTS})",
+}
+_SQLITE_COLUMNS = {
+    "times": {name: _sqlite_time(name) for name in TIMES},
+    "types": {name: f"{name} IS NOT NULL AND typeof({name}) <> 'integer'" for name in _NUMBERS}
+    | {name: _sqlite_text(name, length) for name, length in _LENGTHS.items()},
+    "size": {"text": f"typeof(text) <> 'text' OR length(CAST(text AS BLOB)) > {LONGEST_TEXT_BYTES}"},
+}
+_SQLITE_READS = {
+    "state": ("state",),
+    "due": ("state", "due_at"),
+    "waits": ("state", "waits_for"),
+    "counts": (*COUNTS, "estatus_mensaje"),
+}
+_SAYS = {
+    "state": "the state is none of the known ones",
+    "due": "what is queued must have a due_at; leave the column out to send now",
+    "waits": "only what is queued waits",
+    "counts": "a number is out of its range",
+    "times": "a time is not UTC text like 2026-12-01 09:30:00 from 1970 on",
+    "types": "a column holds another type than its own, or too much",
+    "size": "the text is not text, or longer than 65535 bytes",
+}
+
+
+def sqlite_triggers() -> dict[str, str]:
+    """Each trigger's name and its CREATE TRIGGER."""
+    made: dict[str, str] = {}
+    for rule, says in _SAYS.items():
+        if rule in _SQLITE_ROW:
+            reads, inserted = _SQLITE_READS[rule], _of_new(_SQLITE_ROW[rule], _SQLITE_READS[rule])
+            updated = inserted
+        else:
+            columns = _SQLITE_COLUMNS[rule]
+            reads = tuple(name for name in columns if name in _WRITTEN_BY_PRODUCERS)
+            bad = {name: _of_new(condition, (name,)) for name, condition in columns.items()}
+            inserted = " OR ".join(f"({each})" for each in bad.values())
+            # What an update leaves as it is was judged before, or must not keep the row from being failed.
+            updated = " OR ".join(f"(NEW.{name} IS NOT OLD.{name} AND ({bad[name]}))" for name in reads)
+        name = f"ck_smsclick_messages_{rule}"
+        refuse = f"BEGIN SELECT RAISE(ABORT, '{name}: {says}'); END"
+        for when, condition in (("INSERT", inserted), (f"UPDATE OF {', '.join(reads)}", updated)):
+            trigger = f"{name}_{when.split()[0].lower()}"
+            made[trigger] = f"CREATE TRIGGER {trigger} BEFORE {when} ON smsclick_messages WHEN {condition} {refuse}"
+    return made
+
+
+def _of_new(condition: str, columns: tuple[str, ...]) -> str:
+    """The condition about the row that comes."""
+    return re.sub(rf"(?<!')\b({'|'.join(columns)})\b(?!')", r"NEW.\1", condition)
+
+
+def declare(table: Table) -> None:
+    """Give the table its constraints: as the migrations make them, for tables made by `create_all`."""
+    for name, condition in POSTGRESQL.items():
+        table.append_constraint(CheckConstraint(condition, name=name).ddl_if(dialect="postgresql"))
+    for name, condition in MARIADB.items():
+        for dialect in ("mysql", "mariadb"):
+            table.append_constraint(CheckConstraint(condition, name=name).ddl_if(dialect=dialect))
+    event.listen(table, "after_create", _add_triggers)
+
+
+def _add_triggers(_table: Table, connection: Connection, **_options: Any) -> None:  # noqa: ANN401 - SQLAlchemy's own
+    if connection.dialect.name == "sqlite":
+        for statement in sqlite_triggers().values():
+            connection.exec_driver_sql(statement)
+
+
+def odd_on_postgresql() -> dict[str, str]:
+    """For each column that may be odd the condition that it is, and under `any` whether the row is; for repairs."""
+    return _with_any(
+        _typed({name: f"NOT ({_postgresql_time(name)})" for name in TIMES})
+        | {"text": f"octet_length(text) > {LONGEST_TEXT_BYTES}"}
+    )
+
+
+def odd_on_mariadb() -> dict[str, str]:
+    """As `odd_on_postgresql`."""
+    return _with_any(_typed({name: f"NOT ({_mariadb_time(name)})" for name in TIMES}))
+
+
+def odd_on_sqlite() -> dict[str, str]:
+    """As `odd_on_postgresql`; columns hold any type there."""
+    numbers = {name: _SQLITE_COLUMNS["types"][name] for name in ("id_mensaje", "credits_used", "last_code")}
+    words = {
+        name: f"{name} IS NOT NULL AND typeof({name}) <> 'text'"
+        for name in (
+            "rule_id",
+            "callback",
+            "reference",
+            "token",
+            "wire_key",
+            "last_error",
+            "phone",
+            "text",
+            "key",
+            "unknown_reason",
+            "account_fingerprint",
+            "id_source",
+        )
+    }
+    counts = {name: f"typeof({name}) <> 'integer' OR {name} NOT BETWEEN 0 AND {MOST_COUNTED}" for name in COUNTS}
+    typed = _typed({name: _sqlite_time(name) for name in TIMES})
+    return _with_any(typed | numbers | words | counts)
+
+
+def _typed(times: dict[str, str]) -> dict[str, str]:
+    counts = {name: f"{name} NOT BETWEEN 0 AND {MOST_COUNTED}" for name in COUNTS}
+    estatus = {"estatus_mensaje": "estatus_mensaje IS NOT NULL AND estatus_mensaje NOT BETWEEN 0 AND 4"}
+    return {"state": f"NOT ({_STATE})"} | times | counts | estatus
+
+
+def _with_any(odd: dict[str, str]) -> dict[str, str]:
+    conditions = {name: f"({condition})" for name, condition in odd.items()}
+    return conditions | {"any": " OR ".join([*conditions.values(), f"NOT ({_DUE})"])}
