@@ -3,24 +3,23 @@
 `main` is where every error ends: as one line on stderr and an exit code, never as a traceback.
 """
 
-import contextlib
 import importlib
 import importlib.util
 import io
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
-from smsclick import importing, output
-from smsclick.database import Database
+from smsclick import output
+from smsclick.command_tools import open_database
 from smsclick.enqueue import enqueue as enqueue_message
 from smsclick.errors import SmsclickError
-from smsclick.settings import get_settings
+from smsclick.import_command import import_command
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +47,12 @@ def enqueue_command(
     if_absent: Annotated[
         Literal["resend", "fail"], typer.Option(help="What to do where the provider surely does not have an attempt.")
     ] = "resend",
+    ttl: Annotated[float | None, typer.Option(min=0, help="Not after so many seconds.")] = None,
     reference: Annotated[str | None, typer.Option(help="Your own words, given back with the record.")] = None,
     callback: Annotated[str | None, typer.Option(help="Who hears of it: celery:task@queue or https://…")] = None,
 ) -> None:
     """Enqueue one message and print its id."""
-    with _database() as database, database.begin() as connection:
+    with open_database() as database, database.begin() as connection:
         message_id = enqueue_message(
             connection,
             phone=phone,
@@ -60,6 +60,7 @@ def enqueue_command(
             key=key,
             send_at=send_at,
             expires_at=expires_at,
+            ttl=ttl,
             priority=priority,
             rule_id=rule,
             if_absent=if_absent,
@@ -69,40 +70,7 @@ def enqueue_command(
     output.say(str(message_id))
 
 
-@producers.command("import", rich_help_panel="Messages")
-def import_command(
-    file: Annotated[str, typer.Argument(help="CSV or JSON lines; - is stdin.")],
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout.")] = False,
-) -> None:
-    """Enqueue many messages; bad lines are reported and the good ones go in.
-
-    Columns: phone, text, key, send_at, expires_at, priority, rule_id, if_absent, callback, reference (telefono, mensaje
-    and clave are accepted too). With keys the same file may be imported again and nothing is sent twice.
-    """
-    summary = importing.Summary()
-    with _database() as database, _opened(file) as stream, _progress() as progress:
-        rows = importing.read_rows(stream, name=file)
-        try:
-            importing.import_rows(database, rows, report=_report, summary=summary, progress=progress)
-        except SmsclickError as error:
-            if summary.stored or summary.known:
-                raise SmsclickError(f"{error}; stopped on the way: {_words(summary)}") from error
-            raise
-    if as_json:
-        output.json_line(
-            {
-                "stored": summary.stored,
-                "known": summary.known,
-                "refused": summary.refused,
-                "without_key": summary.unkeyed,
-            }
-        )
-    if summary.unkeyed:
-        output.note(f"{summary.unkeyed} lines came without a key: imported again, they would be sent again")
-    output.note(_words(summary))
-    if summary.refused:
-        raise typer.Exit(1)
+producers.command("import", rich_help_panel="Messages")(import_command)
 
 
 @producers.command(rich_help_panel="The provider")
@@ -263,48 +231,6 @@ def _exit_code(end: SystemExit) -> int:
         output.complain(end.code.removeprefix("smsclick: "))
         return 1
     return end.code or 0
-
-
-@contextlib.contextmanager
-def _database() -> Iterator[Database]:
-    database = Database(get_settings().database_url, threads=2)
-    try:
-        yield database
-    finally:
-        database.dispose()
-
-
-@contextlib.contextmanager
-def _opened(file: str) -> Iterator[BinaryIO]:
-    if file == "-":
-        yield sys.stdin.buffer
-        return
-    try:
-        stream = Path(file).open("rb")  # noqa: SIM115 - closed below; only the opening's own errors are translated
-    except OSError as error:
-        raise SmsclickError(f"{file} cannot be read ({error.strerror})") from None
-    with stream:
-        yield stream
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[importing.Summary], None]]:
-    """A line that counts along on a person's terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - only where someone watches
-
-    with Console(stderr=True, markup=False).status("reading …") as status:
-        yield lambda summary: status.update(f"{_words(summary)} …")
-
-
-def _report(problem: importing.Problem) -> None:
-    output.note(f"line {problem.line}: {output.shown(problem.reason)}")
-
-
-def _words(summary: importing.Summary) -> str:
-    return f"{summary.stored} stored, {summary.known} already known, {summary.refused} refused"
 
 
 def _setting(pair: str) -> tuple[str, object]:

@@ -277,9 +277,7 @@ def store(connection: sa.Connection, new: Sequence[NewMessage]) -> list[Stored]:
     for message in new:
         row = known.get(message.key)
         if row is not None:
-            # An erased message has no content left to compare; its key still belongs to it.
-            conflict = row.erased_at is None and (row.phone, row.text) != (message.phone, message.text)
-            stored.append(Stored(row.id, new=False, conflict=conflict))
+            stored.append(Stored(row.id, new=False, conflict=_is_conflict(row, message)))
             continue
         if message.key not in mine:
             raise SmsclickError(f"the message with the key {message.key!r} was not stored; try again")
@@ -287,6 +285,22 @@ def store(connection: sa.Connection, new: Sequence[NewMessage]) -> list[Stored]:
         conflict = stores is not message and (stores.phone, stores.text) != (message.phone, message.text)
         stored.append(Stored(mine[message.key], new=stores is message, conflict=conflict))
     return stored
+
+
+def look_up(connection: sa.Connection, new: Sequence[NewMessage]) -> list[Stored | None]:
+    """Say of each message what `store` would find under its key: the older message, or None where it would be new."""
+    known = _by_key(connection, new)
+    return [
+        None
+        if (row := known.get(message.key)) is None
+        else Stored(row.id, new=False, conflict=_is_conflict(row, message))
+        for message in new
+    ]
+
+
+def _is_conflict(row: Any, message: NewMessage) -> bool:  # noqa: ANN401 - a Row, whose columns no type can name
+    # An erased message has no content left to compare; its key still belongs to it.
+    return row.erased_at is None and (row.phone, row.text) != (message.phone, message.text)
 
 
 def _enqueue(connection: sa.Connection, new: Sequence[NewMessage]) -> list[int]:

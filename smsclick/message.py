@@ -3,8 +3,9 @@
 import dataclasses
 import datetime as dt
 import re
+import unicodedata
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from smsclick.callback import parse_callback
@@ -19,6 +20,7 @@ COLUMNS = (
     "key",
     "send_at",
     "expires_at",
+    "ttl",
     "priority",
     "rule_id",
     "if_absent",
@@ -32,6 +34,7 @@ SPANISH = {"telefono": "phone", "mensaje": "text", "clave": "key"}
 
 _LIMITS = {"key": 200, "rule_id": 40, "callback": 500, "reference": 200}
 _NAME = re.compile(r"[a-z][a-z_]{0,29}")
+_NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
 _PAST_TOLERATED = dt.timedelta(minutes=1)
 
 
@@ -66,6 +69,7 @@ class NewMessage:
         callback: str | None = None,
         reference: str | None = None,
         now: dt.datetime | None = None,
+        zone: dt.tzinfo | None = None,
     ) -> "NewMessage":
         """Validate the parts of a message.
 
@@ -82,13 +86,14 @@ class NewMessage:
             callback: who hears of what becomes of it: `celery:app.tasks.sms_changed@queue` or `https://…`.
             reference: the producer's own words, given back with the record.
             now: what `ttl` and the checks count from; None: this machine's clock.
+            zone: of times that say none; None: such times are refused.
 
         Raises:
             InvalidMessage: one line with what was wrong (`InvalidPhone`, `InvalidText`, `InvalidTime`, `InvalidField`).
         """
         now = now or dt.datetime.now(dt.UTC)
-        sends = _time("send_at", send_at)
-        expires = _time("expires_at", expires_at)
+        sends = _time("send_at", send_at, zone)
+        expires = _time("expires_at", expires_at, zone)
         if sends is not None and sends < now - _PAST_TOLERATED:
             raise InvalidTime(f"send_at: {sends.isoformat()} is in the past; leave it out to send now")
         if ttl is not None:
@@ -114,23 +119,22 @@ class NewMessage:
 
     @classmethod
     def from_mapping(
-        cls, values: Mapping[str, Any], *, also: Collection[str] = (), now: dt.datetime | None = None
+        cls, values: Mapping[str, Any], *, now: dt.datetime | None = None, zone: dt.tzinfo | None = None
     ) -> "NewMessage":
         """Validate a record of a file or a task: empty values count as not given, unknown columns are refused.
 
         Args:
             values: by the columns' names, English or Spanish.
-            also: further arguments of `of` that may be there.
             now: as for `of`.
+            zone: as for `of`.
         """
         named: dict[str, Any] = {}
-        allowed = (*COLUMNS, *also)
         for given, value in values.items():
             name = canonical(given)
-            if name not in allowed:
+            if name not in COLUMNS:
                 # What is no name may be a phone or a text in the wrong place, which is not shown.
                 which = f" {name}" if _NAME.fullmatch(name) else ""
-                raise InvalidField(f"unknown column{which}; there are: {', '.join(allowed)}")
+                raise InvalidField(f"unknown column{which}; there are: {', '.join(COLUMNS)}")
             if name in named:
                 raise InvalidField(f"the column {name} comes twice")
             named[name] = value
@@ -138,16 +142,19 @@ class NewMessage:
         missing = [name for name in ("phone", "text") if name not in filled]
         if missing:
             raise InvalidField(f"{' and '.join(missing)} missing: every message needs a phone and a text")
-        return cls.of(**filled, now=now)
+        if isinstance(ttl := filled.get("ttl"), str) and _NUMBER.fullmatch(ttl.strip()):
+            filled["ttl"] = float(ttl)
+        return cls.of(**filled, now=now, zone=zone)
 
 
-def canonical(name: str) -> str:
-    """The contract's name of a column, from one in any case, with blanks around it, or Spanish."""
-    plain = str(name).strip().lower()
-    return SPANISH.get(plain, plain)
+def canonical(name: object, synonyms: Mapping[str, str] = SPANISH) -> str:
+    """The contract's name of a column, from one in any case, with accents or blanks, or a synonym (Spanish)."""
+    plain = unicodedata.normalize("NFKD", str(name).strip().strip("\ufeff").lower())
+    plain = re.sub(r"[\s-]+", "_", "".join(c for c in plain if not unicodedata.combining(c)))
+    return synonyms.get(plain, plain)
 
 
-def _time(name: str, value: object) -> dt.datetime | None:
+def _time(name: str, value: object, zone: dt.tzinfo | None) -> dt.datetime | None:
     if value is None:
         return None
     if isinstance(value, str):
@@ -157,6 +164,8 @@ def _time(name: str, value: object) -> dt.datetime | None:
             raise InvalidTime(f"{name}: not a time; write ISO 8601, like 2026-12-01T09:30:00-06:00") from None
     if not isinstance(value, dt.datetime):
         raise InvalidTime(f"{name}: not a time; write ISO 8601, like 2026-12-01T09:30:00-06:00")
+    if zone is not None and value.tzinfo is None:
+        value = value.replace(tzinfo=zone)
     if value.tzinfo is None or value.utcoffset() is None:
         raise InvalidTime(f"{name}: {value.isoformat()} has no time zone; add one, like {value.isoformat()}-06:00")
     try:

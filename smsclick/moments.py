@@ -1,8 +1,10 @@
 """Times and durations as they are written, for people and in records."""
 
 import datetime as dt
+import re
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from smsclick.errors import InvalidTime
+from smsclick.errors import InvalidField, InvalidTime
 
 
 def iso(moment: dt.datetime | None) -> str | None:
@@ -32,3 +34,44 @@ def span(seconds: float) -> str:
         elif parts:
             break
     return " ".join(parts[:2]) or "0 s"
+
+
+def parse_moment(word: str, zone: ZoneInfo, *, end_of_day: bool = False) -> dt.datetime:
+    """A time as a person writes it.
+
+    Args:
+        word: ISO 8601, or the provider's DD-MM-AAAA HH:mm:ss; the time of day may be left out.
+        zone: what is meant where the word says no zone.
+        end_of_day: whether a day alone means its end instead of its beginning.
+
+    Raises:
+        InvalidTime: it is none.
+    """
+    text = word.strip()
+    provider_form = re.fullmatch(r"(\d{2})-(\d{2})-(\d{4})(?:[ T](.+))?", text)
+    if provider_form:
+        day, month, year, time = provider_form.groups()
+        text = f"{year}-{month}-{day}" + (f"T{time}" if time else "")
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidTime(f"{word!r} is no time: write 2026-11-22T09:30:00 or 22-11-2026 09:30:00") from None
+    if end_of_day and re.search(r"[ T:]", text) is None:
+        moment = moment.replace(hour=23, minute=59, second=59)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
+
+
+def parse_zone(word: str, option: str) -> ZoneInfo:
+    """A time zone by its name.
+
+    Args:
+        word: The name.
+        option: What it was given for, for the error.
+
+    Raises:
+        InvalidField: there is none of this name.
+    """
+    try:
+        return ZoneInfo(word.strip())
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise InvalidField(f"{option}: there is no time zone of this name; an example is America/Mexico_City") from None

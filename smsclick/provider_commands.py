@@ -2,19 +2,18 @@
 
 import contextlib
 import dataclasses
-import datetime as dt
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 import typer
 
 from smsclick import output
 from smsclick.client import SmsclickClient
 from smsclick.codes import Estatus, Fault, lookup
-from smsclick.errors import InvalidField, InvalidTime, ProviderRefused, ProviderUnreachable, SmsclickError
+from smsclick.errors import InvalidField, ProviderRefused, ProviderUnreachable, SmsclickError
+from smsclick.moments import parse_moment
 from smsclick.replies import MessageStatus, ReportRow, UnreadableRow
 from smsclick.settings import Settings, get_settings
 
@@ -46,7 +45,7 @@ def balance(*, as_json: AsJson = False) -> None:
     """Ask how many credits the account has."""
     with _asking() as (client, _):
         credits_left = client.credits()
-    if as_json:
+    if as_json or not output.for_people():
         output.json_line({"credits": credits_left})
     else:
         output.say(f"{credits_left} credits")
@@ -110,31 +109,6 @@ def report(
         ),
         title=f"{len(rows)} messages",
     )
-
-
-def parse_moment(word: str, zone: ZoneInfo, *, end_of_day: bool = False) -> dt.datetime:
-    """A time as a person writes it.
-
-    Args:
-        word: ISO 8601, or the provider's DD-MM-AAAA HH:mm:ss; the time of day may be left out.
-        zone: what is meant where the word says no zone.
-        end_of_day: whether a day alone means its end instead of its beginning.
-
-    Raises:
-        InvalidTime: it is none.
-    """
-    text = word.strip()
-    provider_form = re.fullmatch(r"(\d{2})-(\d{2})-(\d{4})(?:[ T](.+))?", text)
-    if provider_form:
-        day, month, year, time = provider_form.groups()
-        text = f"{year}-{month}-{day}" + (f"T{time}" if time else "")
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidTime(f"{word!r} is no time: write 2026-11-22T09:30:00 or 22-11-2026 09:30:00") from None
-    if end_of_day and re.search(r"[ T:]", text) is None:
-        moment = moment.replace(hour=23, minute=59, second=59)
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
 
 
 def parse_statuses(words: str) -> list[int]:

@@ -1,23 +1,20 @@
 """The operator's commands of `smsclick`, which join the program where the checkout or the image is."""
 
 import contextlib
-import csv
 import dataclasses
 import datetime as dt
 import functools
-import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, TextIO
+from typing import Annotated, Any, Literal
 
 import typer
 
 from smsclick import moments, output
 from smsclick.codes import lookup
+from smsclick.command_tools import opened, progress_line
 from smsclick.contract import Priority, State
 from smsclick.database import Database
-from smsclick.errors import InvalidField, SmsclickError
 from smsclick.settings import Settings, get_settings
 from worker import doctor as doctoring
 from worker import exporting, operations, optouts
@@ -180,12 +177,18 @@ def optout_list(*, as_json: AsJson = False) -> None:
 
 
 @_optout.command("import")
-def optout_import(file: Annotated[str, typer.Argument(help="CSV with phone and perhaps reason; - is stdin.")]) -> None:
+def optout_import(
+    file: Annotated[str, typer.Argument(help="CSV or JSON lines with phone and perhaps reason; - is stdin.")],
+) -> None:
     """Add the phones of a file; bad lines are reported and the good ones go in."""
     summary = optouts.Summary()
-    with _database() as database, _lines(file) as lines:
-        optouts.import_csv(
-            database, lines, report=lambda number, why: output.note(f"line {number}: {why}"), summary=summary
+    with _database() as database, opened(file) as stream, progress_line() as progress:
+        optouts.import_file(
+            database,
+            stream,
+            name=file,
+            report=lambda number, why: progress.say(f"line {number}: {why}"),
+            summary=summary,
         )
     output.note(f"{summary.added} added, {summary.known} already known, {summary.refused} refused")
     if summary.refused:
@@ -242,22 +245,6 @@ def _database() -> Iterator[Database]:
         yield database
     finally:
         database.dispose()
-
-
-@contextlib.contextmanager
-def _lines(file: str) -> Iterator[TextIO]:
-    try:
-        # closed below; only the opening's own errors are translated
-        raw = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115
-    except OSError as error:
-        raise SmsclickError(f"{file} cannot be read ({error.strerror})") from None
-    with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as lines:
-        try:
-            yield lines
-        except UnicodeDecodeError:
-            raise InvalidField("the file is not UTF-8: save it in that encoding") from None
-        except csv.Error as error:
-            raise InvalidField(f"the file is no CSV ({error})") from None
 
 
 def _each(names: Sequence[str], act: Callable[[Database, Sequence[str]], Iterator[Done]], done: str) -> None:

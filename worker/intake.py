@@ -57,7 +57,7 @@ def accept(
         if expires is not None and not {"expires_at", "ttl"} & set(map(canonical, given)):
             given["expires_at"] = _in_utc(expires)
         # By the database's clock: this machine's may differ from the producer's by any amount.
-        message = NewMessage.from_mapping(given, also=("ttl",), now=runtime.database.clock())
+        message = NewMessage.from_mapping(given, now=runtime.database.clock())
     except InvalidMessage as error:
         _refuse(runtime, task_id, str(error))
         return None

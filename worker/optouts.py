@@ -5,16 +5,18 @@ import dataclasses
 import datetime as dt
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from smsclick import files
 from smsclick.contract import optouts
 from smsclick.database import Database
 from smsclick.errors import InvalidField, InvalidPhone
 from smsclick.moments import iso
 from smsclick.phones import normalize_phone
+from smsclick.records import Problem, Record, Schema, read_records
 from worker import setwise
 
 REASON = "the recipient opted out"
@@ -22,8 +24,15 @@ REASON = "the recipient opted out"
 
 _CHUNK = 500
 _LONGEST = 200
-_PHONE = ("phone", "telefono", "teléfono")
-_WHY = ("reason", "motivo")
+_SCHEMA = Schema(
+    columns=("phone", "reason"),
+    required=("phone",),
+    synonyms={"telefono": "phone", "motivo": "reason"},
+    numbers=frozenset({"phone"}),
+    others="ignored",
+    alone="phone",
+    example="phone,reason",
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,52 +94,56 @@ def listed(database: Database) -> Iterator[OptOut]:
         last = found[-1].phone
 
 
-def import_csv(database: Database, lines: TextIO, *, report: Callable[[int, str], None], summary: Summary) -> None:
-    """Put the phones of a CSV file on the list, each chunk in a transaction of its own.
+def import_file(
+    database: Database, stream: BinaryIO, *, name: str, report: Callable[[int, str], None], summary: Summary
+) -> None:
+    """Put the phones of a file on the list, each chunk in a transaction of its own.
 
     Args:
         database: where the list is.
-        lines: a header with `phone` (or `telefono`) and perhaps `reason` (`motivo`); or no header and the phones in the
-            first column.
+        stream: CSV or JSON lines with `phone` (or `telefono`) and perhaps `reason` (`motivo`), other columns are passed
+            over; or a CSV without a header and the phones in the first column.
+        name: of the file.
         report: hears of each bad line by its number and why, without its phone.
         summary: is kept up to date, so that it also tells how far this came when it raises.
+
+    Raises:
+        InvalidField: it is no such file.
     """
-    rows = _rows(lines)
-    while chunk := list(itertools.islice(rows, _CHUNK)):
-        good: dict[str, str | None] = {}
-        for number, phone, reason in chunk:
-            try:
-                normal = normalize_phone(phone)
-                summary.known += normal in good
-                good[normal] = _reason(reason)
-            except (InvalidPhone, InvalidField) as error:
-                summary.refused += 1
-                report(number, str(error))
-        added = _add(database, good)
-        summary.added += added
-        summary.known += len(good) - added
+    with files.opened(stream) as lines:
+        rows = read_records(lines, _SCHEMA, name=name).rows
+        while chunk := list(itertools.islice(rows, _CHUNK)):
+            _import_chunk(database, chunk, report, summary)
+
+
+def _import_chunk(
+    database: Database, chunk: Iterable[Record | Problem], report: Callable[[int, str], None], summary: Summary
+) -> None:
+    good: dict[str, str | None] = {}
+    for row in chunk:
+        if isinstance(row, Problem):
+            summary.refused += 1
+            report(row.line, row.reason)
+            continue
+        try:
+            phone, why = row.values.get("phone") or "", row.values.get("reason")
+            normal, reason = normalize_phone(phone), _reason(None if why is None else str(why))
+        except (InvalidPhone, InvalidField) as error:
+            summary.refused += 1
+            report(row.line, str(error))
+        else:
+            summary.known += normal in good
+            good[normal] = reason
+    added = _add(database, good)
+    summary.added += added
+    summary.known += len(good) - added
 
 
 def write_csv(found: Iterable[OptOut], lines: TextIO) -> None:
-    """Write phones with when and why they came, as `import_csv` takes them."""
+    """Write phones with when and why they came, as `import_file` takes them."""
     writer = csv.writer(lines)
     writer.writerow(("phone", "reason", "created_at"))
     writer.writerows((each.phone, each.reason or "", iso(each.created_at)) for each in found)
-
-
-def _rows(lines: TextIO) -> Iterator[tuple[int, str, str | None]]:
-    """The number, phone and reason of each line that is not blank."""
-    reader = csv.reader(lines)
-    phone_at, reason_at = 0, None
-    for index, row in enumerate(reader):
-        cells = [cell.strip() for cell in row]
-        names = [cell.lower() for cell in cells]
-        if index == 0 and (found := [at for at, name in enumerate(names) if name in _PHONE]):
-            phone_at = found[0]
-            reason_at = next((at for at, name in enumerate(names) if name in _WHY), None)
-        elif any(cells):
-            reason = cells[reason_at] if reason_at is not None and reason_at < len(cells) else None
-            yield reader.line_num, cells[phone_at] if phone_at < len(cells) else "", reason
 
 
 def _add(database: Database, reasons: Mapping[str, str | None]) -> int:

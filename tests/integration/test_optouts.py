@@ -119,10 +119,39 @@ def test_of_a_file_the_good_lines_go_in_and_the_bad_ones_are_told(database: Data
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"telefono;motivo\r\n5551402211;no m\xe1s\r\n6641234567;\r\n",
+        "\ufeffTeléfono\tMotivo\t\n5551402211\tno más\t\n\t\t\n6641234567\t\t\n".encode("utf-16-le"),
+        'sep=;\nnombre;TELÉFONO;Motivo\nAna;\'5551402211;no más\nLuis;="6641234567";\n'.encode(),
+        '{"telefono": 5551402211, "motivo": "no más"}\n{"phone": "6641234567"}\n'.encode(),
+        b"5551402211\r6641234567\r",
+    ],
+    ids=["Windows-1252", "UTF-16 with tabs", "Excel's", "JSON lines", "an old Mac's"],
+)
+def test_opt_outs_are_read_as_other_files_are(database: Database, content: bytes) -> None:
+    ended = call("optout", "import", "-", env=env_of(database), stdin=content)
+    assert (ended.code, ended.err) == (0, "2 added, 0 already known, 0 refused\n")
+    assert [each.phone for each in optouts.listed(database)] == ["5551402211", "6641234567"]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_quote_that_is_never_closed_costs_only_its_line(database: Database) -> None:
+    """Each phone that would be swallowed with it would still be written to."""
+    many = "".join(f"555140{n:04d},\n" for n in range(300))
+    content = f'phone,reason\n5551402211,"queja\n{many}'
+    ended = call("optout", "import", "-", env=env_of(database), stdin=content.encode())
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1] == "300 added, 0 already known, 1 refused"
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_file_without_a_header_is_a_list_of_phones_and_one_that_is_no_text_is_told(database: Database) -> None:
     env = env_of(database)
     assert call("optout", "import", "-", env=env, stdin=f"{PHONE}\n6641234567\n".encode()).code == 0
-    assert call("optout", "import", "-", env=env, stdin=b"\xff\xfe").complaint.endswith("save it in that encoding")
+    refused = call("optout", "import", "-", env=env, stdin=b"5551402212\nNo m\xa4s\n").complaint
+    assert "the file's encoding cannot be told" in refused
     assert call("optout", "import", "/none/such.csv", env=env).complaint.startswith("smsclick: /none/such.csv cannot")
     with database.read() as connection:
         assert len(connection.execute(table.select()).all()) == 2

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
 
 import smsclick
 from smsclick.cli import OPERATORS, PROVIDERS
-from smsclick.contract import messages
+from smsclick.contract import gates, messages
 from smsclick.database import Database
 from tests.commandline import call, run
+from tests.processes import wait_until
+
+if TYPE_CHECKING:
+    from tests.conftest import StartProcess
 
 PHONE = "5551402211"
 
@@ -144,7 +151,7 @@ def test_a_defect_is_one_line_without_a_traceback(tmp_path: Path) -> None:
 
 
 def test_import_tells_bad_lines_by_number_and_ends_with_1(env: dict[str, str]) -> None:
-    content = b"phone,text,key\n5551402211,Hola,a\n123,Hola,b\n5551402211,Ma\xf1ana,c\n5551402212,Adios,d\n"
+    content = b"phone,text,key\n5551402211,Hola,a\n123,Hola,b\n5551402211,Ma\xc3\xb1ana \x00,c\n5551402212,Adios,d\n"
     ended = call("import", "-", env=env, stdin=content)
     assert ended.code == 1
     assert ended.out == ""
@@ -181,6 +188,110 @@ def test_import_of_a_wrong_file_is_one_line_and_stores_nothing(
 ) -> None:
     assert reason in call("import", "-", env=env, stdin=content).complaint
     assert count(env) == 0
+
+
+def test_a_dry_run_stores_nothing_and_says_what_an_import_would_say(env: dict[str, str]) -> None:
+    call("enqueue", "5551402211", "Hola", "--key", "old", env=env)
+    content = (
+        "phone,text,key\n5551402211,Hola,old\n5551402211,Otra,old\n5551402212,Hola,new\n5551402212,Hola,new\n"
+        f"5551402212,Otra,new\n123,Hola,bad\n5551402213,{'x' * 151},long\n5551402213,Hola,\n"
+    ).encode()
+    tried = call("import", "-", "--dry-run", "--json", env=env, stdin=content)
+    assert count(env) == 1
+    assert tried.records == [
+        {
+            "would_store": 3,
+            "known": 2,
+            "refused": 3,
+            "without_key": 1,
+            "credits_needed": 4,
+            "balance": None,
+            "balance_at": None,
+        }
+    ]
+    assert "4 credits needed, by length; the balance is not known here" in tried.err.splitlines()[-1]
+    done = call("import", "-", "--json", env=env, stdin=content)
+    assert done.records == [{"stored": 3, "known": 2, "refused": 3, "without_key": 1}]
+    assert [line.partition(":")[0] for line in done.err.splitlines()[:3]] == ["line 3", "line 6", "line 7"]
+    assert tried.code == done.code == 1
+
+
+def test_a_dry_run_compares_with_the_balance_that_was_seen_last(env: dict[str, str]) -> None:
+    database = Database(env["DATABASE_URL"])
+    with database.begin() as connection:
+        connection.execute(sa.update(gates).values(balance=1, balance_at=dt.datetime(2026, 5, 4, tzinfo=dt.UTC)))
+    database.dispose()
+    tried = call("import", "-", "--dry-run", env=env, stdin=b"phone,text,key\n5551402211,a,a\n5551402211,b,b\n")
+    assert tried.err.splitlines()[-1] == (
+        "2 credits needed, by length; the account had 1 at 2026-05-04 00:00:00Z, which is not enough"
+    )
+    assert tried.code == 0
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_rejected_lines_are_in_a_file_that_can_be_corrected_and_imported(
+    env: dict[str, str], tmp_path: Path, form: str
+) -> None:
+    lines = {
+        "csv": 'Teléfono;Mensaje;Clave\n123;"Mañana; sí";a\n5551402211;Hola;b\n5551402212;"rota;c\n',
+        "jsonl": '{"telefono": 123, "mensaje": "Mañana; sí", "clave": "a"}\n'
+        '{"telefono": 5551402211, "mensaje": "Hola", "clave": "b"}\n{"telefono"\n',
+    }
+    rejected = tmp_path / f"rejected.{form}"
+    ended = call("import", "-", "--rejected", str(rejected), env=env, stdin=lines[form].encode())
+    assert ended.code == 1
+    assert rejected.stat().st_mode & 0o777 == 0o600
+    content = rejected.read_text(encoding="utf-8-sig")
+    assert "Mañana; sí" in content
+    assert "is not a Mexican number" in content
+    assert len(content.splitlines()) == (3 if form == "csv" else 2)
+    assert call("import", str(rejected), env=env).code == 1
+    rejected.write_text(content.replace(",123,", ",5551402213,").replace('"phone": 123', '"phone": 5551402213'))
+    again = call("import", str(rejected), "--json", env=env)
+    assert again.records == [{"stored": 1, "known": 0, "refused": 1, "without_key": 0}]
+
+
+def test_the_file_of_rejected_lines_must_be_another_one(env: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "mensajes.csv"
+    file.write_text("phone,text\n123,Hola\n")
+    assert "name another one" in call("import", str(file), "--rejected", str(file), env=env).complaint
+    assert file.read_text() == "phone,text\n123,Hola\n"
+    refused = call("import", str(file), "--rejected", str(tmp_path / "no" / "such"), env=env)
+    assert "cannot be written" in refused.complaint
+
+
+def test_import_takes_a_zone_and_a_validity_for_lines_that_say_none(env: dict[str, str]) -> None:
+    content = b"phone,text,key,send_at\n5551402211,Hola,a,2999-01-01 09:30\n"
+    options = ("--timezone", "America/Mexico_City", "--ttl", "60")
+    assert call("import", "-", *options, env=env, stdin=content).code == 0
+    database = Database(env["DATABASE_URL"])
+    with database.read() as connection:
+        row = connection.execute(sa.select(messages.c.send_at, messages.c.expires_at)).one()
+    database.dispose()
+    assert row.send_at == dt.datetime(2999, 1, 1, 15, 30, tzinfo=dt.UTC)
+    assert row.expires_at - row.send_at == dt.timedelta(seconds=60)
+    wrong = call("import", "-", "--timezone", "Mexico", env=env, stdin=content).complaint
+    assert wrong.startswith("smsclick: --timezone: there is no time zone of this name")
+
+
+def test_an_import_that_is_interrupted_says_how_far_it_came_and_goes_on_from_there(
+    env: dict[str, str], tmp_path: Path, start_process: StartProcess
+) -> None:
+    """It is so long that it is surely still read when it is interrupted."""
+    file = tmp_path / "mensajes.csv"
+    file.write_text("phone,text,key\n" + "".join(f"5551402211,Hola {n},k{n}\n" for n in range(200_000)))
+    process = start_process(["smsclick", "import", str(file)], env)
+    wait_until(lambda: count(env) >= 1000, what="the first lines")
+    process.sigint()
+    assert process.wait() == 130
+    stored = count(env)
+    said = re.fullmatch(r"interrupted: (\d+) stored, 0 already known, 0 refused; (.*)", process.output.strip())
+    assert said is not None, process.output
+    assert said[2] == "import the same file again, and it goes on where it stopped"
+    assert stored - int(said[1]) in {0, 1000}  # it may be interrupted just after a commit
+    file.write_text("".join(line + "\n" for line in file.read_text().splitlines()[: stored + 101]))
+    again = call("import", str(file), "--json", env=env)
+    assert again.records == [{"stored": 100, "known": stored, "refused": 0, "without_key": 0}]
 
 
 def test_import_of_a_file_that_is_not_there_is_one_line(env: dict[str, str], tmp_path: Path) -> None:

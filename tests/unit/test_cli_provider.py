@@ -10,7 +10,8 @@ import pytest
 
 from smsclick.client import SmsclickClient
 from smsclick.errors import InvalidField, InvalidTime
-from smsclick.provider_commands import parse_moment, parse_statuses
+from smsclick.moments import parse_moment
+from smsclick.provider_commands import parse_statuses
 from smsclick.replies import Accepted
 from smsclick.simulator import Fault, FaultKind, Simulator
 from tests.commandline import call
@@ -41,8 +42,8 @@ def send(simulator: Simulator, phone: str, text: str) -> int:
     return result.id_mensaje
 
 
-def test_balance_is_a_number_with_a_word(env: dict[str, str]) -> None:
-    assert call("balance", env=env).out == "42 credits\n"
+def test_balance_is_json_in_a_pipe_as_other_answers_are(env: dict[str, str]) -> None:
+    assert call("balance", env=env).records == [{"credits": 42}]
     assert call("balance", "--json", env=env).records == [{"credits": 42}]
 
 
