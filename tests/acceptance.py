@@ -207,8 +207,8 @@ class Cluster:
             return [(row.kind, row.occurrences, row.closed_at is None) for row in connection.execute(query)]
 
     def undelivered_alerts(self) -> int:
-        """How many alerts no channel, or not every channel, has taken."""
-        query = sa.select(sa.func.count()).select_from(alerts).where(alerts.c.delivered_at.is_(None))
+        """How many alerts are still to be delivered to a channel."""
+        query = sa.select(sa.func.count()).select_from(alerts).where(alerts.c.due_at.is_not(None))
         with self.database.read() as connection:
             return int(connection.execute(query).scalar_one())
 

@@ -1,4 +1,8 @@
-"""Deliver the news of incidents over Apprise, at least once to every channel, each incident's in order.
+"""Deliver the news of incidents over Apprise, at least once to every channel.
+
+Only an incident's latest alert is delivered. What a channel has not acknowledged when the next one comes is dropped:
+that the balance ran out is of no use to anybody once it is known to be over. So a channel that was away for a day hears
+one alert of each incident, and nothing that is older than `MOST_AGE_SECONDS`.
 
 The addresses are secrets (tokens, passwords): the database keeps only a fingerprint of each, and no log names one.
 """
@@ -16,11 +20,15 @@ import sqlalchemy as sa
 from smsclick.columns import db_now
 from smsclick.contract import State, alerts, incidents, messages
 from smsclick.database import Database
+from smsclick.moments import span
 from worker import lifecycle
 from worker.decisions import backoff
-from worker.incidents import KINDS
+from worker.incidents import KINDS, Kind
 
 log = logging.getLogger(__name__)
+
+MOST_AGE_SECONDS = 24 * 3600.0
+"""An alert that a channel has not acknowledged for so long is dropped; what lasts is reminded of anyway."""
 
 _CLAIM_SECONDS = 120.0
 _BACKOFF = (5.0, 300.0)
@@ -45,7 +53,6 @@ class _Alert:
     news: str
     tries: int
     delivered_to: str
-    earlier: tuple[str, ...]
     detail: str
     count: int
     opened_at: dt.datetime
@@ -77,48 +84,69 @@ def deliver(database: Database, to: Sequence[Channel], rng: random.Random) -> in
         done += _deliver(database, alert, to, rng)
 
 
-def due(connection: sa.Connection) -> bool:
-    """Whether an alert waits to be delivered."""
-    query = sa.select(alerts.c.id).where(alerts.c.due_at <= db_now()).order_by(alerts.c.due_at).limit(1)
-    return connection.execute(query).first() is not None
+def due(connection: sa.Connection, *, since_seconds: float = 0.0) -> bool:
+    """Whether an alert waits to be delivered, and has for so many seconds."""
+    query = sa.select(alerts.c.due_at, db_now().label("now")).where(alerts.c.due_at <= db_now())
+    row = connection.execute(query.order_by(alerts.c.due_at).limit(1)).first()
+    return row is not None and (row.now - row.due_at).total_seconds() >= since_seconds
+
+
+def tell_directly(to: Sequence[Channel], title: str, body: str) -> None:
+    """Tell the channels without the database, which cannot hold it just now. Tried once."""
+    for channel in to:
+        _notify(channel.notify, body, title)
 
 
 def _claim(database: Database, tried: set[int]) -> _Alert | None:
-    """The next due alert, with what the undelivered ones of the same incident before it have reached."""
-    with database.begin() as connection:
-        query = (
-            sa.select(alerts.c.id, alerts.c.incident_id, alerts.c.news, alerts.c.tries, alerts.c.delivered_to)
-            .where(alerts.c.due_at <= db_now(), alerts.c.id.not_in(tried))
-            .order_by(alerts.c.id)
-            .limit(1)
-            .with_for_update(skip_locked=True, of=alerts)
-        )
-        row = connection.execute(query).first()
-        if row is None:
-            return None
-        now = connection.execute(sa.select(db_now())).scalar_one()
-        later = now + dt.timedelta(seconds=_CLAIM_SECONDS)
-        connection.execute(sa.update(alerts).where(alerts.c.id == row.id).values(due_at=later, tries=row.tries + 1))
-        earlier = connection.scalars(
-            sa.select(alerts.c.delivered_to).where(
-                alerts.c.incident_id == row.incident_id, alerts.c.id < row.id, alerts.c.delivered_at.is_(None)
-            )
-        ).all()
-        about = connection.execute(sa.select(incidents).where(incidents.c.id == row.incident_id)).one()
-        return _Alert(
-            id=row.id,
-            kind=about.kind,
-            subject=about.subject,
-            news=row.news,
-            tries=row.tries + 1,
-            delivered_to=row.delivered_to,
-            earlier=tuple(earlier),
-            detail=about.detail,
-            count=about.occurrences,
-            opened_at=about.opened_at,
-            closed_at=about.closed_at,
-            waiting=_waiting(connection),
-        )
+    """The next alert that is to be delivered. Those that are due and that nobody can use any more are dropped."""
+    while True:
+        claimed = database.transact(lambda connection: _claim_once(connection, tried))
+        if not isinstance(claimed, int):
+            return claimed
+        tried.add(claimed)
+
+
+def _claim_once(connection: sa.Connection, tried: set[int]) -> _Alert | int | None:
+    """An alert; or the id of one that was passed over; None where none is due."""
+    query = (
+        sa.select(alerts)
+        .where(alerts.c.due_at <= db_now(), alerts.c.id.not_in(tried))
+        .order_by(alerts.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=alerts)
+    )
+    row = connection.execute(query).first()
+    if row is None:
+        return None
+    now = connection.execute(sa.select(db_now())).scalar_one()
+    same = sa.select(alerts.c.id).where(alerts.c.incident_id == row.incident_id).limit(1)
+    is_old = row.created_at < now - dt.timedelta(seconds=MOST_AGE_SECONDS)
+    if is_old or connection.execute(same.where(alerts.c.id > row.id)).first() is not None:
+        if is_old and row.tries:
+            log.warning("An alert is given up: no channel acknowledged it in time. alert=%s", row.id)
+        connection.execute(sa.update(alerts).where(alerts.c.id == row.id).values(due_at=None))
+        return int(row.id)
+    if connection.execute(same.where(alerts.c.id < row.id, alerts.c.claimed_until > now)).first() is not None:
+        # Somebody delivers an earlier one just now, and must not come after this one.
+        return int(row.id)
+    later = now + dt.timedelta(seconds=_CLAIM_SECONDS)
+    connection.execute(
+        sa.update(alerts).where(alerts.c.id == row.id).values(due_at=later, claimed_until=later, tries=row.tries + 1)
+    )
+    about = connection.execute(sa.select(incidents).where(incidents.c.id == row.incident_id)).one()
+    return _Alert(
+        id=row.id,
+        kind=about.kind,
+        subject=about.subject,
+        news=row.news,
+        tries=row.tries + 1,
+        delivered_to=row.delivered_to,
+        detail=about.detail,
+        count=about.occurrences,
+        opened_at=about.opened_at,
+        closed_at=about.closed_at,
+        waiting=_waiting(connection),
+    )
 
 
 def _deliver(database: Database, alert: _Alert, to: Sequence[Channel], rng: random.Random) -> bool:
@@ -130,8 +158,7 @@ def _deliver(database: Database, alert: _Alert, to: Sequence[Channel], rng: rand
         mark = hashlib.sha256(channel.url().encode()).hexdigest()[:12]
         if mark in taken:
             continue
-        # A channel hears an incident's news in order; one that is dead holds up no other.
-        if all(mark in each for each in alert.earlier) and _notify(channel.notify, body, title):
+        if _notify(channel.notify, body, title):
             taken.add(mark)
         else:
             missed += 1
@@ -141,7 +168,12 @@ def _deliver(database: Database, alert: _Alert, to: Sequence[Channel], rng: rand
         connection.execute(
             sa.update(alerts)
             .where(alerts.c.id == alert.id)
-            .values(due_at=next_try, delivered_at=None if missed else now, delivered_to=" ".join(sorted(taken)))
+            .values(
+                due_at=next_try,
+                claimed_until=None,
+                delivered_at=None if missed else now,
+                delivered_to=" ".join(sorted(taken)),
+            )
         )
     if missed:
         log.warning(
@@ -163,13 +195,17 @@ def _notify(notify: Callable[..., bool], body: str, title: str) -> bool:
 
 
 def _words(alert: _Alert) -> tuple[str, str]:
-    kind = KINDS[alert.kind]
+    kind = KINDS.get(alert.kind) or Kind(alert.kind, alert.kind, "")
     since = alert.opened_at.strftime("%Y-%m-%d %H:%M:%S UTC")
     match alert.news:
         case "closed":
             title = f"SMSClick: over: {kind.title}"
             ended = alert.closed_at.strftime("%Y-%m-%d %H:%M:%S UTC") if alert.closed_at else "now"
             lines = [f"Began {since}, ended {ended}."]
+        case "reopened":
+            title = f"SMSClick: again: {kind.title}"
+            quiet = f"Its end is told when it has been over for {span(kind.reopen_seconds)}."
+            lines = [f"Since {since}; it comes and goes. {quiet} {kind.advice}"]
         case "reminder":
             title = f"SMSClick: still: {kind.title}"
             lines = [f"Since {since}. {kind.advice}"]

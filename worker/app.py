@@ -17,6 +17,7 @@ from smsclick.settings import Settings, get_settings
 from worker import heap, heartbeat, simulated, strangers, task_calls
 from worker.pump import Pump
 from worker.runtime import Runtime
+from worker.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,8 @@ _runtime: Runtime | None = None
 _bell: CeleryBell | None = None
 _pump: Pump | None = None
 _calls_at_once = int(app.conf.worker_concurrency)
+_watch: Watch | None = None
+_in_processes = False
 _last_pulse = 0.0
 
 
@@ -205,32 +208,52 @@ def _stop(**_: Any) -> None:  # noqa: ANN401
 @signals.worker_shutdown.connect(weak=False)
 @signals.worker_process_shutdown.connect(weak=False)
 def _close(**_: Any) -> None:  # noqa: ANN401
-    global _runtime, _bell, _pump  # noqa: PLW0603
+    global _runtime, _bell, _pump, _watch  # noqa: PLW0603
     with _runtime_lock:
         if _pump is not None:
             _pump.close()
         if _runtime is not None:
+            _runtime.stopping.set()
+            if _watch is not None:
+                _watch.close()
             _runtime.close()
         if _bell is not None:
             _bell.flush(_LAST_RINGS_SECONDS)
-        _runtime = _bell = _pump = None
+        _runtime = _bell = _pump = _watch = None
 
 
 @signals.worker_process_init.connect(weak=False)
 def _forked(**_: Any) -> None:  # noqa: ANN401
     # A child must not use its parent's sockets and has none of its threads.
-    global _runtime, _bell, _pump, _runtime_lock  # noqa: PLW0603
+    global _runtime, _bell, _pump, _watch, _runtime_lock  # noqa: PLW0603
     _runtime_lock = threading.Lock()
     if _runtime is not None:
         _runtime.database.dispose(close=False)
-    _runtime = _bell = _pump = None
+    _runtime = _bell = _pump = _watch = None
+    _start_watch()
+
+
+@signals.worker_ready.connect(weak=False)
+def _ready(**_: Any) -> None:  # noqa: ANN401
+    if not _in_processes:
+        _start_watch()
+
+
+def _start_watch() -> None:
+    """Each process that works looks for what nobody reports, whether or not a task ever comes."""
+    global _watch  # noqa: PLW0603
+    held = runtime()
+    with _runtime_lock:
+        _watch = _watch or Watch(held)
+    _watch.start()
 
 
 @signals.celeryd_after_setup.connect(weak=False)
 def _take_concurrency(instance: Any = None, **_: Any) -> None:  # noqa: ANN401
     # `--concurrency` is told to the worker and not to the configuration.
-    global _calls_at_once  # noqa: PLW0603
+    global _calls_at_once, _in_processes  # noqa: PLW0603
     _calls_at_once = int(instance.concurrency)
+    _in_processes = "prefork" in str(instance.pool_cls)
 
 
 @signals.after_setup_logger.connect(weak=False)

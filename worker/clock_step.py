@@ -28,7 +28,7 @@ from smsclick.contract import (
 )
 from worker import lifecycle, setwise
 
-ADJUSTED_AT_ONCE = 2000
+ADJUSTED_AT_ONCE = 1000
 """Open attempts that are moved in one transaction; with more of them, no absence counts for a whole settle time."""
 
 _BATCH = 1000
@@ -51,22 +51,14 @@ def adjust(connection: sa.Connection, now: dt.datetime, step: float, unwatched: 
         False where there were too many open attempts to move them all.
     """
     delta = dt.timedelta(seconds=step)
-    rows = connection.execute(
-        sa.select(
-            messages.c.id,
-            messages.c.state,
-            messages.c.attempted_at,
-            messages.c.unknown_since,
-            messages.c.lease_until,
-            messages.c.due_at,
-        )
-        .where(lifecycle.in_state(State.SENDING, State.UNKNOWN), messages.c.due_at.is_not(None))
-        .order_by(messages.c.state, messages.c.due_at)
-        .limit(ADJUSTED_AT_ONCE + 1)
-        .with_for_update()
-    ).all()
+    columns = ("id", "state", "attempted_at", "unknown_since", "lease_until", "due_at")
+    query = sa.select(*(messages.c[name] for name in columns)).where(messages.c.due_at.is_not(None))
+    query = query.order_by(messages.c.due_at).limit(ADJUSTED_AT_ONCE + 1).with_for_update()
+    found = [
+        connection.execute(query.where(lifecycle.in_state(state))).all() for state in (State.SENDING, State.UNKNOWN)
+    ]
     changed = []
-    for row in rows[:ADJUSTED_AT_ONCE]:
+    for row in (row for rows in found for row in rows[:ADJUSTED_AT_ONCE]):
         stamped = row.attempted_at if row.state == State.SENDING else row.unknown_since
         if stamped is None or not _is_old(stamped, now, delta, unwatched):
             continue
@@ -86,7 +78,7 @@ def adjust(connection: sa.Connection, now: dt.datetime, step: float, unwatched: 
         )
     setwise.update(connection, messages, {"id": "b_id", "state": "b_was"}, changed)
     _adjust_few(connection, now, delta)
-    return len(rows) <= ADJUSTED_AT_ONCE
+    return all(len(rows) <= ADJUSTED_AT_ONCE for rows in found)
 
 
 def _is_old(stamped: dt.datetime, now: dt.datetime, delta: dt.timedelta, unwatched: float | None) -> bool:

@@ -15,7 +15,7 @@ from smsclick.database import Database
 from smsclick.errors import BrokerUnavailable, ProviderError, ProviderRefused, SmsclickError
 from smsclick.moments import span
 from smsclick.settings import Settings, load_settings
-from worker import doctor_database, gate, operations
+from worker import doctor_database, doctor_queue, gate, operations
 from worker.doctor_check import Check, Verdict
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def _told(name: str, error: Exception) -> Check:
 
 
 def _database(settings: Settings, *, this_worker: bool) -> Iterator[Check]:
-    names = ("migrations", "pulse", "clock", "hold", "incidents")
+    names = ("migrations", "pulse", "queue", "clock", "hold", "incidents")
     try:
         database = Database(settings.database_url, threads=1)
     except (SmsclickError, OSError) as error:
@@ -86,11 +86,13 @@ def _database(settings: Settings, *, this_worker: bool) -> Iterator[Check]:
             for name, look in doctor_database.checks(database):
                 yield _guarded(name, look)
         if migrated.verdict is not Verdict.OK:
-            yield from _skipped(("pulse", "hold", "incidents"), "the tables are of another version")
+            yield from _skipped(("pulse", "queue", "hold", "incidents"), "the tables are of another version")
             return
         yield _guarded("pulse", lambda: _pulse(database, settings))
         if this_worker:
             yield _guarded("worker", lambda: _worker(database))
+        else:
+            yield _guarded("queue", lambda: doctor_queue.check(database))
         yield _guarded("hold", lambda: _hold(database))
         yield _guarded("incidents", lambda: _incidents(database))
     finally:

@@ -1,12 +1,15 @@
 """Open problems: each is one row, heard of once, reminded of while it lasts, and told the end.
 
+One that comes back soon after its end is the same problem: an operator hears of that once, and of its end only when it
+has been over for a while. So something that comes and goes makes four alerts, however often it does.
+
 What an operator hears goes into `smsclick_alerts` in the same transaction; `worker.alerts` delivers it. An alert that
 cannot be delivered therefore never holds up what raised it.
 """
 
 import dataclasses
 import datetime as dt
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -14,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from smsclick.columns import db_now
 from smsclick.contract import HoldReason, alerts, incidents
 
-News = Literal["opened", "reminder", "closed"]
+News = Literal["opened", "reminder", "reopened", "closed"]
 _HOUR = 3600
 
 
@@ -27,6 +30,7 @@ class Kind:
         advice: what to do.
         remind_seconds: how often it is said again while it lasts.
         quiet_seconds: where no single event ends it, how long nothing more must happen; None: something ends it.
+        reopen_seconds: what comes back within this time after its end is the same incident.
     """
 
     name: str
@@ -34,6 +38,7 @@ class Kind:
     advice: str
     remind_seconds: int = 4 * _HOUR
     quiet_seconds: int | None = None
+    reopen_seconds: int = 1800
 
 
 KINDS = {
@@ -110,6 +115,45 @@ KINDS = {
             "less than three days old is tried again by itself; the messages themselves are not affected.",
             remind_seconds=24 * _HOUR,
             quiet_seconds=48 * _HOUR,
+            reopen_seconds=24 * _HOUR,
+        ),
+        Kind(
+            "no_ticks",
+            "No ticks arrive: beat or the broker is away",
+            "Start `celery -A worker beat`, and see that workers and beat reach the same broker. Messages are sent "
+            "meanwhile; statuses, holds and unknown attempts wait.",
+        ),
+        Kind(
+            "old_due",
+            "Messages wait for long although sending is not held",
+            "See `smsclick stats` and `smsclick doctor`: too few workers, a provider that is slow, or "
+            "SMSCLICK_MAX_PER_SECOND is too low for what is sent.",
+        ),
+        Kind(
+            "no_records",
+            "Nothing is sent although messages wait",
+            "See `smsclick doctor` and the workers' logs: no worker runs, none of them progresses, or the database "
+            "cannot be written.",
+            remind_seconds=_HOUR,
+        ),
+        Kind(
+            "operator_hold",
+            "Sending is held by hand",
+            "`smsclick resume` lets messages go again; until then they wait, and some may expire.",
+            reopen_seconds=0,
+        ),
+        Kind(
+            "many_unknown",
+            "Many attempts end without an answer that can be read",
+            "Ask SMSClick, and check the network and SMSCLICK_READ_TIMEOUT. Each of them waits for the report: see "
+            "`smsclick unknown`.",
+        ),
+        Kind(
+            "many_absent",
+            "Many attempts are absent from the provider's report and are sent again",
+            "Compare `smsclick show ID` of one of them with SMSClick's panel. If the panel has it: `smsclick hold`, "
+            "raise SMSCLICK_SETTLE_SECONDS, and ask SMSClick how late its report shows a message.",
+            remind_seconds=_HOUR,
         ),
         Kind(
             "clock_step",
@@ -143,7 +187,7 @@ def report(connection: sa.Connection, kind: str, *, subject: str = "", detail: s
         count: how many times it happened; 0 where it only goes on.
 
     Returns:
-        True where it opened.
+        True where there is something to deliver: it opened, or came back for the first time.
     """
     open_key = f"{kind}:{subject}"
     counted = connection.execute(
@@ -152,7 +196,7 @@ def report(connection: sa.Connection, kind: str, *, subject: str = "", detail: s
         .values(occurrences=incidents.c.occurrences + count, last_at=db_now())
     )
     if counted.rowcount:
-        return False
+        return _reopen(connection, open_key, detail)
     remind_at = _now(connection) + dt.timedelta(seconds=KINDS[kind].remind_seconds)
     try:
         with connection.begin_nested():
@@ -181,60 +225,122 @@ def describe(connection: sa.Connection, kind: str, *, subject: str = "", detail:
     )
 
 
+def _reopen(connection: sa.Connection, open_key: str, detail: str) -> bool:
+    """Where it has ended but not for long: it goes on. True where that is to be told."""
+    ended = sa.select(incidents.c.id, incidents.c.reopened).where(
+        incidents.c.open_key == open_key, incidents.c.ends_at.is_not(None)
+    )
+    row = connection.execute(ended.with_for_update()).first()
+    if row is None:
+        return False
+    connection.execute(
+        sa.update(incidents)
+        .where(incidents.c.id == row.id)
+        .values(ends_at=None, closed_at=None, reopened=row.reopened + 1, detail=detail[:300])
+    )
+    if row.reopened:
+        return False
+    _tell(connection, row.id, "reopened")
+    return True
+
+
 def is_open(connection: sa.Connection, kind: str, *, subject: str = "") -> bool:
     """Whether this problem is there now."""
-    query = sa.select(incidents.c.id).where(incidents.c.open_key == f"{kind}:{subject}")
+    query = sa.select(incidents.c.id).where(incidents.c.open_key == f"{kind}:{subject}", incidents.c.ends_at.is_(None))
     return connection.execute(query).first() is not None
 
 
 def close(connection: sa.Connection, kind: str, *, subject: str = "") -> bool:
-    """Say that a problem ended; one alert tells it. False where it was not open."""
+    """Say that a problem ended. One that came back before is told the end of later, by `tick`.
+
+    Returns:
+        True where there is something to deliver.
+    """
     row = connection.execute(
-        sa.select(incidents.c.id).where(incidents.c.open_key == f"{kind}:{subject}").with_for_update()
+        sa.select(incidents.c.id, incidents.c.kind, incidents.c.reopened)
+        .where(incidents.c.open_key == f"{kind}:{subject}", incidents.c.ends_at.is_(None))
+        .with_for_update()
     ).first()
-    if row is None:
-        return False
-    _close(connection, row.id)
-    return True
+    return row is not None and _close(connection, row)
 
 
 def tick(connection: sa.Connection) -> int:
-    """Remind of what lasts and close what has been quiet; returns how many alerts that made."""
+    """Remind of what lasts, close what has been quiet, end what has been over for a while.
+
+    Returns:
+        How many alerts that made.
+    """
+    now = _now(connection)
+    quiet = [
+        sa.and_(incidents.c.kind == kind.name, incidents.c.last_at <= now - dt.timedelta(seconds=kind.quiet_seconds))
+        for kind in KINDS.values()
+        if kind.quiet_seconds is not None
+    ]
     rows = connection.execute(
         sa.select(
             incidents.c.id,
             incidents.c.kind,
             incidents.c.last_at,
             incidents.c.remind_at,
-            db_now().label("now"),
+            incidents.c.ends_at,
+            incidents.c.reopened,
         )
-        .where(incidents.c.open_key.is_not(None))
+        .where(
+            incidents.c.open_key.is_not(None),
+            # What is not due is left out here, so that it does not keep others from their turn.
+            sa.or_(
+                incidents.c.ends_at <= now,
+                sa.and_(incidents.c.ends_at.is_(None), sa.or_(incidents.c.remind_at <= now, *quiet)),
+            ),
+        )
         .order_by(incidents.c.open_key)
         .limit(100)
         .with_for_update(skip_locked=True)
     ).all()
     told = 0
     for row in rows:
-        kind = KINDS[row.kind]
-        if kind.quiet_seconds is not None and row.now - row.last_at >= dt.timedelta(seconds=kind.quiet_seconds):
-            _close(connection, row.id)
-            told += 1
-        elif row.remind_at is not None and row.remind_at <= row.now:
+        # A newer release may have stored a kind that this one does not know.
+        kind = KINDS.get(row.kind) or Kind(row.kind, row.kind, "")
+        if row.ends_at is not None:
+            told += _end(connection, row)
+        elif kind.quiet_seconds is not None and now - row.last_at >= dt.timedelta(seconds=kind.quiet_seconds):
+            told += _close(connection, row)
+        else:
             connection.execute(
                 sa.update(incidents)
                 .where(incidents.c.id == row.id)
-                .values(remind_at=row.now + dt.timedelta(seconds=kind.remind_seconds))
+                .values(remind_at=now + dt.timedelta(seconds=kind.remind_seconds))
             )
             _tell(connection, row.id, "reminder")
             told += 1
     return told
 
 
-def _close(connection: sa.Connection, incident_id: int) -> None:
+def _close(connection: sa.Connection, row: Any) -> bool:  # noqa: ANN401 - a Row
+    """It is over, and comes back as the same incident for a while; True where that is told now."""
+    now = _now(connection)
+    kind = KINDS.get(row.kind)
+    quiet = 0 if kind is None else kind.reopen_seconds
     connection.execute(
-        sa.update(incidents).where(incidents.c.id == incident_id).values(open_key=None, closed_at=db_now())
+        sa.update(incidents)
+        .where(incidents.c.id == row.id)
+        .values(closed_at=now, ends_at=now + dt.timedelta(seconds=quiet))
     )
-    _tell(connection, incident_id, "closed")
+    told = quiet == 0 or not row.reopened
+    if told:
+        _tell(connection, row.id, "closed")
+    if quiet == 0:
+        connection.execute(sa.update(incidents).where(incidents.c.id == row.id).values(open_key=None, ends_at=None))
+    return told
+
+
+def _end(connection: sa.Connection, row: Any) -> bool:  # noqa: ANN401 - a Row
+    """It has not come back; what came and went before is told the end of now."""
+    connection.execute(sa.update(incidents).where(incidents.c.id == row.id).values(open_key=None, ends_at=None))
+    if not row.reopened:
+        return False
+    _tell(connection, row.id, "closed")
+    return True
 
 
 def _tell(connection: sa.Connection, incident_id: int, news: News) -> None:

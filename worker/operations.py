@@ -223,7 +223,7 @@ def stats(database: Database) -> Stats:
 
 def open_incidents(connection: sa.Connection, keys: Sequence[str] | None = None) -> list[Incident]:
     """The open incidents, oldest first; only those of `keys` (`kind:subject`) where they are given."""
-    query = sa.select(incidents).where(incidents.c.open_key.is_not(None))
+    query = sa.select(incidents).where(incidents.c.open_key.is_not(None), incidents.c.ends_at.is_(None))
     if keys is not None:
         query = query.where(incidents.c.open_key.in_(keys))
     # Closed ones have no key, so its index holds the open ones together.

@@ -26,6 +26,7 @@ KEY_REFUSED = [
     "SMSClick: The APIKEY is refused: sending is held",
     "SMSClick: over: The APIKEY is refused: sending is held",
 ]
+COMES_BACK = "SMSClick: again: The APIKEY is refused: sending is held"
 
 # So that all 32 threads have a request under way when the first is refused.
 SLOW = [Fault(FaultKind.LATENCY, seconds=0.1)]
@@ -130,9 +131,10 @@ def test_a_refused_key_is_held_with_one_alert_and_goes_on_with_another_when_it_w
         assert cluster.states() == {State.DELIVERED: COUNT}
         assert len(cluster.assert_ledger_agrees()) == COUNT
         assert Counter(cluster.requests()) == Counter({"1": COUNT, "-101": refused})
-        wait_until(lambda: len(receiver.titles) >= 4, what="the alert of the end")
+        wait_until(lambda: len(receiver.titles) >= 3, what="the alert that it came back")
         wait_until(lambda: cluster.undelivered_alerts() == 0)
-        assert receiver.titles == KEY_REFUSED * 2
+        # Its end is told when it has been over for a while.
+        assert receiver.titles == [*KEY_REFUSED, COMES_BACK]
 
 
 def test_a_dead_alert_channel_delays_neither_the_hold_nor_the_other_channel_and_gets_its_alerts_later(
@@ -156,10 +158,10 @@ def test_a_dead_alert_channel_delays_neither_the_hold_nor_the_other_channel_and_
         cluster.provider.set(add_balance=100)
         cluster.wait_final(50)
         wait_until(lambda: alive.titles == NO_BALANCE, what="the end on the channel that lives")
-        assert cluster.undelivered_alerts() == 2
-        wait_until(lambda: min(cluster.tries_of_alerts()) >= 2, what="another try")
+        wait_until(lambda: max(cluster.tries_of_alerts()) >= 2, what="another try")
+        assert cluster.undelivered_alerts() >= 1
         with Receiver(port) as dead:
             # The waits between tries grow by now; the test need not sit them out.
             wait_until(lambda: cluster.hurry_alerts() == 0, every=1, what="the alerts on the channel that was dead")
-            assert dead.titles == NO_BALANCE
+            assert dead.titles == NO_BALANCE[1:]  # the beginning is of no use any more
         assert alive.titles == NO_BALANCE

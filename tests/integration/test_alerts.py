@@ -19,7 +19,7 @@ from smsclick.contract import incidents as incidents_table
 from smsclick.contract import metadata
 from tests.factories import LONG_AGO, insert, news, states
 from tests.servers import free_port
-from worker import alerts, incidents, send
+from worker import alerts, incidents, operations, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,9 +118,10 @@ def test_a_problem_and_its_end_are_told_once_each_in_order(database: Database, r
     channels = alerts.channels(receiver.url)
     open_(database, detail="-104 Saldo insuficiente")
     open_(database)
+    assert deliver(database, channels) == 1
     close(database)
     close(database)
-    assert deliver(database, channels) == 2
+    assert deliver(database, channels) == 1
     assert deliver(database, channels) == 0
     assert receiver.titles == [NO_BALANCE, OVER]
     assert "Buy credits at SMSClick" in receiver.bodies[0]
@@ -156,19 +157,51 @@ def test_what_a_channel_did_not_take_is_tried_again_later_and_then_told(database
     assert receiver.titles == [NO_BALANCE]
 
 
-def test_the_end_is_not_told_before_the_beginning(database: Database, receiver: Receiver) -> None:
+def test_what_nobody_can_use_any_more_is_dropped(database: Database, receiver: Receiver) -> None:
+    """A channel that was away hears one alert of each incident, whatever happened meanwhile."""
     channels = alerts.channels(receiver.url)
     receiver.status = 500
     open_(database)
-    deliver(database, channels)
-    put_off(database)
+    for _ in range(3):
+        deliver(database, channels)
+        remind(database)
     close(database)
+    open_(database, "low_balance")
+    for _ in range(3):
+        deliver(database, channels)
+        remind(database)
     receiver.status = 200
-    # The end alone is due.
-    assert alerts.deliver(database, channels, random.Random(0)) == 0
-    assert receiver.titles == []
     assert deliver(database, channels) == 2
-    assert receiver.titles == [NO_BALANCE, OVER]
+    assert deliver(database, channels) == 0
+    assert sorted(receiver.titles) == [OVER, "SMSClick: still: The balance is low"]
+
+
+def test_an_alert_that_no_channel_takes_is_given_up_after_a_day(database: Database, receiver: Receiver) -> None:
+    open_(database)
+    assert deliver(database, alerts.channels(dead())) == 0
+    with database.begin() as connection:
+        connection.execute(sa.update(table).values(created_at=LONG_AGO))
+    assert deliver(database, alerts.channels(receiver.url)) == 0
+    assert receiver.titles == []
+    with database.read() as connection:
+        assert list(connection.scalars(sa.select(table.c.due_at))) == [None]
+    remind(database)  # what lasts is told all the same
+    assert deliver(database, alerts.channels(receiver.url)) == 1
+
+
+def test_the_end_is_not_told_while_the_beginning_is_being_told(database: Database, receiver: Receiver) -> None:
+    """Two processes deliver: the first one's request may arrive after the second one's."""
+    channels = alerts.channels(receiver.url)
+    open_(database)
+    with database.begin() as connection:
+        later = dt.datetime(2099, 1, 1, tzinfo=dt.UTC)
+        connection.execute(sa.update(table).values(due_at=later, claimed_until=later))
+    close(database)
+    assert alerts.deliver(database, channels, random.Random(0)) == 0
+    with database.begin() as connection:
+        connection.execute(sa.update(table).where(table.c.news == "opened").values(claimed_until=None))
+    assert alerts.deliver(database, channels, random.Random(0)) == 1
+    assert receiver.titles == [OVER]
 
 
 def test_a_dead_channel_does_not_keep_the_end_from_a_good_one(database: Database, receiver: Receiver) -> None:
@@ -281,11 +314,69 @@ def test_many_that_meet_a_problem_at_once_open_it_once(database: Database) -> No
         assert connection.execute(sa.select(incidents_table.c.occurrences)).scalar_one() == 24
 
 
-def test_a_problem_that_comes_back_is_a_new_incident(database: Database) -> None:
+def remind(database: Database) -> None:
+    with database.begin() as connection:
+        connection.execute(sa.update(incidents_table).values(remind_at=LONG_AGO))
+    database.transact(incidents.tick)
+
+
+def over_for_long(database: Database) -> None:
+    with database.begin() as connection:
+        ended = sa.update(incidents_table).where(incidents_table.c.ends_at.is_not(None))
+        connection.execute(ended.values(ends_at=LONG_AGO))
+    database.transact(incidents.tick)
+
+
+def test_a_problem_that_comes_and_goes_makes_four_alerts_however_often(database: Database) -> None:
+    for _ in range(25):
+        open_(database)
+        close(database)
+    told = [("no_balance", "opened"), ("no_balance", "closed"), ("no_balance", "reopened")]
+    assert news(database) == told
+    database.transact(incidents.tick)
+    assert news(database) == told
+    over_for_long(database)
+    assert news(database) == [*told, ("no_balance", "closed")]
+    with database.read() as connection:
+        found = connection.execute(sa.select(incidents_table)).one()
+    assert (found.occurrences, found.reopened) == (25, 24)
+
+
+def test_a_problem_that_comes_back_much_later_is_a_new_incident(database: Database) -> None:
     for _ in range(2):
         open_(database)
         close(database)
+        over_for_long(database)
     assert news(database) == [("no_balance", "opened"), ("no_balance", "closed")] * 2
+
+
+def test_a_problem_that_has_ended_is_not_open_although_it_may_come_back(database: Database) -> None:
+    open_(database)
+    close(database)
+    with database.read() as connection:
+        assert not incidents.is_open(connection, "no_balance")
+        assert operations.open_incidents(connection) == []
+    open_(database)
+    with database.read() as connection:
+        assert incidents.is_open(connection, "no_balance")
+
+
+def test_many_open_incidents_keep_none_from_its_reminder(database: Database) -> None:
+    for number in range(120):
+        open_(database, "unlisted_code", subject=f"{number:03d}")
+    with database.begin() as connection:
+        last = incidents_table.c.subject == "119"
+        connection.execute(sa.update(incidents_table).where(last).values(remind_at=LONG_AGO))
+    assert database.transact(incidents.tick) == 1
+
+
+def test_a_kind_that_this_release_does_not_know_stops_nothing(database: Database, receiver: Receiver) -> None:
+    open_(database)
+    with database.begin() as connection:
+        connection.execute(sa.update(incidents_table).values(kind="of_tomorrow"))
+    remind(database)
+    open_(database, "low_balance")
+    assert deliver(database, alerts.channels(receiver.url)) == 2
 
 
 def test_what_lasts_is_reminded_of_and_not_more_often_than_said(database: Database) -> None:

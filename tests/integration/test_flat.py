@@ -22,9 +22,11 @@ from tests.factories import KEY, LONG_AGO
 from tests.large import fill
 from tests.plans import recorded
 from tests.ticks import TICKS, arguments, as_worker, make_due, run
-from worker import counting, exporting, operations
+from worker import clock_step, counting, exporting, operations
 from worker.app import app
 from worker.lifecycle import FINAL
+from worker.silence import Limits
+from worker.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,6 +136,15 @@ def test_without_its_index_a_tick_is_found_guilty(held: Runtime) -> None:
     finally:
         with held.database.begin() as connection:
             index.create(connection)
+
+
+def test_every_statement_of_the_watch_is_bounded_and_served_by_an_index(held: Runtime) -> None:
+    watch = Watch(held, Limits(confirm=0))
+    with recorded(held.database.engine) as ran:
+        watch.look()
+        watch.deliver()
+        held.database.transact(lambda connection: clock_step.adjust(connection, held.database.clock(), -1800, 5))
+    judge(ran)
 
 
 def test_every_tick_of_beat_is_known() -> None:

@@ -428,7 +428,11 @@ def _open_incidents(connection: sa.Connection) -> list[str]:
 
 
 _ROWS = sa.select(messages).where(messages.c.phone != CONTROL_PHONE).order_by(messages.c.id)
-_OPEN = sa.select(incidents.c.kind).where(incidents.c.open_key.is_not(None)).order_by(incidents.c.kind)
+_OPEN = (
+    sa.select(incidents.c.kind)
+    .where(incidents.c.open_key.is_not(None), incidents.c.ends_at.is_(None))
+    .order_by(incidents.c.kind)
+)
 _ENDS = frozenset({State.SENT, State.FAILED, State.EXPIRED, State.CANCELLED})
 _clocks: list[World] = [cast("World", SimpleNamespace(now=BEGIN))]
 _databases: list[Database] = []

@@ -1,0 +1,236 @@
+"""What did not happen is noticed: no ticks, old messages, no results, a forgotten hold, many unknown or absent."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+
+from smsclick.contract import HoldReason, Priority, State, events, heartbeats, incidents, messages
+from tests.factories import RecordingBell, change_gate, clock, insert, news
+from tests.processes import wait_until
+from worker import doctor_queue, heartbeat, silence
+from worker.doctor_check import Verdict
+from worker.incidents import KINDS
+from worker.lifecycle import Cause
+from worker.watch import Watch
+
+if TYPE_CHECKING:
+    from smsclick.database import Database
+    from tests.integration.conftest import MakeRuntime
+    from worker.runtime import Runtime
+
+LIMITS = silence.Limits(ended=20, confirm=0)
+
+
+def ago(database: Database, seconds: float) -> dt.datetime:
+    return clock(database) - dt.timedelta(seconds=seconds)
+
+
+def happen(database: Database, count: int, seconds_ago: float = 0, **values: Any) -> None:  # noqa: ANN401
+    """Events of an attempt that was answered, unless told otherwise."""
+    (message,) = insert(database, state=State.DELIVERED, due_at=None)
+    given = {"from_state": State.SENDING, "to_state": State.SENT, "cause": Cause.ANSWERED, "attempt": 1} | values
+    with database.begin() as connection:
+        rows = [{"message_id": message, "at": ago(database, seconds_ago), **given} for _ in range(count)]
+        connection.execute(sa.insert(events), rows)
+
+
+def open_kinds(database: Database) -> set[str]:
+    with database.read() as connection:
+        return set(connection.scalars(sa.select(incidents.c.kind).where(incidents.c.closed_at.is_(None))))
+
+
+def look(database: Database, limits: silence.Limits = LIMITS) -> set[str]:
+    """What is open after a check; ticks come unless a test is about them."""
+    database.transact(silence.Silence(limits).check)
+    return open_kinds(database)
+
+
+@pytest.fixture
+def ticking(database: Database) -> Database:
+    assert heartbeat.take(database, "sweep", 5)
+    return database
+
+
+def test_where_everything_happens_nothing_is_said(ticking: Database) -> None:
+    insert(ticking, due_at=clock(ticking))
+    happen(ticking, 100)
+    assert look(ticking) == set()
+    assert news(ticking) == []
+
+
+@pytest.mark.parametrize("ever", [True, False])
+def test_ticks_that_do_not_arrive(database: Database, *, ever: bool) -> None:
+    if ever:
+        heartbeat.take(database, "sweep", 5)
+        with database.begin() as connection:
+            connection.execute(sa.update(heartbeats).values(at=ago(database, 600)))
+    assert look(database) == {"no_ticks"}
+    assert heartbeat.take(database, "sweep", 5)
+    assert look(database) == set()
+
+
+@pytest.mark.parametrize(
+    ("priority", "seconds", "found"),
+    [
+        (Priority.HIGH, 1000, {"old_due"}),
+        (Priority.NORMAL, 1000, {"old_due"}),
+        (Priority.NORMAL, 800, set()),
+        (Priority.LOW, 1000, set()),
+        (Priority.LOW, 30000, {"old_due"}),
+    ],
+)
+def test_messages_that_wait_for_long_while_others_go(
+    ticking: Database, priority: Priority, seconds: float, found: set[str]
+) -> None:
+    happen(ticking, 1)
+    insert(ticking, priority=priority, due_at=ago(ticking, seconds))
+    insert(ticking, state=State.SENT, due_at=ago(ticking, 10**6))
+    assert look(ticking) == found
+
+
+def test_what_is_held_does_not_wait_too_long(ticking: Database) -> None:
+    insert(ticking, due_at=ago(ticking, 1000))
+    change_gate(ticking, hold_reason=HoldReason.NO_BALANCE)
+    assert look(ticking) == set()
+
+
+@pytest.mark.parametrize("last", [None, "claimed", "released", "answered", "lease"])
+def test_nothing_is_recorded_although_something_is_due(ticking: Database, last: str | None) -> None:
+    """Claims alone are no progress: their results may be stuck."""
+    insert(ticking, due_at=ago(ticking, 400))
+    happen(ticking, 1, 350)
+    if last == "claimed":
+        happen(ticking, 5, from_state=State.QUEUED, to_state=State.SENDING, cause=Cause.CLAIMED)
+    elif last == "released":
+        happen(ticking, 5, to_state=State.QUEUED, cause=Cause.RELEASED)
+    elif last == "answered":
+        happen(ticking, 1)
+    elif last == "lease":
+        happen(ticking, 1, to_state=State.UNKNOWN, cause=Cause.LEASE_ENDED)
+    assert look(ticking) == (set() if last in {"answered", "lease"} else {"no_records"})
+
+
+def test_a_hold_that_somebody_forgot(ticking: Database) -> None:
+    change_gate(ticking, operator_hold_at=ago(ticking, 100))
+    assert look(ticking) == set()
+    change_gate(ticking, operator_hold_at=ago(ticking, 5000))
+    assert look(ticking) == {"operator_hold"}
+    change_gate(ticking, operator_hold_at=None)
+    assert look(ticking) == set()
+    assert news(ticking) == [("operator_hold", "opened"), ("operator_hold", "closed")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "event"),
+    [
+        ("many_unknown", {"to_state": State.UNKNOWN}),
+        ("many_unknown", {"to_state": State.UNKNOWN, "cause": Cause.LEASE_ENDED}),
+        ("many_absent", {"from_state": State.UNKNOWN, "to_state": State.QUEUED, "cause": Cause.ABSENT}),
+    ],
+)
+def test_a_share_that_rises_and_falls(ticking: Database, kind: str, event: dict[str, Any]) -> None:
+    happen(ticking, 100)
+    happen(ticking, 3, **event)
+    assert look(ticking) == set()
+    happen(ticking, 60, **event)
+    assert look(ticking) == {kind}
+    happen(ticking, 1000)
+    assert look(ticking) == set()
+
+
+def test_a_share_of_a_few_says_nothing(ticking: Database) -> None:
+    happen(ticking, 10, to_state=State.UNKNOWN)
+    assert look(ticking) == set()
+
+
+def test_what_is_long_past_says_nothing(ticking: Database) -> None:
+    happen(ticking, 100, 2 * 3600, to_state=State.UNKNOWN)
+    assert look(ticking) == set()
+
+
+def test_a_fleet_that_has_just_started_raises_no_alarm(database: Database) -> None:
+    """What the standstill left behind is gone before it counts."""
+    moment = [0.0]
+    checks = silence.Silence(dataclasses.replace(LIMITS, confirm=60), measure=lambda: moment[0])
+    insert(database, due_at=ago(database, 10**5))
+    for moment[0] in (0.0, 30.0):
+        assert not database.transact(checks.check)
+    assert open_kinds(database) == set()
+    moment[0] = 61.0
+    assert database.transact(checks.check)
+    assert open_kinds(database) == {"no_ticks", "old_due", "no_records"}
+
+
+def test_every_kind_says_what_to_do() -> None:
+    for name in ("no_ticks", "old_due", "no_records", "operator_hold", "many_unknown", "many_absent", "clock_step"):
+        assert KINDS[name].advice
+
+
+# --- The threads
+
+
+class Channel:
+    def __init__(self) -> None:
+        self.titles: list[str] = []
+
+    def notify(self, body: str, title: str) -> bool:
+        self.titles.append(title)
+        return bool(body)
+
+    def url(self) -> str:
+        return "test://"
+
+
+def with_channel(runtime: Runtime) -> tuple[Runtime, Channel]:
+    channel = Channel()
+    return dataclasses.replace(runtime, channels=[channel]), channel
+
+
+def test_without_beat_and_broker_an_alert_is_delivered_all_the_same(runtime: Runtime, bell: RecordingBell) -> None:
+    """The bell leads nowhere, no sweep comes: what stays due is delivered by the worker itself."""
+    held, channel = with_channel(runtime)
+    watch = Watch(held, LIMITS)
+    watch.look()
+    assert bell.alerted.is_set()
+    watch.deliver()
+    assert channel.titles == []  # somebody may be at it
+    with held.database.begin() as connection:
+        connection.execute(sa.text("UPDATE smsclick_alerts SET due_at = '2020-01-01 00:00:00'"))
+    watch.deliver()
+    assert channel.titles == ["SMSClick: No ticks arrive: beat or the broker is away"]
+
+
+def test_the_threads_look_by_themselves_and_end_with_the_process(make_runtime: MakeRuntime) -> None:
+    runtime = make_runtime(SMSCLICK_SWEEP_SECONDS=1)
+    watch = Watch(runtime, LIMITS)
+    watch.start()
+    wait_until(lambda: open_kinds(runtime.database) == {"no_ticks"}, what="the incident")
+    runtime.stopping.set()
+    watch.close(60)
+    assert not [each for each in runtime.threads.report() if each.alive and each.name.startswith("smsclick-watch")]
+
+
+# --- The doctor
+
+
+def test_doctor_looks_at_the_age_of_what_waits_and_of_the_last_result(database: Database) -> None:
+    assert doctor_queue.check(database).verdict is Verdict.OK
+    insert(database, due_at=ago(database, 400))
+    stuck = doctor_queue.check(database)
+    assert stuck.verdict is Verdict.FAILED
+    assert "no result was ever recorded" in stuck.found
+    happen(database, 1)
+    assert doctor_queue.check(database).verdict is Verdict.OK
+    insert(database, due_at=ago(database, 4000))
+    assert doctor_queue.check(database).verdict is Verdict.WARNING
+    change_gate(database, operator_hold_at=clock(database))
+    assert doctor_queue.check(database).verdict is Verdict.OK
+    with database.begin() as connection:
+        connection.execute(sa.delete(messages).where(messages.c.state == State.QUEUED))
+    change_gate(database, operator_hold_at=None)
+    assert doctor_queue.check(database).found == "no message waits for a worker"
