@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import OwnServer, StartProcess
 
-_PART = 150
+_PART = 100
 _SMALL = "40m"
 
 
@@ -117,7 +117,7 @@ def test_commits_that_the_server_would_not_wait_for_survive_its_crashes(
     _administer(url, "ALTER SYSTEM SET wal_writer_delay = '10s'", "ALTER SYSTEM SET wal_writer_flush_after = '1GB'")
     _administer(url, "SELECT pg_reload_conf()")
     with _one_worker(start_process, url, redis_url) as run:
-        for _ in range(4):
+        for _ in range(3):
             run.load.flows()
             server.kill()
             server.start()
