@@ -11,10 +11,11 @@ from celery import Celery, signals
 
 from smsclick.backlog import TTL_SECONDS, Backlog
 from smsclick.bell import Bell
+from smsclick.client import SmsclickClient
 from smsclick.database import Database
 from smsclick.errors import DatabaseUnavailable, SettingsError, SmsclickError
 from smsclick.settings import Settings, get_settings
-from worker import heap, heartbeat, simulated, strangers, task_calls
+from worker import heap, heartbeat, restore_watch, simulated, strangers, task_calls
 from worker.pump import Pump
 from worker.runtime import Runtime
 from worker.watch import Watch
@@ -163,12 +164,16 @@ def require_start(settings: Settings) -> None:
         DatabaseNotMigrated: it has not our tables.
         NotAllowed: its messages are a simulator's.
     """
-    settings.require_api_key()
+    key = settings.require_api_key()
     database = Database(settings.database_url, threads=1)
     try:
         database.require_migrated()
         if not app.simulated:
             simulated.refuse(database)
+            with SmsclickClient(
+                key, settings.base_url, settings.timezone, settings.connect_timeout, settings.read_timeout
+            ) as client:
+                restore_watch.require_no_restore(database, client)
     finally:
         database.dispose()
 

@@ -427,6 +427,7 @@ def after_restore(
             attempts=message.attempts + 1,
             attempted_at=since,
             account_fingerprint=account,
+            waits_for=None,
         )
         changes.append(Change(message, claimed, None))
         message = claimed

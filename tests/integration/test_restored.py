@@ -76,12 +76,14 @@ def _insert(database: Database, count: int, **values: object) -> None:
 
 
 def test_messages_of_equal_content_are_looked_for_together_and_in_any_number(database: Database) -> None:
-    _insert(database, 1200, phone="5551402211", text="Su pedido va en camino")
+    _insert(database, 1200, phone="5551402211", text="Su pedido va en camino", waits_for="0" * 32)
     done = restored.restored(database, database.clock() - HOUR, ACCOUNT)
     assert (done.unknown, set(states(database))) == (1200, {State.UNKNOWN})
     with database.read() as connection:
         keys = connection.scalars(sa.select(messages.c.wire_key)).all()
+        waits = connection.scalars(sa.select(messages.c.waits_for)).all()
     assert sum(key is not None for key in keys) == 1
+    assert set(waits) == {None}, "none waits for another any more"
 
 
 def test_sending_is_held_until_all_have_been_looked_for(database: Database) -> None:
