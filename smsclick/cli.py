@@ -24,7 +24,21 @@ from smsclick.import_command import import_command
 log = logging.getLogger(__name__)
 
 OPERATORS: Final = frozenset(
-    {"cancel", "doctor", "export", "hold", "optout", "restored", "resume", "retry", "show", "stats", "unknown", "up"}
+    {
+        "cancel",
+        "doctor",
+        "export",
+        "hold",
+        "optout",
+        "restored",
+        "resume",
+        "retry",
+        "settle",
+        "show",
+        "stats",
+        "unknown",
+        "up",
+    }
 )
 """The commands of `worker.commands`, which the wheel does not hold."""
 

@@ -17,14 +17,16 @@ from smsclick.contract import Priority, State
 from smsclick.database import Database
 from smsclick.settings import Settings, get_settings
 from worker import doctor as doctoring
-from worker import exporting, operations, optouts
+from worker import exporting, operations, optouts, unknowns
 from worker.doctor_check import Check, Verdict
 from worker.gate import Gate
 from worker.operations import Done, Incident, Stats, Story
 from worker.restored_command import recovery
+from worker.unknown_commands import unknown_commands
 
 operators = typer.Typer()
 _optout = typer.Typer(no_args_is_help=True, help="Phones that are never written to.")
+operators.add_typer(unknown_commands)
 operators.add_typer(_optout, name="optout", rich_help_panel="Operation")
 operators.add_typer(recovery)
 
@@ -96,35 +98,7 @@ def retry(
     ] = False,
 ) -> None:
     """Queue failed messages once more."""
-    _each(names, functools.partial(operations.retry, even_if_unknown=even_if_unknown), "queued")
-
-
-@operators.command(rich_help_panel="Operation")
-def unknown(*, as_json: AsJson = False) -> None:
-    """List attempts of unknown outcome: how old, what was seen, when the report is read next."""
-    with _database() as database:
-        found = operations.unknown(database)
-    if as_json:
-        for each in found:
-            output.json_line(dataclasses.asdict(each))
-    elif not found:
-        output.say("no attempt is of unknown outcome")
-    else:
-        output.show_table(
-            ("id", "key", "attempt", "unknown for", "looks", "next look", "what was seen"),
-            [
-                (
-                    each.id,
-                    each.key,
-                    each.attempt,
-                    moments.span(each.age_seconds),
-                    each.looks,
-                    "an operator's" if each.next_look_seconds is None else f"in {moments.span(each.next_look_seconds)}",
-                    each.reason,
-                )
-                for each in found
-            ],
-        )
+    _each(names, functools.partial(operations.retry, even_if_unknown=even_if_unknown, who=unknowns.user()), "queued")
 
 
 @operators.command(rich_help_panel="Operation")

@@ -457,14 +457,15 @@ def cancelled(message: Message, now: dt.datetime) -> Change:
     return Change(message, becomes, Note(Cause.OPERATOR))
 
 
-def retried(message: Message, now: dt.datetime) -> Change:
+def retried(message: Message, now: dt.datetime, said: str | None = None) -> Change:
     """A failed message that an operator sends once more, with a fresh count of refusals; or one of unknown outcome.
 
-    The token stays: should an answer to the attempt come after all, it is known whose it is.
+    The token stays: should an answer to the attempt come after all, it is known whose it is. `said` is kept with the
+    event.
     """
     settled = replace(_settled(message, spent=True), token=message.token)
     becomes = replace(settled, state=State.QUEUED, due_at=now, final_at=None, refusals=0, polls=0)
-    return Change(message, becomes, Note(Cause.OPERATOR))
+    return Change(message, becomes, Note(Cause.OPERATOR, None, said))
 
 
 def backoff(tries: int, bounds: tuple[float, float], rng: random.Random) -> float:

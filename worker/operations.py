@@ -15,7 +15,7 @@ from smsclick.contract import HoldReason, Priority, State, events, heartbeats, i
 from smsclick.database import Database
 from smsclick.errors import MessageNotFound, NotAllowed, SmsclickError
 from smsclick.moments import span
-from worker import counting, decisions, gate, lifecycle
+from worker import counting, decisions, gate, lifecycle, trust
 from worker.counting import Counts
 from worker.gate import Gate
 from worker.incidents import KINDS
@@ -25,7 +25,6 @@ _CHUNK = 200
 _MOST_EVENTS = 500
 _MOST_INCIDENTS = 100
 _MOST_HEARTBEATS = 1000
-_MOST_UNKNOWNS = 1000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,28 +57,6 @@ class Heartbeat:
     at: dt.datetime
     age_seconds: float
     progress: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Unsettled:
-    """An attempt of unknown outcome.
-
-    Attributes:
-        age_seconds: since its request can have left at the latest.
-        looks: reports that were read for it and did not settle it.
-        code: the `codigo` that could be read, if any.
-        reason: why its outcome is unknown.
-        next_look_seconds: until the next report is read for it; None where only an operator can settle it.
-    """
-
-    id: int
-    key: str
-    attempt: int
-    age_seconds: float
-    looks: int
-    code: int | None
-    reason: str | None
-    next_look_seconds: float | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -144,10 +121,12 @@ def show(database: Database, word: str) -> Story:
 
 def cancel(database: Database, words: Sequence[str]) -> Iterator[Done]:
     """Withdraw messages that have not been sent; yields what became of each ID-or-KEY, in order."""
-    return _change(database, words, _cancelled)
+    return change(database, words, _cancelled)
 
 
-def retry(database: Database, words: Sequence[str], *, even_if_unknown: bool = False) -> Iterator[Done]:
+def retry(
+    database: Database, words: Sequence[str], *, even_if_unknown: bool = False, who: str | None = None
+) -> Iterator[Done]:
     """Queue failed messages once more; yields what became of each ID-or-KEY, in order.
 
     Args:
@@ -155,43 +134,15 @@ def retry(database: Database, words: Sequence[str], *, even_if_unknown: bool = F
         words: their ids or keys.
         even_if_unknown: also those of unknown outcome, which the recipient may then get twice: the operator's word
             stands for the report's.
+        who: asks for it; kept with the event.
     """
-    return _change(database, words, _retried_at_any_risk if even_if_unknown else _retried)
 
+    def decide(message: Message, now: dt.datetime, erased: bool) -> Change | str:  # noqa: FBT001 - a Decide
+        if even_if_unknown and message.state is State.UNKNOWN and not erased:
+            return decisions.retried(message, now, f"{who or 'an operator'}: sent again although unknown")
+        return _retried(message, now, erased)
 
-def unknown(database: Database, limit: int = _MOST_UNKNOWNS) -> list[Unsettled]:
-    """Attempts of unknown outcome, the oldest first, and what was seen of them."""
-    with database.read() as connection:
-        rows = connection.execute(
-            sa.select(
-                messages.c.id,
-                messages.c.key,
-                messages.c.attempts,
-                messages.c.unknown_since,
-                messages.c.polls,
-                messages.c.last_code,
-                messages.c.last_error,
-                messages.c.due_at,
-                db_now().label("now"),
-            )
-            # All of them have the time; said, so that the index gives them, and on MariaDB not those without one first.
-            .where(lifecycle.in_state(State.UNKNOWN), messages.c.unknown_since.is_not(None))
-            .order_by(messages.c.unknown_since)
-            .limit(limit)
-        )
-        return [
-            Unsettled(
-                id=row.id,
-                key=row.key,
-                attempt=row.attempts,
-                age_seconds=(row.now - row.unknown_since).total_seconds(),
-                looks=row.polls,
-                code=row.last_code,
-                reason=row.last_error,
-                next_look_seconds=None if row.due_at is None else max(0.0, (row.due_at - row.now).total_seconds()),
-            )
-            for row in rows
-        ]
+    return change(database, words, decide)
 
 
 def hold(database: Database) -> bool:
@@ -267,10 +218,13 @@ def what_next(row: Any, state: Gate) -> str:  # noqa: ANN401 - a mapping with th
             return "a request may be on the wire; without a result it becomes unknown when its lease ends"
         case State.UNKNOWN:
             if wait is None:
-                return "only an operator can settle it: smsclick retry --even-if-unknown"
+                return "only a person can settle it: smsclick settle"
             when = f"in {span(wait)}" if wait > 0 else "now"
+            known = trust.reason(row["unknown_reason"])
+            why = "" if known is None else f": {known.why}; {known.todo}"
             return (
                 f"the provider's report is read for it {when}; it is not sent again while it could have been accepted"
+                + why
             )
         case State.FAILED:
             return "nothing, unless an operator retries it (smsclick retry)"
@@ -312,11 +266,20 @@ def held_for(state: Gate) -> list[str]:
     return reasons if state.hold_reason is None else [*reasons, _HELD.get(state.hold_reason, str(state.hold_reason))]
 
 
-_Decide = Callable[[Message, dt.datetime, bool], Change | str]
+Decide = Callable[[Message, dt.datetime, bool], Change | str]
 
 
-def _change(database: Database, words: Sequence[str], decide: _Decide) -> Iterator[Done]:
-    """One short transaction for each chunk; a word that fails does not keep the others from it."""
+def change(database: Database, words: Sequence[str], decide: Decide) -> Iterator[Done]:
+    """Change messages as `decide` says, and wake workers for what is queued by that.
+
+    One short transaction for each chunk; a word that fails does not keep the others from it.
+
+    Args:
+        database: where they are.
+        words: their ids or keys.
+        decide: of a message, the database's time, and whether its phone and text were erased: what it becomes, or in a
+            line why it cannot be changed.
+    """
     rest = iter(words)
     while chunk := list(itertools.islice(rest, _CHUNK)):
         with database.begin() as connection:
@@ -326,7 +289,7 @@ def _change(database: Database, words: Sequence[str], decide: _Decide) -> Iterat
         yield from done
 
 
-def _change_chunk(connection: sa.Connection, words: Sequence[str], decide: _Decide) -> tuple[list[Done], list[int]]:
+def _change_chunk(connection: sa.Connection, words: Sequence[str], decide: Decide) -> tuple[list[Done], list[int]]:
     found: dict[str, int | str] = {}
     for word in words:
         try:
@@ -352,15 +315,15 @@ def _change_chunk(connection: sa.Connection, words: Sequence[str], decide: _Deci
     return done, [change.was.id for change in changes if change.becomes.state is State.QUEUED]
 
 
-def _cancelled(message: Message, now: dt.datetime, erased: bool) -> Change | str:  # noqa: ARG001, FBT001 - a _Decide
+def _cancelled(message: Message, now: dt.datetime, erased: bool) -> Change | str:  # noqa: ARG001, FBT001 - a Decide
     if message.state is State.QUEUED:
         return decisions.cancelled(message, now)
-    return _refusal(message, "cancelled", "only what is still queued can be withdrawn")
+    return refusal(message, "cancelled", "only what is still queued can be withdrawn")
 
 
-def _retried(message: Message, now: dt.datetime, erased: bool) -> Change | str:  # noqa: FBT001 - a _Decide
+def _retried(message: Message, now: dt.datetime, erased: bool) -> Change | str:  # noqa: FBT001 - a Decide
     if message.state is not State.FAILED:
-        return _refusal(message, "retried", "only what has failed can be sent once more")
+        return refusal(message, "retried", "only what has failed can be sent once more")
     if erased:
         return f"message {message.id} cannot be retried: its phone and text were erased (SMSCLICK_RETENTION_DAYS)"
     if message.expires_at is not None and message.expires_at <= now:
@@ -368,21 +331,17 @@ def _retried(message: Message, now: dt.datetime, erased: bool) -> Change | str: 
     return decisions.retried(message, now)
 
 
-def _retried_at_any_risk(message: Message, now: dt.datetime, erased: bool) -> Change | str:  # noqa: FBT001 - a _Decide
-    if message.state is State.UNKNOWN and not erased:
-        return decisions.retried(message, now)
-    return _retried(message, now, erased)
-
-
 _WHY = {
     State.SENDING: "it is being sent right now",
-    State.UNKNOWN: "the provider may have accepted it, and only its report decides (--even-if-unknown overrules it)",
+    State.UNKNOWN: "the provider may have accepted it, and only its report or your word decides (smsclick settle; "
+    "--even-if-unknown overrules it)",
     State.SENT: "the provider has accepted it",
     State.UNDETERMINED: "the provider has accepted it",
 }
 
 
-def _refusal(message: Message, what: str, rule: str) -> str:
+def refusal(message: Message, what: str, rule: str) -> str:
+    """Why a message cannot be changed, in a line."""
     why = _WHY.get(message.state, f"it is {message.state}")
     return f"message {message.id} cannot be {what}: {why}; {rule}"
 

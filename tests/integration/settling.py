@@ -173,6 +173,12 @@ class Bench:
         with self.database.read() as connection:
             return [(row.kind, row.news) for row in connection.execute(query)]
 
+    def details(self) -> list[str]:
+        """The details of open incidents, oldest first."""
+        query = sa.select(incidents.c.detail).where(incidents.c.open_key.is_not(None)).order_by(incidents.c.id)
+        with self.database.read() as connection:
+            return list(connection.scalars(query))
+
     def gate(self) -> Gate:
         """The account's gate."""
         with self.database.read() as connection:

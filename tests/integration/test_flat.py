@@ -22,7 +22,7 @@ from tests.factories import KEY, LONG_AGO
 from tests.large import fill
 from tests.plans import recorded
 from tests.ticks import TICKS, arguments, as_worker, make_due, run
-from worker import clock_step, counting, exporting, operations
+from worker import clock_step, counting, exporting, operations, unknowns
 from worker.app import app
 from worker.lifecycle import FINAL
 from worker.silence import Limits
@@ -91,7 +91,7 @@ def test_every_statement_of_a_tick_is_bounded_and_served_by_an_index(
 
 
 COMMANDS: dict[str, Callable[[Database], object]] = {
-    "unknown": operations.unknown,
+    "unknown": unknowns.unknown,
     "show": lambda database: operations.show(database, "key-1"),
     "cancel": lambda database: list(operations.cancel(database, ["key-2"])),
     "export": lambda database: next(exporting.export(database, state=State.FAILED)),
