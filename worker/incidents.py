@@ -71,9 +71,8 @@ KINDS = {
         ),
         Kind(
             "report_lag",
-            "The provider's report is slow: it shows messages almost as late as SMSCLICK_SETTLE_SECONDS",
-            "Raise SMSCLICK_SETTLE_SECONDS well above the lag that `smsclick stats` shows, or a message that the "
-            "report shows later still would be sent twice.",
+            "The provider's report shows messages late, or not at all",
+            "The detail says what was seen and what to do. Until it ends no attempt is taken for absent.",
         ),
         Kind(
             "restored",

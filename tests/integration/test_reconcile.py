@@ -17,7 +17,7 @@ from smsclick.replies import Accepted, Refused, Unknown
 from smsclick.simulator import Fault, FaultKind
 from tests.factories import LONG_AGO, PHONE
 from tests.integration.settling import SETTLE_SECONDS, Bench, bench
-from worker import balance, gate, lag, reconcile, send, watermark
+from worker import balance, gate, reconcile, send, watermark
 from worker.gate import BREAKER_FAILURES
 from worker.matching import SLACK
 from worker.trust import LEAST_CONTROLS
@@ -515,44 +515,3 @@ def test_after_an_outage_everything_is_delivered_once(made: Bench) -> None:
     made.live()
     assert set(made.states()) == {State.DELIVERED}
     assert len(made.ledger()) == 30
-
-
-# --- The report's lag
-
-
-def test_the_reports_lag_is_measured(made: Bench) -> None:
-    made.send(made.enqueue())
-    measured = lag.measure(made.runtime)
-    assert measured is not None
-    assert 0 <= measured < SETTLE_SECONDS
-    assert made.gate().report_lag == measured
-
-
-def test_a_lag_near_settle_opens_an_incident_and_a_short_one_ends_it(made: Bench) -> None:
-    made.simulator.set(report_lag=3600)
-    made.send(made.enqueue())
-    assert lag.measure(made.runtime) is None
-    assert made.news() == []
-    half = dt.timedelta(seconds=SETTLE_SECONDS * 0.5 + 1)
-    since = made.gate().lag_since
-    assert since is not None
-    made.change_gate(lag_since=since - half)
-    assert lag.measure(made.runtime) is None
-    assert made.news() == [("report_lag", "opened")]
-    made.simulator.set(report_lag=0)
-    made.change_gate(lag_since=since)
-    assert lag.measure(made.runtime) is not None
-    assert made.news() == [("report_lag", "opened"), ("report_lag", "closed")]
-
-
-def test_a_provider_whose_clock_is_off_does_not_look_like_a_report_that_lags(made: Bench) -> None:
-    runtime = patient(made.runtime)
-    made.simulator.set(report_lag=3600)
-    made.send(made.enqueue())
-    assert lag.measure(runtime) is None
-    made.simulator.set(report_lag=0)
-    since = made.gate().lag_since
-    assert since is not None
-    made.change_gate(lag_since=since - dt.timedelta(seconds=25))  # by which its date is later than ours
-    assert lag.measure(runtime) is not None
-    assert made.news() == []

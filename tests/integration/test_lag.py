@@ -1,0 +1,122 @@
+"""The report's lag: measured one message at a time, never for ever, and an incident that says why one does not show."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import pytest
+import sqlalchemy as sa
+
+from smsclick.contract import heartbeats, incidents
+from tests.integration.settling import SETTLE_SECONDS, Bench, bench
+from worker import lag
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OMITTED = "5551402299"
+
+
+@pytest.fixture
+def made(migrated_sqlite_url: str) -> Iterator[Bench]:
+    with bench(migrated_sqlite_url) as running:
+        yield running
+
+
+def later(made: Bench, seconds: float) -> None:
+    """Time passes, and with it the turn of the next measurement comes."""
+    since = made.gate().lag_since
+    made.age(seconds)
+    if since is not None:
+        made.change_gate(lag_since=since - dt.timedelta(seconds=seconds))
+    with made.database.begin() as connection:
+        last = connection.scalar(sa.select(incidents.c.last_at).where(incidents.c.open_key == "report_lag:"))
+        if last is not None:
+            connection.execute(sa.update(incidents).values(last_at=last - dt.timedelta(seconds=seconds)))
+    turn(made)
+
+
+def turn(made: Bench) -> None:
+    with made.database.begin() as connection:
+        connection.execute(sa.delete(heartbeats))
+
+
+def test_the_reports_lag_is_measured(made: Bench) -> None:
+    made.send(made.enqueue())
+    measured = lag.measure(made.runtime)
+    assert measured is not None
+    assert 0 <= measured < SETTLE_SECONDS
+    assert made.gate().report_lag == measured
+
+
+def test_a_lag_near_settle_opens_an_incident_that_ends_when_none_was_late_for_as_long(made: Bench) -> None:
+    made.simulator.set(report_lag=3600)
+    made.send(made.enqueue())
+    assert lag.measure(made.runtime) is None
+    assert made.news() == []
+    later(made, SETTLE_SECONDS * 0.5 + 1)
+    assert lag.measure(made.runtime) is None
+    assert made.news() == [("report_lag", "opened")]
+    assert "set SMSCLICK_SETTLE_SECONDS well above the lag" in made.details()[0]
+    made.simulator.set(report_lag=0)
+    assert lag.measure(made.runtime) is not None
+    made.send(made.enqueue())
+    turn(made)
+    assert lag.measure(made.runtime) is not None
+    assert made.news() == [("report_lag", "opened")]
+    later(made, SETTLE_SECONDS + 1)
+    made.send(made.enqueue())
+    assert lag.measure(made.runtime) is not None
+    assert made.news() == [("report_lag", "opened"), ("report_lag", "closed")]
+
+
+def test_a_provider_whose_clock_is_a_little_off_does_not_look_like_a_report_that_lags(made: Bench) -> None:
+    made.simulator.set(report_lag=3600)
+    made.send(made.enqueue())
+    assert lag.measure(made.runtime) is None
+    made.simulator.set(report_lag=0)
+    since = made.gate().lag_since
+    assert since is not None
+    made.change_gate(lag_since=since - dt.timedelta(seconds=25))  # by which its date is later than ours
+    assert lag.measure(made.runtime) is not None
+    assert made.news() == []
+
+
+def test_a_message_that_never_shows_is_given_up_and_the_next_one_is_measured(made: Bench) -> None:
+    made.simulator.set(omit_suffixes=[OMITTED[-2:]])
+    made.send(made.enqueue(phone=OMITTED))
+    for _ in range(3):
+        assert lag.measure(made.runtime) is None
+        later(made, SETTLE_SECONDS * lag.GIVE_UP / 2)
+    assert lag.measure(made.runtime) is None
+    assert made.gate().lag_id is None
+    assert made.news() == [("report_lag", "opened")]
+    made.send(made.enqueue())
+    turn(made)
+    assert lag.measure(made.runtime) is not None
+
+
+def test_one_that_is_left_out_among_others_is_not_told_as_a_lag(made: Bench) -> None:
+    made.simulator.set(omit_suffixes=[OMITTED[-2:]])
+    made.send(made.enqueue(2))
+    made.send(made.enqueue(phone=OMITTED))
+    lag.measure(made.runtime)
+    later(made, SETTLE_SECONDS * 0.5 + 1)
+    lag.measure(made.runtime)
+    [detail] = made.details()
+    assert "the report has others of the same time and lacks this one" in detail
+    assert "SETTLE" not in detail
+
+
+@pytest.mark.parametrize(("zone", "way"), [("America/Cancun", "ahead of"), ("America/Tijuana", "behind")])
+def test_a_zone_that_is_hours_off_is_told_as_that_and_not_as_a_lag(made: Bench, zone: str, way: str) -> None:
+    made.simulator.set(timezone=ZoneInfo(zone).key)
+    made.send(made.enqueue())
+    lag.measure(made.runtime)
+    later(made, SETTLE_SECONDS * 0.5 + 1)
+    lag.measure(made.runtime)
+    [detail] = made.details()
+    assert f"s {way} ours; check SMSCLICK_TIMEZONE" in detail
+    assert "SETTLE" not in detail
