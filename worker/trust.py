@@ -315,7 +315,10 @@ class Reading:
         seen = [each for each in needed if each.witness]
         before = any(each.until <= attempt.since for each in seen)
         after = any(each.since >= attempt.until for each in seen)
-        return None if before and after and len(seen) >= LEAST_CONTROLS else Doubt.NO_CONTROLS
+        if before and after and len(seen) >= LEAST_CONTROLS:
+            return None
+        # Those that could do it may be on their way into the report.
+        return Doubt.NOT_YET if any(each.look is _Look.MISSING for each in within) else Doubt.NO_CONTROLS
 
     def _controls(self) -> list[_Judged]:
         if self._sorted is None:

@@ -102,7 +102,7 @@ def test_show_tells_the_story_and_what_happens_next(file: Database) -> None:
         ({}, {"hold_reason": HoldReason.NO_BALANCE}, r"waits: sending is held \(no balance\)"),
         ({"state": State.SENDING, "due_at": 60}, {}, "on the wire"),
         ({"state": State.UNKNOWN}, {}, "the provider's report is read for it"),
-        ({"state": State.UNKNOWN, "due_at": None}, {}, "only an operator"),
+        ({"state": State.UNKNOWN, "due_at": None}, {}, "only a person"),
         ({"state": State.SENT, "due_at": 7200}, {}, r"next look in (2 h|1 h 5\d min)"),
         ({"state": State.SENT}, {}, "next look now"),
         ({"state": State.DELIVERED, "due_at": 15}, {}, "for a reply"),
@@ -174,7 +174,7 @@ def test_nothing_but_failed_messages_is_retried(file: Database, state: State) ->
     (done,) = operations.retry(file, [str(message_id)])
     assert done.problem is not None
     if state is State.UNKNOWN:
-        assert "the provider may have accepted it, and only its report decides" in done.problem
+        assert "the provider may have accepted it, and only its report or your word decides" in done.problem
     assert states(file) == [state]
 
 

@@ -1,0 +1,348 @@
+"""The rule "absence must be earned" against the simulator's habits: nothing twice, nothing wrong, and why it waits.
+
+Beside each other stand two attempts of unknown outcome: one that the provider accepted, and one that it never saw.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import sqlalchemy as sa
+
+from smsclick.contract import State, messages
+from smsclick.replies import Accepted
+from smsclick.settings import load_settings
+from smsclick.simulator import Fault, FaultKind
+from tests.factories import LONG_AGO, PHONE
+from tests.integration.settling import KEY, SETTLE_SECONDS, Bench, bench
+from worker import account, incidents, reading, trust, watermark
+from worker.runtime import Runtime
+from worker.trust import LEAST_CONTROLS, Doubt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OTHER_KEY = "key-of-another-account"
+TEXT = "Recordatorio: su cita es mañana a las 10"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def made(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    with bench(request.getfixturevalue(f"migrated_{request.param}_url")) as running:
+        yield running
+
+
+@pytest.fixture
+def light(migrated_sqlite_url: str) -> Iterator[Bench]:
+    with bench(migrated_sqlite_url) as running:
+        yield running
+
+
+def lost(made: Bench, *, accepted: bool, **values: object) -> int:
+    """A message whose worker was killed while its request was on its way."""
+    [message_id] = made.enqueue(**values)
+    [claim] = made.claim([message_id])
+    if accepted:
+        made.call(claim)
+    made.lose()
+    return message_id
+
+
+def judge(made: Bench) -> tuple[Any, Any]:
+    """What becomes of an accepted attempt and of one that was never seen, once their time is over."""
+    made.witness(LEAST_CONTROLS)
+    taken, never = lost(made, accepted=True), lost(made, accepted=False)
+    made.ripen()
+    made.reconcile()
+    return made.row(taken), made.row(never)
+
+
+FOUND, WAITS, AGAIN = State.SENT, State.UNKNOWN, State.QUEUED
+
+HABITS: dict[str, tuple[dict[str, Any], State, State, Doubt | None]] = {
+    "as the manual says": ({}, FOUND, AGAIN, None),
+    "a prefix": ({"text_prefix": "ACME: "}, FOUND, AGAIN, None),
+    "a suffix": ({"text_suffix": " - ACME"}, FOUND, AGAIN, None),
+    "a prefix and a suffix": ({"text_prefix": "[ACME] ", "text_suffix": " Alto=BAJA"}, FOUND, AGAIN, None),
+    "a prefix and no accents": ({"text_prefix": "ACME: ", "text_form": "ascii"}, FOUND, AGAIN, None),
+    "masked phones": ({"phone_mask": 6}, WAITS, WAITS, Doubt.PHONES),
+    "a zone an hour to the east": ({"timezone": "America/Cancun"}, WAITS, WAITS, Doubt.DATES),
+    "a zone to the west": ({"timezone": "America/Tijuana"}, WAITS, WAITS, Doubt.DATES),
+    "a clock that is off": ({"date_shift": 600}, WAITS, WAITS, Doubt.DATES),
+    "a cap that keeps the newest": ({"report_cap": 3}, FOUND, WAITS, Doubt.MISSING),
+    "a cap that keeps the oldest": ({"report_cap": 4, "report_cap_first": "oldest"}, FOUND, WAITS, Doubt.NOT_YET),
+    "a report without some": ({"omit_rate": 0.999}, WAITS, WAITS, Doubt.MISSING),
+    "an estatus outside the manual": ({"odd_form": "estatus"}, FOUND, AGAIN, None),
+    "dates that nobody can read": ({"odd_form": "bad_date"}, WAITS, WAITS, Doubt.ODD),
+    "rows of a panel without text": ({"odd_rows": ["null_text"]}, FOUND, WAITS, Doubt.ODD),
+    "rows of a panel with an odd estatus": ({"odd_rows": ["estatus"]}, FOUND, WAITS, Doubt.ODD),
+}
+
+
+@pytest.mark.parametrize("habit", HABITS)
+def test_no_habit_of_a_provider_sends_twice_and_what_cannot_be_told_says_why(habit: str, light: Bench) -> None:
+    settings, accepted, never_seen, doubt = HABITS[habit]
+    light.simulator.set(**settings)
+    taken, never = judge(light)
+    assert (taken.state, never.state) == (accepted, never_seen)
+    assert never.unknown_reason == (None if doubt is None else str(doubt))
+    if taken.state == State.SENT:
+        assert taken.id_mensaje == light.ledger()[0].id_mensaje
+
+
+# --- Not only to now: late acceptance, caps behind the last control row
+
+
+def test_what_a_gateway_accepts_minutes_after_it_gave_the_call_up_is_found_and_not_sent_again(made: Bench) -> None:
+    made.witness(LEAST_CONTROLS)
+    made.simulator.faults([Fault(FaultKind.LATE_ACCEPTANCE, seconds=SETTLE_SECONDS * 0.9)])
+    [message_id] = made.enqueue()
+    made.send([message_id])
+    made.simulator.faults()
+    assert made.reconcile() == 0
+    made.ripen()
+    assert made.reconcile() == 1
+    [entry] = made.ledger()
+    row = made.row(message_id)
+    assert (row.state, row.id_mensaje) == (State.SENT, entry.id_mensaje)
+    assert abs(row.sent_at.timestamp() - entry.accepted_at) <= 1
+
+
+def test_what_is_accepted_after_an_absence_is_found_when_the_second_attempt_is_unknown_too(made: Bench) -> None:
+    made.witness(LEAST_CONTROLS)
+    made.simulator.faults([Fault(FaultKind.LATE_ACCEPTANCE, seconds=SETTLE_SECONDS * 1.5)])
+    [message_id] = made.enqueue()
+    made.send([message_id])
+    made.simulator.faults()
+    made.ripen()
+    made.reconcile()
+    assert made.row(message_id).state == State.QUEUED
+    made.age(SETTLE_SECONDS)  # now it is accepted after all
+    [claim] = made.claim([message_id])  # the second attempt, which never leaves
+    assert claim.id == message_id
+    made.lose()
+    assert made.reconcile() == 1
+    assert (made.row(message_id).id_mensaje, len(made.ledger())) == (made.ledger()[0].id_mensaje, 1)
+
+
+def test_a_cap_behind_the_last_control_row_is_noticed(light: Bench) -> None:
+    light.witness(LEAST_CONTROLS)
+    lost(light, accepted=False)
+    light.ripen()
+    for number in range(8):  # a campaign of the panel, behind which an acceptance would not show
+        light.runtime.client.send(PHONE, f"campaña {number}")
+    light.simulator.set(report_cap=6, report_cap_first="oldest")
+    light.reconcile()
+    [row] = light.rows()
+    assert (row.state, row.unknown_reason) == (State.UNKNOWN, Doubt.CAPPED)
+    light.simulator.set(report_cap=None)
+    light.reconcile()
+    assert light.states() == [State.QUEUED]
+
+
+# --- Quiet hours, the account, twice at most
+
+
+def test_without_control_rows_it_waits_for_some(made: Bench) -> None:
+    message_id = lost(made, accepted=False)
+    made.age()
+    made.reconcile()
+    assert (made.row(message_id).state, made.row(message_id).unknown_reason) == (State.UNKNOWN, Doubt.NO_CONTROLS)
+    made.witness(LEAST_CONTROLS)
+    made.reconcile()
+    assert made.row(message_id).state == State.UNKNOWN, "none of them was accepted before it"
+
+
+def test_control_rows_of_the_same_moment_as_before_it_are_enough_once_one_comes_behind(made: Bench) -> None:
+    made.witness(LEAST_CONTROLS)
+    message_id = lost(made, accepted=False)
+    made.age()
+    made.reconcile()
+    assert made.row(message_id).unknown_reason == Doubt.NO_CONTROLS
+    made.witness()
+    made.reconcile()
+    assert made.row(message_id).state == State.QUEUED
+
+
+def test_while_report_lag_is_open_no_attempt_is_absent(made: Bench) -> None:
+    made.witness(LEAST_CONTROLS)
+    message_id = lost(made, accepted=False)
+    made.ripen()
+    with made.database.begin() as connection:
+        incidents.report(connection, "report_lag")
+    made.reconcile()
+    assert made.row(message_id).unknown_reason == Doubt.LAG
+    with made.database.begin() as connection:
+        incidents.close(connection, "report_lag")
+    made.reconcile()
+    assert made.row(message_id).state == State.QUEUED
+
+
+def with_key(made: Bench, key: str) -> Bench:
+    """The same worker after a restart with another key."""
+    url = made.database.engine.url.render_as_string(hide_password=False)
+    settings = {"DATABASE_URL": url, "SMSCLICK_API_KEY": key, "SMSCLICK_BASE_URL": made.simulator.base_url}
+    given = load_settings(**settings, SMSCLICK_SETTLE_SECONDS=SETTLE_SECONDS)
+    return Bench(Runtime.start(given, made.bell, threads=4), made.simulator, made.bell)
+
+
+def test_under_another_key_nothing_is_concluded_until_the_old_one_is_back(made: Bench) -> None:
+    made.simulator.set(other_keys=[OTHER_KEY])
+    made.witness(LEAST_CONTROLS)
+    taken, never = lost(made, accepted=True), lost(made, accepted=False)
+    made.ripen()
+    other = with_key(made, OTHER_KEY)
+    other.witness(LEAST_CONTROLS)
+    other.reconcile()
+    assert {row.unknown_reason for row in made.rows()} == {Doubt.ACCOUNT}
+    assert {row.state for row in made.rows()} == {State.UNKNOWN}
+    other.runtime.close()
+    made.reconcile()
+    assert (made.row(taken).state, made.row(never).state) == (State.SENT, State.QUEUED)
+
+
+def test_the_fingerprint_of_an_account_is_the_same_everywhere_and_not_its_key(light: Bench) -> None:
+    lost(light, accepted=False)
+    [row] = light.rows()
+    assert row.account_fingerprint == light.runtime.account == account.fingerprint(KEY)
+    assert account.fingerprint(OTHER_KEY) != row.account_fingerprint
+    assert len(row.account_fingerprint) == 16
+    assert KEY not in str(row)
+
+
+def test_an_attempt_of_before_the_upgrade_is_found_but_never_absent(made: Bench) -> None:
+    made.witness(LEAST_CONTROLS)
+    taken, never = lost(made, accepted=True), lost(made, accepted=False)
+    made.change(State.UNKNOWN, account_fingerprint=None)
+    made.ripen()
+    made.reconcile()
+    assert made.row(taken).state == State.SENT
+    assert (made.row(never).state, made.row(never).unknown_reason) == (State.UNKNOWN, Doubt.ACCOUNT)
+
+
+def test_the_same_message_is_absent_twice_at_most_and_then_a_person_decides(made: Bench) -> None:
+    made.witness(LEAST_CONTROLS)
+    [message_id] = made.enqueue()
+    for attempt in (1, 2, 3):
+        [claim] = made.claim([message_id])
+        assert claim.id == message_id
+        made.lose()
+        made.ripen()
+        made.reconcile()
+        assert made.row(message_id).attempts == attempt
+    row = made.row(message_id)
+    assert (row.state, row.absences, row.unknown_reason) == (State.UNKNOWN, 2, Doubt.TWICE)
+
+
+def test_one_that_was_absent_twice_is_still_found_when_the_report_has_it(made: Bench) -> None:
+    made.witness(LEAST_CONTROLS)
+    message_id = lost(made, accepted=True)
+    made.change(State.UNKNOWN, absences=2)
+    made.reconcile()
+    assert made.row(message_id).state == State.SENT
+
+
+# --- Whose row it is
+
+
+def test_a_row_of_others_from_before_the_attempt_is_not_it(made: Bench) -> None:
+    made.runtime.client.send(PHONE, TEXT)
+    made.age(300)
+    made.witness(LEAST_CONTROLS)
+    message_id = lost(made, accepted=False, text=TEXT)
+    made.ripen()
+    made.reconcile()
+    assert (made.row(message_id).state, made.row(message_id).id_mensaje) == (State.QUEUED, None)
+
+
+def test_a_later_message_of_equal_phone_and_text_is_not_the_unknown(made: Bench) -> None:
+    made.witness(LEAST_CONTROLS)
+    [claim] = made.claim(made.enqueue(text=TEXT))
+    made.lose()
+    made.ripen()
+    [other] = made.enqueue(text=TEXT)
+    [answered] = made.enqueue(text="another text", state=State.SENT, due_at=None)
+    own = made.runtime.client.send(PHONE, TEXT)
+    assert isinstance(own, Accepted)
+    made.change(State.SENT, due_at=None)
+    with made.database.begin() as connection:
+        connection.execute(sa.update(messages).where(messages.c.id == answered).values(id_mensaje=own.id_mensaje))
+    made.reconcile()
+    assert made.row(claim.id).state == State.QUEUED
+    assert made.row(other).state == State.QUEUED
+
+
+# --- Reports that are large, or that an attempt is too old for
+
+
+def test_what_is_older_than_one_pass_can_read_is_only_looked_for_around_its_own_time(light: Bench) -> None:
+    light.witness(LEAST_CONTROLS)
+    taken, never = lost(light, accepted=True), lost(light, accepted=False)
+    light.age(reading.MOST_REPORTS * 600 + SETTLE_SECONDS)
+    light.witness()
+    light.reconcile()
+    assert light.row(taken).state == State.SENT
+    assert (light.row(never).state, light.row(never).unknown_reason) == (State.UNKNOWN, Doubt.TOO_LONG)
+
+
+@pytest.mark.parametrize("density", [40.0, 400.0])
+def test_however_many_slices_a_pass_has_it_comes_to_the_same(density: float, light: Bench) -> None:
+    with light.database.begin() as connection:
+        watermark.learn(connection, reading.MARK, int(density * 60), dt.timedelta(minutes=1))
+    taken, never = judge(light)
+    assert (taken.state, never.state) == (State.SENT, State.QUEUED)
+
+
+def test_a_pass_that_breaks_off_concludes_nothing_at_all(light: Bench) -> None:
+    light.witness(LEAST_CONTROLS)
+    lost(light, accepted=True)
+    lost(light, accepted=False)
+    light.ripen()
+    light.simulator.faults([Fault(FaultKind.CUT, endpoints=("report",))])
+    light.reconcile()
+    assert [(row.state, row.unknown_reason) for row in light.rows()] == [(State.UNKNOWN, Doubt.NO_REPORT)] * 2
+
+
+def test_what_stays_open_is_looked_for_ever_more_rarely(light: Bench) -> None:
+    message_id = lost(light, accepted=False)
+    waits = []
+    for _ in range(4):
+        light.age(SETTLE_SECONDS * 20)
+        light.reconcile()
+        row = light.row(message_id)
+        waits.append((row.due_at - light.database.clock()).total_seconds())
+    assert waits == sorted(waits)
+    assert SETTLE_SECONDS / 2 < waits[0] < waits[-1] < 2000
+    light.change(State.UNKNOWN, due_at=LONG_AGO)
+
+
+def test_controls_are_only_what_the_answers_of_this_account_say(light: Bench) -> None:
+    light.witness(LEAST_CONTROLS)
+    begin = light.database.clock() - dt.timedelta(minutes=5)
+    end = light.database.clock()
+
+    def controls() -> list[trust.Control]:
+        with light.database.read() as connection:
+            return reading._controls(connection, begin, end, light.runtime.account)
+
+    assert [each.witness for each in controls()] == [True] * LEAST_CONTROLS
+    light.change(State.SENT, id_source="report")
+    assert [each.witness for each in controls()] == [False] * LEAST_CONTROLS
+    light.change(State.SENT, id_source="person")
+    assert controls() == []
+    light.change(State.SENT, id_source=None, account_fingerprint="another")
+    assert controls() == []
+
+
+def test_a_date_in_the_hour_that_is_shown_twice_makes_the_end_of_a_pass_unsure() -> None:
+    tijuana, hour = ZoneInfo("America/Tijuana"), dt.timedelta(hours=1)
+    first = dt.datetime(2026, 11, 1, 8, 30, tzinfo=dt.UTC)
+    assert [reading._repeats(first + hour * number, tijuana) for number in (-1, 0, 1, 2)] == [False, True, True, False]
+    assert reading._unrepeated(first + hour, tijuana) == first - hour
+    begin, end = first - 3 * hour, first + 3 * hour
+    for start, stop in reading._plan(begin, end, dt.timedelta(minutes=10), [], tijuana):
+        assert start == begin or not reading._repeats(start, tijuana)
+        assert stop == end or not reading._repeats(stop, tijuana)
