@@ -234,9 +234,16 @@ def _is_ours(package: Path) -> bool:
 
 
 def _use_utf8() -> None:
-    """In a pipe or file our output is UTF-8, whatever the locale says; a terminal knows best itself."""
+    """In a pipe or file our output is UTF-8, whatever the locale says; a terminal knows best itself.
+
+    What a terminal's encoding does not have is shown as `?` there.
+    """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+        if not isinstance(stream, io.TextIOWrapper):
+            continue
+        if stream.isatty():
+            stream.reconfigure(errors="replace")
+        else:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 

@@ -3,15 +3,16 @@
 import datetime as dt
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from smsclick import layout
 from smsclick.moments import iso
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console
 
 _WIDTH = 120
 """Of tables that go into a file or a pipe; a terminal tells its own."""
@@ -42,14 +43,46 @@ def json_line(value: Mapping[str, Any]) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, default=_plain))
 
 
-def show_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-    """A table with a heading for each column."""
+def show_table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    title: str | None = None,
+    texts: Collection[str] = (),
+    spare: Collection[str] = (),
+) -> None:
+    """A table with a heading for each column. Nothing in it is ever cut: what identifies stays in one piece.
+
+    Args:
+        headers: of the columns.
+        rows: their cells.
+        title: above the table.
+        texts: columns that may become narrow; other columns keep their words whole.
+        spare: columns that are left out where there is no room, the last one first. Where there is still none, each row
+            becomes a list.
+    """
     from rich.table import Table  # noqa: PLC0415 - most commands print a line and start sooner without it
 
-    table = Table(*headers, title=title, title_justify="left")
+    cells = [[shown(cell) for cell in row] for row in rows]
+    console = _console()
+    chosen = layout.choose(headers, cells, console.width, texts, spare)
+    if chosen is None:
+        _show_list(headers, cells, title)
+        return
+    table = Table(title=title, title_justify="left")
+    for place, width in chosen.items():
+        table.add_column(headers[place], width=width, overflow="fold")
+    for row in cells:
+        table.add_row(*(row[place] for place in chosen))
+    console.print(table)
+
+
+def _show_list(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str | None) -> None:
+    if title is not None:
+        say(title)
     for row in rows:
-        table.add_row(*(shown(cell) for cell in row))
-    _print(table)
+        show_pairs(dict(zip(headers, row, strict=True)))
+        say("")
 
 
 def show_pairs(pairs: Mapping[str, object]) -> None:
@@ -62,7 +95,7 @@ def show_pairs(pairs: Mapping[str, object]) -> None:
     for name, value in pairs.items():
         if value is not None and value != "":
             table.add_row(name, shown(value))
-    _print(table)
+    _console().print(table)
 
 
 def shown(value: object) -> str:
@@ -73,12 +106,11 @@ def shown(value: object) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def _print(table: "Table") -> None:
+def _console() -> "Console":
     from rich.console import Console  # noqa: PLC0415 - as above
 
     # No markup: a text like "[red]" is somebody's message, not ours.
-    width = None if for_people() else _WIDTH
-    Console(width=width, markup=False, highlight=False, emoji=False).print(table)
+    return Console(width=None if for_people() else _WIDTH, markup=False, highlight=False, emoji=False)
 
 
 def _plain(value: object) -> object:

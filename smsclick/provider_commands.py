@@ -108,6 +108,8 @@ def report(
             for row in rows
         ),
         title=f"{len(rows)} messages",
+        texts={"text", "reply", "campaign", "portfolio"},
+        spare=("campaign", "portfolio"),
     )
 
 

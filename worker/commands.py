@@ -15,6 +15,7 @@ from smsclick.codes import lookup
 from smsclick.command_tools import opened, progress_line
 from smsclick.contract import Priority, State
 from smsclick.database import Database
+from smsclick.errors import InvalidField, InvalidTime
 from smsclick.settings import Settings, get_settings
 from worker import doctor as doctoring
 from worker import exporting, operations, optouts, unknowns
@@ -41,15 +42,37 @@ _SIGNS = {Verdict.OK: "✔", Verdict.WARNING: "!", Verdict.FAILED: "✘", Verdic
 def export(
     *,
     form: Annotated[Literal["jsonl", "csv"], typer.Option("--format", help="JSON lines or CSV.")] = "jsonl",
-    state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
-    since: Annotated[str | None, typer.Option(help="Only those created since; ISO 8601 with a zone.")] = None,
+    states: Annotated[
+        list[State] | None, typer.Option("--state", help="Only those in this state; may be given several times.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Only those created since; as report takes times.")] = None,
+    until: Annotated[str | None, typer.Option(help="Only those created until; a day to its end.")] = None,
+    excel: Annotated[
+        bool, typer.Option("--excel", help="CSV for spreadsheets: marked as UTF-8, times as clocks show them.")
+    ] = False,
+    keep_formulas: Annotated[
+        bool, typer.Option("--keep-formulas", help="CSV with texts as they are, also those like =1+1.")
+    ] = False,
 ) -> None:
-    """Write one record a message to stdout, as a stream."""
-    moment = None if since is None else _since(since)
+    """Write one record a message to stdout, as a stream.
+
+    Times without a zone are in the provider's (SMSCLICK_TIMEZONE). In a CSV an apostrophe goes before texts that a
+    spreadsheet would take for a formula.
+    """
+    if (excel or keep_formulas) and form != "csv":
+        raise InvalidField(f"{'--excel' if excel else '--keep-formulas'}: is for CSV; add --format csv")
+    zone = get_settings().zone
+    wanted = exporting.Wanted(
+        states or (),
+        None if since is None else _moment("--since", since),
+        None if until is None else _moment("--until", until, end_of_day=True),
+    )
     with _database() as database:
-        records = exporting.export(database, state=state, since=moment)
-        write = exporting.write_csv if form == "csv" else exporting.write_jsonl
-        write(records, sys.stdout)
+        records = exporting.export(database, wanted)
+        if form == "csv":
+            exporting.write_csv(records, sys.stdout, exporting.CsvForm(excel, zone, keep_formulas))
+        else:
+            exporting.write_jsonl(records, sys.stdout)
 
 
 @operators.command(rich_help_panel="Operation")
@@ -235,8 +258,11 @@ def _each(names: Sequence[str], act: Callable[[Database, Sequence[str]], Iterato
         raise typer.Exit(1)
 
 
-def _since(word: str) -> dt.datetime:
-    return moments.parse_time("--since", word)
+def _moment(option: str, word: str, *, end_of_day: bool = False) -> dt.datetime:
+    try:
+        return moments.parse_moment(word, get_settings().zone, end_of_day=end_of_day)
+    except InvalidTime as error:
+        raise InvalidTime(f"{option}: {error}") from None
 
 
 def _show_story(story: Story) -> None:
@@ -271,6 +297,8 @@ def _show_story(story: Story) -> None:
             ),
         ],
         title="History",
+        texts={"cause", "description"},
+        spare=("from", "attempt"),
     )
     _show_incidents(story.incidents)
 
@@ -321,6 +349,8 @@ def _show_incidents(incidents: Sequence[Incident]) -> None:
             ("open since", "incident", "times", "detail", "what to do"),
             [(each.opened_at, each.title, each.occurrences, each.detail, each.advice) for each in incidents],
             title="Open incidents",
+            texts={"incident", "detail", "what to do"},
+            spare=("times",),
         )
 
 
@@ -358,4 +388,5 @@ def _show_checks(checks: Sequence[Check]) -> None:
     output.show_table(
         ("", "check", "found", "what to do"),
         [(_SIGNS[check.verdict], check.name, check.found, check.todo) for check in checks],
+        texts={"found", "what to do"},
     )

@@ -44,6 +44,8 @@ def unknown(*, as_json: Annotated[bool, typer.Option("--json", help="JSON, for p
             )
             for each in found
         ],
+        texts={"key", "what was seen", "why it is open"},
+        spare=("looks", "attempt", "next look", "what was seen"),
     )
     for todo in dict.fromkeys(each.todo for each in found if each.todo is not None):
         output.say(f"- {todo}")

@@ -8,6 +8,7 @@ import io
 import json
 import re
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pytest
 import redis
@@ -276,9 +277,49 @@ def test_an_export_goes_over_many_batches_and_filters(file: Database) -> None:
     assert call("export", "--since", now.isoformat(), "--state", "queued", env=env).out == ""
 
 
-@pytest.mark.parametrize("word", ["2026-05-04", "2026-05-04T10:00:00", "ayer"])
-def test_since_without_a_zone_is_refused(file: Database, word: str) -> None:
-    assert "--since: " in call("export", "--since", word, env=env_of(file)).complaint
+def test_times_of_an_export_are_taken_as_report_takes_them(file: Database) -> None:
+    moment = dt.datetime(2026, 5, 4, 23, 0, tzinfo=ZoneInfo("America/Mexico_City"))
+    for days in range(3):
+        insert(file, created_at=moment + dt.timedelta(days=days), state=State.FAILED)
+    env = env_of(file)
+
+    def exported(*words: str) -> int:
+        return len(call("export", *words, env=env).records)
+
+    assert exported("--since", "2026-05-05") == 2
+    assert exported("--until", "2026-05-05") == 2
+    assert exported("--since", "05-05-2026 00:00:00", "--until", "05-05-2026") == 1
+    assert exported("--since", "2026-05-06T04:59:59Z", "--until", "2026-05-06T05:00:00Z") == 1
+    assert exported("--state", "failed", "--state", "queued") == 3
+    assert exported("--state", "delivered", "--state", "queued") == 0
+    assert call("export", "--since", "ayer", env=env).complaint.startswith("smsclick: --since: ")
+    assert call("export", "--until", "mañana", env=env).complaint.startswith("smsclick: --until: ")
+    assert "add --format csv" in call("export", "--excel", env=env).complaint
+
+
+FORMULAS = ["=1+1", "+52 llámame", "-1", "@SUM(A1)", "\t=1", " =cmd|' /C calc'!A0", "＝1+1", "\u200b=1"]  # noqa: RUF001
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_nobodys_text_is_a_formula_for_who_opens_the_file(file: Database, text: str) -> None:
+    insert(file, text=text, reply=text, reference=text, last_error=text, last_code=-104, state=State.FAILED)
+    env = env_of(file)
+    (safe,) = csv.DictReader(io.StringIO(call("export", "--format", "csv", env=env).out, newline=""))
+    assert {safe[name] for name in ("text", "reply", "reference", "last_error")} == {f"'{text}"}
+    assert safe["last_code"] == "-104"
+    raw = call("export", "--format", "csv", "--keep-formulas", env=env).out
+    (kept,) = csv.DictReader(io.StringIO(raw, newline=""))
+    assert kept["text"] == text
+    assert call("export", env=env).records[0]["text"] == text
+
+
+def test_a_spreadsheet_opens_the_export_with_its_accents_and_local_times(file: Database) -> None:
+    insert(file, text="Señal", sent_at=dt.datetime(2026, 5, 4, 18, 30, tzinfo=dt.UTC), state=State.SENT, id_mensaje=5)
+    out = call("export", "--format", "csv", "--excel", env=env_of(file)).out
+    assert out.startswith("\ufeffid,key,")
+    assert out.count("\r\n") == 2
+    (line,) = csv.DictReader(io.StringIO(out.removeprefix("\ufeff"), newline=""))
+    assert (line["text"], line["sent_at"]) == ("Señal", "2026-05-04 12:30:00")
 
 
 def test_what_was_exported_is_known_when_it_is_imported(file: Database) -> None:
@@ -423,7 +464,7 @@ def test_simulate_tells_in_one_line_how_to_use_it_and_stops_at_sigterm(start_pro
     answer = requests.post(f"{url}/credits.json", data={"APIKEY": key}, timeout=60)
     assert answer.json()["creditos"] == 5
     env = {"SMSCLICK_BASE_URL": url, "SMSCLICK_API_KEY": key}
-    assert call("balance", env=env).out == "5 credits\n"
+    assert call("balance", env=env).out == '{"credits": 5}\n'
     process.sigterm()
     assert process.wait() == 0
     assert len(process.output.splitlines()) == 1

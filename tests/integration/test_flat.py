@@ -94,8 +94,8 @@ COMMANDS: dict[str, Callable[[Database], object]] = {
     "unknown": unknowns.unknown,
     "show": lambda database: operations.show(database, "key-1"),
     "cancel": lambda database: list(operations.cancel(database, ["key-2"])),
-    "export": lambda database: next(exporting.export(database, state=State.FAILED)),
-    "export since": lambda database: next(exporting.export(database, since=LONG_AGO)),
+    "export": lambda database: next(exporting.export(database, exporting.Wanted(states=[State.FAILED]))),
+    "export since": lambda database: next(exporting.export(database, exporting.Wanted(since=LONG_AGO))),
     "open incidents": lambda database: database.transact(operations.open_incidents),
 }
 
