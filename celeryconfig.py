@@ -7,8 +7,11 @@ from smsclick.settings import get_settings
 
 _settings = get_settings()
 
-broker_url = _settings.broker_url or "memory://localhost"
-_redis = broker_url.startswith(("redis", "sentinel"))
+_broker = _settings.broker
+# Said three times: Celery's own variables for reading and writing are other apps' (worker.foreign_env).
+broker_url = broker_read_url = broker_write_url = _broker.url or "memory://localhost"
+broker_use_ssl = _broker.tls and dict(_broker.tls)
+_redis = _broker.is_redis
 
 # JSON only, no results, no remote control: nothing but ids crosses the broker.
 accept_content = ["json"]
@@ -37,7 +40,10 @@ worker_hijack_root_logger = True
 worker_redirect_stdouts = False
 worker_cancel_long_running_tasks_on_connection_loss = False
 
+# Goes on whatever the broker answers, takes queues as they are, and drops nothing unseen.
+worker_consumer = "worker.consumer:Consumer"
 broker_connection_retry = True
+broker_channel_error_retry = True
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 broker_pool_limit = 10
@@ -49,6 +55,7 @@ broker_transport_options = (
         "health_check_interval": 10,
         # Of the one task that is acknowledged late, smsclick.enqueue, which takes milliseconds.
         "visibility_timeout": 120,
+        **_broker.options,
     }
     if _redis
     else {"polling_interval": 0.05}
@@ -80,7 +87,11 @@ task_routes = {
 beat_scheduler = "worker.beat:Scheduler"
 beat_max_loop_interval = 1
 beat_schedule = {
-    name: {"task": f"smsclick.{name}", "schedule": seconds, "options": {"expiration": TTL_SECONDS, "retry": False}}
+    name: {
+        "task": f"smsclick.{name}",
+        "schedule": seconds,
+        "options": {"expiration": TTL_SECONDS, "retry": False, "declare": []},
+    }
     for name, seconds in {
         "sweep": _settings.sweep_seconds,
         "balance": min(_settings.balance_seconds, _settings.sweep_seconds),

@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from smsclick import broker
 from smsclick.backlog import TTL_SECONDS, Backlog
 from smsclick.bell import PAUSE_SECONDS, Bell, Watched
 from smsclick.errors import SettingsError
@@ -112,7 +113,7 @@ class _Publisher:
     """
 
     def __init__(self, broker_url: str) -> None:
-        self._url = broker_url
+        self._broker = broker.parse(broker_url)
         self._connection: Any = None
         self._producer: Any = None
         self._missing = False
@@ -155,11 +156,13 @@ class _Publisher:
             self._missing = True
             log.warning("smsclick[celery] is not installed: no doorbell; the sweep finds new messages")
             return
-        if self._url.startswith(("redis", "sentinel")):
-            options: dict[str, Any] = {"socket_timeout": _ANSWER_SECONDS, "socket_connect_timeout": _ANSWER_SECONDS}
-        else:
-            options = {"confirm_publish": True, "read_timeout": _ANSWER_SECONDS, "write_timeout": _ANSWER_SECONDS}
-        self._connection = kombu.Connection(self._url, connect_timeout=_ANSWER_SECONDS, transport_options=options)
+        options = self._broker.transport_options(_ANSWER_SECONDS)
+        self._connection = kombu.Connection(
+            self._broker.url,
+            connect_timeout=_ANSWER_SECONDS,
+            transport_options=options,
+            ssl=dict(self._broker.tls) if self._broker.tls else False,
+        )
         # Not its default channel, which would try to connect for ever.
         self._producer = kombu.Producer(self._connection.channel())
 

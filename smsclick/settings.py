@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.exc import ArgumentError
 
+from smsclick import broker
 from smsclick.callback import TaskTarget, parse_callback
 from smsclick.database import parse_url
 from smsclick.errors import InvalidField, SettingsError
@@ -34,8 +35,6 @@ _Seconds = Annotated[float, Field(gt=0, le=_LONGEST)]
 
 _SLOWEST, _FASTEST = 0.1, 10_000.0
 """Calls a second over all workers: a slower limit would outlast claims, a faster one would limit nothing."""
-
-_BROKERS = ("redis://", "rediss://", "amqp://", "amqps://", "pyamqp://", "sentinel://", "memory://")
 
 
 class Settings(BaseSettings):
@@ -135,8 +134,7 @@ class Settings(BaseSettings):
     @field_validator("broker_url")
     @classmethod
     def _broker_url(cls, value: str) -> str:
-        if value and not value.startswith(_BROKERS):
-            raise ValueError("must be a Redis or RabbitMQ URL")
+        broker.parse(value)
         return value
 
     @field_validator("poll_seconds", mode="before")
@@ -224,6 +222,11 @@ class Settings(BaseSettings):
                 f"for example SMSCLICK_LEASE_SECONDS={max(120, 3 * longest):g}"
             )
         return self
+
+    @property
+    def broker(self) -> broker.Broker:
+        """The broker's address, taken apart."""
+        return broker.parse(self.broker_url)
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:

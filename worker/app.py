@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from smsclick.client import SmsclickClient
 from smsclick.database import Database
 from smsclick.errors import DatabaseUnavailable, SettingsError, SmsclickError
 from smsclick.settings import Settings, get_settings
-from worker import heap, heartbeat, restore_watch, simulated, strangers, task_calls
+from worker import foreign_env, heap, heartbeat, restore_watch, simulated, strangers, task_calls
 from worker.pump import Pump
 from worker.runtime import Runtime
 from worker.watch import Watch
@@ -81,9 +82,10 @@ class CeleryBell:
     def _publish(self, call: tuple[str, tuple[object, ...]]) -> None:
         # While it cannot connect, kombu tries again for some seconds.
         task, args = call
+        # The workers declare the queues, as they find them (worker.queue_shapes).
         # No `expires`: it would compare this machine's clock with the receiver's.
         if not self._backlog.is_full(self._app.amqp.router.route({}, task)["queue"].name):
-            self._app.send_task(task, args=args, expiration=TTL_SECONDS, retry=False)
+            self._app.send_task(task, args=args, expiration=TTL_SECONDS, retry=False, declare=[])
 
 
 class _App(Celery):
@@ -96,12 +98,20 @@ class _App(Celery):
 
 def _make_app() -> _App:
     try:
-        get_settings()
+        foreign_env.ignore(os.environ, sys.argv)
+        broker = get_settings().broker
     except SettingsError as error:
         raise SystemExit(f"smsclick: {error}") from None
-    made = _App("smsclick", set_as_current=False, include=["worker.tasks"], task_cls=strangers.StrictTask)
+    made = _App(
+        "smsclick",
+        set_as_current=False,
+        include=["worker.tasks"],
+        task_cls=strangers.StrictTask,
+        loader="celery.loaders.app:AppLoader",
+        fixups=[],  # DJANGO_SETTINGS_MODULE is another app's
+    )
     made.config_from_object("celeryconfig")
-    if made.conf.broker_url.startswith(("redis", "sentinel")):
+    if broker.is_redis:
         from worker import lost_broker  # noqa: PLC0415 - Redis' client takes memory, and not everybody uses it
 
         lost_broker.outlive()

@@ -15,6 +15,7 @@ from celery import beat
 from celery.schedules import schedule as every
 
 from smsclick.backlog import Backlog
+from worker.broker_trouble import reason
 
 log = logging.getLogger(__name__)
 
@@ -94,11 +95,9 @@ class Scheduler(_Scheduler):  # type: ignore[misc]
             self._failed_since = now
         if now - self._told_at >= TOLD_SECONDS:
             self._told_at = now
-            # The cause that Celery wraps says more; its text may hold the broker's address and password.
-            cause = error.__cause__ or error.__context__ or error
             log.warning(
-                "The broker does not take ticks; messages wait in the database. error=%s seconds=%.0f",
-                type(cause).__name__,
+                "The broker does not take ticks; messages wait in the database. reason=%s seconds=%.0f",
+                reason(error),
                 now - self._failed_since,
             )
 

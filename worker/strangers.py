@@ -12,7 +12,10 @@ from celery import Celery, Task
 from celery.exceptions import InvalidTaskError
 from celery.worker.strategy import default
 
-_LOGGER = "celery.worker.consumer.consumer"
+from worker.broker_trouble import reason
+
+_LOGGERS = ("celery.worker.consumer.consumer", "celery.worker.request")
+_SHOWS_TRACEBACK = ("Couldn't ack", "Couldn't reject")
 _SHOWS_CONTENT = ("Received and deleted unknown", "Received unregistered", "Received invalid", "Can't decode")
 
 
@@ -38,13 +41,20 @@ def strategy(task: Task[..., Any], app: Celery, consumer: Any, **options: Any) -
 
 def hide_contents() -> None:
     """Keep bodies and headers out of the log, from now on."""
-    logging.getLogger(_LOGGER).addFilter(_without_content)
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_without_content)
 
 
 def _without_content(record: logging.LogRecord) -> bool:
     if str(record.msg).startswith(_SHOWS_CONTENT):
-        reason = record.args[0] if isinstance(record.args, tuple) and record.args else None
-        what = type(reason).__name__ if isinstance(reason, BaseException) else "unknown message"
+        why = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        what = type(why).__name__ if isinstance(why, BaseException) else "unknown message"
         record.msg, record.args = "A message that is no call of ours was dropped. reason=%s", (what,)
+        record.exc_info = record.exc_text = None
+    elif str(record.msg).startswith(_SHOWS_TRACEBACK):
+        error = record.exc_info[1] if record.exc_info else None
+        record.msg = "A message could not be acknowledged; the broker may deliver it again. reason=%s"
+        record.args = (reason(error) if error else "unknown",)
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
         record.exc_info = record.exc_text = None
     return True

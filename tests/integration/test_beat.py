@@ -105,7 +105,7 @@ def test_a_broker_that_is_away_costs_one_line_and_no_traceback(
     for _ in range(3):
         sending.apply_entry(entry(sending))
     assert [record.getMessage().partition(" seconds=")[0] for record in caplog.records] == [
-        "The broker does not take ticks; messages wait in the database. error=ConnectionRefusedError"
+        "The broker does not take ticks; messages wait in the database. reason=ConnectionRefusedError"
     ]
     assert caplog.records[0].exc_info is None
 

@@ -231,7 +231,9 @@ def test_without_any_extra_a_producer_enqueues_into_sqlite(
 
 
 def test_the_extra_postgresql_has_the_driver(producer: Callable[..., str], migrated_postgres_url: str) -> None:
-    assert producer(ENQUEUE, "postgresql", env={"DATABASE_URL": migrated_postgres_url}) == "1"
+    # Not the machine's own libpq, which another machine may lack.
+    binary = "import psycopg\nassert psycopg.pq.__impl__ == 'binary'\n"
+    assert producer(binary + ENQUEUE, "postgresql", env={"DATABASE_URL": migrated_postgres_url}) == "1"
 
 
 def test_the_extra_mysql_has_the_driver(producer: Callable[..., str], migrated_mariadb_url: str) -> None:

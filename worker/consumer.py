@@ -1,0 +1,112 @@
+"""Celery's consumer, except that nothing a broker answers ends the worker, and that no message is dropped unseen.
+
+Celery retries what its transport calls a connection error. Everything else, such as READONLY of a Redis that became a
+replica, ends its worker with "Unrecoverable error"; here it waits, tries again, and says so once.
+"""
+
+import contextlib
+import logging
+import time
+from typing import Any
+
+from billiard.exceptions import WorkerLostError
+from celery.utils import threads
+from celery.worker.consumer import consumer as celerys
+from celery.worker.consumer import tasks
+from celery.worker.state import maybe_shutdown
+
+from worker import queue_shapes
+from worker.broker_trouble import Trouble
+
+log = logging.getLogger(__name__)
+
+_STEADY_SECONDS = 3.0
+"""A broker that was consumed from for so long works again."""
+
+_LOOK_SECONDS = 30.0
+"""How often queues that cannot be consumed are looked at again."""
+
+_COLLECT_SECONDS = 5.0
+_STEP_SECONDS = 0.2
+
+_Tasks: Any = tasks.Tasks  # the stubs lack half of what a subclass needs
+_Consumer: Any = celerys.Consumer
+_bound_sockets: Any = vars(threads)["bound_open_broker_sockets"]
+
+
+class Tasks(_Tasks):  # type: ignore[misc]
+    """Starts consuming, from the queues that can be consumed."""
+
+    name = _Tasks.name
+
+    def start(self, c: Any) -> None:  # noqa: ANN401 - Celery's
+        """Take the queues as they are, then consume."""
+        queue_shapes.adopt(c.app)
+        super().start(c)
+        c.timer.call_after(_STEADY_SECONDS, c.trouble.over)
+        if queue_shapes.left_out(c.app):
+            c.timer.call_after(_LOOK_SECONDS, c.look_again)
+
+    def qos_global(self, c: Any) -> bool:  # noqa: ANN401, ARG002 - Celery's
+        """Prefetch for each queue: quorum queues refuse any other, and nobody tells which queues are."""
+        return False
+
+
+class Consumer(_Consumer):  # type: ignore[misc]
+    """The consumer of our workers; set in the configuration as `worker_consumer`."""
+
+    connection: Any
+    steps: list[Any]
+
+    def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **rest: Any) -> None:  # noqa: ANN401
+        # Neighbours' clocks and states are nothing to us, and asking for them needs queues and rights of its own.
+        quiet = dict.fromkeys(("without_mingle", "without_gossip", "without_heartbeat"), True)
+        super().__init__(*args, worker_options={**(worker_options or {}), **quiet}, **rest)
+        self.trouble = Trouble()
+        # Whatever is raised while consuming is met by waiting; a message that cannot be acknowledged comes back.
+        self.connection_errors = (Exception,)
+        self.steps = [Tasks(self) if type(step) is tasks.Tasks else step for step in self.steps]
+
+    def ensure_connected(self, conn: Any) -> Any:  # noqa: ANN401 - kombu's
+        """Connect, however long that takes."""
+
+        def failed(error: BaseException, _: float) -> None:
+            self.trouble.met(error)
+
+        connected = conn.ensure_connection(failed, None, interval_max=15, callback=maybe_shutdown)
+        self.first_connection_attempt = False
+        return connected
+
+    def look_again(self) -> None:
+        """Consume from queues that can be consumed by now."""
+        try:
+            for queue in queue_shapes.adopt(self.app):
+                if not self.task_consumer.consuming_from(queue):
+                    self.task_consumer.add_queue(queue)
+            self.task_consumer.consume()
+        except Exception as error:
+            # If it is the broker's, the consumer meets it too.
+            log.debug("Could not look at the queues.", exc_info=error)
+        if queue_shapes.left_out(self.app):
+            self.timer.call_after(_LOOK_SECONDS, self.look_again)
+
+    def on_connection_error_before_connected(self, exc: BaseException) -> None:
+        """Wait, then Celery connects."""
+        self._wait(exc)
+
+    def on_connection_error_after_connected(self, exc: BaseException) -> None:
+        """Leave the connection, wait, then Celery connects again."""
+        _bound_sockets(self.connection, _COLLECT_SECONDS)
+        connection, self.connection = self.connection, None
+        for leave in (lambda: connection.collect(socket_timeout=_COLLECT_SECONDS), connection.close):
+            with contextlib.suppress(Exception):
+                leave()
+        self._wait(exc)
+
+    def _wait(self, error: BaseException) -> None:
+        if isinstance(error, WorkerLostError):
+            raise error  # the pool's processes cannot start
+        until = time.monotonic() + self.trouble.met(error)
+        while time.monotonic() < until:
+            maybe_shutdown()
+            time.sleep(_STEP_SECONDS)
