@@ -83,3 +83,9 @@ class Budget(Base):
     """How many requests of one kind may leave, over all workers together."""
 
     __table__ = contract.budgets
+
+
+class DeadLetter(Base):
+    """A broker message that could not become a message of ours."""
+
+    __table__ = contract.dead_letters

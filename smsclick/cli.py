@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 OPERATORS: Final = frozenset(
     {
         "cancel",
+        "deadletters",
         "doctor",
         "export",
         "hold",

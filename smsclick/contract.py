@@ -405,3 +405,16 @@ budgets = Table(
     Column("at", UtcDateTime, nullable=False, server_default=default_now(), comment="when they were counted"),
     **_MYSQL,
 )
+
+dead_letters = Table(
+    "smsclick_dead_letters",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("created_at", UtcDateTime, nullable=False, server_default=default_now()),
+    Column("queue", String(200), nullable=False),
+    Column("task", String(200), nullable=False, comment="the name that was called"),
+    Column("task_id", String(200), nullable=False),
+    Column("reason", String(300), nullable=False, comment="why it could not be a message; no phone, no text"),
+    Column("content", Text, nullable=False, comment="JSON, as the broker had it: may hold a phone and a text"),
+    **_MYSQL,
+)

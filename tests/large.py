@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from smsclick.database import Database
 
 SMALL = frozenset(
-    {"smsclick_gates", "smsclick_heartbeats", "smsclick_watermarks", "smsclick_limits", "smsclick_budgets"}
+    {
+        "smsclick_gates",
+        "smsclick_heartbeats",
+        "smsclick_watermarks",
+        "smsclick_limits",
+        "smsclick_budgets",
+        "smsclick_dead_letters",
+    }
 )
 """Tables that do not grow with the number of messages; to read one as a whole costs nothing. All others are filled."""
 

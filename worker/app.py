@@ -199,6 +199,16 @@ def _refuse_without_broker(**_: Any) -> None:  # noqa: ANN401
 
 
 @signals.celeryd_init.connect(weak=False)
+def _refuse_autoscale(options: Any = None, **_: Any) -> None:  # noqa: ANN401
+    # Threads cannot be scaled by Celery: it fails at each message, after it has taken it.
+    if (options or {}).get("autoscale"):
+        raise SystemExit(
+            "smsclick: --autoscale: cannot be used; how many calls are under way is found by itself, "
+            "up to --concurrency (256)"
+        )
+
+
+@signals.celeryd_init.connect(weak=False)
 def _few_heaps(**_: Any) -> None:  # noqa: ANN401
     heap.keep_small()
 

@@ -17,8 +17,8 @@ from smsclick.contract import Priority, State
 from smsclick.database import Database
 from smsclick.errors import InvalidField, InvalidTime
 from smsclick.settings import Settings, get_settings
+from worker import deadletter_commands, exporting, operations, optouts, unknowns
 from worker import doctor as doctoring
-from worker import exporting, operations, optouts, unknowns
 from worker.doctor_check import Check, Verdict
 from worker.gate import Gate
 from worker.operations import Done, Incident, Stats, Story
@@ -30,6 +30,7 @@ _optout = typer.Typer(no_args_is_help=True, help="Phones that are never written 
 operators.add_typer(unknown_commands)
 operators.add_typer(_optout, name="optout", rich_help_panel="Operation")
 operators.add_typer(recovery)
+operators.add_typer(deadletter_commands.group, name="deadletters", rich_help_panel="Operation")
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
 Phones = Annotated[list[str], typer.Argument(metavar="PHONE...", help="Mexican numbers, in any usual form.")]

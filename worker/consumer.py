@@ -15,8 +15,8 @@ from celery.worker.consumer import consumer as celerys
 from celery.worker.consumer import tasks
 from celery.worker.state import maybe_shutdown
 
-from worker import queue_shapes
-from worker.broker_trouble import Trouble
+from worker import queue_shapes, strangers
+from worker.broker_trouble import SAID_SECONDS, Trouble
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ _LOOK_SECONDS = 30.0
 
 _COLLECT_SECONDS = 5.0
 _STEP_SECONDS = 0.2
+_GIVE_BACK_SECONDS = 1.0
 
 _Tasks: Any = tasks.Tasks  # the stubs lack half of what a subclass needs
 _Consumer: Any = celerys.Consumer
@@ -63,6 +64,7 @@ class Consumer(_Consumer):  # type: ignore[misc]
         quiet = dict.fromkeys(("without_mingle", "without_gossip", "without_heartbeat"), True)
         super().__init__(*args, worker_options={**(worker_options or {}), **quiet}, **rest)
         self.trouble = Trouble()
+        self._given_back_at = float("-inf")
         # Whatever is raised while consuming is met by waiting; a message that cannot be acknowledged comes back.
         self.connection_errors = (Exception,)
         self.steps = [Tasks(self) if type(step) is tasks.Tasks else step for step in self.steps]
@@ -89,6 +91,40 @@ class Consumer(_Consumer):  # type: ignore[misc]
             log.debug("Could not look at the queues.", exc_info=error)
         if queue_shapes.left_out(self.app):
             self.timer.call_after(_LOOK_SECONDS, self.look_again)
+
+    def on_unknown_message(self, body: object, message: Any) -> None:  # noqa: ANN401, ARG002 - Celery's
+        """Keep what is no task message."""
+        self._put_away(message, "it is no task message")
+
+    def on_unknown_task(self, body: object, message: Any, exc: BaseException) -> None:  # noqa: ANN401, ARG002
+        """Keep what calls a task that we do not have."""
+        self._put_away(message, "it calls a task that is none of ours")
+
+    def on_invalid_task(self, body: object, message: Any, exc: BaseException) -> None:  # noqa: ANN401, ARG002
+        """Keep what Celery cannot take apart."""
+        self._put_away(message, f"it cannot be taken apart ({type(exc).__name__})")
+
+    def on_decode_error(self, message: Any, exc: BaseException) -> None:  # noqa: ANN401 - Celery's
+        """Keep what cannot be decoded."""
+        self._put_away(message, f"it cannot be decoded ({type(exc).__name__})")
+
+    def give_back(self, message: Any, error: BaseException) -> None:  # noqa: ANN401 - kombu's
+        """Leave a message in the broker, and wait a moment: it comes back at once."""
+        now = time.monotonic()
+        if now - self._given_back_at >= SAID_SECONDS:
+            self._given_back_at = now
+            log.warning("A message is given back to the broker until it can be handled. error=%s", type(error).__name__)
+        time.sleep(_GIVE_BACK_SECONDS)
+        message.reject_log_error(log, self.connection_errors, requeue=True)
+
+    def _put_away(self, message: Any, why: str) -> None:  # noqa: ANN401 - kombu's
+        try:
+            letter = strangers.put_away(message, why)
+        except Exception as error:  # noqa: BLE001 - its content is nowhere else
+            self.give_back(message, error)
+            return
+        log.warning("A message that is no call of ours was dropped. reason=%r deadletter=%s", why, letter)
+        message.reject_log_error(log, self.connection_errors)
 
     def on_connection_error_before_connected(self, exc: BaseException) -> None:
         """Wait, then Celery connects."""

@@ -1,6 +1,5 @@
 """Messages that come by name: the task `smsclick.enqueue`, for producers without our database."""
 
-import datetime as dt
 import logging
 import traceback
 from collections.abc import Mapping, Sequence
@@ -9,9 +8,8 @@ from typing import Any
 from sqlalchemy.exc import DataError, IntegrityError
 
 from smsclick.enqueue import store
-from smsclick.errors import InvalidField, InvalidMessage, KeyConflict
-from smsclick.message import NewMessage, canonical
-from worker import incidents
+from smsclick.errors import InvalidMessage, KeyConflict
+from worker import deadletters, incidents
 from worker.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -30,7 +28,8 @@ def accept(
 ) -> int | None:
     """Store the message of a call; the task's id is its key where it has none, so a redelivered task is one message.
 
-    A call that cannot be a message is refused for good: it opens an incident and is not delivered again.
+    A call that cannot be a message is refused for good: it becomes a dead letter, opens an incident and is not
+    delivered again.
 
     Args:
         runtime: this process's.
@@ -46,64 +45,57 @@ def accept(
         SmsclickError: (or SQLAlchemy's) nothing was stored for a cause that is not the call's; it must stay in the
             broker.
     """
+    content = deadletters.call_content(task_id, arguments, positional, expires)
     try:
-        if positional:
-            raise InvalidField("it has positional arguments; call with keyword arguments")
-        # A key of blanks is none: without the task's id a redelivered call would be a second message.
-        blank = {name for name, value in arguments.items() if isinstance(value, str) and not value.strip()}
-        given = {name: value for name, value in arguments.items() if value is not None and name not in blank}
-        if "key" not in map(canonical, given):
-            given["key"] = task_id
-        if expires is not None and not {"expires_at", "ttl"} & set(map(canonical, given)):
-            given["expires_at"] = _in_utc(expires)
         # By the database's clock: this machine's may differ from the producer's by any amount.
-        message = NewMessage.from_mapping(given, now=runtime.database.clock())
+        message = deadletters.message_of(
+            arguments, task_id=task_id, now=runtime.database.clock(), positional=positional, expires=expires
+        )
     except InvalidMessage as error:
-        _refuse(runtime, task_id, str(error))
+        _refuse(runtime, task_id, str(error), content)
         return None
     try:
         stored = runtime.database.transact(lambda connection: store(connection, [message]))[0]
     except (DataError, IntegrityError) as error:
         # Told by its type: what the database says may hold the message.
-        _refuse(runtime, task_id, f"the database cannot hold it ({type(error.orig).__name__})")
+        _refuse(runtime, task_id, f"the database cannot hold it ({type(error.orig).__name__})", content)
         return None
     if stored.conflict:
-        _refuse(runtime, task_id, str(KeyConflict(message.key, stored.id)))
+        _refuse(runtime, task_id, str(KeyConflict(message.key, stored.id)), content)
         return None
     if stored.new and message.send_at is None:
         runtime.bell.send([stored.id])
     return stored.id
 
 
-def give_up(runtime: Runtime, task_id: str, error: Exception) -> None:
+def give_up(runtime: Runtime, task_id: str, error: Exception, content: Mapping[str, Any]) -> None:
     """Refuse a call that met a defect of ours: delivered again it would meet it again, for ever.
 
     Args:
         runtime: this process's.
         task_id: of the call.
         error: what was raised; its text may hold the message, so only its type and its way are told.
+        content: of the call, as `deadletters.call_content` gives it.
     """
     way = "".join(traceback.format_tb(error.__traceback__))
     log.error("A call to smsclick.enqueue met a defect. task=%s\n%s", _shown(task_id), way)
-    _refuse(runtime, task_id, f"a defect of this program ({type(error).__name__}); its log has more")
+    _refuse(runtime, task_id, f"a defect of this program ({type(error).__name__}); its log has more", content)
 
 
-def _refuse(runtime: Runtime, task_id: str, reason: str) -> None:
-    log.warning("A call to smsclick.enqueue was refused. task=%s reason=%s", _shown(task_id), reason)
+def _refuse(runtime: Runtime, task_id: str, reason: str, content: Mapping[str, Any]) -> None:
     with runtime.database.begin() as connection:
+        letter = deadletters.keep(
+            connection, queue="smsclick", task=deadletters.CALL, task_id=task_id, reason=reason, content=content
+        )
         told = incidents.report(connection, "bad_call", detail=f"{reason} (task {_shown(task_id)})")
+    log.warning(
+        "A call to smsclick.enqueue was refused; its content is kept. task=%s reason=%s deadletter=%s",
+        _shown(task_id),
+        reason,
+        letter,
+    )
     if told:
         runtime.bell.alerts()
-
-
-def _in_utc(expires: object) -> object:
-    """Celery's `expires`, which without a zone is in UTC."""
-    if isinstance(expires, str):
-        try:
-            expires = dt.datetime.fromisoformat(expires)
-        except ValueError:
-            return expires
-    return expires.replace(tzinfo=dt.UTC) if isinstance(expires, dt.datetime) and expires.tzinfo is None else expires
 
 
 def _shown(task_id: str) -> str:

@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from celery import Task
 from celery.exceptions import Reject
@@ -15,8 +15,8 @@ from smsclick.errors import SmsclickError
 from worker import alerts as alerting
 from worker import balance as balances
 from worker import callbacks as telling
+from worker import deadletters, heartbeat, intake
 from worker import follow as following
-from worker import heartbeat, intake
 from worker import lag as lagging
 from worker import poll as polling
 from worker import reconcile as reconciling
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 _waits = LimitedLog(log)
 
 _GIVE_BACK_SECONDS = 1.0
+_NOT_THE_CALLS_FAULT = (SmsclickError, SQLAlchemyError, MemoryError, OSError)
+"""What says nothing about a call, which is the only copy of its message: it stays in the broker."""
 
 
 def _doorbell(name: str) -> Callable[[Callable[..., None]], Task[..., Any]]:
@@ -117,6 +119,7 @@ def retention() -> None:
             stopping=held.stopping,
         )
         # A callback's record repeats what the provider said, so it does not outlive the message's own.
+        deadletters.purge(held.database, min(30, held.settings.retention_days or 30))
         telling.purge(held.database, min(30, held.settings.retention_days or 30))
 
 
@@ -131,9 +134,17 @@ def enqueue(self: Any, *args: Any, **arguments: Any) -> None:  # noqa: ANN401 - 
     try:
         intake.accept(runtime(), call, arguments, positional=args, expires=self.request.expires)
         pulse()
-    except (SmsclickError, SQLAlchemyError) as error:
-        log.warning("A call to smsclick.enqueue waits for the database. task=%s error=%s", call, type(error).__name__)
-        time.sleep(_GIVE_BACK_SECONDS)
-        raise Reject(requeue=True) from None
+    except _NOT_THE_CALLS_FAULT as error:
+        _give_back(call, error)
     except Exception as error:  # noqa: BLE001 - told with its way, and not delivered again
-        intake.give_up(runtime(), call, error)
+        content = deadletters.call_content(call, arguments, args, self.request.expires)
+        try:
+            intake.give_up(runtime(), call, error, content)
+        except Exception as trouble:  # noqa: BLE001 - it could not be kept, so it stays in the broker
+            _give_back(call, trouble)
+
+
+def _give_back(call: str, error: Exception) -> NoReturn:
+    log.warning("A call to smsclick.enqueue waits for the database. task=%s error=%s", call, type(error).__name__)
+    time.sleep(_GIVE_BACK_SECONDS)
+    raise Reject(requeue=True) from None

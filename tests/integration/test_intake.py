@@ -128,7 +128,7 @@ def test_a_defect_is_told_by_its_type_and_its_way_without_its_words(
     try:
         int(CALL["phone"])
     except ValueError as error:
-        intake.give_up(runtime, "task-1\n" + "9" * 99, error)
+        intake.give_up(runtime, "task-1\n" + "9" * 99, error, {"body": "x"})
     (detail,) = details(runtime)
     assert detail.startswith("a defect of this program (ValueError)")
     assert "test_intake.py" in caplog.text
