@@ -15,7 +15,7 @@ from smsclick.database import Database
 from smsclick.errors import BrokerUnavailable, ProviderError, ProviderRefused, SmsclickError
 from smsclick.moments import span
 from smsclick.settings import Settings, load_settings
-from worker import doctor_database, doctor_queue, gate, operations
+from worker import doctor_database, doctor_queue, doctor_report, gate, operations
 from worker.doctor_check import Check, Verdict
 
 log = logging.getLogger(__name__)
@@ -237,7 +237,7 @@ def _provider(settings: Settings) -> Iterator[Check]:
         key = settings.require_api_key()
     except SmsclickError as error:
         yield _told("key", error)
-        yield from _skipped(("balance",), "there is no key")
+        yield from _skipped(("balance", doctor_report.NAME), "there is no key")
         return
     yield from _account(settings, key)
 
@@ -259,17 +259,18 @@ def _account(settings: Settings, key: str) -> Iterator[Check]:
             yield Check("key", Verdict.FAILED, f"refused with {error.code}: {lookup(error.code).meaning}", todo)
         else:
             yield Check("key", Verdict.FAILED, str(error), "ask SMSClick what this code means")
-        yield from _skipped(("balance",), "the provider refused the question")
+        yield from _skipped(("balance", doctor_report.NAME), "the provider refused the question")
     except ProviderError as error:
         todo = f"check SMSCLICK_BASE_URL ({where}) and this machine's way to it"
         yield Check("key", Verdict.FAILED, f"not checked: {error}", todo)
-        yield from _skipped(("balance",), "the provider did not answer")
+        yield from _skipped(("balance", doctor_report.NAME), "the provider did not answer")
     except SmsclickError as error:
         yield _told("key", error)
-        yield from _skipped(("balance",), "the provider could not be asked")
+        yield from _skipped(("balance", doctor_report.NAME), "the provider could not be asked")
     else:
         yield Check("key", Verdict.OK, f"accepted at {where}")
         yield _balance(credits_left, settings.low_balance)
+        yield _guarded(doctor_report.NAME, lambda: doctor_report.check(settings))
 
 
 def _balance(credits_left: int, limit: int) -> Check:

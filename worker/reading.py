@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
+from smsclick.columns import db_now
 from smsclick.contract import messages
 from smsclick.errors import ProviderError
 from smsclick.replies import MessageStatus
@@ -113,6 +114,21 @@ def _before(connection: sa.Connection, first: dt.datetime, earliest: dt.datetime
         .limit(LEAST_CONTROLS)
     )
     return max(earliest, min([first, *(time for time in times if time is not None)]))
+
+
+def newest_controls(connection: sa.Connection, account: str, within: dt.timedelta, limit: int) -> list[Control]:
+    """The newest control rows of an account that are not older than `within`, oldest first."""
+    now = connection.execute(sa.select(db_now())).scalar_one()
+    times = connection.scalars(
+        sa.select(messages.c.sent_at)
+        .where(messages.c.sent_at >= now - within, messages.c.sent_at <= now, messages.c.id_mensaje.is_not(None))
+        .order_by(messages.c.sent_at.desc())
+        .limit(limit)
+    ).all()
+    if not times:
+        return []
+    found = _accepted(connection, min(times) - SLACK, now, account, 2 * limit)
+    return [control for control in found if control.witness][-limit:]
 
 
 def _controls(connection: sa.Connection, begin: dt.datetime, end: dt.datetime, account: str) -> list[Control]:

@@ -199,6 +199,8 @@ class Reading:
         """Whether a cap could have cut rows off behind the last control row."""
         self.dates_are_shifted = False
         """Whether a control row has another date than we know; then no date of this report proves presence either."""
+        self.apart: float | None = None
+        """By how many seconds the last such date is ahead of ours."""
         self.last_seen: dt.datetime | None = None
         """The latest date of a control row, as the report gives it."""
         self._phones = frozenset(phones)
@@ -246,6 +248,7 @@ class Reading:
             return _Look.PHONE
         if not any(control.since - SLACK <= at <= control.until + SLACK for at in readings(row)):
             self.dates_are_shifted = True
+            self.apart = (row.fecha_envio - control.until).total_seconds()
             return _Look.DATE
         if row.text == control.text:
             self._strict += 1
@@ -293,6 +296,10 @@ class Reading:
             doubt = Doubt.ODD
         return doubt
 
+    def doubt_of_all(self, settle: dt.timedelta) -> Doubt | None:
+        """Why the control rows void absence, whatever attempt is asked about; None where all are as expected."""
+        return self._doubt_of(self._controls(), settle)
+
     def _doubt_of_controls(self, attempt: Attempt, settle: dt.timedelta) -> Doubt | None:
         controls = self._controls()
         witnesses = [each for each in controls[: _index(controls, attempt.since)] if each.witness]
@@ -302,6 +309,18 @@ class Reading:
         # What is younger than that may still be on its way into the report.
         needed_until = max(attempt.until + settle, self.read_at - settle)
         needed = [each for each in within if each.look is not _Look.MISSING or each.until <= needed_until]
+        doubt = self._doubt_of(needed, settle)
+        if doubt is not None:
+            return doubt
+        seen = [each for each in needed if each.witness]
+        before = any(each.until <= attempt.since for each in seen)
+        after = any(each.since >= attempt.until for each in seen)
+        if before and after and len(seen) >= LEAST_CONTROLS:
+            return None
+        # Those that could do it may be on their way into the report.
+        return Doubt.NOT_YET if any(each.look is _Look.MISSING for each in within) else Doubt.NO_CONTROLS
+
+    def _doubt_of(self, needed: Sequence[_Judged], settle: dt.timedelta) -> Doubt | None:
         worst = max((each.look for each in needed), default=_Look.RECOGNISED)
         if worst in _DOUBTS:
             return _DOUBTS[worst]
@@ -312,13 +331,7 @@ class Reading:
             return Doubt.MISSING if late else Doubt.NOT_YET
         if self.form is PLAIN and any(each.look is _Look.FORM for each in needed):
             return Doubt.TEXTS
-        seen = [each for each in needed if each.witness]
-        before = any(each.until <= attempt.since for each in seen)
-        after = any(each.since >= attempt.until for each in seen)
-        if before and after and len(seen) >= LEAST_CONTROLS:
-            return None
-        # Those that could do it may be on their way into the report.
-        return Doubt.NOT_YET if any(each.look is _Look.MISSING for each in within) else Doubt.NO_CONTROLS
+        return None
 
     def _controls(self) -> list[_Judged]:
         if self._sorted is None:
