@@ -14,16 +14,18 @@ import sqlalchemy as sa
 
 from smsclick.enqueue import enqueue_many
 from smsclick.simulator import Fault, FaultKind
-from tests.acceptance import Cluster, texts
+from tests import programs
+from tests.acceptance import Cluster, ready, texts
 from tests.conftest import migrate
 from tests.processes import wait_until
-from tests.servers import PostgresServer, StandbyServer
+from tests.servers import PgBouncerServer, PostgresServer, StandbyServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.conftest import OwnServer, StartProcess
+    from tests.processes import Process
 
 _PART = 100
 _SMALL = "40m"
@@ -83,6 +85,16 @@ class _Run:
     load: _Load
     judge: Callable[[], None]
     said: Callable[[], str]
+    workers: list[Process]
+
+    def also(self, url: str | None) -> None:
+        """One more worker, which reaches the database in another way."""
+        if url is not None:
+            command = ["celery", "-A", "worker", "worker", "-l", "info", "--concurrency", "16", "-n", "other@%h"]
+            self.workers.append(
+                self.cluster.start_process(command, self.cluster.env | {"DATABASE_URL": url}, name="other")
+            )
+            ready(self.workers[-1])
 
 
 @contextlib.contextmanager
@@ -94,7 +106,7 @@ def _one_worker(start_process: StartProcess, url: str, redis_url: str) -> Iterat
         load.add()
 
         def said() -> str:
-            return workers[0].log.read_text()
+            return "\n".join(process.log.read_text() for process in workers)
 
         def judge() -> None:
             cluster.wait_final(load.committed)
@@ -104,7 +116,7 @@ def _one_worker(start_process: StartProcess, url: str, redis_url: str) -> Iterat
             assert "Traceback" not in said()
             assert "Pedido" not in said()
 
-        yield _Run(cluster, load, judge, said)
+        yield _Run(cluster, load, judge, said, workers)
 
 
 def test_commits_that_the_server_would_not_wait_for_survive_its_crashes(
@@ -117,12 +129,26 @@ def test_commits_that_the_server_would_not_wait_for_survive_its_crashes(
     _administer(url, "ALTER SYSTEM SET wal_writer_delay = '10s'", "ALTER SYSTEM SET wal_writer_flush_after = '1GB'")
     _administer(url, "SELECT pg_reload_conf()")
     with _one_worker(start_process, url, redis_url) as run:
+        run.also(_pooled(own_server, server))
         for _ in range(3):
             run.load.flows()
             server.kill()
             server.start()
             run.load.add()
         run.judge()
+        assert all("Attempt ended" in worker.log.read_text() for worker in run.workers), "both have sent"
+
+
+def _pooled(own_server: OwnServer, server: PostgresServer) -> str | None:
+    """The way to it through PgBouncer, where that is here."""
+    if programs.PGBOUNCER in programs.missing() and not programs.in_ci():
+        return None
+
+    def prepare(pooler: PgBouncerServer) -> None:
+        pooler.behind = server
+        pooler.settings = {"server_login_retry": "1", "default_pool_size": "10"}
+
+    return own_server(PgBouncerServer, prepare=prepare).url()
 
 
 def test_a_worker_follows_a_failover_by_itself(
