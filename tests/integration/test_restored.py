@@ -16,7 +16,9 @@ from smsclick.enqueue import enqueue_many
 from smsclick.errors import InvalidTime
 from smsclick.message import NewMessage
 from tests import programs
-from tests.factories import LONG_AGO, insert, row, states
+from tests.commandline import call
+from tests.factories import KEY, LONG_AGO, insert, row, states
+from tests.integration.settling import KEY as BENCH_KEY
 from tests.integration.settling import Bench, bench
 from tests.processes import wait_until
 from worker import gate, operations, restored, sweep
@@ -140,6 +142,70 @@ def test_producers_learn_which_keys_and_ids_are_gone(database: Database) -> None
     assert list(restored.missing_keys(database, ["kept", "gone", "Kept"])) == ["gone", "Kept"]
     assert len(list(restored.missing_keys(database, asked))) == 1200
     assert list(restored.unowned(database, [6, 7, 8])) == [6, 8]
+
+
+def _env(database: Database) -> dict[str, str]:
+    url = database.engine.url.render_as_string(hide_password=False)
+    return {"DATABASE_URL": url, "SMSCLICK_API_KEY": KEY}
+
+
+def test_the_command_holds_and_its_end_lifts(migrated_sqlite_url: str, tmp_path: Path) -> None:
+    database = Database(migrated_sqlite_url)
+    insert(database, 2)
+    ended = call("restored", "--since", (database.clock() - HOUR).isoformat(), env=_env(database))
+    assert (ended.code, "held: 2 messages" in ended.out) == (0, True)
+    assert KEY not in ended.out
+    assert set(states(database)) == {State.UNKNOWN}
+    keys = tmp_path / "keys.txt"
+    keys.write_text("gone-1\ngone-ñ\n", encoding="utf-8")
+    assert call("restored", "--missing-keys", str(keys), env=_env(database)).out == "gone-1\ngone-ñ\n"
+    assert call("restored", "--end", env=_env(database)).code == 0
+    assert operations.stats(database).gate.is_open
+    database.dispose()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        ((), 2, "--since TIME"),
+        (("--unowned",), 2, "--since TIME"),
+        (("--since", "yesterday"), 1, "not a time"),
+        (("--since", "2999-01-01T00:00:00Z"), 1, "lies in the future"),
+        (("--since", "2026-01-01T00:00:00"), 1, "no time zone"),
+        (("--missing-keys", "/nowhere"), 1, "/nowhere cannot be read"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_changes_nothing(
+    words: tuple[str, ...], code: int, line: str, migrated_sqlite_url: str
+) -> None:
+    database = Database(migrated_sqlite_url)
+    insert(database)
+    ended = call("restored", *words, env=_env(database))
+    assert (ended.code, line in ended.err) == (code, True), ended.err
+    assert states(database) == [State.QUEUED]
+    assert operations.stats(database).gate.is_open
+    database.dispose()
+
+
+def test_without_the_key_whose_account_it_was_nothing_is_done(migrated_sqlite_url: str) -> None:
+    ended = call("restored", "--since", "2026-01-01T00:00:00Z", env={"DATABASE_URL": migrated_sqlite_url})
+    assert (ended.code, "SMSCLICK_API_KEY: not set" in ended.err) == (1, True)
+
+
+def test_ids_that_no_message_has_are_listed(migrated_sqlite_url: str) -> None:
+    with bench(migrated_sqlite_url) as made:
+        made.enqueue(3)
+        made.send()
+        ids = [entry.id_mensaje for entry in made.ledger()]
+        with made.database.begin() as connection:
+            connection.execute(sa.update(messages).where(messages.c.id_mensaje == ids[1]).values(id_mensaje=None))
+        env = {
+            "DATABASE_URL": migrated_sqlite_url,
+            "SMSCLICK_API_KEY": BENCH_KEY,
+            "SMSCLICK_BASE_URL": made.simulator.base_url,
+        }
+        since = (made.database.clock() - HOUR).isoformat()
+        assert call("restored", "--since", since, "--unowned", env=env).out == f"{ids[1]}\n"
 
 
 def _tool(name: str) -> Path:
