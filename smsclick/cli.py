@@ -29,6 +29,7 @@ OPERATORS: Final = frozenset(
         "deadletters",
         "doctor",
         "export",
+        "health",
         "hold",
         "optout",
         "restored",

@@ -18,6 +18,9 @@ FIRST_PAUSE_SECONDS = 0.1
 
 LONGEST_PAUSE_SECONDS = 5.0
 
+_RECOVERED_SECONDS = 30.0
+"""A target that has run for this long since its last exception is no longer failing, whether or not it says so."""
+
 _LOGGED_SECONDS = 60.0
 """After the first line of a series of exceptions, one line in this time: a thread may fail for hours."""
 
@@ -32,6 +35,8 @@ class SupervisedThread:
         name: of the thread, as log lines and health checks show it.
         target: what to run; it may be called many times, and must leave nothing half done for its next call.
         stopping: set when the thread is to end; one of its own by default. It may be shared.
+        beats_within: how many seconds there are from one `beat` to the next at the most; what takes longer, and is not
+            within `waiting_for`, hangs. None: nobody knows.
         first_pause: seconds between the first exception and the next call.
         longest_pause: seconds beyond which the pause does not grow.
     """
@@ -42,15 +47,17 @@ class SupervisedThread:
         target: Callable[[], None],
         *,
         stopping: threading.Event | None = None,
+        beats_within: float | None = None,
         first_pause: float = FIRST_PAUSE_SECONDS,
         longest_pause: float = LONGEST_PAUSE_SECONDS,
     ) -> None:
         self.name = name
         self.stopping = stopping or threading.Event()
+        self.beats_within = beats_within
         self.restarts = 0
         """How many exceptions the target has ended with."""
         self.failing_since: float | None = None
-        """When the present series of failures began, as of `time.monotonic`; None while the target progresses."""
+        """When the present series of failures began, as of `time.monotonic`; None once the target has called `beat`."""
         self.last_beat = time.monotonic()
         """When the target last progressed, as of `time.monotonic`."""
         self.waits_for: str | None = None
@@ -60,6 +67,7 @@ class SupervisedThread:
         self._longest_pause = longest_pause
         self._pause = 0.0
         self._logged_at = float("-inf")
+        self._failed_at = 0.0
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._returned = False
@@ -69,6 +77,15 @@ class SupervisedThread:
         """Whether the thread runs."""
         thread = self._thread
         return thread is not None and thread.is_alive()
+
+    @property
+    def failing_seconds(self) -> float:
+        """How long it has been failing; 0 where it progresses, or has run for a while without another failure."""
+        now = time.monotonic()
+        since = self.failing_since
+        if since is None or (self.is_alive and now - self._failed_at > _RECOVERED_SECONDS):
+            return 0.0
+        return now - since
 
     @property
     def is_done(self) -> bool:
@@ -150,8 +167,9 @@ class SupervisedThread:
     def _note_failure(self, error: BaseException) -> None:
         now = time.monotonic()
         self.restarts += 1
-        if self.failing_since is None:
-            self.failing_since = now
+        if self.failing_since is None or now - self._failed_at > _RECOVERED_SECONDS:
+            self.failing_since, self._pause = now, 0.0
+        self._failed_at = now
         self._pause = min(2 * self._pause or self._first_pause, self._longest_pause)
         if now - self._logged_at >= _LOGGED_SECONDS:
             self._logged_at = now

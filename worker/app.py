@@ -4,7 +4,6 @@ import logging
 import os
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,16 +15,17 @@ from smsclick.client import SmsclickClient
 from smsclick.database import Database
 from smsclick.errors import DatabaseUnavailable, SettingsError, SmsclickError
 from smsclick.settings import Settings, get_settings
-from worker import foreign_env, heap, heartbeat, restore_watch, simulated, strangers, task_calls
+from worker import foreign_env, heap, restore_watch, simulated, strangers, task_calls
+from worker.life import BeatLife, WorkerLife, sending_step
 from worker.pump import Pump
 from worker.runtime import Runtime
+from worker.supervision import SupervisedThread
 from worker.watch import Watch
 
 log = logging.getLogger(__name__)
 
 _MOST_UNREAD = 1000
 """Wake-ups in a queue on Redis that nobody reads; no more are sent meanwhile."""
-_PULSE_SECONDS = 5.0
 _LAST_RINGS_SECONDS = 1.0
 # At debug level these show whole task messages, which for smsclick.enqueue hold a phone and a text, or addresses.
 _TALKATIVE = ("celery.pool", "celery.worker", "kombu", "amqp", "urllib3", "requests", "apprise", "sqlalchemy")
@@ -119,14 +119,16 @@ def _make_app() -> _App:
 
 
 app = _make_app()
+app.steps["worker"].add(sending_step(lambda: begin()))  # noqa: PLW0108 - it is defined below
 _runtime_lock = threading.Lock()
 _runtime: Runtime | None = None
 _bell: CeleryBell | None = None
 _pump: Pump | None = None
+_life: WorkerLife | None = None
+_beat_life: BeatLife | None = None
 _calls_at_once = int(app.conf.worker_concurrency)
 _watch: Watch | None = None
-_in_processes = False
-_last_pulse = 0.0
+_main_process = os.getpid()
 
 
 def runtime() -> Runtime:
@@ -155,14 +157,22 @@ def pump() -> Pump:
         return _pump
 
 
-def pulse() -> None:
-    """Show progress in the heartbeat's row, every few seconds while there is work."""
-    global _last_pulse  # noqa: PLW0603
-    held = _runtime
-    if held is None or time.monotonic() - _last_pulse < _PULSE_SECONDS:
-        return
-    _last_pulse = time.monotonic()
-    heartbeat.beat(held.database, f"worker:{os.uname().nodename}:{os.getpid()}", held.recorder.recorded)
+def begin() -> None:
+    """Send from now on, and show how this process is; tried again until it works, whatever is in the way."""
+    thread = SupervisedThread("smsclick-begin", _begin)
+    if not thread.start():
+        _begin()
+
+
+def _begin() -> None:
+    global _life, _watch
+    sending = pump()
+    held = runtime()
+    with _runtime_lock:
+        if _runtime is held and _life is None and not held.stopping.is_set():
+            _life, _watch = WorkerLife(held, sending), Watch(held)
+            sending.start()
+            _watch.start()
 
 
 def require_start(settings: Settings) -> None:
@@ -233,7 +243,7 @@ def _stop(**_: Any) -> None:  # noqa: ANN401
 @signals.worker_shutdown.connect(weak=False)
 @signals.worker_process_shutdown.connect(weak=False)
 def _close(**_: Any) -> None:  # noqa: ANN401
-    global _runtime, _bell, _pump, _watch  # noqa: PLW0603
+    global _runtime, _bell, _pump, _watch, _life  # noqa: PLW0603
     with _runtime_lock:
         if _pump is not None:
             _pump.close()
@@ -244,41 +254,36 @@ def _close(**_: Any) -> None:  # noqa: ANN401
             _runtime.close()
         if _bell is not None:
             _bell.flush(_LAST_RINGS_SECONDS)
-        _runtime = _bell = _pump = _watch = None
+        if _life is not None:
+            _life.close()
+        _runtime = _bell = _pump = _watch = _life = None
 
 
 @signals.worker_process_init.connect(weak=False)
 def _forked(**_: Any) -> None:  # noqa: ANN401
     # A child must not use its parent's sockets and has none of its threads.
-    global _runtime, _bell, _pump, _watch, _runtime_lock  # noqa: PLW0603
+    global _runtime, _bell, _pump, _watch, _life, _runtime_lock  # noqa: PLW0603
     _runtime_lock = threading.Lock()
     if _runtime is not None:
         _runtime.database.dispose(close=False)
-    _runtime = _bell = _pump = _watch = None
-    _start_watch()
+    _runtime = _bell = _pump = _watch = _life = None
+    if os.getpid() != _main_process:
+        begin()
 
 
-@signals.worker_ready.connect(weak=False)
-def _ready(**_: Any) -> None:  # noqa: ANN401
-    if not _in_processes:
-        _start_watch()
-
-
-def _start_watch() -> None:
-    """Each process that works looks for what nobody reports, whether or not a task ever comes."""
-    global _watch  # noqa: PLW0603
-    held = runtime()
-    with _runtime_lock:
-        _watch = _watch or Watch(held)
-    _watch.start()
+@signals.beat_init.connect(weak=False)
+def _show_beat(sender: Any = None, **_: Any) -> None:  # noqa: ANN401
+    global _beat_life  # noqa: PLW0603
+    if _beat_life is None:
+        _beat_life = BeatLife(get_settings().database_url, sender.scheduler.report)
+    _beat_life.report = sender.scheduler.report
 
 
 @signals.celeryd_after_setup.connect(weak=False)
 def _take_concurrency(instance: Any = None, **_: Any) -> None:  # noqa: ANN401
     # `--concurrency` is told to the worker and not to the configuration.
-    global _calls_at_once, _in_processes  # noqa: PLW0603
+    global _calls_at_once  # noqa: PLW0603
     _calls_at_once = int(instance.concurrency)
-    _in_processes = "prefork" in str(instance.pool_cls)
 
 
 @signals.after_setup_logger.connect(weak=False)

@@ -16,11 +16,15 @@ from celery.schedules import schedule as every
 
 from smsclick.backlog import Backlog
 from worker.broker_trouble import reason
+from worker.supervision import ThreadReport
 
 log = logging.getLogger(__name__)
 
 MOST_UNREAD = 20
 """Ticks that wait in the queue while beat sends no more. Each is one look into the database, whoever reads it."""
+
+BEATS_WITHIN_SECONDS = 60.0
+"""From one tick to the next; Celery's loop takes a second."""
 
 TOLD_SECONDS = 60.0
 """While the broker does not take ticks, the log has one line for each of these."""
@@ -59,10 +63,25 @@ class Scheduler(_Scheduler):  # type: ignore[misc]
         self._publisher: Any = None
         self._failed_since: float | None = None
         self._told_at = float("-inf")
+        self._ticked_at = time.monotonic()
+        self._waits_for: str | None = None
         self._backlog = Backlog(self.app.conf.broker_url, self._open_channel, most=MOST_UNREAD)
+
+    def tick(self, *args: Any, **rest: Any) -> Any:  # noqa: ANN401 - Celery's
+        """Send what is due, which shows that beat progresses."""
+        self._ticked_at = time.monotonic()
+        return super().tick(*args, **rest)
+
+    def report(self) -> ThreadReport:
+        """How beat is, for health checks; what it waits for the broker is not its fault."""
+        idle = time.monotonic() - self._ticked_at
+        return ThreadReport(
+            "beat", alive=True, idle_seconds=idle, waits_for=self._waits_for, beats_within=BEATS_WITHIN_SECONDS
+        )
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:  # noqa: ANN401, ARG002 - Celery's
         """Publish a tick that is due; one that the broker does not take is passed over, and the next comes soon."""
+        self._waits_for = "broker"
         try:
             queue = self.app.amqp.router.route({}, entry.task)["queue"].name
             if self._backlog.is_full(queue):
@@ -76,6 +95,8 @@ class Scheduler(_Scheduler):  # type: ignore[misc]
             if self._failed_since is not None:
                 log.warning("The broker takes ticks again. seconds=%.0f", time.monotonic() - self._failed_since)
             self._failed_since = None
+        finally:
+            self._waits_for = None
 
     def close(self) -> None:
         """Release the connection."""

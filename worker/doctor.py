@@ -2,7 +2,6 @@
 
 import datetime as dt
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,17 +23,13 @@ _ROOT: Final = Path(__file__).resolve().parent.parent
 _BROKER_SECONDS: Final = 3
 _PROVIDER_SECONDS: Final = 10.0
 _CLOCK_SECONDS: Final = 5.0
-_DEAF_SECONDS: Final = 300.0
-"""Ticks go to whichever worker is free, so each of a few gets one every few seconds; this is far beyond chance."""
 
 
-def examine(*, load: Callable[[], Settings] = load_settings, this_worker: bool = False) -> Iterator[Check]:
+def examine(*, load: Callable[[], Settings] = load_settings) -> Iterator[Check]:
     """Yield the checks one by one, as they end; each looks by itself, and what cannot be looked at is skipped.
 
     Args:
         load: gives the settings.
-        this_worker: the health of the worker on this machine instead of the account's: the provider is not asked, and a
-            worker that shows no progress fails, because its process can live and be deaf.
     """
     try:
         settings = load()
@@ -42,10 +37,9 @@ def examine(*, load: Callable[[], Settings] = load_settings, this_worker: bool =
         yield Check("configuration", Verdict.FAILED, str(error), "correct the environment or .env, then run this again")
         return
     yield Check("configuration", Verdict.OK, "every setting can be used")
-    yield from _database(settings, this_worker=this_worker)
+    yield from _database(settings)
     yield _guarded("broker", lambda: _broker(settings.broker_url))
-    if not this_worker:
-        yield from _provider(settings)
+    yield from _provider(settings)
 
 
 def _guarded(name: str, look: Callable[[], Check]) -> Check:
@@ -65,7 +59,7 @@ def _told(name: str, error: Exception) -> Check:
     return Check(name, Verdict.FAILED, found if semicolon else todo, todo if semicolon else "")
 
 
-def _database(settings: Settings, *, this_worker: bool) -> Iterator[Check]:
+def _database(settings: Settings) -> Iterator[Check]:
     names = ("migrations", "pulse", "queue", "clock", "hold", "incidents")
     try:
         database = Database(settings.database_url, threads=1)
@@ -82,17 +76,13 @@ def _database(settings: Settings, *, this_worker: bool) -> Iterator[Check]:
         migrated = _guarded("migrations", lambda: _migrations(database))
         yield migrated
         yield _guarded("clock", lambda: _clock(database))
-        if not this_worker:
-            for name, look in doctor_database.checks(database):
-                yield _guarded(name, look)
+        for name, look in doctor_database.checks(database):
+            yield _guarded(name, look)
         if migrated.verdict is not Verdict.OK:
             yield from _skipped(("pulse", "queue", "hold", "incidents"), "the tables are of another version")
             return
         yield _guarded("pulse", lambda: _pulse(database, settings))
-        if this_worker:
-            yield _guarded("worker", lambda: _worker(database))
-        else:
-            yield _guarded("queue", lambda: doctor_queue.check(database))
+        yield _guarded("queue", lambda: doctor_queue.check(database))
         yield _guarded("hold", lambda: _hold(database))
         yield _guarded("incidents", lambda: _incidents(database))
     finally:
@@ -148,17 +138,6 @@ def _pulse(database: Database, settings: Settings) -> Check:
     if sweep.age_seconds > 3 * settings.sweep_seconds + 5:
         return Check("pulse", Verdict.FAILED, f"the last sweep was {span(sweep.age_seconds)} ago", todo)
     return Check("pulse", Verdict.OK, f"the last sweep was {span(sweep.age_seconds)} ago")
-
-
-def _worker(database: Database) -> Check:
-    mine = f"worker:{os.uname().nodename}:"
-    with database.read() as connection:
-        beats = operations.signs_of_life(connection, named=mine)
-    if not beats:
-        return Check("worker", Verdict.FAILED, "no worker of this machine has ever done anything", "restart it")
-    age = min(beat.age_seconds for beat in beats)
-    found = f"a worker of this machine got something done {span(age)} ago"
-    return Check("worker", Verdict.OK if age <= _DEAF_SECONDS else Verdict.FAILED, found, "restart it if this goes on")
 
 
 def _hold(database: Database) -> Check:

@@ -17,13 +17,14 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from celery import signals
-from celery.beat import EmbeddedService
+from celery import Celery, signals
+from celery.beat import Service
 from celery.exceptions import SecurityWarning
 
 from smsclick.database import Database
 from smsclick.errors import SmsclickError
 from smsclick.settings import Settings, get_settings
+from smsclick.supervised import SupervisedThread
 from worker import simulated
 from worker.beat import Scheduler
 
@@ -116,24 +117,53 @@ def _everything(settings: Settings, on_ready: Callable[[Settings], None]) -> Ite
     from worker.app import app  # noqa: PLC0415 - as above
 
     app.embedded = True
-    beat: Any = EmbeddedService(app, thread=True, scheduler_cls=Scheduler)  # a Thread, which its stub does not say
     ended = threading.Event()
+    beat = _Beat(app, ended)
+    threads = [SupervisedThread("smsclick-beat", beat.run, stopping=ended)]
+    path = sa.make_url(settings.database_url).database
+    if settings.database_url.startswith("sqlite") and path:
+        threads.append(SupervisedThread("smsclick-look", lambda: _watch(path, ended), stopping=ended))
 
     def ready(**_: object) -> None:
-        beat.start()
-        path = sa.make_url(settings.database_url).database
-        if settings.database_url.startswith("sqlite") and path:
-            threading.Thread(target=_watch, args=(path, ended), name="smsclick-watch", daemon=True).start()
+        from worker.app import runtime  # noqa: PLC0415 - as above
+
+        for thread in threads:
+            runtime().threads.add(thread).start()
         on_ready(settings)
 
     signals.worker_ready.connect(ready, weak=False)
+    signals.worker_shutting_down.connect(beat.stop, weak=False)
     try:
         yield
     finally:
-        ended.set()
-        signals.worker_ready.disconnect(ready)
-        if beat.is_alive():
-            beat.stop()
+        beat.stop()
+        for signal, receiver in ((signals.worker_ready, ready), (signals.worker_shutting_down, beat.stop)):
+            signal.disconnect(receiver)
+
+
+class _Beat:
+    """Celery's beat in this process, as a new one whenever it is run."""
+
+    def __init__(self, app: Celery, ended: threading.Event) -> None:
+        self._app = app
+        self._ended = ended
+        self._service: Any = None
+
+    def run(self) -> None:
+        """Send ticks until `stop`; raises where they end before."""
+        service: Any = Service(self._app, max_interval=1, scheduler_cls=Scheduler)
+        self._service = service
+        self._app.set_current()
+        if not self._ended.is_set():
+            service.start()
+        if not self._ended.is_set():
+            raise RuntimeError("beat has ended by itself")
+
+    def stop(self, **_: object) -> None:
+        """End it, once it has done what it is doing."""
+        self._ended.set()
+        if self._service is not None:
+            self._service.stop()
 
 
 def _watch(path: str, ended: threading.Event) -> None:
@@ -156,3 +186,4 @@ def _watch(path: str, ended: threading.Event) -> None:
                     pump().ring()
             except SmsclickError as error:
                 log.warning("Could not look for new messages. error=%s", error)
+                ended.wait(1.0)

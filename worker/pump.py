@@ -22,7 +22,7 @@ from worker.decisions import Outcome, Released
 from worker.log_limit import LimitedLog
 from worker.runtime import Runtime
 from worker.settle import Ended
-from worker.supervision import SupervisedThread
+from worker.supervision import SupervisedThread, ThreadReport
 
 log = logging.getLogger(__name__)
 _waits = LimitedLog(log)
@@ -38,6 +38,8 @@ _RATE_SECONDS = 0.1
 _OTHERS_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
 _FULL_SECONDS = 0.05
+_IDLE_SECONDS = 5.0
+_BEATS_WITHIN_SECONDS = 60.0
 _LOOK_SPREAD = 0.25
 """The looks of many processes come evenly: each waits for this share of the period less or more."""
 
@@ -80,7 +82,12 @@ class Pump:
         self.cannot_start_since: float | None = None
         """Since when the system has allowed no thread for a call, as of `time.monotonic`; None where it does."""
         self._feeder = runtime.threads.add(
-            SupervisedThread("smsclick-feeder", self._feed_on, stopping=runtime.stopping)
+            SupervisedThread(
+                "smsclick-feeder",
+                self._feed_on,
+                stopping=runtime.stopping,
+                beats_within=_BEATS_WITHIN_SECONDS,
+            )
         )
 
     def start(self) -> None:
@@ -111,6 +118,14 @@ class Pump:
             sender.join()
         self._give_back()
 
+    def report(self) -> list[ThreadReport]:
+        """What health checks cannot see in the threads themselves: calls for which the system allows no thread."""
+        since = self.cannot_start_since
+        if since is None:
+            return []
+        seconds = time.monotonic() - since
+        return [ThreadReport("smsclick-sender", alive=False, failing_seconds=seconds, idle_seconds=seconds)]
+
     # --- The feeder
 
     def _feed_on(self) -> None:
@@ -140,12 +155,11 @@ class Pump:
 
     def _pause(self) -> float:
         """How long to wait at the most: until the end of the pause that the provider asked for, or the next look."""
-        now = time.monotonic()
-        if self._concurrency.paused_until > now:
-            return min(self._concurrency.paused_until - now, self._runtime.settings.sweep_seconds)
         if not self._runtime.recorder.has_room:
             return _FULL_SECONDS
-        return self._look_at - now if self._look_at > now else self._runtime.settings.sweep_seconds
+        now = time.monotonic()
+        until = self._concurrency.paused_until if self._concurrency.paused_until > now else self._look_at
+        return min(until - now, _IDLE_SECONDS) if until > now else _IDLE_SECONDS
 
     def _room(self) -> int:
         """How many claims there is room for; 0 until enough of them are used up that a set is worth a transaction."""
@@ -170,13 +184,10 @@ class Pump:
         try:
             with self._feeder.waiting_for("database"):
                 batch = send.claim(self._runtime, None, room)
-        except SmsclickError as error:
-            _waits.warning("Could not claim messages. error=%s", error)
-            self._runtime.stopping.wait(_RETRY_SECONDS)
-            return False
         except Exception as error:  # noqa: BLE001 - whatever a database refuses must not end the sending
-            # Neither its words nor a traceback: drivers put rows into them.
-            log.error("Could not claim messages. error=%s", type(error).__name__)  # noqa: TRY400
+            # No words of a driver and no traceback: they may hold a row.
+            told = error if isinstance(error, SmsclickError) else SmsclickError(type(error).__name__)
+            _waits.warning("Could not claim messages. error=%s", told)
             self._runtime.stopping.wait(_RETRY_SECONDS)
             return False
         with self._feed:
@@ -208,7 +219,8 @@ class Pump:
         if now - self._others_rung_at >= _OTHERS_SECONDS:
             self._others_rung_at = now
             try:
-                send.ring_for_waiting(self._runtime, send.BATCH)
+                with self._feeder.waiting_for("database"):
+                    send.ring_for_waiting(self._runtime, send.BATCH)
             except Exception as error:  # noqa: BLE001 - others look by themselves before long
                 log.warning("Could not wake other workers. error=%s", type(error).__name__)
 

@@ -38,6 +38,7 @@ MOST = 400
 _GROUP = 200
 _GATHER_SECONDS = 0.04
 _IDLE_SECONDS = 5.0
+_BEATS_WITHIN_SECONDS = 60.0
 _FIRST_RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 2.0
 _LOCK_TIMEOUT = "2s"
@@ -96,7 +97,8 @@ class Recorder:
         self._warned: dict[type[Exception], float] = {}
         self.recorded = 0
         """Results that were committed."""
-        self._thread = (supervisor or Supervisor()).add(SupervisedThread("smsclick-recorder", self._run))
+        thread = SupervisedThread("smsclick-recorder", self._run, beats_within=_BEATS_WITHIN_SECONDS)
+        self._thread = (supervisor or Supervisor()).add(thread)
         self._thread.start()
 
     @property

@@ -22,6 +22,7 @@ from worker.supervision import Supervisor
 from worker.task_calls import CallTask
 
 _GATE_SECONDS = 0.02
+_END_SECONDS = 1.0
 _OTHER_CALLS = 32
 """Connections for what is asked beside the sends: statuses, reports, the balance."""
 
@@ -189,6 +190,7 @@ class Runtime:
     def close(self) -> None:
         """Record what is left and close everything."""
         self.recorder.close()
+        self.threads.stop(_END_SECONDS)
         self.client.close()
         self.courier.close()
         self.database.dispose()

@@ -23,14 +23,21 @@ class ThreadReport:
         failing_seconds: how long it has been failing without any progress; 0 where it is not.
         idle_seconds: since it last progressed.
         waits_for: what it waits for without being to blame.
+        beats_within: how many seconds it may take from one progress to the next; None: as many as it likes.
     """
 
     name: str
     alive: bool
-    restarts: int
-    failing_seconds: float
-    idle_seconds: float
-    waits_for: str | None
+    restarts: int = 0
+    failing_seconds: float = 0.0
+    idle_seconds: float = 0.0
+    waits_for: str | None = None
+    beats_within: float | None = None
+
+    @property
+    def stalled(self) -> bool:
+        """Whether it has stood still for too long, and is itself to blame."""
+        return self.waits_for is None and self.beats_within is not None and self.idle_seconds > self.beats_within
 
 
 class Supervisor:
@@ -67,9 +74,10 @@ class Supervisor:
                 name=thread.name,
                 alive=thread.is_alive,
                 restarts=thread.restarts,
-                failing_seconds=0.0 if (since := thread.failing_since) is None else now - since,
+                failing_seconds=thread.failing_seconds,
                 idle_seconds=now - thread.last_beat,
                 waits_for=thread.waits_for,
+                beats_within=thread.beats_within,
             )
             for thread in threads
         ]

@@ -22,7 +22,7 @@ from worker import poll as polling
 from worker import reconcile as reconciling
 from worker import retention as retaining
 from worker import sweep as sweeping
-from worker.app import app, pulse, pump, runtime
+from worker.app import app, pump, runtime
 from worker.log_limit import LimitedLog
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,6 @@ def _doorbell(name: str) -> Callable[[Callable[..., None]], Task[..., Any]]:
         def run(*args: object, **kwargs: object) -> None:
             try:
                 function(*args, **kwargs)
-                pulse()
             except SmsclickError as error:
                 _waits.warning("%s stopped: %s", error, name)
 
@@ -133,7 +132,6 @@ def enqueue(self: Any, *args: Any, **arguments: Any) -> None:  # noqa: ANN401 - 
     call = str(self.request.id)
     try:
         intake.accept(runtime(), call, arguments, positional=args, expires=self.request.expires)
-        pulse()
     except _NOT_THE_CALLS_FAULT as error:
         _give_back(call, error)
     except Exception as error:  # noqa: BLE001 - told with its way, and not delivered again

@@ -1,0 +1,120 @@
+"""Real worker processes: they send without a broker, survive the deaths of their threads, and say how they are."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance import Cluster, ready, texts
+from tests.commandline import call
+from tests.processes import wait_until
+from tests.servers import PostgresServer, RedisServer, free_port
+from worker import health, liveness
+from worker.liveness import SILENT_SECONDS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import OwnServer, StartProcess
+
+BROKERS = {"redis": "redis://127.0.0.1:{port}/0", "rabbitmq": "amqp://guest:guest@127.0.0.1:{port}//"}
+
+
+def sent(cluster: Cluster) -> int:
+    return cluster.provider.stats().accepted
+
+
+def lives(cluster: Cluster) -> bool:
+    """What a container's probe asks."""
+    return call("health", "--worker", env=cluster.env).code == 0
+
+
+@pytest.mark.parametrize("broker", BROKERS)
+def test_a_worker_sends_although_its_broker_was_never_there(
+    migrated_sqlite_url: str, start_process: StartProcess, broker: str
+) -> None:
+    nobody = BROKERS[broker].format(port=free_port())
+    with Cluster(start_process, migrated_sqlite_url, nobody) as cluster:
+        cluster.enqueue(texts(3, "Antes"))
+        worker = cluster.worker()
+        wait_until(lambda: sent(cluster) == 3, 120, what="what was there before the worker")
+        cluster.enqueue(texts(3, "Después"))
+        wait_until(lambda: sent(cluster) == 6, 120, what="what came later")
+        wait_until(lambda: lives(cluster), what="a sign of life")
+        worker.sigterm()
+        assert worker.wait(120) == 0
+        assert not lives(cluster)
+
+
+def test_a_worker_sends_on_while_its_broker_is_away(
+    migrated_sqlite_url: str, start_process: StartProcess, own_server: OwnServer
+) -> None:
+    redis = own_server(RedisServer)
+    with Cluster(start_process, migrated_sqlite_url, redis.url()) as cluster:
+        ready(cluster.worker())
+        redis.kill()
+        cluster.enqueue(texts(5))
+        wait_until(lambda: sent(cluster) == 5, 120, what="all to be sent")
+        assert lives(cluster)
+
+
+def test_a_worker_whose_threads_are_killed_goes_on_and_one_that_cannot_is_reported(
+    migrated_sqlite_url: str, start_process: StartProcess, tmp_path: Path
+) -> None:
+    nobody = BROKERS["redis"].format(port=free_port())
+    orders = tmp_path / "orders"
+    with Cluster(start_process, migrated_sqlite_url, nobody) as cluster:
+        command = ("-m", "tests.injected", str(orders), "worker", "-l", "info", "--concurrency", "4")
+        worker = cluster.run(sys.executable, *command, name="worker")
+        given = ""
+        for round_, name in enumerate(("smsclick-feeder", "smsclick-recorder", "smsclick-life") * 2):
+            given += f"kill {name}\n"
+            orders.write_text(given)
+            cluster.enqueue(texts(5, f"Ronda {round_}"))
+            wait_until(lambda: cluster.states() == {"sent": 5 * (round_ + 1)}, 120, what="all to be sent")  # noqa: B023
+        assert sent(cluster) == 30
+        wait_until(lambda: lives(cluster), what="a sign of life")
+        for name in ("smsclick-feeder", "smsclick-recorder", "smsclick-life"):
+            assert f"thread={name} error=SystemExit" in worker.output
+
+        orders.write_text(given + "break smsclick-feeder\nbreak smsclick-recorder\n")
+
+        def judged(seconds_later: float) -> set[str]:
+            """By its last sign of life, as the probe would see it so much later."""
+            [sign] = liveness.read("worker", cluster.env["DATABASE_URL"])
+            now = sign.written_at + seconds_later
+            [found] = health.examine(("worker",), cluster.env["DATABASE_URL"], now=now)
+            return {words.partition(" ")[0] for words in found.problems}
+
+        # Not by the whole of two minutes: what has failed for so long now has failed for a minute then.
+        wait_until(
+            lambda: judged(SILENT_SECONDS - 1) == {"smsclick-feeder", "smsclick-recorder"}, 120, what="both to be named"
+        )
+
+
+def test_a_worker_is_not_ill_for_its_databases_sake(start_process: StartProcess, own_server: OwnServer) -> None:
+    postgres = own_server(PostgresServer)
+    nobody = BROKERS["redis"].format(port=free_port())
+    from tests.conftest import migrate  # noqa: PLC0415 - it is pytest's own
+
+    url = migrate(postgres.create_database("own"))
+    with Cluster(start_process, url, nobody) as cluster:
+        cluster.enqueue(texts(1))
+        worker = cluster.worker()
+        wait_until(lambda: sent(cluster) == 1, 120, what="it to work")
+        postgres.freeze()
+
+        def waits() -> bool:
+            [sign] = liveness.read("worker", url)
+            [found] = health.examine(("worker",), url, now=sign.written_at + SILENT_SECONDS - 1)
+            assert found.is_healthy
+            return "database" in found.waits_for
+
+        wait_until(waits, what="it to wait for the database")
+        assert lives(cluster)
+        postgres.thaw()
+        cluster.enqueue(texts(1, "Luego"))
+        wait_until(lambda: sent(cluster) == 2, 120, what="it to go on")
+        assert worker.running
