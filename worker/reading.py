@@ -56,7 +56,7 @@ def to_now(runtime: Runtime, attempts: Sequence[Attempt]) -> Reading:
     """
     zone = runtime.settings.zone
     first = min(attempt.since for attempt in attempts)
-    now: dt.datetime = runtime.database.clock()
+    now = runtime.clock.read(runtime.database)
     with runtime.database.read() as connection:
         density = watermark.density(connection, MARK)
         earliest = max(first - NEAR, min(first, now - _reach(density)))
@@ -97,7 +97,7 @@ def _begin(
         controls = _controls(connection, controls_from, end, runtime.account)
     phones = {digits(attempt.phone) for attempt in attempts}
     # The control rows first: whatever is committed later cannot be missed.
-    return Reading(phones, controls, begin, runtime.database.clock())
+    return Reading(phones, controls, begin, runtime.clock.read(runtime.database))
 
 
 def _before(connection: sa.Connection, first: dt.datetime, earliest: dt.datetime) -> dt.datetime:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from smsclick.columns import db_now
 from smsclick.contract import State, messages
-from worker import decisions, gate, incidents, lifecycle, matching, reading, trust
+from worker import clock, decisions, gate, incidents, lifecycle, matching, reading, trust
 from worker.decisions import Found, NotFound, Policy
 from worker.lifecycle import Change
 from worker.matching import Attempt, Match
@@ -120,7 +120,7 @@ class Looked:
 
 def look(runtime: Runtime, claimed: Sequence[Unsettled]) -> Iterator[Looked]:
     """Read the report for claimed attempts: up to now where absence may count, else around them."""
-    now = runtime.database.clock()
+    now = runtime.clock.read(runtime.database)
     settle = dt.timedelta(seconds=runtime.settings.settle_seconds)
     with runtime.database.read() as connection:
         earliest = now - reading.reach(connection)
@@ -216,6 +216,9 @@ def _judged(
     missed = [attempt for attempt in attempts if attempt.message_id not in found]
     like = matching.similar(missed, seen.rows, owned, form=seen.form, read_at=seen.read_at)
     lagging = incidents.is_open(connection, "report_lag")
+    # Set back since, the database's clock says that it was read later than it was.
+    read_at = min(seen.read_at, now)
+    trusted = clock.trusted_since(connection)
     said: dict[int, Found | NotFound] = {}
     for each in looked.group:
         attempt = each.attempt
@@ -229,8 +232,9 @@ def _judged(
             Doubt.SIMILAR if attempt.message_id in like else None,
             Doubt.ACCOUNT if each.account is None else None,
             Doubt.LAG if lagging else None,
+            Doubt.CLOCK if trusted is not None and attempt.until < trusted and read_at < trusted + settle else None,
         )
-        said[attempt.message_id] = NotFound(seen.read_at, next((doubt for doubt in doubts if doubt is not None), None))
+        said[attempt.message_id] = NotFound(read_at, next((doubt for doubt in doubts if doubt is not None), None))
     return said
 
 

@@ -43,6 +43,7 @@ class Doubt(enum.StrEnum):
     ACCOUNT = "account_changed"
     SIMILAR = "similar_row"
     REPEATED_HOUR = "repeated_hour"
+    CLOCK = "clock_not_watched"
     TOO_LONG = "span_too_long"
     TWICE = decisions.ABSENT_TWICE
     WITHOUT_ID = decisions.ACCEPTED_WITHOUT_ID
@@ -101,6 +102,10 @@ REASONS = {
     Doubt.LAG: Reason(
         "the incident report_lag is open: the report shows messages late, or not at all",
         "see that incident; it is read again by itself",
+    ),
+    Doubt.CLOCK: Reason(
+        "no process watched the database's clock all the time since it, so nobody knows how old it is",
+        "wait: SMSCLICK_SETTLE_SECONDS after the workers' start it is judged",
     ),
     Doubt.ACCOUNT: Reason(
         "the APIKEY has changed since it was sent, and with it perhaps the account whose report is read",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import threading
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,14 @@ from smsclick.client import clock as measured
 from smsclick.contract import State, alerts, callbacks, clocks, gates, heartbeats, incidents, watermarks
 from tests.factories import clock as time_of
 from tests.factories import insert, news, row
+from tests.integration.settling import Bench, bench
 from worker import clock_step, heartbeat
 from worker.clock import DatabaseClock, Look, shift, step_between, trusted_since
+from worker.trust import LEAST_CONTROLS, Doubt
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from smsclick.database import Database
 
 STEP = 1800.0
@@ -289,3 +294,58 @@ def test_a_tick_whose_last_turn_lies_ahead_is_due(database: Database, ahead: dt.
     with database.begin() as connection:
         connection.execute(sa.update(heartbeats).values(at=time_of(database) + ahead))
     assert heartbeat.take(database, "tick", 600) is taken
+
+
+# --- What is absent
+
+
+@pytest.fixture
+def made(migrated_postgres_url: str) -> Iterator[Bench]:
+    with bench(migrated_postgres_url) as running:
+        yield running
+
+
+def two_unknown(made: Bench) -> tuple[int, int]:
+    """An attempt that the provider accepted and one that it never saw, with control rows around them."""
+    made.witness(LEAST_CONTROLS)
+    taken, never = made.enqueue(2)
+    for message_id in (taken, never):
+        [claim] = made.claim([message_id])
+        if message_id == taken:
+            made.call(claim)
+    made.lose()
+    made.witness(LEAST_CONTROLS)
+    return taken, never
+
+
+@pytest.mark.parametrize("was_set", [True, False])
+def test_a_step_forward_is_not_the_time_after_which_absence_counts(made: Bench, *, was_set: bool) -> None:
+    """Half an hour went by, as the database says; as the worker measured, none did."""
+    process = Measured()
+    made.runtime.clock._measure = process
+    made.runtime.clock.read(made.database)
+    _, never = two_unknown(made)
+    made.age(STEP)
+    made.witness(LEAST_CONTROLS)
+    process.moved = STEP if was_set else 0.0
+    if not was_set:
+        made.runtime.clock._measure = lambda: measured() + STEP
+        made.runtime.clock._last = dataclasses.replace(
+            made.runtime.clock._last or look(0, 0), at=time_of(made.database) - HALF_AN_HOUR
+        )
+    made.reconcile()
+    assert made.row(never).state == (State.UNKNOWN if was_set else State.QUEUED)
+
+
+def test_absence_waits_until_the_clock_has_been_watched_for_long_enough(made: Bench) -> None:
+    taken, never = two_unknown(made)
+    made.ripen()
+    with made.database.begin() as connection:
+        connection.execute(sa.insert(clocks).values(name="database", trusted_since=time_of(made.database)))
+    made.reconcile()
+    assert made.row(taken).state == State.SENT
+    assert (made.row(never).state, made.row(never).unknown_reason) == (State.UNKNOWN, Doubt.CLOCK)
+    with made.database.begin() as connection:
+        connection.execute(sa.update(clocks).values(trusted_since=time_of(made.database) - HALF_AN_HOUR))
+    made.reconcile()
+    assert made.row(never).state == State.QUEUED

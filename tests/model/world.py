@@ -24,6 +24,7 @@ from smsclick.errors import UnreadableAnswer
 from smsclick.replies import Accepted, Refused, ReportRow, Unknown
 from smsclick.settings import load_settings
 from worker import claims, decisions, lifecycle, reconcile
+from worker.clock import DatabaseClock
 from worker.decisions import Outcome, Policy, Released
 from worker.matching import SLACK, digits, tolerant, wire_key
 from worker.settle import Ended, settle
@@ -113,6 +114,7 @@ class World:
         self.requests: list[Request] = []
         self.accepted: list[Acceptance] = []
         self.reports: list[reconcile.Looked] = []
+        self._clock = DatabaseClock(measure=self._measured)
         self.fails = False
         self._skew = dt.timedelta(seconds=skew)
         self._form = form
@@ -228,6 +230,10 @@ class World:
         """It answers no question about a single message."""
         raise UnreadableAnswer(f"no answer about {id_mensaje}")
 
+    def _measured(self) -> float:
+        """A worker's own clock, which measures what goes by here."""
+        return self.now.timestamp()
+
     # --- The sweep and the reconciler
 
     def sweep(self) -> None:
@@ -260,6 +266,7 @@ class World:
                 rng=self._rng,
                 stopping=threading.Event(),
                 wake_callbacks=lambda _: None,
+                clock=self._clock,
             ),
         )
 
