@@ -11,6 +11,8 @@ from sqlalchemy.sql import expression
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from smsclick.errors import UnreadableRow
+
 # SQLite only counts rows by itself in an INTEGER PRIMARY KEY.
 BigId = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -38,11 +40,9 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
         value = value.astimezone(dt.UTC)
         return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
 
-    def result_processor(
-        self, dialect: Dialect, coltype: object
-    ) -> Callable[[dt.datetime | None], dt.datetime | None] | None:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], dt.datetime | None] | None:  # noqa: ARG002
         """Without SQLAlchemy's steps in between where the driver gives datetimes: a row has nine of these."""
-        return _utc if dialect.name != "sqlite" else super().result_processor(dialect, coltype)
+        return _utc if dialect.name != "sqlite" else _utc_of_text
 
     def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:  # noqa: ARG002
         """To aware UTC."""
@@ -53,6 +53,14 @@ def _utc(value: dt.datetime | None) -> dt.datetime | None:
     if value is None:
         return None
     return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+def _utc_of_text(value: Any) -> dt.datetime | None:  # noqa: ANN401 - SQLite's columns hold any type
+    """SQLite's text. Its content stays out of the error: it may be anything, also a phone in the wrong column."""
+    try:
+        return _utc(None if value is None else dt.datetime.fromisoformat(value))
+    except (ValueError, TypeError, OverflowError):
+        raise UnreadableRow("a column holds a time that cannot be read") from None
 
 
 class db_now(expression.FunctionElement[dt.datetime]):  # noqa: N801 - reads as an SQL function

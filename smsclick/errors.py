@@ -11,6 +11,7 @@ SmsclickError
 ├── KeyConflict                 the key belongs to a message with other content
 ├── MessageNotFound             an operator named a message that does not exist
 ├── NotAllowed                  an operator's command that the message's state does not allow
+├── UnreadableRow               a row holds what no program can read
 ├── DatabaseUnavailable
 ├── DatabaseNotMigrated
 ├── BrokerUnavailable
@@ -88,6 +89,10 @@ class MessageNotFound(SmsclickError):
 
 class NotAllowed(SmsclickError):
     """The message's state does not allow what the operator asked for."""
+
+
+class UnreadableRow(SmsclickError):
+    """A row holds what no program can read; which column, and never its content."""
 
 
 class DatabaseUnavailable(SmsclickError):

@@ -28,7 +28,7 @@ class Odd:
         name: of the kind.
         columns: SQL of the columns that are odd.
         refused: whether the database itself refuses it.
-        becomes: the state that it ends in, where it is in the table.
+        becomes: the state that it ends in, where nothing refuses it; `any` where that is the provider's affair.
     """
 
     name: str
@@ -43,19 +43,19 @@ class Odd:
 _ANYWHERE = (
     Odd("a state of its own", {"state": "'bogus'"}, becomes="bogus"),
     Odd("no due time", {"due_at": "NULL"}, becomes="sent"),
-    Odd("negative attempts", {"attempts": "-1"}),
-    Odd("attempts at the end of the integers", {"attempts": "2147483647"}),
-    Odd("a status that the manual does not know", {"estatus_mensaje": "9"}),
+    Odd("negative attempts", {"attempts": "-1"}, becomes="sent"),
+    Odd("attempts at the end of the integers", {"attempts": "2147483647"}, becomes="sent"),
+    Odd("a status that the manual does not know", {"estatus_mensaje": "9"}, becomes="sent"),
 )
 
 POSTGRESQL = (
     *_ANYWHERE,
     Odd("valid for ever", {"expires_at": "'infinity'"}),
-    Odd("valid until before time", {"expires_at": "'-infinity'"}, becomes="expired"),
+    Odd("valid until before time", {"expires_at": "'-infinity'"}, becomes="failed"),
     Odd("the year 294000", {"expires_at": "'294000-01-01 00:00:00+00'"}),
     Odd("sent in the year 294000", {"send_at": "'294000-01-01 00:00:00+00'"}),
     Odd("before Christ", {"send_at": "'4000-01-01 00:00:00+00 BC'"}),
-    Odd("due before time", {"due_at": "'-infinity'"}),
+    Odd("due before time", {"due_at": "'-infinity'"}, becomes="sent"),
     Odd("created in the year 294000", {"created_at": "'294000-01-01 00:00:00+00'"}, refused=True, becomes="sent"),
     Odd("a text of a megabyte", {"text": f"repeat('{SECRET}', 150000)"}),
 )
@@ -65,7 +65,7 @@ MARIADB = (
     Odd("the zero date", {"expires_at": "'0000-00-00 00:00:00'"}),
     Odd("a month that is none", {"expires_at": "'2030-00-00 00:00:00'"}),
     Odd("a day that is none", {"send_at": "'2030-01-00 00:00:00'"}),
-    Odd("the year 9999", {"send_at": "'9999-12-31 23:59:59'"}),
+    Odd("the year 9999", {"send_at": "'9999-12-31 23:59:59'"}, becomes="queued"),
     Odd("a NUL in the text", {"text": f"'{SECRET}\\0'"}, refused=False),
 )
 
@@ -74,21 +74,21 @@ SQLITE = (
     Odd("seconds since 1970", {"expires_at": "CAST(strftime('%s', 'now', '+1 day') AS INTEGER)"}),
     Odd("seconds since 1970 as text", {"send_at": "strftime('%s')"}),
     Odd("a day in another order", {"expires_at": "'01/12/2030'"}),
-    Odd("a time with a T", {"expires_at": "'2030-12-01T09:30:00Z'"}),
-    Odd("a day alone", {"expires_at": "'2030-12-01'"}),
+    Odd("a time with a T", {"expires_at": "'2030-12-01T09:30:00Z'"}, becomes="sent"),
+    Odd("a day alone", {"expires_at": "'2030-12-01'"}, becomes="sent"),
     Odd("a day that is none", {"send_at": "'2030-02-31 00:00:00'"}),
-    Odd("a word for a time", {"due_at": "'ahora'"}),
+    Odd("a word for a time", {"due_at": "'ahora'"}, becomes="sent"),
     Odd("bytes for a time", {"expires_at": "x'00ff'"}),
     Odd("a Julian day", {"send_at": "julianday('now')"}),
     Odd("Latin-1 in the text", {"text": f"CAST(x'{(SECRET + ' Espa').encode().hex()}f161' AS TEXT)"}, refused=False),
     Odd("Latin-1 in the phone", {"phone": "CAST(x'f1f1' AS TEXT)"}, refused=False),
-    Odd("Latin-1 in the key", {"key": "CAST(x'f1' || hex(randomblob(8)) AS TEXT)"}, refused=False),
-    Odd("Latin-1 in the callback", {"callback": "CAST(x'68f161' AS TEXT)"}, refused=False),
+    Odd("Latin-1 in the key", {"key": "CAST(x'f1' || hex(randomblob(8)) AS TEXT)"}, refused=False, becomes="sent"),
+    Odd("Latin-1 in the callback", {"callback": "CAST(x'68f161' AS TEXT)"}, refused=False, becomes="sent"),
     Odd("bytes for a text", {"text": f"x'{SECRET.encode().hex()}'"}),
     Odd("bytes for a phone", {"phone": "x'35353531343032323131'"}),
-    Odd("text for a number", {"attempts": "'many'"}),
-    Odd("a fraction for a number", {"refusals": "1.5"}),
-    Odd("a number for a rule", {"rule_id": "x'37'"}),
+    Odd("text for a number", {"attempts": "'many'"}, becomes="sent"),
+    Odd("a fraction for a number", {"refusals": "1.5"}, becomes="sent"),
+    Odd("a number for a rule", {"rule_id": "x'37'"}, becomes="any"),
     Odd("a NUL in the text", {"text": f"'{SECRET}' || char(0) || 'x'"}, refused=False),
     Odd("a text of a megabyte", {"text": f"replace(hex(zeroblob(75000)), '0', '{SECRET}')"}),
     Odd("a phone of a thousand characters", {"phone": "hex(zeroblob(500))"}),

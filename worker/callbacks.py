@@ -19,6 +19,7 @@ import time
 from collections import Counter, deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from importlib.metadata import version
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -27,9 +28,11 @@ from standardwebhooks import Webhook
 from smsclick.callback import TaskTarget, WebHookTarget, parse_callback
 from smsclick.columns import db_now
 from smsclick.contract import callbacks, messages
+from smsclick.database import Fault, fault_of
 from smsclick.errors import InvalidField
 from smsclick.moments import iso
-from worker import incidents
+from worker import incidents, readable
+from worker.odd_rows import place
 from worker.outbound import CallFailedError, Outbound, RefusedAddressError, Rules
 from worker.task_calls import CallTask, NotTakenError
 
@@ -335,9 +338,15 @@ class Courier:
             return GivenUp(f"refused: {error}")
         except (CallFailedError, NotTakenError) as error:
             return NotTaken(str(error))
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - see below
             # One odd row must not take the others with it: it is tried again, and an operator hears of it.
-            log.exception("A call-back could not be tried. callback=%s message=%s", call.id, call.message_id)
+            # Not its words: they may hold the address, and what stands in it.
+            log.error(  # noqa: TRY400
+                "A call-back could not be tried. callback=%s message=%s error=%s",
+                call.id,
+                call.message_id,
+                place(error),
+            )
             return NotTaken("a defect of the worker; its log says more", ours=True)
 
     def _tell_task(self, call: Call, target: TaskTarget) -> Outcome:
@@ -490,8 +499,22 @@ def _firsts(connection: sa.Connection, message_ids: Collection[int]) -> dict[int
 
 def _about(connection: sa.Connection, message_ids: Collection[int]) -> dict[int, Any]:
     columns = [messages.c[name] for name in ("id", "key", "reference", "created_at", "reply")]
-    rows = connection.execute(sa.select(*columns).where(messages.c.id.in_(message_ids)))
-    return {row.id: row for row in rows}
+    query = sa.select(*columns).where(messages.c.id.in_(message_ids))
+    try:
+        with connection.begin_nested():
+            return {row.id: row for row in connection.execute(query)}
+    except Exception as error:
+        if fault_of(error) is not Fault.ROW:
+            raise
+    # One that cannot be read keeps nobody's events back; its own say so.
+    found = readable.read(connection, message_ids, columns)
+    return {
+        each: SimpleNamespace(
+            **{name: readable.shown(value) for name, value in values.items() if name != "created_at"},
+            created_at=values["created_at"] if isinstance(values["created_at"], dt.datetime) else None,
+        )
+        for each, values in found.items()
+    }
 
 
 def _write(connection: sa.Connection, results: Sequence[tuple[Call, Outcome]], rng: random.Random) -> bool:

@@ -29,6 +29,7 @@ _ROUNDS = 25
 _WIDEST = 1000
 """Rows of a further look: what moves to later comes in thousands, and each look is one statement."""
 
+_SUSPECTS = 100
 _RNG = random.Random()
 
 
@@ -145,6 +146,29 @@ def _claim(connection: sa.Connection, rows: list[Any], limit: int, policy: Polic
             )
     lifecycle.apply(connection, changes)
     return claimed
+
+
+def suspects(connection: sa.Connection, ids: Collection[int] | None, limit: int) -> list[int]:
+    """The ids of what a claim would look at, without reading anything else of those rows."""
+    if ids is not None:
+        query = sa.select(messages.c.id).where(messages.c.id.in_(ids), lifecycle.in_state(State.QUEUED))
+        return [row.id for row in connection.execute(query.where(messages.c.due_at <= db_now()))]
+    return [
+        row.id
+        for priority in Priority
+        for row in connection.execute(_due(sa.select(messages.c.id), priority, max(limit, _SUSPECTS)))
+    ]
+
+
+def claim_some(connection: sa.Connection, ids: Collection[int], limit: int, policy: Policy) -> list[Claim]:
+    """Claim of these ids what is due, whoever else waits: for when a claim of more than these failed."""
+    return _claim(connection, _by_id(connection, ids, limit, overtaking=True), limit, policy, None)
+
+
+def over(connection: sa.Connection, limit: int) -> list[int]:
+    """The ids of what `expire` would end, without reading anything else of those rows."""
+    query = sa.select(messages.c.id).where(lifecycle.in_state(State.QUEUED), messages.c.expires_at <= db_now())
+    return [row.id for row in connection.execute(query.order_by(messages.c.expires_at).limit(limit))]
 
 
 def expire(connection: sa.Connection, limit: int) -> int:

@@ -305,7 +305,7 @@ def _show_story(story: Story) -> None:
             name: message[name]
             for name in ("id_mensaje", "estatus_mensaje", "attempts", "credits_used", "last_code", "last_error")
         }
-        | {"priority": Priority(message["priority"]).name.lower()}
+        | {"priority": _priority(message["priority"])}
         | {name: message[name] for name in ("rule_id", "send_at", "expires_at", "if_absent", "callback", "reference")}
         | {name: message[name] for name in ("sent_at", "final_at", "reply", "replied_at", "erased_at")}
     )
@@ -332,6 +332,12 @@ def _show_story(story: Story) -> None:
         spare=("from", "attempt"),
     )
     _show_incidents(story.incidents)
+
+
+def _priority(value: object) -> object:
+    """Its name, or whatever plain SQL has put there."""
+    names = {int(each): each.name.lower() for each in Priority}
+    return names.get(value, value) if isinstance(value, int) else value
 
 
 def _meaning(code: int | None) -> str:

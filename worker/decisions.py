@@ -197,6 +197,20 @@ def after_duplicate(message: Message, fingerprint: str, now: dt.datetime) -> Cha
     return Change(message, replace(message, waits_for=fingerprint, due_at=now + PARKED), None)
 
 
+def after_odd_content(message: Message, token: str, reason: str, now: dt.datetime) -> tuple[Change, Change]:
+    """A queued message whose row cannot be read, or holds what none may: it fails, through `sending`, without a call.
+
+    Args:
+        message: what can be read of it.
+        token: of the attempt that is not made.
+        reason: which columns, without their content.
+        now: by the database's clock.
+    """
+    claimed = replace(message, state=State.SENDING, token=token, waits_for=None, lease_until=now, due_at=now)
+    failed = replace(_settled(claimed, spent=True), state=State.FAILED, due_at=None, final_at=now, last_error=reason)
+    return Change(message, claimed, Note(Cause.CLAIMED)), Change(claimed, failed, Note(Cause.INVALID, None, reason))
+
+
 def after_expiry(message: Message, now: dt.datetime) -> Change:
     """A queued message whose validity ended before it could be sent."""
     becomes = replace(message, state=State.EXPIRED, waits_for=None, due_at=None, final_at=now)
@@ -422,12 +436,12 @@ def after_restore(
             state=State.SENDING,
             token=message.token or token,
             wire_key=wire_key,
+            waits_for=None,
             lease_until=now,
             due_at=now,
             attempts=message.attempts + 1,
             attempted_at=since,
             account_fingerprint=account,
-            waits_for=None,
         )
         changes.append(Change(message, claimed, None))
         message = claimed

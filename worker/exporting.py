@@ -5,15 +5,15 @@ import dataclasses
 import datetime as dt
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TextIO
 
 import sqlalchemy as sa
 
 from smsclick.contract import State, messages
-from smsclick.database import Database
+from smsclick.database import Database, Fault, fault_of
 from smsclick.moments import iso
-from worker import lifecycle
+from worker import lifecycle, readable
 
 FIELDS = (
     "id",
@@ -96,12 +96,25 @@ def export(database: Database, wanted: Wanted = ALL) -> Iterator[dict[str, Any]]
             following = sa.select(messages.c.id).where(messages.c.id > last).order_by(messages.c.id)
             end = connection.scalar(following.offset(_WINDOW - 1).limit(1))
             window = query.where(messages.c.id > last).order_by(messages.c.id).limit(_WINDOW)
-            rows = connection.execute(window if end is None else window.where(messages.c.id <= end)).all()
+            rows = _read(connection, window if end is None else window.where(messages.c.id <= end))
         for row in rows:
-            yield dict(zip(FIELDS, row, strict=True))
+            yield {name: readable.shown(value) for name, value in zip(FIELDS, row, strict=True)}
         if end is None:
             return
         last = end
+
+
+def _read(connection: sa.Connection, window: sa.Select[Any]) -> Sequence[Sequence[Any]]:
+    """The window's rows; one that is odd shows a word where it cannot be read."""
+    try:
+        with connection.begin_nested():
+            return connection.execute(window).all()
+    except Exception as error:
+        if fault_of(error) is not Fault.ROW:
+            raise
+    ids = [row.id for row in connection.execute(window.with_only_columns(messages.c.id))]
+    found = readable.read(connection, ids, [messages.c[field] for field in FIELDS])
+    return [[found[each][field] for field in FIELDS] for each in ids if each in found]
 
 
 def write_jsonl(records: Iterable[Mapping[str, Any]], out: TextIO) -> None:

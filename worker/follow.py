@@ -22,7 +22,7 @@ from smsclick.columns import db_now
 from smsclick.contract import State, messages, watermarks
 from smsclick.errors import ProviderError, ProviderRefused
 from smsclick.replies import MessageStatus, ReportRow, UnreadableRow
-from worker import budget, decisions, gate, lifecycle, poll, slices, watermark
+from worker import budget, decisions, gate, lifecycle, odd_rows, poll, slices, watermark
 from worker.decisions import NotShown, Policy, PollFailed
 from worker.followed import Followed, FollowedMessages
 from worker.lifecycle import Change
@@ -105,7 +105,11 @@ def follow(runtime: Runtime) -> int:
     for bracket in slices.brackets(Policy.of(runtime.settings)):
         if runtime.stopping.is_set():
             break
-        turn = runtime.database.transact(functools.partial(_claim, bracket=bracket, runtime=runtime))
+        turn = odd_rows.run(
+            runtime.database,
+            functools.partial(_claim, bracket=bracket, runtime=runtime),
+            functools.partial(_suspects, bracket=bracket),
+        )
         if turn is not None:
             final += _read(runtime, turn)
     return final
@@ -136,6 +140,17 @@ def _open(connection: sa.Connection, bracket: Bracket, cursor: dt.datetime | Non
         .execution_options(yield_per=_GROUP)
     )
     return FollowedMessages(rows)
+
+
+def _suspects(connection: sa.Connection, bracket: Bracket) -> list[int]:
+    """The ids of what a bracket's turn may read first, without reading anything else of those rows."""
+    query = sa.select(messages.c.id).where(lifecycle.in_state(bracket.state)).order_by(messages.c.sent_at)
+    newest = sa.select(messages.c.id).where(lifecycle.in_state(bracket.state)).order_by(messages.c.sent_at.desc())
+    return [row.id for each in (query, newest) for row in connection.execute(each.limit(_GROUP))]
+
+
+def _ids(_connection: sa.Connection, ids: Sequence[int]) -> Sequence[int]:
+    return ids
 
 
 def _claim(connection: sa.Connection, bracket: Bracket, runtime: Runtime) -> _Turn | None:
@@ -308,7 +323,11 @@ def _record(runtime: Runtime, turn: _Turn, slice_: Slice, report: _Report, *, tr
     final = 0
     for part in _groups(seen):
         group = {message_id: seen[message_id] for message_id in part}
-        changes = runtime.database.transact(functools.partial(_write, runtime=runtime, seen=group))
+        changes = odd_rows.run(
+            runtime.database,
+            functools.partial(_write, runtime=runtime, seen=group),
+            functools.partial(_ids, ids=part),
+        )
         runtime.wake_callbacks(changes)
         final += sum(change.becomes.state is not change.was.state for change in changes)
     failed = report.failed

@@ -108,6 +108,14 @@ KINDS = {
             quiet_seconds=24 * _HOUR,
         ),
         Kind(
+            "odd_row",
+            "Rows of smsclick_messages hold what no message may hold",
+            "Correct the program that writes them by SQL; `smsclick show ID` names the columns. What waited with "
+            "content that cannot be read has failed, the others go on.",
+            remind_seconds=24 * _HOUR,
+            quiet_seconds=24 * _HOUR,
+        ),
+        Kind(
             "callback_failed",
             "A producer cannot be told what became of its messages",
             "Mend the receiver that the detail names, or SMSCLICK_WEBHOOK_HOSTS and SMSCLICK_WEBHOOK_SECRET. What is "

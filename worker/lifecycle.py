@@ -187,6 +187,12 @@ def lock_due(connection: sa.Connection, state: State, limit: int) -> list[Messag
     return [read(row) for row in rows]
 
 
+def due_ids(connection: sa.Connection, state: State, limit: int) -> list[int]:
+    """The ids of what `lock_due` would lock, without reading anything else of those rows."""
+    query = sa.select(messages.c.id).where(in_state(state), messages.c.due_at <= db_now())
+    return [row.id for row in connection.execute(query.order_by(messages.c.due_at).limit(limit))]
+
+
 def apply(connection: sa.Connection, changes: Sequence[Change]) -> list[int]:
     """Write changes of rows that the caller has locked, and an event for each that carries a note.
 

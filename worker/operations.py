@@ -1,7 +1,9 @@
 """An operator's hand: see how things stand, look at messages, withdraw or retry them, hold and resume the account."""
 
+import contextlib
 import dataclasses
 import datetime as dt
+import functools
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +17,7 @@ from smsclick.contract import HoldReason, Priority, State, events, heartbeats, i
 from smsclick.database import Database
 from smsclick.errors import MessageNotFound, NotAllowed, SmsclickError
 from smsclick.moments import span
-from worker import counting, decisions, gate, lifecycle, trust
+from worker import counting, decisions, gate, lifecycle, odd_rows, readable, trust
 from worker.counting import Counts
 from worker.gate import Gate
 from worker.incidents import KINDS
@@ -110,13 +112,16 @@ def show(database: Database, word: str) -> Story:
     """
     with database.read() as connection:
         message_id = _find(connection, word)
-        row = connection.execute(sa.select(messages).where(messages.c.id == message_id)).mappings().one()
+        row = readable.read(connection, [message_id])[message_id]
+        faults = odd_rows.faults_of(row)
         history = connection.execute(
             sa.select(events).where(events.c.message_id == message_id).order_by(events.c.id).limit(_MOST_EVENTS)
         ).mappings()
         story = [dict(event) for event in history]
         state = gate.read(connection)
-        return Story(dict(row), story, _concerning(connection, row, story, state), what_next(row, state))
+        following = f"the row is odd: {odd_rows.reason(faults)}" if faults else what_next(row, state)
+        shown = {name: readable.shown(value) for name, value in row.items()}
+        return Story(shown, story, _concerning(connection, row, story, state), following)
 
 
 def cancel(database: Database, words: Sequence[str]) -> Iterator[Done]:
@@ -282,11 +287,22 @@ def change(database: Database, words: Sequence[str], decide: Decide) -> Iterator
     """
     rest = iter(words)
     while chunk := list(itertools.islice(rest, _CHUNK)):
-        with database.begin() as connection:
-            done, queued = _change_chunk(connection, chunk, decide)
+        done, queued = odd_rows.run(
+            database,
+            functools.partial(_change_chunk, words=chunk, decide=decide),
+            functools.partial(_ids_of, words=chunk),
+        )
         if queued and doorbell.configured():
             doorbell.ring(queued)
         yield from done
+
+
+def _ids_of(connection: sa.Connection, words: Sequence[str]) -> list[int]:
+    ids = []
+    for word in words:
+        with contextlib.suppress(SmsclickError):
+            ids.append(_find(connection, word))
+    return ids
 
 
 def _change_chunk(connection: sa.Connection, words: Sequence[str], decide: Decide) -> tuple[list[Done], list[int]]:

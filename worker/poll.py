@@ -21,7 +21,7 @@ from smsclick.contract import State, messages
 from smsclick.errors import ProviderError, ProviderRefused
 from smsclick.replies import MessageStatus, Refused
 from smsclick.settings import Settings
-from worker import budget, decisions, gate, incidents, lifecycle
+from worker import budget, decisions, gate, incidents, lifecycle, odd_rows
 from worker.decisions import Policy, PollFailed
 from worker.lifecycle import Change
 from worker.runtime import Runtime
@@ -134,7 +134,7 @@ def _record(runtime: Runtime, seen: dict[int, _Seen], unasked: Collection[int]) 
         changes = _write(connection, seen, unasked, runtime.settings)
         return changes, _raise_incidents(connection, changes, seen, runtime.settings)
 
-    changes, told = runtime.database.transact(work)
+    changes, told = odd_rows.run(runtime.database, work, lambda _: seen.keys())
     for change in changes:
         log.info(
             "Status asked. message=%s state=%s estatus=%s next=%s",

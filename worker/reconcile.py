@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from smsclick.columns import db_now
 from smsclick.contract import State, messages
-from worker import clock, decisions, gate, incidents, lifecycle, matching, reading, trust
+from worker import clock, decisions, gate, incidents, lifecycle, matching, odd_rows, reading, trust
 from worker.decisions import Found, NotFound, Policy
 from worker.lifecycle import Change
 from worker.matching import Attempt, Match
@@ -53,7 +53,11 @@ def reconcile(runtime: Runtime) -> int:
     Running it twice at once does no harm: rows are locked and judged again before they change.
     """
     lease = runtime.settings.lease_seconds
-    claimed = runtime.database.transact(lambda connection: claim(connection, lease))
+    claimed = odd_rows.run(
+        runtime.database,
+        lambda connection: claim(connection, lease),
+        lambda connection: lifecycle.due_ids(connection, State.UNKNOWN, _UNKNOWNS),
+    )
     settled = sum(record(runtime, looked) for looked in look(runtime, claimed)) if claimed else 0
     _watch_age(runtime)
     if settled:
@@ -164,7 +168,11 @@ def nearby(unknowns: Sequence[Unsettled]) -> list[list[Unsettled]]:
 def record(runtime: Runtime, looked: Looked) -> int:
     """Judge what was read and write it down; returns how many attempts were settled."""
     try:
-        changes = runtime.database.transact(lambda connection: _settle(connection, runtime, looked))
+        changes = odd_rows.run(
+            runtime.database,
+            lambda connection: _settle(connection, runtime, looked),
+            lambda _: [each.attempt.message_id for each in looked.group],
+        )
     except IntegrityError:
         log.warning("An id was given to another message meanwhile; they are looked for again.")
         return 0

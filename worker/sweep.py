@@ -2,6 +2,7 @@
 
 import logging
 
+from smsclick.contract import State
 from worker import (
     alerts,
     budget,
@@ -11,6 +12,8 @@ from worker import (
     follow,
     heartbeat,
     incidents,
+    lifecycle,
+    odd_rows,
     parking,
     poll,
     reconcile,
@@ -42,8 +45,17 @@ def sweep(runtime: Runtime, *, urgent: bool = False) -> bool:
         return False
     runtime.clock.read(runtime.database)  # before anything ends by it
     clock.shift(runtime.database, runtime.stopping)
-    stranded = runtime.database.transact(lambda connection: claims.strand(connection, _STRANDED))
-    expired = runtime.database.transact(lambda connection: claims.expire(connection, _EXPIRED))
+    runtime.database.transact(odd_rows.revive)
+    stranded = odd_rows.run(
+        runtime.database,
+        lambda connection: claims.strand(connection, _STRANDED),
+        lambda connection: lifecycle.due_ids(connection, State.SENDING, _STRANDED),
+    )
+    expired = odd_rows.run(
+        runtime.database,
+        lambda connection: claims.expire(connection, _EXPIRED),
+        lambda connection: claims.over(connection, _EXPIRED),
+    )
     runtime.database.transact(restored.release)
     runtime.database.transact(lambda connection: parking.sweep(connection, runtime.rng))
     runtime.database.transact(incidents.tick)
