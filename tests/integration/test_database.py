@@ -110,7 +110,8 @@ def test_a_sqlite_that_has_no_room_waits(migrated_sqlite_url: str) -> None:
     def fill(connection: sa.Connection) -> None:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-        connection.execute(sa.insert(messages).values(key="large", phone="5551402211", text="x" * 1_000_000))
+        many = [{"key": f"k{number}", "phone": "5551402211", "text": "x" * 900} for number in range(1000)]
+        connection.execute(sa.insert(messages), many)
 
     try:
         with pytest.raises(DatabaseUnavailable, match="its disk is full"):
