@@ -6,16 +6,20 @@ import datetime as dt
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
 from smsclick.contract import HoldReason, State
+from smsclick.simulator import Fault, FaultKind
 from tests.acceptance import Cluster, ready, texts
 from tests.processes import wait_until
+from tests.servers import PostgresServer
 
 if TYPE_CHECKING:
-    from tests.conftest import StartProcess, WallClock
+    from collections.abc import Callable, Mapping
+
+    from tests.conftest import OwnServer, StartProcess, WallClock
 
 HALF = 10
 
@@ -59,3 +63,55 @@ def test_an_account_that_runs_dry_goes_on_after_the_refill_although_the_clock_of
             beat.end()
         assert cluster.states() == {State.DELIVERED: 2 * HALF * len(offsets)}
         assert len(cluster.assert_ledger_agrees()) == 2 * HALF * len(offsets)
+
+
+class SetPostgres(PostgresServer):
+    """PostgreSQL whose clock is set while it runs."""
+
+    environment: ClassVar[Mapping[str, str]] = {}
+
+    def _environment(self) -> Mapping[str, str]:
+        file = self.directory / "clock"
+        if not file.exists():
+            file.write_text("+0s")
+        return {**self.environment, "FAKETIME_TIMESTAMP_FILE": str(file)}
+
+    def set_clock(self, offset: str) -> None:
+        """By so much against the right time, from now on."""
+        (self.directory / "clock").write_text(offset)
+
+
+@pytest.mark.parametrize("offset", ["+30m", "-30m"])
+def test_the_databases_clock_is_set_by_half_an_hour_while_messages_flow(
+    offset: str,
+    own_server: OwnServer,
+    redis_url: str,
+    start_process: StartProcess,
+    wall_clock: WallClock,
+    migrated: Callable[[str], str],
+) -> None:
+    """What waits goes on within a moment, what is unknown is not judged early, nothing goes twice."""
+    SetPostgres.environment = {
+        name: value for name, value in wall_clock("+0s").items() if name not in {"FAKETIME", "PYTHONPATH"}
+    }
+    server = own_server(SetPostgres)
+    url = migrated(server.create_database("clock"))
+    with Cluster(start_process, url, redis_url, balance=10_000) as cluster:
+        ready(cluster.worker())
+        cluster.beat()
+        cluster.enqueue(texts(HALF, "Antes"))
+        cluster.wait_final(HALF)
+        # A request that the provider accepted and one that it did not, both without an answer.
+        for kind in (FaultKind.HTML_AFTER, FaultKind.HTML_BEFORE):
+            cluster.provider.faults([Fault(kind)])
+            cluster.enqueue(texts(1, kind.value))
+            wait_until(lambda: cluster.states()[State.SENDING] + cluster.states()[State.QUEUED] == 0, what="its end")
+        cluster.provider.faults([])
+        server.set_clock(offset)
+        cluster.enqueue(texts(HALF, "Despues"))
+        wait_until(lambda: cluster.states()[State.DELIVERED] >= 2 * HALF, 120, what="what waits, and its statuses")
+        wait_until(
+            lambda: [each for each in cluster.incidents() if each[0] == "clock_step"], what="the incident of the step"
+        )
+        assert cluster.causes(State.QUEUED) == {}, "nothing was absent"
+        cluster.assert_ledger_agrees()
