@@ -23,6 +23,12 @@ REASONS = {Action.HOLD_NO_BALANCE: HoldReason.NO_BALANCE, Action.HOLD_KEY: HoldR
 BREAKER_FAILURES = 5
 """Calls in a row without an answer, over all workers, after which the provider counts as down."""
 
+RELAPSE_SECONDS = 900.0
+"""A provider that is down again this soon after it came back has relapsed."""
+
+MOST_CANARIES = 5
+"""After each relapse one more canary must be accepted in a row before the gate opens, up to so many."""
+
 _CANARY_CANDIDATES = 500
 
 
@@ -45,6 +51,9 @@ class Gate:
     report_lag_at: dt.datetime | None
     balance: int | None
     balance_at: dt.datetime | None
+    opened_at: dt.datetime | None
+    relapses: int
+    canaries: int
     simulated_at: dt.datetime | None
     restored_since: dt.datetime | None
     restored_at: dt.datetime | None
@@ -187,8 +196,18 @@ def _close(
         canary_id=None,
         canary_until=None,
         failures=0,
+        canaries=0,
+        relapses=_relapses(gate, reason),
     )
     incidents.report(connection, reason, detail=detail)
+
+
+def _relapses(gate: Gate, reason: HoldReason) -> int:
+    """How often in a row the provider was down again soon after it came back."""
+    if reason is not HoldReason.PROVIDER_DOWN:
+        return 0
+    soon = gate.opened_at is not None and gate.now - gate.opened_at < dt.timedelta(seconds=RELAPSE_SECONDS)
+    return min(gate.relapses + 1, MOST_CANARIES - 1) if soon else 0
 
 
 def settle_canary(connection: sa.Connection, message_id: int, outcome: Outcome, settings: Settings) -> bool:
@@ -201,13 +220,19 @@ def settle_canary(connection: sa.Connection, message_id: int, outcome: Outcome, 
         # Refused for the account's sake or unknown: later. For the message's own sake, or never tried: another at once.
         own_fault = isinstance(outcome, Invalid) or (isinstance(outcome, Refused) and outcome.action is Action.FAIL)
         at_once = own_fault or isinstance(outcome, Released)
-        _write(connection, canary_id=None, canary_until=None, probe_at=gate.now if at_once else later)
+        canaries = gate.canaries if at_once else 0
+        probe_at = gate.now if at_once else later
+        _write(connection, canary_id=None, canary_until=None, probe_at=probe_at, canaries=canaries)
         return False
     left = None if gate.balance is None else gate.balance - (outcome.credits_used or 1)
     following = next_credits(connection)
     if gate.hold_reason is HoldReason.NO_BALANCE and left is not None and following is not None and left < following:
         # Enough for the canary but not for the next one: opening would only raise the next incident.
         _write(connection, canary_id=None, canary_until=None, balance=left, needed_credits=1, probe_at=later)
+        return False
+    if gate.hold_reason is HoldReason.PROVIDER_DOWN and gate.canaries < gate.relapses and following is not None:
+        # It fails most of the time: one answer says little. The next canary goes at once.
+        _write(connection, canary_id=None, canary_until=None, probe_at=gate.now, canaries=gate.canaries + 1)
         return False
     _open(connection, gate)
     return True
@@ -251,7 +276,15 @@ def note(connection: sa.Connection, **values: object) -> None:
 def _open(connection: sa.Connection, gate: Gate) -> None:
     if gate.hold_reason is not None:
         incidents.close(connection, gate.hold_reason)
-    _write(connection, hold_reason=None, hold_since=None, canary_id=None, canary_until=None, epoch=gate.epoch + 1)
+    _write(
+        connection,
+        hold_reason=None,
+        hold_since=None,
+        canary_id=None,
+        canary_until=None,
+        epoch=gate.epoch + 1,
+        opened_at=gate.now,
+    )
 
 
 def _write(connection: sa.Connection, **values: object) -> None:

@@ -39,7 +39,11 @@ def _emptied(database: Database) -> Database:
             if table is not gates:
                 connection.execute(sa.delete(table))
         blank = {column.name: None for column in gates.c if column.nullable}
-        connection.execute(sa.update(gates).values(**blank, epoch=0, needed_credits=1, failures=0, probe_at=db_now()))
+        connection.execute(
+            sa.update(gates).values(
+                **blank, epoch=0, needed_credits=1, failures=0, probe_at=db_now(), relapses=0, canaries=0
+            )
+        )
     return database
 
 

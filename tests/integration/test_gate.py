@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from smsclick.codes import Action
 from smsclick.contract import Priority, State, gates, incidents, messages
-from smsclick.replies import Accepted, Refused
+from smsclick.replies import Accepted, Refused, Unknown
 from smsclick.simulator import Fault, FaultKind
 from tests.factories import (
     LONG_AGO,
@@ -551,6 +551,51 @@ def test_a_hold_of_the_operator_outlasts_the_end_of_the_automatic_one_and_the_re
     found = read(database)
     assert found.hold_reason is None
     assert not found.is_open
+
+
+def down_and_probed(database: Database, probes: int, rng: random.Random) -> int:
+    """A provider that fails seven times in ten, probed so often; returns how often the gate opened."""
+    opened = 0
+    for _ in range(probes):
+        with database.begin() as connection:
+            now = gate.read(connection)
+            if now.hold_reason is None:
+                opened += 1
+                failed = gate.BREAKER_FAILURES
+                assert gate.count_failures(connection, failed, answered=False, epoch=now.epoch, settings=SETTINGS)
+            canary = gate.choose_canary(connection, None, now.now)
+            assert canary is not None
+            outcome = Unknown("reset") if rng.random() < 0.7 else Accepted(1, 1, "ok")
+            gate.settle_canary(connection, canary, outcome, SETTINGS)
+    return opened
+
+
+def test_a_provider_that_fails_most_of_the_time_does_not_open_and_close_the_gate_all_the_time(
+    database: Database,
+) -> None:
+    """It opened and closed 25 times in 60 probes."""
+    insert(database, 2)
+    assert down_and_probed(database, 60, random.Random(7)) <= 5
+    assert len(news(database)) <= 3
+    # Once it works, a few canaries in a row suffice.
+    answers = 0
+    with database.begin() as connection:
+        while gate.read(connection).hold_reason is not None and answers < 20:
+            answers += 1
+            canary = gate.choose_canary(connection, None, gate.read(connection).now)
+            assert canary is not None
+            gate.settle_canary(connection, canary, Accepted(1, 1, "ok"), SETTINGS)
+    assert answers <= gate.MOST_CANARIES
+
+
+def test_a_provider_that_was_down_long_ago_needs_one_canary(database: Database) -> None:
+    insert(database, 2)
+    change_gate(database, relapses=4, opened_at=LONG_AGO)
+    with database.begin() as connection:
+        assert gate.count_failures(connection, gate.BREAKER_FAILURES, answered=False, epoch=0, settings=SETTINGS)
+        canary = gate.choose_canary(connection, None, gate.read(connection).now)
+        assert canary is not None
+        assert gate.settle_canary(connection, canary, Accepted(1, 1, "ok"), SETTINGS)
 
 
 def test_resume_probes_at_once(database: Database) -> None:
