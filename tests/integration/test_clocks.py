@@ -9,12 +9,13 @@ import time
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
+import sqlalchemy as sa
 
-from smsclick.contract import HoldReason, State
+from smsclick.contract import HoldReason, State, clocks
 from smsclick.simulator import Fault, FaultKind
 from tests.acceptance import Cluster, ready, texts
 from tests.processes import wait_until
-from tests.servers import PostgresServer
+from tests.servers import PostgresServer, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,6 +64,21 @@ def test_an_account_that_runs_dry_goes_on_after_the_refill_although_the_clock_of
             beat.end()
         assert cluster.states() == {State.DELIVERED: 2 * HALF * len(offsets)}
         assert len(cluster.assert_ledger_agrees()) == 2 * HALF * len(offsets)
+
+
+def test_a_worker_without_beat_and_broker_watches_the_database_by_itself(
+    migrated_sqlite_url: str, start_process: StartProcess
+) -> None:
+    """Ticks do not come; what they would have found is looked for all the same."""
+    broker = f"redis://127.0.0.1:{free_port()}/0"
+    with Cluster(start_process, migrated_sqlite_url, broker) as cluster:
+        cluster.worker()
+
+        def looked() -> int:
+            with cluster.database.read() as connection:
+                return connection.scalar(sa.select(sa.func.count()).select_from(clocks)) or 0
+
+        wait_until(looked, 120, what="a look at the database's clock")
 
 
 class SetPostgres(PostgresServer):
