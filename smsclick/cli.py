@@ -4,6 +4,7 @@
 """
 
 import importlib
+import importlib.metadata
 import importlib.util
 import io
 import json
@@ -31,6 +32,7 @@ OPERATORS: Final = frozenset(
         "export",
         "health",
         "hold",
+        "migrate",
         "optout",
         "restored",
         "resume",
@@ -92,7 +94,7 @@ producers.command("import", rich_help_panel="Messages")(import_command)
 @producers.command(rich_help_panel="The provider")
 def simulate(
     *,
-    port: Annotated[int, typer.Option(help="Where it listens; 0 takes a free port.")] = 8808,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Where it listens; 0 takes a free port.")] = 8808,
     key: Annotated[str | None, typer.Option(help="The only APIKEY that it takes.")] = None,
     balance: Annotated[int | None, typer.Option(help="Credits at the start.")] = None,
     delivery_seconds: Annotated[float | None, typer.Option(help="Median time to estatus 3 or 4.")] = None,
@@ -182,8 +184,17 @@ def _run(words: list[str]) -> None:
     typer.main.get_command(root)(args=words, prog_name="smsclick")
 
 
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - an option's callback
+    if wanted:
+        output.say(f"smsclick {importlib.metadata.version('smsclick')}")
+        raise typer.Exit
+
+
 def _options(
     *,
+    version: Annotated[  # noqa: ARG001 - its callback has acted
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Log more, with the traceback of an error.")] = False,
 ) -> None:
     """Transactional SMS through SMSClick, followed until delivered."""

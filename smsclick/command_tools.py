@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from smsclick import output
-from smsclick.database import Database
+from smsclick.database import Database, parse_url
 from smsclick.errors import SmsclickError
 from smsclick.settings import get_settings
+from smsclick.sqlite_files import require_there
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def open_database() -> Iterator[Database]:
     """The database of the settings."""
-    database = Database(get_settings().database_url, threads=2)
+    url = get_settings().database_url
+    require_there(parse_url(url))
+    database = Database(url, threads=2)
     try:
         yield database
     finally:

@@ -9,7 +9,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -22,6 +21,7 @@ from smsclick.contract import VERSION_TABLE
 from smsclick.database_faults import DatabaseBusy, Diagnosis, Fault, diagnose, fault_of, keep, safe_words
 from smsclick.database_sessions import READ_ONLY, SILENCE_SECONDS, connect_args, listen
 from smsclick.errors import DatabaseNotMigrated, DatabaseUnavailable
+from smsclick.sqlite_files import make_private, path_of
 
 __all__ = ["Database", "Fault", "fault_of", "parse_url"]
 
@@ -150,8 +150,8 @@ def _create_engine(url: str, threads: int, silence_seconds: float | None) -> sa.
     backend = parsed.get_backend_name()
     if backend != "sqlite":
         options |= {"pool_size": threads, "max_overflow": 0, "pool_timeout": 60}
-    elif parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    elif (path := path_of(parsed)) is not None:
+        make_private(path)
     if backend in {"mysql", "mariadb"}:
         # The default level takes gap locks, which turn neighbours' claims into deadlocks.
         options["isolation_level"] = "READ COMMITTED"

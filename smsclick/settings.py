@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.exc import ArgumentError
 
-from smsclick import broker
+from smsclick import broker, urls
 from smsclick.callback import TaskTarget, parse_callback
 from smsclick.database import parse_url
 from smsclick.errors import InvalidField, SettingsError
@@ -126,14 +126,18 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _database_url(cls, value: str) -> str:
+        if not value.startswith("sqlite"):
+            urls.check(value)
         try:
             return parse_url(value).render_as_string(hide_password=False)
-        except ArgumentError:
+        except (ArgumentError, ValueError):
             raise ValueError("must be the URL of an SQLite, PostgreSQL, MariaDB or MySQL database") from None
 
     @field_validator("broker_url")
     @classmethod
     def _broker_url(cls, value: str) -> str:
+        for part in filter(None, map(str.strip, value.split(";"))):
+            urls.check(part)
         broker.parse(value)
         return value
 

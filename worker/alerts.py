@@ -12,6 +12,7 @@ import datetime as dt
 import hashlib
 import logging
 import random
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -20,7 +21,9 @@ import sqlalchemy as sa
 from smsclick.columns import db_now
 from smsclick.contract import State, alerts, incidents, messages
 from smsclick.database import Database
+from smsclick.errors import SettingsError
 from smsclick.moments import span
+from smsclick.urls import scheme_of
 from worker import lifecycle
 from worker.decisions import backoff
 from worker.incidents import KINDS, Kind
@@ -61,15 +64,31 @@ class _Alert:
 
 
 def channels(urls: str) -> list[Channel]:
-    """The channels of `ALERT_URLS`; what Apprise does not understand is left out with a log line."""
-    if not urls:
-        return []
-    import apprise  # noqa: PLC0415 - some megabytes that a worker without channels can do without
+    """The channels of `ALERT_URLS`.
 
-    found = apprise.Apprise()
-    if not found.add(urls):
-        log.error("ALERT_URLS: at least one address is not understood by Apprise; see its list of services")
-    return list(found)
+    Raises:
+        SettingsError: an address that no channel takes; of it only the scheme is shown.
+    """
+    if not urls.strip():
+        return []
+    with warnings.catch_warnings():
+        # Some of its hundred plug-ins import what Python will drop one day.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import apprise  # noqa: PLC0415 - some megabytes that a worker without channels can do without
+        from apprise.utils.parse import parse_urls  # noqa: PLC0415 - as above
+
+        # It logs whole addresses, with their passwords and tokens; what matters is said by ourselves.
+        logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+        found = apprise.Apprise()
+        addresses: list[str] = parse_urls(urls) or [urls]  # type: ignore[no-untyped-call]
+        for number, address in enumerate(addresses, start=1):
+            if not found.add(address):
+                raise SettingsError(
+                    f"ALERT_URLS: no channel takes address {number} of {len(addresses)} ({scheme_of(address)}); see "
+                    "the list of services at https://github.com/caronc/apprise/wiki, for example "
+                    "ALERT_URLS=mailto://user:password@example.com"
+                )
+        return list(found)
 
 
 def deliver(database: Database, to: Sequence[Channel], rng: random.Random) -> int:

@@ -12,10 +12,11 @@ from celery import Celery, signals
 from smsclick.backlog import TTL_SECONDS, Backlog
 from smsclick.bell import Bell
 from smsclick.client import SmsclickClient
-from smsclick.database import Database
+from smsclick.database import Database, parse_url
 from smsclick.errors import DatabaseUnavailable, SettingsError, SmsclickError
 from smsclick.settings import Settings, get_settings
-from worker import foreign_env, heap, restore_watch, simulated, strangers, task_calls
+from smsclick.sqlite_files import require_there
+from worker import alerts, foreign_env, heap, restore_watch, simulated, strangers, task_calls
 from worker.life import BeatLife, WorkerLife, sending_step
 from worker.pump import Pump
 from worker.runtime import Runtime
@@ -179,12 +180,14 @@ def require_start(settings: Settings) -> None:
     """What must be right before a worker starts, each with one clear line.
 
     Raises:
-        SettingsError: no API key.
+        SettingsError: no API key, or an address for alerts that no channel takes.
         DatabaseUnavailable: the database does not answer.
         DatabaseNotMigrated: it has not our tables.
         NotAllowed: its messages are a simulator's.
     """
     key = settings.require_api_key()
+    alerts.channels(settings.alert_urls.get_secret_value())
+    require_there(parse_url(settings.database_url))
     database = Database(settings.database_url, threads=1)
     try:
         database.require_migrated()

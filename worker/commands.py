@@ -1,6 +1,5 @@
 """The operator's commands of `smsclick`, which join the program where the checkout or the image is."""
 
-import contextlib
 import dataclasses
 import datetime as dt
 import functools
@@ -12,11 +11,12 @@ import typer
 
 from smsclick import moments, output
 from smsclick.codes import lookup
-from smsclick.command_tools import opened, progress_line
+from smsclick.command_tools import open_database, opened, progress_line
 from smsclick.contract import Priority, State
-from smsclick.database import Database
+from smsclick.database import Database, parse_url
 from smsclick.errors import InvalidField, InvalidTime, SmsclickError
 from smsclick.settings import Settings, get_settings
+from smsclick.sqlite_files import path_of
 from worker import deadletter_commands, exporting, health, operations, optouts, unknowns
 from worker import doctor as doctoring
 from worker.doctor_check import Check, Verdict
@@ -68,7 +68,7 @@ def export(
         None if since is None else _moment("--since", since),
         None if until is None else _moment("--until", until, end_of_day=True),
     )
-    with _database() as database:
+    with open_database() as database:
         records = exporting.export(database, wanted)
         if form == "csv":
             exporting.write_csv(records, sys.stdout, exporting.CsvForm(excel, zone, keep_formulas))
@@ -81,7 +81,7 @@ def show(
     name: Annotated[str, typer.Argument(metavar="ID-or-KEY", help="Which message.")], *, as_json: AsJson = False
 ) -> None:
     """Show one message and its history."""
-    with _database() as database:
+    with open_database() as database:
         story = operations.show(database, name)
     if as_json:
         output.json_line(
@@ -99,7 +99,7 @@ def show(
 @operators.command(rich_help_panel="Operation")
 def stats(*, as_json: AsJson = False) -> None:
     """Show counts by state, the oldest due, hold, balance and open incidents."""
-    with _database() as database:
+    with open_database() as database:
         found = operations.stats(database)
     if as_json:
         output.json_line(_stats_record(found))
@@ -128,7 +128,7 @@ def retry(
 @operators.command(rich_help_panel="Operation")
 def hold() -> None:
     """Stop sending until resume; messages wait and nothing is lost."""
-    with _database() as database:
+    with open_database() as database:
         held = operations.hold(database)
     output.say("held: nothing is sent until smsclick resume" if held else "held already")
 
@@ -136,7 +136,7 @@ def hold() -> None:
 @operators.command(rich_help_panel="Operation")
 def resume() -> None:
     """Lift the operator's hold."""
-    with _database() as database:
+    with open_database() as database:
         state = operations.resume(database)
     if state.is_open:
         output.say("resumed")
@@ -150,7 +150,7 @@ def optout_add(
     phones: Phones, *, reason: Annotated[str | None, typer.Option(help="How it came here, in words.")] = None
 ) -> None:
     """Never write to these phones; their messages fail from the next claim on."""
-    with _database() as database:
+    with open_database() as database:
         added = optouts.add(database, phones, reason)
     output.say(f"{added} added, {len(phones) - added} already known")
 
@@ -158,7 +158,7 @@ def optout_add(
 @_optout.command("remove")
 def optout_remove(phones: Phones) -> None:
     """Write to these phones again; what has failed meanwhile stays failed until it is retried."""
-    with _database() as database:
+    with open_database() as database:
         removed = optouts.remove(database, phones)
     output.say(f"{removed} removed, {len(phones) - removed} not on the list")
 
@@ -166,7 +166,7 @@ def optout_remove(phones: Phones) -> None:
 @_optout.command("list")
 def optout_list(*, as_json: AsJson = False) -> None:
     """Write the list to stdout: CSV that import takes, or JSON lines."""
-    with _database() as database:
+    with open_database() as database:
         if as_json:
             for each in optouts.listed(database):
                 output.json_line(dataclasses.asdict(each))
@@ -180,7 +180,7 @@ def optout_import(
 ) -> None:
     """Add the phones of a file; bad lines are reported and the good ones go in."""
     summary = optouts.Summary()
-    with _database() as database, opened(file) as stream, progress_line() as progress:
+    with open_database() as database, opened(file) as stream, progress_line() as progress:
         optouts.import_file(
             database,
             stream,
@@ -245,6 +245,21 @@ def doctor(
 
 
 @operators.command(rich_help_panel="Operation")
+def migrate() -> None:
+    """Create or upgrade the tables, from any folder."""
+    from worker import embedded  # noqa: PLC0415 - Alembic, which the other commands start without
+
+    settings = get_settings()
+    embedded.migrate(settings.database_url)
+    output.say(f"the tables are at the newest version in {_where(settings)}")
+
+
+def _where(settings: Settings) -> str:
+    url = parse_url(settings.database_url)
+    return str(path_of(url) or url.render_as_string(hide_password=True))
+
+
+@operators.command(rich_help_panel="Operation")
 def up(
     *,
     simulate: Annotated[bool, typer.Option("--simulate", help="Send to a simulator of its own.")] = False,
@@ -266,19 +281,10 @@ def up(
     embedded.up(simulate=simulate, log_level=log_level, on_ready=ready)
 
 
-@contextlib.contextmanager
-def _database() -> Iterator[Database]:
-    database = Database(get_settings().database_url, threads=2)
-    try:
-        yield database
-    finally:
-        database.dispose()
-
-
 def _each(names: Sequence[str], act: Callable[[Database, Sequence[str]], Iterator[Done]], done: str) -> None:
     """Act on all that can be acted on; each that cannot gets its line on stderr."""
     refused = False
-    with _database() as database:
+    with open_database() as database:
         for result in act(database, names):
             if result.problem is None:
                 output.say(f"{result.id} {done}")

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from smsclick import doorbell, output
-from smsclick.database import Database
+from smsclick.database import Database, parse_url
 from smsclick.errors import SmsclickError
 from smsclick.settings import get_settings
+from smsclick.sqlite_files import require_there
 from worker import deadletters
 
 group = typer.Typer(no_args_is_help=True, help="Calls over the broker that could not become messages.")
@@ -66,7 +67,9 @@ def drop_command(ids: Ids) -> None:
 
 @contextmanager
 def _database() -> Iterator[Database]:
-    database = Database(get_settings().database_url, threads=1)
+    url = get_settings().database_url
+    require_there(parse_url(url))
+    database = Database(url, threads=1)
     try:
         database.require_migrated()
         yield database

@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 
 from smsclick.client import SmsclickClient
 from smsclick.codes import Fault, lookup
-from smsclick.database import Database
+from smsclick.database import Database, parse_url
 from smsclick.errors import BrokerUnavailable, ProviderError, ProviderRefused, SmsclickError
 from smsclick.moments import span
 from smsclick.settings import Settings, load_settings
-from worker import doctor_database, doctor_queue, doctor_report, gate, operations
+from smsclick.sqlite_files import require_there
+from worker import alerts, doctor_database, doctor_queue, doctor_report, gate, operations
 from worker.doctor_check import Check, Verdict
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ def examine(*, load: Callable[[], Settings] = load_settings) -> Iterator[Check]:
     """
     try:
         settings = load()
+        alerts.channels(settings.alert_urls.get_secret_value())
     except SmsclickError as error:
         yield Check("configuration", Verdict.FAILED, str(error), "correct the environment or .env, then run this again")
         return
@@ -62,6 +64,7 @@ def _told(name: str, error: Exception) -> Check:
 def _database(settings: Settings) -> Iterator[Check]:
     names = ("migrations", "pulse", "queue", "clock", "hold", "incidents")
     try:
+        require_there(parse_url(settings.database_url))
         database = Database(settings.database_url, threads=1)
     except (SmsclickError, OSError) as error:
         yield _told("database", error)

@@ -65,9 +65,26 @@ def up(*, simulate: bool, log_level: str, on_ready: Callable[[Settings], None]) 
         # It advises an option of `celery worker` that `up` does not have; nothing but JSON is ever read here.
         warnings.filterwarnings("ignore", category=SecurityWarning)
         worker = app.Worker(loglevel=log_level, quiet=True)
+        asked = stack.enter_context(_asked_to_stop())
         worker.start()
-        if worker.exitcode:
+        # Celery ends with 1 after Ctrl-C too.
+        if worker.exitcode and not asked:
             raise SmsclickError("the worker stopped by an error; its log says why")
+
+
+@contextlib.contextmanager
+def _asked_to_stop() -> Iterator[list[str]]:
+    """The signals by which the worker was asked to stop."""
+    asked: list[str] = []
+
+    def note(sig: str = "", **_: object) -> None:
+        asked.append(sig)
+
+    signals.worker_shutting_down.connect(note, weak=False)
+    try:
+        yield asked
+    finally:
+        signals.worker_shutting_down.disconnect(note)
 
 
 def migrate(database_url: str) -> None:

@@ -64,7 +64,7 @@ class Rules:
     """Which web hooks may be called.
 
     Attributes:
-        hosts: names, or `*.example.com` for every name below it; empty: any.
+        hosts: names, or `*.example.com` for every name below it, perhaps with a port; empty: any.
         allow_private: also addresses inside, and without TLS.
     """
 
@@ -75,7 +75,7 @@ class Rules:
         """Raises `RefusedAddressError` where this host or scheme is not allowed."""
         if not target.secure and not self.allow_private:
             raise RefusedAddressError("the address is not https")
-        if self.hosts and not any(_is_named(target.host, each) for each in self.hosts):
+        if self.hosts and not any(_is_named(target, each) for each in self.hosts):
             raise RefusedAddressError("the host is not among SMSCLICK_WEBHOOK_HOSTS")
 
     def allows(self, address: str) -> bool:
@@ -299,8 +299,14 @@ def _place(target: WebHookTarget) -> tuple[bool, str, int]:
     return target.secure, target.host, target.port
 
 
-def _is_named(host: str, name: str) -> bool:
-    return host.endswith(name[1:]) if name.startswith("*.") else host == name
+def _is_named(target: WebHookTarget, name: str) -> bool:
+    """Whether a name of SMSCLICK_WEBHOOK_HOSTS is this host's; one with a port allows only that."""
+    host, colon, port = name.rpartition(":")
+    if not colon or ":" in host:
+        host = name  # none, or an IPv6 address
+    elif port != str(target.port):
+        return False
+    return target.host.endswith(host[1:]) if host.startswith("*.") else target.host == host
 
 
 _KINDS: tuple[tuple[type[Exception], str], ...] = (

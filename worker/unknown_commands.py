@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 
 from smsclick import moments, output
-from smsclick.database import Database
+from smsclick.command_tools import open_database
 from smsclick.errors import SmsclickError
-from smsclick.settings import get_settings
 from worker import unknowns
 
 unknown_commands = typer.Typer()
@@ -17,11 +16,8 @@ unknown_commands = typer.Typer()
 @unknown_commands.command(rich_help_panel="Operation")
 def unknown(*, as_json: Annotated[bool, typer.Option("--json", help="JSON, for programs.")] = False) -> None:
     """List attempts of unknown outcome: how old, why the report cannot tell, when it is read next."""
-    database = Database(get_settings().database_url, threads=1)
-    try:
+    with open_database() as database:
         found = unknowns.unknown(database)
-    finally:
-        database.dispose()
     if as_json:
         for each in found:
             output.json_line(dataclasses.asdict(each))
@@ -66,11 +62,8 @@ def settle(
     """Say by hand what became of an attempt of unknown outcome; who said so stays in its history."""
     if (accepted is not None) == not_accepted:
         raise typer.BadParameter("say either --accepted ID_MENSAJE or --not-accepted")
-    database = Database(get_settings().database_url, threads=2)
-    try:
+    with open_database() as database:
         done = unknowns.settle(database, name, accepted, unknowns.user())
-    finally:
-        database.dispose()
     if done.problem is not None:
         raise SmsclickError(done.problem)
     output.say(f"{done.id} {'not accepted' if accepted is None else f'accepted as {accepted}'}")

@@ -244,11 +244,6 @@ def test_without_a_channel_the_log_is_the_channel(database: Database, caplog: py
     assert deliver(database, []) == 0
 
 
-def test_an_address_that_nobody_understands_is_told_without_showing_it(caplog: pytest.LogCaptureFixture) -> None:
-    assert alerts.channels(f"oops://{SECRET}") == []
-    assert "ALERT_URLS" in caplog.text
-
-
 def test_addresses_stand_neither_in_the_database_nor_in_the_log(
     database: Database, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:

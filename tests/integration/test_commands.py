@@ -7,6 +7,7 @@ import datetime as dt
 import io
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -392,6 +393,7 @@ def test_doctor_sees_a_beat_that_has_stopped(file: Database) -> None:
 
 
 def test_doctor_goes_on_after_each_failure(sqlite_url: str) -> None:
+    Path(sqlite_url.removeprefix("sqlite:///")).touch()
     env = {"DATABASE_URL": sqlite_url, "SMSCLICK_API_KEY": KEY, "SMSCLICK_BASE_URL": "http://127.0.0.1:1/sms-services"}
     found = verdicts(env)
     assert (found["database"], found["migrations"], found["pulse"]) == ("ok", "failed", "skipped")

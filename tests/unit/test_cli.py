@@ -136,6 +136,7 @@ def test_what_the_environment_has_wrong_is_one_line_that_names_it(
 
 @pytest.mark.parametrize("words", [("enqueue", PHONE, "Hola"), ("show", "1"), ("stats",), ("cancel", "1"), ("hold",)])
 def test_a_database_without_tables_is_one_line_that_says_what_to_run(words: tuple[str, ...], sqlite_url: str) -> None:
+    Path(sqlite_url.removeprefix("sqlite:///")).touch()
     complaint = call(*words, env={"DATABASE_URL": sqlite_url}).complaint
     assert complaint.endswith("run: alembic upgrade head")
 

@@ -1,0 +1,163 @@
+"""What people really write into settings: read right, or one line that says what is wrong and shows no secret."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import pytest
+
+from smsclick.callback import WebHookTarget
+from smsclick.errors import SettingsError
+from smsclick.settings import load_settings
+from smsclick.urls import scheme_of
+from tests.commandline import call, run
+from tests.factories import settings as make_settings
+from worker import alerts
+from worker.outbound import RefusedAddressError, Rules
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "tezontle8a5c"
+SIGNS = ["@", "/", "?", "#", ":", "@@", "#/", "?@"]
+SCHEMES = {
+    "DATABASE_URL": ["postgresql", "postgres", "mysql", "mariadb", "postgresql+psycopg", "mysql+pymysql"],
+    "CELERY_BROKER_URL": ["redis", "rediss", "amqp", "amqps", "sentinel"],
+}
+
+
+def refusal(variable: str, value: str) -> str:
+    with pytest.raises(SettingsError) as refused:
+        load_settings(**{variable: value})
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "scheme", "sign"),
+    [
+        (variable, scheme, sign)
+        for variable, schemes in SCHEMES.items()
+        for scheme, sign in itertools.product(schemes, SIGNS)
+    ],
+)
+def test_a_password_that_is_not_encoded_is_shown_nowhere(variable: str, scheme: str, sign: str) -> None:
+    """Where the URL can be read in one way all the same it is taken; a colon in a password is no doubt."""
+    url = f"{scheme}://user:{SECRET[:6]}{sign}{SECRET[6:]}@host/1"
+    url += "?master_name=m" if scheme == "sentinel" else ""
+    if sign == ":":
+        load_settings(**{variable: url})
+        return
+    line = refusal(variable, url)
+    assert line.startswith(f"{variable}: ")
+    assert "\n" not in line
+    assert SECRET[:6] not in line
+    assert SECRET[6:] not in line
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DATABASE_URL", f"postgresql://u:{SECRET}@h:port/d"),
+        ("DATABASE_URL", f"{SECRET}"),
+        ("DATABASE_URL", f"oracle://u:{SECRET}@h/d"),
+        ("CELERY_BROKER_URL", f"redis://:{SECRET}@h:99999x/0"),
+        ("CELERY_BROKER_URL", f"kafka://:{SECRET}@h/0"),
+        ("CELERY_BROKER_URL", f"redis://:{SECRET}"),
+    ],
+)
+def test_of_an_address_that_cannot_be_used_nothing_is_shown(variable: str, value: str) -> None:
+    assert SECRET not in refusal(variable, value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "postgresql://u:p%40ss%2Fw@h:5432/d?sslmode=require",
+        "postgresql://u:p@h1:5432,h2:5432/d?target_session_attrs=read-write",
+        "postgresql://u:p@[::1]:5432/d",
+        "sqlite:////home/ana@work/sms.db",
+        "mysql://u:p@h/d",
+    ],
+)
+def test_an_address_that_can_be_read_in_one_way_is_taken(value: str) -> None:
+    load_settings(DATABASE_URL=value)
+
+
+def test_of_an_address_only_the_scheme_may_be_shown() -> None:
+    assert scheme_of(f"redis://:{SECRET}@h") == "redis://…"
+    assert scheme_of(SECRET) == "…"
+
+
+# --- Alerts
+
+
+@pytest.mark.parametrize("bad", [f"maito://u:{SECRET}@example.com", f"slack://{SECRET}"])
+def test_an_alert_address_that_no_channel_takes_is_refused(bad: str, caplog: pytest.LogCaptureFixture) -> None:
+    for urls in (bad, f"{bad},json://localhost/x"):
+        with pytest.raises(SettingsError, match=r"ALERT_URLS: no channel takes address 1 of \d") as refused:
+            alerts.channels(urls)
+        assert SECRET not in str(refused.value) + caplog.text
+
+
+def test_doctor_says_so_too(sqlite_url: str) -> None:
+    env = {"DATABASE_URL": sqlite_url, "ALERT_URLS": f"maito://u:{SECRET}@example.com"}
+    checks = call("doctor", "--json", env=env).records
+    assert (checks[0]["name"], checks[0]["verdict"]) == ("configuration", "failed")
+    assert "maito://…" in checks[0]["found"]
+    assert SECRET not in str(checks)
+
+
+# --- Web hooks
+
+
+@pytest.mark.parametrize(
+    ("hosts", "host", "port", "allowed"),
+    [
+        ("hooks.example.com", "hooks.example.com", 443, True),
+        ("hooks.example.com", "hooks.example.com", 8443, True),
+        ("hooks.example.com:8443", "hooks.example.com", 8443, True),
+        ("hooks.example.com:8443", "hooks.example.com", 443, False),
+        ("*.example.com:8443", "a.example.com", 8443, True),
+        ("*.example.com:8443", "a.example.org", 8443, False),
+        ("other.example.com,hooks.example.com:8443", "hooks.example.com", 8443, True),
+    ],
+)
+def test_a_host_may_be_named_with_its_port(hosts: str, host: str, port: int, allowed: bool) -> None:  # noqa: FBT001
+    found = make_settings("sqlite:///x.db", SMSCLICK_WEBHOOK_HOSTS=hosts)
+    rules, target = Rules(found.webhook_hosts), WebHookTarget(True, host, port, "/")  # noqa: FBT003
+    if allowed:
+        rules.check_target(target)
+    else:
+        with pytest.raises(RefusedAddressError):
+            rules.check_target(target)
+
+
+# --- SQLite's file and other folders
+
+
+def test_a_database_holds_phones_and_texts_for_its_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "smsclick.db"
+    env = {"DATABASE_URL": f"sqlite:///{file}"}
+    made = run("migrate", env=env, cwd=tmp_path)
+    assert (made.code, made.out) == (0, f"the tables are at the newest version in {file}\n")
+    assert call("enqueue", "5551402211", "Hola", env=env).code == 0
+    modes = {each.name: each.stat().st_mode & 0o777 for each in file.parent.iterdir()}
+    assert set(modes.values()) == {0o600}, modes
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("words", [("enqueue", "5551402211", "Hola"), ("stats",), ("export",), ("optout", "list")])
+def test_no_database_is_made_in_passing(tmp_path: Path, words: tuple[str, ...]) -> None:
+    complaint = call(*words, cwd=tmp_path).complaint
+    assert str(tmp_path / "var" / "smsclick.db") in complaint
+    assert "smsclick migrate" in complaint
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- The program
+
+
+def test_the_version_and_ports_that_do_not_exist() -> None:
+    assert call("--version").out.startswith("smsclick ")
+    assert call("simulate", "--port", "99999").code == 2
