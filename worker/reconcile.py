@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from smsclick.columns import db_now
-from smsclick.contract import State, messages
-from worker import clock, decisions, gate, incidents, lifecycle, matching, odd_rows, reading, trust
+from smsclick.contract import State, messages, watermarks
+from worker import clock, decisions, gate, incidents, lifecycle, matching, odd_rows, reading, trust, watermark
 from worker.decisions import Found, NotFound, Policy
 from worker.lifecycle import Change
 from worker.matching import Attempt, Match
@@ -31,6 +31,12 @@ _UNKNOWNS = 500
 _NEAR_REPORTS = 20
 """Reports of one call around young attempts; what is left over comes with the next, when its lease is over."""
 _NEAR_SPAN = dt.timedelta(minutes=10)
+
+TO_NOW = "absence"
+"""The watermark that says when the next pass up to now may begin."""
+FREE_ROWS = 20_000
+_ROWS_PER_SECOND = 5000.0
+"""Rows that passes may read on average where they have more than `FREE_ROWS`: they must not hold up sending."""
 
 _OLD = 2.0
 """An unknown older than this many settle times opens an incident: something keeps it from being settled."""
@@ -141,13 +147,41 @@ def look(runtime: Runtime, claimed: Sequence[Unsettled]) -> Iterator[Looked]:
             (ripe if each.attempt.since >= earliest else long).append(each)
     if others:
         yield Looked(others, None, Doubt.ACCOUNT)
-    if ripe:
-        yield Looked(ripe, reading.to_now(runtime, _attempts(ripe)), None)
+    if ripe and not _postponed(runtime, ripe):
+        seen = reading.to_now(runtime, _attempts(ripe))
+        if seen.count > FREE_ROWS:
+            runtime.database.transact(lambda connection: _pause(connection, seen.count))
+        yield Looked(ripe, seen, None)
     groups = [(group, Doubt.SETTLING) for group in nearby(young)] + [(group, Doubt.TOO_LONG) for group in nearby(long)]
     for group, doubt in groups[:_NEAR_REPORTS]:
         if runtime.stopping.is_set():
             break
         yield Looked(group, reading.near(runtime, _attempts(group)), doubt)
+
+
+def _pause(connection: sa.Connection, rows: int) -> None:
+    now = connection.execute(sa.select(db_now())).scalar_one()
+    until = now + dt.timedelta(seconds=rows / _ROWS_PER_SECOND)
+    if not watermark.note(connection, TO_NOW, due_at=until):
+        watermark.make(connection, TO_NOW)
+        watermark.note(connection, TO_NOW, due_at=until)
+
+
+def _postponed(runtime: Runtime, ripe: Sequence[Unsettled]) -> bool:
+    """Whether the last pass was so large and so young that these wait for the next one; then they are due with it."""
+
+    def work(connection: sa.Connection) -> bool:
+        until = connection.scalar(
+            sa.select(watermarks.c.due_at).where(watermarks.c.name == TO_NOW, watermarks.c.due_at > db_now())
+        )
+        if until is None:
+            return False
+        ids = [each.attempt.message_id for each in ripe]
+        waits = lifecycle.in_state(State.UNKNOWN)
+        connection.execute(sa.update(messages).where(messages.c.id.in_(ids), waits).values(due_at=until))
+        return True
+
+    return runtime.database.transact(work)
 
 
 def _attempts(group: Iterable[Unsettled]) -> list[Attempt]:

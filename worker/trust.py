@@ -196,6 +196,9 @@ class Reading:
         self.begin = begin
         self.read_at = read_at
         self.rows: list[ReportRow] = []
+        """Those of the phones in question that are no control row."""
+        self.count = 0
+        """Rows that came."""
         self.failed: Doubt | None = None
         """Why the pass came to no end; then nothing is concluded from it."""
         self.unsure: Doubt | None = None
@@ -222,6 +225,7 @@ class Reading:
 
     def take(self, row: ReportRow | UnreadableRow) -> None:
         """Take the next row, in any order; one that comes twice counts once."""
+        self.count += 1
         control = None if row.id_mensaje is None else self._open.pop(row.id_mensaje, None)
         if control is not None:
             self._sorted = None

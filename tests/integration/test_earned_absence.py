@@ -18,7 +18,7 @@ from smsclick.settings import load_settings
 from smsclick.simulator import Fault, FaultKind
 from tests.factories import LONG_AGO, PHONE
 from tests.integration.settling import KEY, SETTLE_SECONDS, Bench, bench
-from worker import account, incidents, reading, trust, watermark
+from worker import account, incidents, reading, reconcile, trust, watermark
 from worker.runtime import Runtime
 from worker.trust import LEAST_CONTROLS, Doubt
 
@@ -294,6 +294,19 @@ def test_however_many_slices_a_pass_has_it_comes_to_the_same(density: float, lig
         watermark.learn(connection, reading.MARK, int(density * 60), dt.timedelta(minutes=1))
     taken, never = judge(light)
     assert (taken.state, never.state) == (State.SENT, State.QUEUED)
+
+
+def test_after_a_large_pass_the_next_one_waits_so_that_sending_is_not_held_up(light: Bench) -> None:
+    light.database.transact(lambda connection: reconcile._pause(connection, 10 * reconcile.FREE_ROWS))
+    taken, never = judge(light)
+    assert (taken.state, never.state) == (State.UNKNOWN, State.UNKNOWN)
+    assert "report" not in light.simulator.stats().requests
+    wait = (never.due_at - light.database.clock()).total_seconds()
+    assert 0 < wait < 60
+    with light.database.begin() as connection:
+        watermark.note(connection, reconcile.TO_NOW, due_at=LONG_AGO)
+    light.reconcile()
+    assert light.states() == [State.SENT, State.QUEUED]
 
 
 def test_a_pass_that_breaks_off_concludes_nothing_at_all(light: Bench) -> None:
