@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from smsclick.callback import parse_callback
+from smsclick.constraints import AFTER_LAST_TIME, FIRST_TIME
 from smsclick.contract import IfAbsent, Priority
 from smsclick.errors import InvalidField, InvalidTime
 from smsclick.phones import normalize_phone
@@ -35,6 +36,9 @@ SPANISH = {"telefono": "phone", "mensaje": "text", "clave": "key"}
 _LIMITS = {"key": 200, "rule_id": 40, "callback": 500, "reference": 200}
 _NAME = re.compile(r"[a-z][a-z_]{0,29}")
 _NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
+_FIRST = dt.datetime.fromisoformat(FIRST_TIME).replace(tzinfo=dt.UTC)
+_AFTER_LAST = dt.datetime.fromisoformat(AFTER_LAST_TIME).replace(tzinfo=dt.UTC)
+"""What the tables take, see `smsclick.constraints`."""
 _PAST_TOLERATED = dt.timedelta(minutes=1)
 
 
@@ -169,9 +173,12 @@ def _time(name: str, value: object, zone: dt.tzinfo | None) -> dt.datetime | Non
     if value.tzinfo is None or value.utcoffset() is None:
         raise InvalidTime(f"{name}: {value.isoformat()} has no time zone; add one, like {value.isoformat()}-06:00")
     try:
-        return value.astimezone(dt.UTC)
+        moment = value.astimezone(dt.UTC)
     except OverflowError:
-        raise InvalidTime(f"{name}: {value.isoformat()} is outside the calendar; give a nearer time") from None
+        moment = None
+    if moment is None or not _FIRST <= moment < _AFTER_LAST:
+        raise InvalidTime(f"{name}: {value.isoformat()} is outside the calendar; give a nearer time")
+    return moment
 
 
 def _later(start: dt.datetime, ttl: object) -> dt.datetime:
@@ -181,6 +188,8 @@ def _later(start: dt.datetime, ttl: object) -> dt.datetime:
         end = start + (ttl if isinstance(ttl, dt.timedelta) else dt.timedelta(seconds=ttl))
     except (OverflowError, ValueError):
         raise InvalidTime("ttl: reaches beyond the calendar; give fewer seconds") from None
+    if end >= _AFTER_LAST:
+        raise InvalidTime("ttl: reaches beyond the calendar; give fewer seconds")
     if end <= start:
         raise InvalidTime("ttl: must be more than 0 seconds")
     return end

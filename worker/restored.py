@@ -18,7 +18,7 @@ from smsclick.columns import db_now
 from smsclick.contract import State, messages
 from smsclick.database import Database
 from smsclick.errors import InvalidTime
-from worker import decisions, gate, incidents, lifecycle
+from worker import decisions, gate, incidents, lifecycle, odd_rows
 from worker.matching import wire_key
 from worker.setwise import among
 from worker.trust import Doubt
@@ -70,13 +70,20 @@ def restored(
     earliest, last = database.transact(begin)
     count, after = 0, 0
     while after < last:
-        count_of_batch, after = database.transact(
-            lambda connection, after=after: _doubt(connection, after, last, earliest, account)  # type: ignore[misc]
+        count_of_batch, after = odd_rows.run(
+            database,
+            lambda connection, after=after: _doubt(connection, after, last, earliest, account),  # type: ignore[misc]
+            lambda connection, after=after: _next_ids(connection, after, last),  # type: ignore[misc]
         )
         count += count_of_batch
         progress(count)
     database.transact(gate.mark_restored)
     return Restored(earliest, count)
+
+
+def _next_ids(connection: sa.Connection, after: int, last: int) -> list[int]:
+    query = sa.select(messages.c.id).where(lifecycle.in_state(*_OPEN), messages.c.id > after, messages.c.id <= last)
+    return [row.id for row in connection.execute(query.order_by(messages.c.id).limit(_BATCH))]
 
 
 def _doubt(

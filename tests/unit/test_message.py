@@ -78,6 +78,8 @@ def test_a_send_at_that_has_just_passed_is_taken() -> None:
         ({"send_at": dt.datetime(2026, 5, 4, 13)}, InvalidTime, "no time zone"),  # noqa: DTZ001 - on purpose
         ({"send_at": NOW - 2 * MINUTE}, InvalidTime, "in the past"),
         ({"send_at": "0001-01-01T00:00:00+14:00"}, InvalidTime, "outside the calendar"),
+        ({"expires_at": "9999-12-31T00:00:00+00:00"}, InvalidTime, "outside the calendar"),
+        ({"send_at": "0001-01-02T00:00:00+00:00"}, InvalidTime, "outside the calendar"),
         ({"expires_at": NOW}, InvalidTime, "expires_at"),
         ({"expires_at": NOW - MINUTE}, InvalidTime, "expires_at"),
         ({"send_at": NOW + 2 * MINUTE, "expires_at": NOW + MINUTE}, InvalidTime, "expires_at"),
