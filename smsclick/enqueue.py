@@ -323,6 +323,7 @@ def _store_chunk(connection: sa.Connection, new: Sequence[NewMessage]) -> tuple[
     Returns:
         The ids of those that this call stored, by key, and the rows of the others, by key.
     """
+    new = _from_now(connection, new)
     if connection.dialect.name == "postgresql":
         mine = {row.key: row.id for row in connection.execute(_insert_arrays(), _arrays(new))}
         return mine, _by_key(connection, [message for message in new if message.key not in mine])
@@ -346,6 +347,17 @@ def _store_chunk(connection: sa.Connection, new: Sequence[NewMessage]) -> tuple[
         elif row is not None:
             before[message.key] = row
     return mine, before
+
+
+def _from_now(connection: sa.Connection, new: Sequence[NewMessage]) -> Sequence[NewMessage]:
+    """A `ttl` counts from now by the database's clock, which ends it: the producer's may differ by any amount."""
+    if all(message.valid_for is None for message in new):
+        return new
+    now = connection.execute(sa.select(db_now())).scalar_one()
+    return [
+        message if message.valid_for is None else dataclasses.replace(message, expires_at=now + message.valid_for)
+        for message in new
+    ]
 
 
 def _by_key(connection: sa.Connection, new: Sequence[NewMessage], *, unseen: bool = False) -> dict[str, Any]:
@@ -396,7 +408,7 @@ def _insert(connection: sa.Connection, new: Sequence[NewMessage]) -> None:
             raise SmsclickError(f"{other}: not one of SQLite, PostgreSQL, MariaDB or MySQL")
 
 
-_COLUMNS = tuple(field.name for field in dataclasses.fields(NewMessage))
+_COLUMNS = tuple(field.name for field in dataclasses.fields(NewMessage) if field.name != "valid_for")
 
 
 @functools.cache

@@ -44,7 +44,11 @@ _PAST_TOLERATED = dt.timedelta(minutes=1)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message that may be stored. Make it with `NewMessage.of`, which validates."""
+    """A message that may be stored. Make it with `NewMessage.of`, which validates.
+
+    Attributes:
+        valid_for: a validity that counts from the storing, by the database's clock; `expires_at` is then an estimate.
+    """
 
     key: str
     phone: str = dataclasses.field(repr=False)
@@ -56,6 +60,7 @@ class NewMessage:
     if_absent: IfAbsent
     callback: str | None
     reference: str | None
+    valid_for: dt.timedelta | None = None
 
     @classmethod
     def of(
@@ -100,10 +105,12 @@ class NewMessage:
         expires = _time("expires_at", expires_at, zone)
         if sends is not None and sends < now - _PAST_TOLERATED:
             raise InvalidTime(f"send_at: {sends.isoformat()} is in the past; leave it out to send now")
+        valid_for = None
         if ttl is not None:
             if expires is not None:
                 raise InvalidTime("ttl: expires_at is given as well; give one of the two")
             expires = _later(sends or now, ttl)
+            valid_for = expires - now if sends is None else None
         if expires is not None and expires <= max(now, sends or now):
             raise InvalidTime(
                 f"expires_at: {expires.isoformat()} is over before the message may be sent; give a later time"
@@ -119,6 +126,7 @@ class NewMessage:
             if_absent=_if_absent(if_absent),
             callback=_callback(callback),
             reference=_word("reference", reference),
+            valid_for=valid_for,
         )
 
     @classmethod

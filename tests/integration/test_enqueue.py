@@ -431,3 +431,13 @@ def test_without_a_broker_nothing_is_rung(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
     get_settings.cache_clear()
     assert not doorbell.configured()
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_ttl_counts_from_the_storing_by_the_databases_clock(backend: sa.Engine, hours: float) -> None:
+    """With a producer's clock an hour behind, no message with a ttl of five minutes was ever sent."""
+    wrong = dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours)
+    with backend.begin() as connection:
+        enqueue_many(connection, [NewMessage.of(phone=PHONE, text="x", ttl=300, now=wrong)])
+        found = connection.execute(sa.select(messages.c.expires_at, messages.c.created_at)).one()
+    assert abs((found.expires_at - found.created_at).total_seconds() - 300) < 60
