@@ -1,6 +1,6 @@
 # Everything starts here. The targets make .venv themselves and do it again when requirements.lock changes.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test chaos bench lint format lock
+.PHONY: help setup run test repeat chaos bench lint format lock
 
 PYTHON := .venv/bin/python
 # What pytest gets, as in: make test ARGS='-k phones -x'
@@ -22,6 +22,12 @@ run: setup ## the demonstration: a file of messages, sent and followed to the en
 test: setup ## all tests, on servers of their own
 	@$(PYTHON) -m tests.programs
 	@$(PYTHON) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+TIMES ?= 50
+AT_MOST ?= 3000
+repeat: setup ## the tests of threads, pauses and processes, TIMES=50 times within AT_MOST=3000 seconds, beside a busy processor
+	@$(PYTHON) -m tests.programs
+	@TIMES=$(TIMES) AT_MOST=$(AT_MOST) ARGS='$(ARGS)' ./scripts/repeat.sh
 
 # SEED=n repeats a run as far as processes allow.
 SEED ?= 1
