@@ -466,6 +466,10 @@ class RabbitServer(Server):
         for name in names:
             self._await(name)
 
+    def raise_memory_alarm(self) -> None:
+        """It finds itself short of memory: it no longer reads from connections that publish."""
+        self._run([str(self._executables["rabbitmqctl"]), "set_vm_memory_high_watermark", "0.000001"])
+
     @property
     def mapper_pid(self) -> int:
         """The port mapper (epmd) that belongs to it."""

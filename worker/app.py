@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _MOST_UNREAD = 1000
 """Wake-ups in a queue on Redis that nobody reads; no more are sent meanwhile."""
+_PUBLISH_SECONDS = 5.0
+"""What the broker has to take a wake-up; under a memory alarm RabbitMQ would let it wait for as long as that lasts."""
 _LAST_RINGS_SECONDS = 1.0
 # At debug level these show whole task messages, which for smsclick.enqueue hold a phone and a text, or addresses.
 _TALKATIVE = ("celery.pool", "celery.worker", "kombu", "amqp", "urllib3", "requests", "apprise", "sqlalchemy")
@@ -86,7 +88,15 @@ class CeleryBell:
         # The workers declare the queues, as they find them (worker.queue_shapes).
         # No `expires`: it would compare this machine's clock with the receiver's.
         if not self._backlog.is_full(self._app.amqp.router.route({}, task)["queue"].name):
-            self._app.send_task(task, args=args, expiration=TTL_SECONDS, retry=False, declare=[])
+            self._app.send_task(
+                task,
+                args=args,
+                expiration=TTL_SECONDS,
+                retry=False,
+                declare=[],
+                timeout=_PUBLISH_SECONDS,
+                confirm_timeout=_PUBLISH_SECONDS,
+            )
 
 
 class _App(Celery):
