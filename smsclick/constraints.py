@@ -112,9 +112,10 @@ MARIADB = {
 
 def _sqlite_time(name: str) -> str:
     """Whether it is odd: not text, no real date and time, or not in the form that sorts by time."""
+    # Without its fraction: SQLite rounds to milliseconds, and .9996 would be the next second.
     begins = f"substr({name}, 20) NOT IN ('', '.') AND substr({name}, 20) NOT GLOB '.[0-9]*'"
     fraction = f"{begins} OR substr({name}, 21) GLOB '*[^0-9]*' OR length(CAST({name} AS BLOB)) > 26"
-    form = f"datetime({name}, '+0 days') IS NOT substr({name}, 1, 19) OR {fraction}"
+    form = f"datetime(substr({name}, 1, 19), '+0 days') IS NOT substr({name}, 1, 19) OR {fraction}"
     within = f"{name} < '{FIRST_TIME}' OR {name} >= '{AFTER_LAST_TIME}'"
     return f"{name} IS NOT NULL AND (typeof({name}) <> 'text' OR {form} OR {within})"
 

@@ -290,3 +290,17 @@ def test_what_odd_content_makes_of_a_message_is_failed_through_sending() -> None
     assert (second.becomes.state, second.becomes.due_at, second.becomes.token) == (State.FAILED, None, None)
     assert second.becomes.attempts == first.was.attempts
     assert second.becomes.last_error == "text cannot be read"
+
+
+@pytest.mark.parametrize("microsecond", [0, 1, 999_400, 999_500, 999_999])
+def test_every_fraction_of_a_second_is_a_time_that_the_database_takes(
+    microsecond: int, migrated_sqlite_url: str
+) -> None:
+    database = Database(migrated_sqlite_url, threads=1)
+    at = NOW.replace(microsecond=microsecond)
+    with database.begin() as connection:
+        connection.execute(
+            sa.insert(messages).values(key="k", phone="5551402211", text="hola", due_at=at, send_at=at, expires_at=at)
+        )
+        connection.execute(sa.update(messages).values(due_at=at, sent_at=at, attempted_at=at))
+    database.dispose()

@@ -324,7 +324,7 @@ def test_of_twins_that_are_claimed_at_the_same_time_one_goes(made: Bench) -> Non
         with ThreadPoolExecutor(2) as pool:
             assert sum(pool.map(take, ids)) == 1
         made.change(State.SENDING, state=State.CANCELLED, due_at=None, wire_key=None)
-        made.change(State.QUEUED, state=State.CANCELLED, due_at=None)
+        made.change(State.QUEUED, state=State.CANCELLED, due_at=None, waits_for=None)
 
 
 # --- Late answers
