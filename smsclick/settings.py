@@ -206,6 +206,12 @@ class Settings(BaseSettings):
             raise ValueError("must be names of hosts, without https:// and path, separated by commas")
         return value
 
+    # The last one that is declared runs before the others.
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: object) -> object:
+        return _without_wrapping(value) if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _web_hooks_are_signed(self) -> Self:
         word = self.callback.get_secret_value()
@@ -245,7 +251,7 @@ class Settings(BaseSettings):
     def require_api_key(self) -> str:
         """The APIKEY, from the variable or its file; `SettingsError` where neither gives one."""
         if self.api_key is not None and self.api_key.get_secret_value().strip():
-            return self.api_key.get_secret_value().strip()
+            return _usable_key(self.api_key.get_secret_value(), "SMSCLICK_API_KEY")
         if self.api_key_file is None:
             raise SettingsError(
                 "SMSCLICK_API_KEY: not set; put your key there, or its file's path in SMSCLICK_API_KEY_FILE "
@@ -258,9 +264,25 @@ class Settings(BaseSettings):
                 f"SMSCLICK_API_KEY_FILE: {self.api_key_file} cannot be read ({type(error).__name__}); "
                 "name a readable file that holds only the key"
             ) from None
-        if not key:
+        if not _without_wrapping(key):
             raise SettingsError(f"SMSCLICK_API_KEY_FILE: {self.api_key_file} is empty; it must hold the key")
-        return key
+        return _usable_key(key, f"SMSCLICK_API_KEY_FILE: {self.api_key_file}")
+
+
+def _without_wrapping(value: str) -> str:
+    """Without what editors and Docker leave around a value: a byte order mark, blanks, line ends, a pair of quotes."""
+    value = value.strip().strip("\ufeff").strip()
+    return value[1:-1].strip() if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
+
+
+def _usable_key(text: str, where: str) -> str:
+    key = _without_wrapping(text)
+    if not re.fullmatch(r"[!-~]{1,200}", key):
+        raise SettingsError(
+            f"{where}: holds blanks or signs that no key has; copy it again from SMSClick's panel "
+            "(HERRAMIENTAS > Componentes/APIS)"
+        )
+    return key
 
 
 def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - any field, validated by pydantic

@@ -89,6 +89,48 @@ def test_of_an_address_only_the_scheme_may_be_shown() -> None:
     assert scheme_of(SECRET) == "…"
 
 
+WRAPPINGS = ["{}\n", "\ufeff{}", " {} ", '"{}"', "'{}'", "\ufeff'{}'\r\n"]
+VALUES = {
+    "SMSCLICK_API_KEY": "1EgdzRnSFX83mPh2WK7yTI",
+    "SMSCLICK_BASE_URL": "https://example.com/sms-services",
+    "SMSCLICK_TIMEZONE": "America/Tijuana",
+    "DATABASE_URL": "postgresql+psycopg://u:p@h/d",
+    "CELERY_BROKER_URL": "redis://h/1",
+    "SMSCLICK_READ_TIMEOUT": "20",
+    "SMSCLICK_POLL_SECONDS": "5,10",
+    "SMSCLICK_QUIET_HOURS": "22:00-08:00",
+    "SMSCLICK_WEBHOOK_ALLOW_PRIVATE": "true",
+}
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+@pytest.mark.parametrize("variable", VALUES)
+def test_what_editors_and_docker_leave_around_a_value_is_taken_off(variable: str, wrapping: str) -> None:
+    assert load_settings(**{variable: wrapping.format(VALUES[variable])}) == load_settings(
+        **{variable: VALUES[variable]}
+    )
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+def test_a_file_of_the_key_may_have_it_too(tmp_path: Path, wrapping: str) -> None:
+    file = tmp_path / "key"
+    file.write_text(wrapping.format("1EgdzRnSFX"), encoding="utf-8")
+    assert load_settings(SMSCLICK_API_KEY_FILE=str(file)).require_api_key() == "1EgdzRnSFX"
+
+
+@pytest.mark.parametrize(
+    "content", [f"{SECRET} {SECRET}", f"{SECRET}\n{SECRET}", f"{SECRET}\0", f"{SECRET}ñ", "\ufeff"]
+)
+def test_a_key_that_cannot_be_one_is_one_line(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "key"
+    for encoding in ("utf-8", "utf-16"):
+        file.write_text(content, encoding=encoding)
+        with pytest.raises(SettingsError) as refused:
+            load_settings(SMSCLICK_API_KEY_FILE=str(file)).require_api_key()
+        assert SECRET not in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+
 # --- Alerts
 
 
