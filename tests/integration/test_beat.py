@@ -26,7 +26,7 @@ def scheduler(broker_url: str) -> Any:  # noqa: ANN401 - Celery's
 
 
 class MakeScheduler(Protocol):
-    def __call__(self, broker_url: str) -> Any:  # noqa: ANN401 - Celery's
+    def __call__(self, broker_url: str, *, declared: bool = True) -> Any:  # noqa: ANN401 - Celery's
         """Beat's scheduler; closed with the test."""
 
 
@@ -34,8 +34,12 @@ class MakeScheduler(Protocol):
 def schedulers() -> Iterator[MakeScheduler]:
     made: list[Any] = []
 
-    def make(broker_url: str) -> Any:  # noqa: ANN401
+    def make(broker_url: str, *, declared: bool = True) -> Any:  # noqa: ANN401
         made.append(scheduler(broker_url))
+        if declared:
+            # As a worker does; beat itself declares nothing.
+            with made[-1].app.connection_for_write() as connection:
+                made[-1].app.amqp.queues[QUEUE](connection.channel()).declare()
         return made[-1]
 
     yield make
@@ -101,7 +105,7 @@ def test_a_broker_that_is_away_costs_one_line_and_no_traceback(
     schedulers: MakeScheduler,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    sending = schedulers(f"redis://127.0.0.1:{free_port()}/0")
+    sending = schedulers(f"redis://127.0.0.1:{free_port()}/0", declared=False)
     for _ in range(3):
         sending.apply_entry(entry(sending))
     assert [record.getMessage().partition(" seconds=")[0] for record in caplog.records] == [
