@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import enum
+import functools
 import random
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
-from smsclick.codes import Action
+from smsclick.codes import Action, Estatus
 from smsclick.contract import IfAbsent, Priority, State
-from smsclick.replies import Accepted, Refused, Unknown
+from smsclick.replies import Accepted, Refused, ReportRow, Unknown, UnreadableRow
 from worker import decisions
 from worker.decisions import Found, NotFound, Policy, Released
 from worker.lifecycle import TRANSITIONS, Change, Message
+from worker.matching import Attempt
+from worker.trust import LEAST_CONTROLS, Control, Doubt, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +37,35 @@ _OLD = SETTLE + LEASE + 2
 """An age that is more than any decision asks about."""
 _POLICY = Policy(lease=LEASE * 60.0, settle=SETTLE * 60.0, tracking=86_400, poll=(60,))
 
+_PHONE = "5551402211"
+
 Answer = Literal["accepted", "refused", "nothing"]
+
+
+class Habit(enum.Enum):
+    """What a report looks like: `GOOD` is as the manual says. All others hide the attempt."""
+
+    GOOD = enum.auto()
+    MASKED = enum.auto()
+    TEXTS = enum.auto()
+    """Other words around each text."""
+    SHIFTED = enum.auto()
+    """Dates of another zone."""
+    NEWEST = enum.auto()
+    """Capped: only the newest rows."""
+    OLDEST = enum.auto()
+    """Capped: only the oldest rows."""
+    LAGS = enum.auto()
+    """It shows nothing that is younger than the attempt."""
+    LAGS_FOR_SOME = enum.auto()
+    """It shows what comes later, but not yet the attempt; the incident `report_lag` is open."""
+    ODD = enum.auto()
+    """The attempt is in it, as a row that cannot be read."""
+    ACCOUNT = enum.auto()
+    """It is that of another account."""
+
+
+_HIDES = frozenset(Habit) - {Habit.GOOD}
 
 
 class _Steady(random.Random):
@@ -75,11 +107,12 @@ class Wire:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Report:
-    """A report that was read and is not yet judged."""
+    """A report that was read and is not yet judged; `doubt` is why its silence proves nothing."""
 
     current: bool
     read: int
     sees: bool
+    doubt: Doubt | None = None
 
 
 _Jobs = tuple[Job | None, Job | None]
@@ -87,7 +120,13 @@ _Jobs = tuple[Job | None, Job | None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class World:
-    """Everything that matters of a moment. `left` is the age of the request that was accepted, None: none was."""
+    """Everything that matters of a moment.
+
+    Attributes:
+        left: the age of the request that was accepted; None: none was.
+        witnessed: whether another message was accepted since the attempt became unknown: a control row after it.
+        late: whether the provider took the request after the call was given up.
+    """
 
     row: Message
     jobs: _Jobs = (None, None)
@@ -95,6 +134,8 @@ class World:
     report: Report | None = None
     left: int | None = None
     accepted: int = 0
+    witnessed: bool = True
+    late: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,6 +148,10 @@ class Rules:
         after_lease: what becomes of a lost claim.
         settle: units that the product waits for the report.
         judged_by_reading: whether absence is judged by when the report was read, not by when it is judged.
+        habit: what the report looks like; None: as the manual says, with control rows before and after.
+        controls_before: whether messages were accepted before the attempt.
+        believes: doubts that the product does not have.
+        spans_to_now: whether the report is asked for up to now, not only for the time of the attempt.
     """
 
     shown_within: int = SETTLE
@@ -114,6 +159,20 @@ class Rules:
     after_lease: Callable[[Message, dt.datetime], Change] = decisions.after_lease
     settle: int = SETTLE
     judged_by_reading: bool = True
+    habit: Habit | None = None
+    controls_before: bool = True
+    believes: frozenset[Doubt] = frozenset()
+    spans_to_now: bool = True
+
+    @property
+    def workers(self) -> int:
+        """How many; with habits one is enough, and the search stays small."""
+        return 2 if self.habit is None else 1
+
+    @property
+    def accepted_within(self) -> int:
+        """Units after a request left in which the provider may still take it."""
+        return CALL if self.habit is None else self.shown_within - 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -138,7 +197,7 @@ class Explored:
 def explore(if_absent: IfAbsent, rules: Rules | None = None, *, length: int = 12) -> Explored:
     """See every state that can be reached, and count the orders of events up to `length` steps."""
     rules = rules or Rules()
-    first = World(_message(if_absent))
+    first = World(_message(if_absent), witnessed=rules.habit is None)
     before: dict[World, tuple[World, str] | None] = {first: None}
     following: dict[World, list[World]] = {}
     leading: dict[World, list[World]] = {first: []}
@@ -220,7 +279,7 @@ def _message(if_absent: IfAbsent) -> Message:
 def _steps(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
     yield "time passes", _tick(world, rules)
     yield from _workers(world, rules)
-    yield from _provider(world)
+    yield from _provider(world, rules)
     yield from _settling(world, rules)
     if world.row.state is State.FAILED:
         yield "an operator retries", _written(world, decisions.retried(world.row, NOW))
@@ -229,15 +288,15 @@ def _steps(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
 
 
 def _workers(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
-    for number, job in enumerate(world.jobs):
+    for number, job in enumerate(world.jobs[: rules.workers]):
         who = f"worker {number + 1}"
         if job is None:
             if world.row.state is State.QUEUED:
                 change = decisions.after_claim(world.row, "mine", "key", NOW, _POLICY)
-                claimed = _written(_stale(world), change)
+                claimed = dataclasses.replace(_written(_stale(world), change), witnessed=rules.habit is None)
                 yield f"{who} claims", _with_job(claimed, number, Job(current=True, time_left=LEASE - CALL))
             continue
-        yield f"{who} is killed", _killed(world, number)
+        yield f"{who} is killed", _killed(world, number, rules)
         if job.answer is not None:
             yield f"{who} records: {job.answer}", _recorded(world, number, job)
         elif not job.asked:
@@ -251,26 +310,35 @@ def _workers(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
             for answer in {"nothing", *_answers(world, number)}:
                 heard = _with_job(world, number, dataclasses.replace(job, answer=answer))
                 wires = (dataclasses.replace(w, worker=None) if w.worker == number else w for w in world.wires)
-                yield f"{who} hears: {answer}", dataclasses.replace(heard, wires=_open(*wires))
+                yield f"{who} hears: {answer}", dataclasses.replace(heard, wires=_open(rules, *wires))
 
 
 def _answers(world: World, number: int) -> list[Answer]:
     return [wire.taken for wire in world.wires if wire.worker == number and wire.taken is not None]
 
 
-def _provider(world: World) -> Iterator[tuple[str, World]]:
+def _provider(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
+    if world.row.state is State.UNKNOWN and not world.witnessed:
+        yield "another message is accepted", dataclasses.replace(world, witnessed=True)
     for number, wire in enumerate(world.wires):
-        if wire.taken is not None or wire.age > CALL:
+        if wire.taken is not None or wire.age > rules.accepted_within:
             continue
         others = world.wires[:number] + world.wires[number + 1 :]
         taken = dataclasses.replace(wire, taken="accepted")
         accepted = min(world.accepted + 1, 2)
         yield (
             "the provider accepts",
-            dataclasses.replace(world, wires=_open(*others, taken), left=wire.age, accepted=accepted),
+            dataclasses.replace(
+                world,
+                wires=_open(rules, *others, taken),
+                left=wire.age,
+                accepted=accepted,
+                late=wire.age > CALL,
+            ),
         )
-        refused = dataclasses.replace(wire, taken="refused")
-        yield "the provider refuses", dataclasses.replace(world, wires=_open(*others, refused))
+        if wire.age <= CALL:
+            refused = dataclasses.replace(wire, taken="refused")
+            yield "the provider refuses", dataclasses.replace(world, wires=_open(rules, *others, refused))
 
 
 def _settling(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
@@ -280,8 +348,11 @@ def _settling(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
     if row.state is State.UNKNOWN and world.report is None:
         must = world.left is not None and world.left >= rules.shown_within
         for sees in {must, world.left is not None}:
-            read = Report(current=True, read=0, sees=sees)
-            yield f"a report is read and {'shows' if sees else 'lacks'} it", dataclasses.replace(world, report=read)
+            read = _read(world, rules, sees=sees)
+            yield (
+                f"a report is read and {'shows' if read.sees else 'lacks'} it",
+                dataclasses.replace(world, report=read),
+            )
     if world.report is not None:
         yield "a reader is killed", dataclasses.replace(world, report=None)
         yield "a report is judged", _judged(world, world.report, rules)
@@ -291,7 +362,8 @@ def _judged(world: World, report: Report, rules: Rules) -> World:
     after = dataclasses.replace(world, report=None)
     token = (world.row.token if report.current else None) or "another"
     read_at = NOW - report.read * UNIT if rules.judged_by_reading else NOW
-    seen = Found(7, None, "equal") if report.sees else NotFound(read_at)
+    doubt = None if report.doubt in rules.believes else report.doubt
+    seen = Found(7, None, "equal") if report.sees else NotFound(read_at, doubt)
     policy = dataclasses.replace(_POLICY, settle=rules.settle * 60.0)
     change = decisions.after_report(world.row, token, seen, NOW, policy, _RNG)
     return after if change is None else _written(after, change)
@@ -314,9 +386,9 @@ def _recorded(world: World, number: int, job: Job) -> World:
     return after if change is None else _written(after, change)
 
 
-def _killed(world: World, number: int) -> World:
+def _killed(world: World, number: int, rules: Rules) -> World:
     wires = (dataclasses.replace(wire, worker=None) if wire.worker == number else wire for wire in world.wires)
-    return dataclasses.replace(_with_job(world, number, None), wires=_open(*wires))
+    return dataclasses.replace(_with_job(world, number, None), wires=_open(rules, *wires))
 
 
 def _tick(world: World, rules: Rules) -> World:
@@ -326,16 +398,64 @@ def _tick(world: World, rules: Rules) -> World:
         for name in ("lease_until", "unknown_since", "attempted_at")
         if (value := getattr(row, name)) is not None
     }
-    aged = (dataclasses.replace(wire, age=min(wire.age + 1, CALL + 1)) for wire in world.wires)
+    longest = rules.accepted_within + 1
+    aged = (dataclasses.replace(wire, age=min(wire.age + 1, longest)) for wire in world.wires)
     report = world.report
     return dataclasses.replace(
         world,
         row=dataclasses.replace(row, **moved),
         jobs=_each(world.jobs, lambda job: dataclasses.replace(job, time_left=max(job.time_left - 1, -1))),
-        wires=_open(*aged),
+        wires=_open(rules, *aged),
         report=report if report is None else dataclasses.replace(report, read=min(report.read + 1, _OLD)),
         left=None if world.left is None else min(world.left + 1, max(_OLD, rules.shown_within)),
     )
+
+
+# --- The report
+
+
+def _read(world: World, rules: Rules, *, sees: bool) -> Report:
+    """What a report shows now, and what its silence is worth by the product's own rule."""
+    if rules.habit is None:
+        return Report(current=True, read=0, sees=sees)
+    hidden = rules.habit in _HIDES or (world.late and not rules.spans_to_now)
+    row = world.row
+    until = 0 if row.unknown_since is None else int((NOW - row.unknown_since) / UNIT)
+    there = world.accepted > 0 and rules.habit is Habit.ODD
+    doubt = _doubt(rules.habit, until, there, rules.controls_before, world.witnessed)
+    return Report(current=True, read=0, sees=sees and not hidden, doubt=doubt)
+
+
+@functools.cache
+def _doubt(habit: Habit, until: int, there: bool, before: bool, after: bool) -> Doubt | None:  # noqa: FBT001
+    """The product's doubt about a report with this habit.
+
+    Args:
+        habit: of the report.
+        until: how many units ago the attempt ended.
+        there: whether the attempt is in it as a row that cannot be read.
+        before: whether control rows were accepted before the attempt.
+        after: whether some were accepted after it.
+    """
+    if habit is Habit.ACCOUNT:
+        return Doubt.ACCOUNT  # found before anything is read, see `worker.reconcile.look`
+    ended = NOW - until * UNIT
+    attempt = Attempt(1, _PHONE, "hola", ended - LEASE * UNIT, ended)
+    times = [attempt.since - UNIT] * LEAST_CONTROLS * before + [ended] * LEAST_CONTROLS * after
+    controls = [Control(number, _PHONE, f"control {number}", at, at) for number, at in enumerate(times, 100)]
+    reading = Reading({_PHONE}, controls, attempt.since - 2 * UNIT, NOW)
+    for control in controls:
+        is_after = control.since >= ended
+        if (habit is Habit.NEWEST and not is_after and after) or (habit in {Habit.OLDEST, Habit.LAGS} and is_after):
+            continue
+        phone = control.phone[-4:] if habit is Habit.MASKED else control.phone
+        text = f"{control.id_mensaje}% {control.text}" if habit is Habit.TEXTS else control.text
+        at = control.since + dt.timedelta(hours=1) * (habit is Habit.SHIFTED)
+        reading.take(ReportRow(control.id_mensaje, phone, text, at, Estatus.PENDIENTE, None, None, None, None))
+    if there:
+        reading.take(UnreadableRow(7, "no readable mensaje", attempt.since))
+    doubt = reading.doubt(attempt, set(), SETTLE * UNIT)
+    return Doubt.LAG if doubt is None and habit is Habit.LAGS_FOR_SOME else doubt
 
 
 # --- Writing down
@@ -372,7 +492,7 @@ def _stale(world: World) -> World:
     return dataclasses.replace(
         world,
         jobs=_each(world.jobs, lambda job: dataclasses.replace(job, current=False)),
-        wires=_open(*(dataclasses.replace(wire, current=False) for wire in world.wires)),
+        wires=_sorted(*(dataclasses.replace(wire, current=False) for wire in world.wires)),
         report=None if world.report is None else dataclasses.replace(world.report, current=False),
     )
 
@@ -387,9 +507,9 @@ def _each(jobs: _Jobs, change: Callable[[Job], Job]) -> _Jobs:
     return None if first is None else change(first), None if second is None else change(second)
 
 
-def _open(*wires: Wire) -> tuple[Wire, ...]:
+def _open(rules: Rules, *wires: Wire) -> tuple[Wire, ...]:
     """Only those whose answer somebody waits for, or that the provider may still take."""
-    return _sorted(*(w for w in wires if w.worker is not None or (w.taken is None and w.age <= CALL)))
+    return _sorted(*(w for w in wires if w.worker is not None or (w.taken is None and w.age <= rules.accepted_within)))
 
 
 def _sorted(*wires: Wire) -> tuple[Wire, ...]:

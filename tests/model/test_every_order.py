@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smsclick.contract import IfAbsent, State
-from tests.model.exhaustive import NOW, SETTLE, UNIT, Rules, explore
+from tests.model.exhaustive import NOW, SETTLE, UNIT, Habit, Rules, explore
 from worker import decisions
 from worker.lifecycle import Change
+from worker.trust import Doubt
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -68,3 +69,43 @@ def test_the_search_finds_the_shortest_way_to_a_broken_promise_where_a_rule_is_b
     assert seen.broken is not None
     assert seen.broken[-1] == "queued although accepted"
     assert "the provider accepts" in seen.broken
+
+
+@pytest.mark.parametrize("habit", list(Habit), ids=lambda habit: habit.name.lower())
+def test_no_order_of_events_sends_twice_whatever_the_report_looks_like(habit: Habit) -> None:
+    seen = explore(IfAbsent.RESEND, Rules(habit=habit), length=1)
+    assert seen.broken is None
+    assert seen.states > 4_000
+    # What a report hides for ever stays unknown, for a person; what it shows is always settled.
+    assert (seen.stuck == 0) is (habit is Habit.GOOD)
+
+
+@pytest.mark.parametrize("habit", [Habit.GOOD, Habit.MASKED], ids=lambda habit: habit.name.lower())
+def test_without_control_rows_before_the_attempt_nothing_is_absent(habit: Habit) -> None:
+    seen = explore(IfAbsent.RESEND, Rules(habit=habit, controls_before=False), length=1)
+    assert seen.broken is None
+    assert seen.stuck > 0
+
+
+MISSING = {Doubt.MISSING, Doubt.NOT_YET}
+BELIEVERS = {
+    "masked phones": Rules(habit=Habit.MASKED, believes=frozenset({Doubt.PHONES})),
+    "texts in another form": Rules(habit=Habit.TEXTS, believes=frozenset({Doubt.TEXTS})),
+    "shifted dates": Rules(habit=Habit.SHIFTED, believes=frozenset({Doubt.DATES})),
+    "missing control rows before": Rules(habit=Habit.NEWEST, believes=frozenset(MISSING)),
+    "missing control rows after": Rules(habit=Habit.OLDEST, believes=frozenset(MISSING)),
+    "no control rows after": Rules(habit=Habit.OLDEST, believes=frozenset({Doubt.NO_CONTROLS})),
+    "no control rows at all": Rules(habit=Habit.MASKED, controls_before=False, believes=frozenset({Doubt.NO_CONTROLS})),
+    "a report that lags": Rules(habit=Habit.LAGS, believes=frozenset(MISSING)),
+    "the incident report_lag": Rules(habit=Habit.LAGS_FOR_SOME, believes=frozenset({Doubt.LAG})),
+    "rows that cannot be read": Rules(habit=Habit.ODD, believes=frozenset({Doubt.ODD})),
+    "another account": Rules(habit=Habit.ACCOUNT, believes=frozenset({Doubt.ACCOUNT})),
+    "a report of the attempt's time only": Rules(habit=Habit.GOOD, spans_to_now=False),
+}
+
+
+@pytest.mark.parametrize("rules", BELIEVERS.values(), ids=BELIEVERS)
+def test_each_doubt_that_is_left_out_sends_twice(rules: Rules) -> None:
+    seen = explore(IfAbsent.RESEND, rules, length=1)
+    assert seen.broken is not None
+    assert seen.broken[-1] == "queued although accepted"
