@@ -34,6 +34,9 @@ _ALL = 2000
 """So many control rows are looked for without choosing; of more, `_EACH` from each of `_PARTS` parts of the span."""
 _PARTS, _EACH = 40, 50
 _HOUR = dt.timedelta(hours=1)
+_TRIES = 2
+_BROKEN_BY_LENGTH = 100
+"""A report that breaks off after fewer rows did not do so for its length."""
 
 _Span = tuple[dt.datetime, dt.datetime]
 
@@ -183,7 +186,19 @@ def _accepted(
 
 
 def _read(runtime: Runtime, reading: Reading, begin: dt.datetime, end: dt.datetime) -> int:
-    """Read one report to its end; returns how many rows it had. Where that fails, the reading says so."""
+    """Read one report to its end; returns how many rows it had. Where that fails twice, the reading says so.
+
+    One pass needs several reports: without the second try, a provider that fails now and then would end most passes.
+    """
+    for _ in range(_TRIES):
+        count, whole = _try(runtime, reading, begin, end)
+        if whole:
+            return count
+    reading.failed = Doubt.NO_REPORT
+    return count
+
+
+def _try(runtime: Runtime, reading: Reading, begin: dt.datetime, end: dt.datetime) -> tuple[int, bool]:
     count = 0
     failed = True
     try:
@@ -197,13 +212,11 @@ def _read(runtime: Runtime, reading: Reading, begin: dt.datetime, end: dt.dateti
                 failed = False
     except ProviderError as error:
         log.warning("The report could not be read; nothing is concluded. error=%s", error)
-    if failed:
-        reading.failed = Doubt.NO_REPORT
-    if count:
+    if count and not (failed and count < _BROKEN_BY_LENGTH):
         # Where it broke off on its way, a shorter one may not.
         seen = 2 * max(count, slices.ROWS) if failed else count
         runtime.database.transact(lambda connection: watermark.learn(connection, MARK, seen, end - begin))
-    return count
+    return count, not failed
 
 
 def _close(runtime: Runtime, reading: Reading, end: dt.datetime, most: int) -> None:
