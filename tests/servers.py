@@ -17,7 +17,7 @@ import time
 from abc import ABC, abstractmethod
 from contextlib import closing, suppress
 from secrets import SystemRandom, token_hex
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, LiteralString
 
 import amqp
 import psycopg
@@ -279,6 +279,20 @@ class PostgresServer(Server):
         """Immediate: no checkpoint, so that it recovers at the next start, as after a crash."""
         self._end(signal.SIGQUIT)
         self.start()
+
+    def refuse_writes(self) -> None:
+        """Writes and row locks fail from each session's next transaction on (SQLSTATE 25006), as on a standby."""
+        self._alter("ALTER SYSTEM SET default_transaction_read_only = on")
+
+    def take_writes(self) -> None:
+        """They work again."""
+        self._alter("ALTER SYSTEM RESET default_transaction_read_only")
+
+    def _alter(self, statement: LiteralString) -> None:
+        with closing(self._connect()) as connection:
+            connection.execute("SET default_transaction_read_only = off")
+            connection.execute(statement)
+            connection.execute("SELECT pg_reload_conf()")
 
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         return psycopg.connect(

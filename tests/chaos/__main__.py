@@ -19,7 +19,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=1200, help="for the whole run")
     parser.add_argument(
-        "--patience", type=float, default=90, help="after the last kill; what is not final then is stuck"
+        "--patience", type=float, default=240, help="after the last kill; what is not final then is stuck"
     )
     parser.add_argument("--rate", type=float, default=0.008, help="of each of the provider's faults")
     parser.add_argument("--kinds", nargs="*", choices=KINDS, default=[], help="only these mischiefs")

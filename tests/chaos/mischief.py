@@ -25,12 +25,16 @@ _WEIGHTS: Final = {
     "partition": 4,
     "broker_loss": 4,
     "database_crash": 4,
+    "read_only": 4,
+    "prefix": 4,
+    "odd_rows": 4,
     **{point: 2 for point in POINTS if point not in _NAMED},
 }
 KINDS: Final = tuple(_WEIGHTS)
 """Everything that can be done to a stack."""
 
-_NOT_EMBEDDED: Final = ("beat", "partition", "broker_loss", "database_crash")
+_NOT_EMBEDDED: Final = ("beat", "partition", "broker_loss", "database_crash", "read_only")
+_ODD_ROWS: Final = ("estatus", "null_text", "null_phone", "bad_date", "null_date", "decimal_id", "panel")
 _CLOCKS: Final = (-86_400.0, -3600.0, -45.0, -6.0, 6.0, 45.0, 3600.0, 86_400.0)
 _PATIENCE: Final = 8.0
 """Seconds for a process to come to the point where it dies."""
@@ -55,6 +59,7 @@ def kinds_of(stack: Stack) -> list[str]:
 class _Later:
     at: float
     act: Callable[[], None]
+    name: str = ""
 
 
 class Mischief:
@@ -116,6 +121,8 @@ class Mischief:
             log.info("chaos: %s", kind)
             (self._stack.lose_broker if kind == "broker_loss" else self._stack.crash_database)()
             return True
+        if kind in {"read_only", "prefix", "odd_rows"}:
+            return self._habit(kind)
         self.wait(30, lambda: sum(slot.free for slot in slots) >= enough)
         free = [slot for slot in slots if slot.free]
         if kind == "partition":
@@ -202,5 +209,24 @@ class Mischief:
         self._undo(seconds, lambda: proxy.mend(reset=reset))
         return True
 
-    def _undo(self, seconds: float, act: Callable[[], None]) -> None:
-        self._later.append(_Later(time.monotonic() + seconds, act))
+    def _habit(self, kind: str) -> bool:
+        """The database takes no writes, or the provider's report looks otherwise, for some seconds."""
+        if any(later.name == kind for later in self._later):
+            return False
+        seconds = self._rng.uniform(2, 5)
+        log.info("chaos: %s for %.1f s", kind, seconds)
+        match kind:
+            case "read_only":
+                self._stack.refuse_writes()
+                self._undo(seconds, self._stack.take_writes, kind)
+            case "prefix":
+                self._stack.simulator.set(text_prefix="ACME: ")
+                self._undo(seconds, lambda: self._stack.simulator.set(text_prefix=""), kind)
+            case _:
+                odd = self._rng.sample(_ODD_ROWS, 2)
+                self._stack.simulator.set(odd_rows=odd)
+                self._undo(seconds, lambda: self._stack.simulator.set(odd_rows=()), kind)
+        return True
+
+    def _undo(self, seconds: float, act: Callable[[], None], name: str = "") -> None:
+        self._later.append(_Later(time.monotonic() + seconds, act, name))

@@ -22,12 +22,15 @@ from smsclick.simulator import LedgerEntry
 from tests.chaos.judge import Verdict, judge, unfinished
 from tests.chaos.mischief import Mischief, kinds_of, plan
 from tests.chaos.stack import Stack, set_environment
-from tests.chaos.traffic import Traffic, faults
+from tests.chaos.traffic import LATE_SECONDS, Traffic, faults
 
 log = logging.getLogger(__name__)
 
 _AHEAD = 2
 """The messages of how many kills may be enqueued before those happen."""
+
+_CONTROL_SECONDS = 0.5
+"""Between two messages after the end."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,20 +96,24 @@ def _run(stack: Stack, options: Options, began: float) -> tuple[Verdict, dict[st
         kinds = plan(options.kinds or kinds_of(stack), options.kills, rng)
         mischief.run(kinds, began + options.seconds - options.patience, allow)
         traffic.allow(options.messages)
+        traffic.go_on(_CONTROL_SECONDS)
+        deadline = min(time.monotonic() + options.patience, began + options.seconds)
+        while time.monotonic() < deadline:
+            with contextlib.suppress(DatabaseUnavailable):
+                if len(traffic.committed) >= options.messages and not unfinished(database):
+                    break
+            mischief.wait(0.5)
     finally:
         traffic.end()
-    deadline = min(time.monotonic() + options.patience, began + options.seconds)
-    while time.monotonic() < deadline:
-        with contextlib.suppress(DatabaseUnavailable):
-            if not unfinished(database):
-                break
-        mischief.wait(0.5)
+    # What was given up is accepted late, whoever has sent it again by then: the judge must see that too.
+    mischief.wait(2 * LATE_SECONDS, lambda: not stack.simulator.stats().accepting_later)
     ledger = stack.simulator.ledger()
-    verdict = judge(database, ledger, traffic.committed)
+    verdict = judge(database, ledger, [*traffic.committed, *traffic.controls])
     result = {
         "stack": options.stack,
         "seed": options.seed,
         "messages": len(traffic.committed),
+        "controls": len(traffic.controls),
         "kills": {"total": mischief.done.total(), **dict(sorted(mischief.done.items()))},
         "lost": len(verdict.lost),
         "sent_twice": len(verdict.sent_twice),

@@ -24,7 +24,7 @@ STACKS: Final = ("postgres-redis", "postgres-rabbitmq", "sqlite-embedded")
 
 KEY: Final = "chaos-key"
 LEASE: Final = 4.0
-SETTLE: Final = 7.0
+SETTLE: Final = 10.0
 SWEEP: Final = 1.0
 REPORT_LAG: Final = 1.0
 THREADS: Final = 8
@@ -212,6 +212,16 @@ class Stack:
         """PostgreSQL ends without a checkpoint and recovers."""
         if self.postgres is not None:
             self.postgres.restart()
+
+    def refuse_writes(self) -> None:
+        """PostgreSQL refuses writes, as a standby does."""
+        if self.postgres is not None:
+            self.postgres.refuse_writes()
+
+    def take_writes(self) -> None:
+        """It takes them again."""
+        if self.postgres is not None:
+            self.postgres.take_writes()
 
     def stop(self) -> None:
         """All of it, at once."""

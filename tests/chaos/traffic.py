@@ -22,6 +22,12 @@ log = logging.getLogger(__name__)
 PANEL = "Del panel"
 """How the texts begin that another system sends under the same key."""
 
+CONTROL = "control-"
+"""How the keys begin of messages that go on after the end: a report proves absence only by what came later."""
+
+LATE_SECONDS = 4.0
+"""Up to so much later a call that was given up is accepted; with the report's lag that is less than SETTLE."""
+
 _AFTER = (
     FaultKind.RESET_AFTER,
     FaultKind.HANG_AFTER,
@@ -47,6 +53,7 @@ def faults(rate: float, seed: int) -> list[Fault]:
     return [
         *kinds,
         Fault(FaultKind.TRICKLE, rate=rate, seed=seed + 50, seconds=3),
+        Fault(FaultKind.LATE_ACCEPTANCE, rate=rate, seed=seed + 53, seconds=0.5, jitter=LATE_SECONDS - 0.5),
         Fault(FaultKind.LATENCY, seconds=0.02, jitter=0.08, seed=seed + 51),
         Fault(FaultKind.LATENCY, rate=rate, seconds=1.0, jitter=0.6, seed=seed + 52),
         Fault(FaultKind.HTTP_500_BEFORE, ("report",), rate=10 * rate, seed=seed + 60),
@@ -71,6 +78,7 @@ class Wanted:
     rule_id: str | None
     expires: bool
     twin: bool
+    control: bool = False
 
     def row(self) -> dict[str, Any]:
         """As `enqueue_many` takes it."""
@@ -138,9 +146,11 @@ class Traffic:
         self._lock = threading.Lock()
         self._allowed = 0
         self._more_until = 0.0
+        self._controls_every: float | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="chaos-traffic")
         self.committed: list[Wanted] = []
+        self.controls: list[Wanted] = []
         self._thread.start()
 
     def allow(self, total: int) -> None:
@@ -151,6 +161,10 @@ class Traffic:
     def more(self, seconds: float) -> None:
         """A steady trickle for that long, whatever is allowed: a process waits for a message at which it dies."""
         self._more_until = time.monotonic() + seconds
+
+    def go_on(self, every: float) -> None:
+        """When everything allowed is committed, one message more every so many seconds until the end."""
+        self._controls_every = every
 
     def end(self) -> None:
         """No more; returns when the last transaction is committed."""
@@ -166,6 +180,9 @@ class Traffic:
             if missing <= 0:
                 if ended:
                     return
+                if self._controls_every is not None:
+                    self._control(self._controls_every)
+                    continue
                 time.sleep(0.05)
                 if time.monotonic() >= self._more_until:
                     continue
@@ -175,7 +192,14 @@ class Traffic:
                 self._panel()
             time.sleep(0.01)
 
-    def _commit(self, batch: list[Wanted]) -> None:
+    def _control(self, every: float) -> None:
+        number = len(self.controls) + 1
+        key, text = f"{CONTROL}{number}", f"Mensaje {number} de todos los días"
+        wanted = Wanted(key, "5587654321", text, "normal", "resend", None, expires=False, twin=False, control=True)
+        self._commit([wanted], self.controls)
+        self._ended.wait(every)
+
+    def _commit(self, batch: list[Wanted], into: list[Wanted] | None = None) -> None:
         """A producer without its answer enqueues again with the same keys."""
         rows = [wanted.row() for wanted in batch]
         while True:
@@ -186,7 +210,7 @@ class Traffic:
                 log.info("Enqueue failed and is tried again. error=%s", type(error).__name__)
                 time.sleep(0.2)
             else:
-                self.committed += batch
+                (self.committed if into is None else into).extend(batch)
                 return
 
     def _panel(self) -> None:

@@ -109,6 +109,7 @@ def _arm() -> None:
     import worker.claims  # noqa: PLC0415
     import worker.follow  # noqa: PLC0415
     import worker.poll  # noqa: PLC0415
+    import worker.reading  # noqa: PLC0415
     import worker.reconcile  # noqa: PLC0415
     import worker.recorder  # noqa: PLC0415
     import worker.send  # noqa: PLC0415
@@ -147,7 +148,7 @@ def _arm() -> None:
     _around(worker.recorder.Recorder, "submit", answered)
     _after(worker.recorder, "settle", lambda _: here("recording"))
     _after(smsclick.database.Database, "transact", lambda result: isinstance(result, Settled) and here("recorded"))
-    _after(worker.reconcile, "_ask", lambda _: here("report_read"))
+    _after(worker.reading, "_read", lambda _: here("report_read"))
     _after(worker.reconcile, "_settle", lambda _: here("settling"))
     _after(worker.poll, "_ask", lambda _: here("polled"))
     _after(worker.follow, "_ask", lambda _: here("polled"))

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import fields
 
 import pytest
 
-from smsclick.simulator import FaultKind
+from smsclick.simulator import FaultKind, SimulatorSettings
 from tests.chaos.mischief import KINDS
 from tests.processes import ROOT
 
 PAGE = (ROOT / "docs" / "fault-matrix.md").read_text(encoding="utf-8")
 PROVIDER, PROCESSES = PAGE.split("## Our own processes")
+HABITS = PROVIDER.split("## What a provider does beside its manual")[1]
+OWN_COURSE = frozenset(
+    {"api_key", "balance", "rules", "reply_text", "reply_seconds", "content_type", "seed"}
+    | {"campaign_id", "campaign_name", "portfolio", "delivery_seconds", "delivery_spread", "reject_rate", "never_rate"}
+    | {"reject_phones", "reject_suffixes", "reject_texts", "never_phones"}
+)
+"""Settings that are about what happens to a message, as the manual says, and not about how the provider tells it."""
 
 
 def cells(part: str) -> list[list[str]]:
@@ -37,6 +45,13 @@ def test_every_fault_of_the_simulator_has_an_outcome_at_each_of_the_providers_ca
     [row] = [row for row in cells(PROVIDER) if row[0] == f"`{kind.value}`"]
     assert len(row) == 5
     assert all(row)
+
+
+@pytest.mark.parametrize("name", sorted({each.name for each in fields(SimulatorSettings)} - OWN_COURSE))
+def test_every_habit_of_the_simulator_has_an_outcome(name: str) -> None:
+    rows = [row for row in cells(HABITS)[1:] if f"`{name}`" in row[0]]
+    assert rows != []
+    assert all(all(row) and "`test_" in row[-1] for row in rows)
 
 
 def test_the_matrix_has_a_row_for_everything_that_chaos_does_and_for_nothing_else() -> None:

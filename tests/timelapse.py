@@ -1,0 +1,252 @@
+"""A worker, its database and its provider on one clock that a test holds: an hour passes in a second.
+
+The worker's functions, the database and the simulator are the real ones, over real HTTP; only their clocks are
+replaced: SQLite's by a function of that name, the simulator's by its argument. What measures durations within a process
+(time-outs, the claim's `not_after`) goes by the true clock, in which next to no time passes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import threading
+from collections import defaultdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from smsclick.contract import State, alerts, incidents, messages
+from smsclick.settings import load_settings
+from smsclick.simulator import Simulator
+from tests.factories import RecordingBell
+from worker import balance, claims, follow, gate, lag, poll, reconcile, send
+from worker import incidents as problems
+from worker.decisions import Policy
+from worker.runtime import Runtime
+from worker.settle import settle
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from smsclick.database import Database
+    from smsclick.simulator import LedgerEntry
+
+KEY = "key-of-the-timelapse"
+BEGIN = dt.datetime(2026, 5, 4, 18, 0, tzinfo=dt.UTC)
+_READING = dt.timedelta(microseconds=500)
+
+
+class HeldClock:
+    """A clock that a test moves; each reading moves it by half a millisecond, so that what follows comes later."""
+
+    def __init__(self, now: dt.datetime) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+
+    def __call__(self) -> float:
+        """Epoch seconds."""
+        return self.read().timestamp()
+
+    def read(self) -> dt.datetime:
+        """The time, in UTC."""
+        with self._lock:
+            self._now += _READING
+            return self._now
+
+    def wait(self, seconds: float) -> None:
+        """Time passes."""
+        with self._lock:
+            self._now += dt.timedelta(seconds=seconds)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of all messages; the first three must be empty. Each holds lines for a person.
+
+    Attributes:
+        sent_twice: messages that the provider accepted more than once.
+        told_wrong: messages whose state the provider's ledger contradicts.
+        lost: messages that ended without a reason.
+        unknown: the ids of those that are still unknown, whether or not they were accepted.
+        found: how many unknown attempts were settled as accepted.
+        absent: how many were settled as not accepted.
+    """
+
+    sent_twice: list[str]
+    told_wrong: list[str]
+    lost: list[str]
+    unknown: list[int]
+    found: int
+    absent: int
+
+
+class Timelapse:
+    """An installation on a clock of its own.
+
+    Args:
+        runtime: of its one worker.
+        simulator: its provider.
+        clock: of both.
+    """
+
+    def __init__(self, runtime: Runtime, simulator: Simulator, clock: HeldClock, url: str) -> None:
+        self.runtime = runtime
+        self.simulator = simulator
+        self.clock = clock
+        self.reconcile: Callable[[Runtime], object] = reconcile.reconcile
+        self._url = url
+
+    @property
+    def database(self) -> Database:
+        """Its database."""
+        return self.runtime.database
+
+    def enqueue(self, rows: Sequence[Mapping[str, object]], *, every: float) -> list[int]:
+        """Messages are committed, due one after the other from now on; returns their ids."""
+        now, ids = self.clock.read(), []
+        with self.database.begin() as connection:
+            for number, row in enumerate(rows):
+                due = now + dt.timedelta(seconds=number * every)
+                result = connection.execute(sa.insert(messages).values(due_at=due, created_at=due, **row))
+                ids.append(result.inserted_primary_key[0])  # type: ignore[index]
+        return ids
+
+    def live(self, seconds: float, *, send_every: float, tick_every: float) -> None:
+        """Time passes: what is due is sent, and the ticks come."""
+        passed, next_tick = 0.0, tick_every
+        while passed < seconds:
+            self.clock.wait(send_every)
+            passed += send_every
+            self.send()
+            if passed >= next_tick:
+                next_tick += tick_every
+                self.tick()
+
+    def send(self, canary: int | None = None) -> None:
+        """Whatever is due is claimed, called for and recorded: as by a worker, but without the recorder's thread."""
+        runtime = self.runtime
+        while (batch := send.claim(runtime, None if canary is None else [canary], send.BATCH)).claims:
+            ended = [send.attempt(runtime, claim, batch.claimed_at, first=True) for claim in batch.claims]
+            self.database.transact(partial(settle, group=ended, settings=runtime.settings, rng=runtime.rng))
+            runtime.gate.forget()
+
+    def tick(self) -> None:
+        """What the sweep rings for, and what beat asks for."""
+        runtime = self.runtime
+        self.database.transact(lambda connection: claims.strand(connection, 100))
+        self.database.transact(problems.tick)
+        lag.measure(runtime)
+        self.reconcile(runtime)
+        with self.database.read() as connection:
+            due, now = poll.due(connection, 100), gate.read(connection)
+            reports = follow.due(connection, Policy.of(runtime.settings))
+        if reports:
+            follow.follow(runtime)
+        poll.poll(runtime, due)
+        if not now.is_open:
+            balance.probe(runtime)
+            with self.database.read() as connection:
+                canary = gate.read(connection).allowed_canary
+            runtime.gate.forget()
+            if canary is not None:
+                self.send(canary)
+
+    def restart(self, **variables: object) -> None:
+        """The worker comes back with other settings, by their variables' names."""
+        self.runtime.close()
+        self.runtime = _runtime(self._url, self.simulator, self.clock, variables)
+
+    # --- What came of it
+
+    def rows(self, *states: State) -> list[Any]:
+        """Messages, all or those in some states."""
+        query = sa.select(messages).order_by(messages.c.id)
+        with self.database.read() as connection:
+            return list(connection.execute(query.where(messages.c.state.in_(states)) if states else query))
+
+    def open_incidents(self) -> dict[str, str]:
+        """The open problems: kind and detail."""
+        query = sa.select(incidents.c.kind, incidents.c.detail).where(incidents.c.open_key.is_not(None))
+        with self.database.read() as connection:
+            return {row.kind: row.detail or "" for row in connection.execute(query)}
+
+    def alerts(self) -> list[str]:
+        """The text of each alert that was raised, oldest first."""
+        query = sa.select(incidents.c.kind, alerts.c.news, incidents.c.detail).join_from(alerts, incidents)
+        with self.database.read() as connection:
+            return [" ".join(map(str, row)) for row in connection.execute(query.order_by(alerts.c.id))]
+
+    def outcome(self) -> Outcome:
+        """Compare the ledger with the database. Messages are told apart by phone and text."""
+        ledger = self.simulator.ledger()
+        by_id = {entry.id_mensaje: entry for entry in ledger}
+        entries: dict[tuple[str, str], list[LedgerEntry]] = defaultdict(list)
+        for entry in ledger:
+            entries[entry.phone, entry.text].append(entry)
+        outcome = Outcome([], [], [], [], *self._settled())
+        for row in self.rows():
+            own = entries[row.phone, row.text]
+            if len(own) > 1:
+                outcome.sent_twice.append(f"message {row.id}: {[entry.id_mensaje for entry in own]}")
+            if row.state == State.UNKNOWN:
+                outcome.unknown.append(row.id)
+            elif row.state in {State.SENT, State.DELIVERED, State.REJECTED}:
+                named = by_id.get(row.id_mensaje)
+                if named is None or (named.phone, named.text) != (row.phone, row.text):
+                    outcome.told_wrong.append(f"message {row.id} is {row.state} with the id of something else")
+            elif own:
+                outcome.told_wrong.append(f"message {row.id} is {row.state} although it was accepted")
+            elif not (row.state == State.FAILED and row.if_absent == "fail"):
+                outcome.lost.append(f"message {row.id} is {row.state}: {row.last_error}")
+        return outcome
+
+    def _settled(self) -> tuple[int, int]:
+        with self.database.read() as connection:
+            causes = list(connection.scalars(sa.text("SELECT cause FROM smsclick_events WHERE from_state = 'unknown'")))
+        return causes.count("found in the report"), causes.count("absent from the report")
+
+
+@contextlib.contextmanager
+def timelapse(url: str, *, begin: dt.datetime = BEGIN, **given: object) -> Iterator[Timelapse]:
+    """An installation on a migrated SQLite database.
+
+    Args:
+        url: of the database.
+        begin: what its clock shows first.
+        **given: variables of the worker's settings, in capitals, and settings of the simulator.
+    """
+    clock = HeldClock(begin)
+    variables = {name: value for name, value in given.items() if name.isupper()}
+    settings: dict[str, Any] = {name: value for name, value in given.items() if not name.isupper()}
+    with Simulator(api_key=KEY, clock=clock, delivery_seconds=30, **settings) as simulator:
+        running = Timelapse(_runtime(url, simulator, clock, variables), simulator, clock, url)
+        try:
+            yield running
+        finally:
+            running.runtime.close()
+
+
+def _runtime(url: str, simulator: Simulator, clock: HeldClock, variables: Mapping[str, object]) -> Runtime:
+    settings: dict[str, object] = {
+        "DATABASE_URL": url,
+        "SMSCLICK_API_KEY": KEY,
+        "SMSCLICK_BASE_URL": simulator.base_url,
+        "SMSCLICK_POLL_SECONDS": "900",
+    }
+    runtime = Runtime.start(load_settings(**(settings | dict(variables))), RecordingBell(), threads=4)
+
+    def connected(raw: sqlite3.Connection, _record: object) -> None:
+        raw.create_function("strftime", 2, lambda _form, _modifier: _sqlite_form(clock.read()))
+        raw.execute("PRAGMA synchronous=OFF")  # nothing here is about a power cut
+
+    runtime.database.engine.dispose()
+    event.listen(runtime.database.engine, "connect", connected)
+    return runtime
+
+
+def _sqlite_form(moment: dt.datetime) -> str:
+    return f"{moment.replace(tzinfo=None).isoformat(' ', 'milliseconds')}000"
