@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import math
 import threading
 from collections import defaultdict
 from functools import partial
@@ -24,6 +25,7 @@ from smsclick.simulator import Simulator
 from tests.factories import RecordingBell
 from worker import balance, claims, follow, gate, lag, poll, reconcile, send
 from worker import incidents as problems
+from worker.clock import DatabaseClock
 from worker.decisions import Policy
 from worker.runtime import Runtime
 from worker.settle import settle
@@ -237,7 +239,9 @@ def _runtime(url: str, simulator: Simulator, clock: HeldClock, variables: Mappin
         "SMSCLICK_BASE_URL": simulator.base_url,
         "SMSCLICK_POLL_SECONDS": "900",
     }
-    runtime = Runtime.start(load_settings(**(settings | dict(variables))), RecordingBell(), threads=4)
+    started = Runtime.start(load_settings(**(settings | dict(variables))), RecordingBell(), threads=4)
+    # This process's own clock goes with the others, or each wait would be a step of the database's clock.
+    runtime = dataclasses.replace(started, clock=DatabaseClock(math.inf, measure=clock))
 
     def connected(raw: sqlite3.Connection, _record: object) -> None:
         raw.create_function("strftime", 2, lambda _form, _modifier: _sqlite_form(clock.read()))
