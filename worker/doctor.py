@@ -2,20 +2,19 @@
 
 import datetime as dt
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from smsclick.client import SmsclickClient
 from smsclick.codes import Fault, lookup
 from smsclick.database import Database, parse_url
-from smsclick.errors import BrokerUnavailable, ProviderError, ProviderRefused, SmsclickError
+from smsclick.errors import ProviderError, ProviderRefused, SmsclickError
 from smsclick.moments import span
 from smsclick.settings import Settings, load_settings
 from smsclick.sqlite_files import require_there
-from worker import alerts, doctor_database, doctor_queue, doctor_report, gate, operations
+from worker import alerts, doctor_broker, doctor_database, doctor_queue, doctor_report, gate, operations
 from worker.doctor_check import Check, Verdict
 
 log = logging.getLogger(__name__)
@@ -40,8 +39,20 @@ def examine(*, load: Callable[[], Settings] = load_settings) -> Iterator[Check]:
         return
     yield Check("configuration", Verdict.OK, "every setting can be used")
     yield from _database(settings)
-    yield _guarded("broker", lambda: _broker(settings.broker_url))
+    broker = _guarded("broker", lambda: doctor_broker.reached(settings))
+    yield broker
+    if broker.verdict is Verdict.OK and not settings.broker.is_embedded:
+        yield from _consumed(settings)
     yield from _provider(settings)
+
+
+def _consumed(settings: Settings) -> Iterator[Check]:
+    queues = _guarded("queues", lambda: doctor_broker.queues(settings))
+    yield queues
+    if queues.verdict is Verdict.OK:
+        yield _guarded("workers", lambda: doctor_broker.workers(settings))
+    else:
+        yield from _skipped(("workers",), "see queues")
 
 
 def _guarded(name: str, look: Callable[[], Check]) -> Check:
@@ -161,50 +172,6 @@ def _incidents(database: Database) -> Check:
         return Check("incidents", Verdict.OK, "none is open")
     words = "; ".join(f"{each.title} ({each.detail})" if each.detail else each.title for each in found)
     return Check("incidents", Verdict.WARNING, words, " ".join(dict.fromkeys(each.advice for each in found)))
-
-
-def _broker(url: str) -> Check:
-    if not url or url.startswith("memory://"):
-        return Check("broker", Verdict.OK, "embedded, none needed by `smsclick up`")
-    from kombu import Connection  # noqa: PLC0415 - only where there is a broker
-
-    options: dict[str, Any] = {"connect_timeout": _BROKER_SECONDS}
-    if url.startswith(("redis", "sentinel")):
-        options = {"socket_timeout": _BROKER_SECONDS, "socket_connect_timeout": _BROKER_SECONDS}
-
-    def reach() -> None:
-        with Connection(url, connect_timeout=_BROKER_SECONDS, transport_options=options) as connection:
-            connection.connect()
-
-    where = _host(url)
-    _within(2 * _BROKER_SECONDS, reach, where)
-    return Check("broker", Verdict.OK, where)
-
-
-def _within(seconds: float, reach: Callable[[], None], where: str) -> None:
-    """Call it in a thread: a broker that takes connections and stays silent could keep us for as long as it likes.
-
-    Raises:
-        BrokerUnavailable: it failed or took longer.
-    """
-    ended: list[Exception | None] = []
-
-    def run() -> None:
-        try:
-            reach()
-            ended.append(None)
-        except Exception as error:
-            log.debug("The broker was not reached.", exc_info=True)
-            ended.append(error)
-
-    thread = threading.Thread(target=run, name="smsclick-doctor", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    advice = "check CELERY_BROKER_URL and that it runs; messages wait safely in the database meanwhile"
-    if not ended:
-        raise BrokerUnavailable(f"the broker at {where} is silent; {advice}")
-    if ended[0] is not None:
-        raise BrokerUnavailable(f"the broker at {where} does not answer ({type(ended[0]).__name__}); {advice}")
 
 
 def _host(url: str) -> str:

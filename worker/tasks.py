@@ -15,7 +15,7 @@ from smsclick.errors import SmsclickError
 from worker import alerts as alerting
 from worker import balance as balances
 from worker import callbacks as telling
-from worker import deadletters, heartbeat, intake
+from worker import deadletters, doctor_broker, heartbeat, intake
 from worker import follow as following
 from worker import lag as lagging
 from worker import poll as polling
@@ -104,6 +104,12 @@ def callbacks() -> None:
     held = runtime()
     if held.courier.deliver(held.stopping, held.bell.alerts):
         held.bell.callbacks()
+
+
+@_doorbell("smsclick.echo")
+def echo(name: str) -> None:
+    """Answer a probe of `smsclick doctor`, in this worker's database."""
+    doctor_broker.echo(runtime().database, name)
 
 
 @_doorbell("smsclick.retention")
