@@ -6,7 +6,7 @@ notices moves what was stamped before the step (`worker.clock_step`); the others
 
 A process that has only just started cannot tell a step from a time in which nobody looked. It then trusts no time that
 went by before: the absence of a message counts only `SMSCLICK_SETTLE_SECONDS` after `trusted_since`.
-Why: docs/decisions/0034-the-databases-clock-is-checked.md.
+Why: docs/decisions/0039-the-databases-clock-is-checked.md.
 """
 
 import dataclasses

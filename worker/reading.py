@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from smsclick.columns import db_now
 from smsclick.contract import messages
-from smsclick.errors import ProviderError
+from smsclick.errors import ProviderError, ProviderRefused
 from smsclick.replies import MessageStatus
 from worker import budget, poll, slices, watermark
 from worker.decisions import FROM_PERSON
@@ -191,16 +191,20 @@ def _read(runtime: Runtime, reading: Reading, begin: dt.datetime, end: dt.dateti
     One pass needs several reports: without the second try, a provider that fails now and then would end most passes.
     """
     for _ in range(_TRIES):
-        count, whole = _try(runtime, reading, begin, end)
+        count, whole, again = _try(runtime, reading, begin, end)
         if whole:
             return count
+        if not again:
+            break
     reading.failed = Doubt.NO_REPORT
     return count
 
 
-def _try(runtime: Runtime, reading: Reading, begin: dt.datetime, end: dt.datetime) -> tuple[int, bool]:
+def _try(runtime: Runtime, reading: Reading, begin: dt.datetime, end: dt.datetime) -> tuple[int, bool, bool]:
+    """One request: how many rows came, whether that was all of them, and whether asking again makes sense."""
     count = 0
     failed = True
+    again = False
     try:
         with contextlib.closing(runtime.client.report_rows(begin, end)) as rows:
             for row in rows:
@@ -211,12 +215,13 @@ def _try(runtime: Runtime, reading: Reading, begin: dt.datetime, end: dt.datetim
             else:
                 failed = False
     except ProviderError as error:
+        again = not isinstance(error, ProviderRefused)  # a refusal is an answer: the next one would be the same
         log.warning("The report could not be read; nothing is concluded. error=%s", error)
     if count and not (failed and count < _BROKEN_BY_LENGTH):
         # Where it broke off on its way, a shorter one may not.
         seen = 2 * max(count, slices.ROWS) if failed else count
         runtime.database.transact(lambda connection: watermark.learn(connection, MARK, seen, end - begin))
-    return count, not failed
+    return count, not failed, again
 
 
 def _close(runtime: Runtime, reading: Reading, end: dt.datetime, most: int) -> None:

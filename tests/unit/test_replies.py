@@ -459,7 +459,7 @@ def test_an_optional_column_may_be_absent() -> None:
         ({}, UnreadableRow(None, "no readable id_mensaje and telefono and mensaje")),
         ({**ROW, "id_mensaje": None}, UnreadableRow(None, "no readable id_mensaje")),
         ({**ROW, "id_mensaje": 2**63}, UnreadableRow(None, "no readable id_mensaje")),
-        ({**ROW, "id_mensaje": 7.0}, UnreadableRow(None, "no readable id_mensaje")),
+        ({**ROW, "id_mensaje": 7.5}, UnreadableRow(None, "no readable id_mensaje")),
         ({**ROW, "telefono": None}, UnreadableRow(5, "no readable telefono")),
         ({**ROW, "mensaje": None}, UnreadableRow(5, "no readable mensaje")),
         ({**ROW, "mensaje": ["Hola"]}, UnreadableRow(5, "no readable mensaje")),
