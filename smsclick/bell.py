@@ -8,10 +8,11 @@ import contextlib
 import dataclasses
 import logging
 import queue
-import threading
 import time
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
+
+from smsclick.supervised import SupervisedThread
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +49,7 @@ class Bell(Generic[T]):
         publish: tells the broker; whatever it raises counts as a failure of the broker.
         pause: seconds of the first pause.
 
-    Raises:
-        RuntimeError: no thread can be started.
+    The thread is supervised. Where none can be started now, the next `put` tries again.
     """
 
     def __init__(self, publish: Callable[[T], None], *, pause: float = PAUSE_SECONDS) -> None:
@@ -58,17 +58,18 @@ class Bell(Generic[T]):
         self._queue: queue.Queue[_Ring[T]] = queue.Queue(_QUEUE)
         self._pause = 0.0
         self._paused_until = 0.0
-        threading.Thread(target=self._run, name="smsclick-doorbell", daemon=True).start()
+        self._thread = SupervisedThread("smsclick-doorbell", self._run)
+        self._thread.start()
 
     def put(self, what: T, after: Watched | None = None) -> None:
-        """Queue a ring; dropped where the queue is full, and while the broker fails.
+        """Queue a ring; dropped where the queue is full, no thread can be started, and while the broker fails.
 
         Args:
             what: to publish.
             after: once this transaction is over; None: now.
         """
         now = time.monotonic()
-        if now >= self._paused_until:
+        if self._thread.start() and now >= self._paused_until:
             self._put(_Ring(what, after, now + _COMMIT_SECONDS))
 
     def flush(self, seconds: float) -> bool:
@@ -85,16 +86,21 @@ class Bell(Generic[T]):
     def _run(self) -> None:
         while True:
             ring = self._queue.get()
-            now = time.monotonic()
-            if now < self._paused_until:
-                pass
-            elif ring.after is None or not ring.after.is_active:
-                self._try(ring.what)
-            elif now < ring.until:
-                # The commit is on its way to the database. To the end of the queue, so that no other waits for it.
-                self._put(ring)
-                time.sleep(_WATCH_SECONDS)
-            self._queue.task_done()
+            try:
+                self._look(ring)
+            finally:
+                self._queue.task_done()
+
+    def _look(self, ring: _Ring[T]) -> None:
+        now = time.monotonic()
+        if now < self._paused_until:
+            return
+        if ring.after is None or not ring.after.is_active:
+            self._try(ring.what)
+        elif now < ring.until:
+            # The commit is on its way to the database. To the end of the queue, so that no other waits for it.
+            self._put(ring)
+            time.sleep(_WATCH_SECONDS)
 
     def _try(self, what: T) -> None:
         try:

@@ -57,12 +57,7 @@ def ring(ids: Sequence[int], *, after: Watched | None = None) -> None:
         ids: of messages that are committed, or will be.
         after: rings once this transaction is over; None: now. Should its commit fail, nobody finds the ids.
     """
-    try:
-        bell = _the_bell()
-    except RuntimeError:  # no thread can be started: too many, or the interpreter ends
-        log.warning("The doorbell has no thread; the sweep will find the messages.")
-        return
-    bell.put(list(ids), after)
+    _the_bell().put(list(ids), after)
 
 
 class _Bell(Bell[list[int]]):
