@@ -65,6 +65,7 @@ def arguments(database: Database, tick: str) -> Mapping[str, Any]:
     """
     known: dict[str, Mapping[str, Any]] = {
         "smsclick.send": {"ids": _due(database, State.QUEUED)},
+        "smsclick.echo": {"name": f"echo:{os.getpid()}-{next(_keys)}"},
         "smsclick.poll": {"ids": _due(database, State.SENT)},
         "smsclick.enqueue": {"phone": "5551402211", "text": "by name", "key": f"by-name-{os.getpid()}-{next(_keys)}"},
     }
