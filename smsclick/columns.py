@@ -57,6 +57,8 @@ def _utc(value: dt.datetime | None) -> dt.datetime | None:
 
 def _utc_of_text(value: Any) -> dt.datetime | None:  # noqa: ANN401 - SQLite's columns hold any type
     """SQLite's text. Its content stays out of the error: it may be anything, also a phone in the wrong column."""
+    if isinstance(value, dt.datetime):  # a connection of Django's, which converts such columns itself
+        return _utc(value)
     try:
         return _utc(None if value is None else dt.datetime.fromisoformat(value))
     except (ValueError, TypeError, OverflowError):

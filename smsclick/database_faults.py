@@ -208,15 +208,16 @@ def diagnose(error: BaseException) -> Diagnosis:
     kept = getattr(origin, _KEPT, None)
     if isinstance(kept, Diagnosis):
         return kept
+    # Before the SQLSTATE: MariaDB's drivers have one too, but most of what matters shares HY000 and 23000.
+    if _is_of(origin, "pymysql", "MySQLdb", "mariadb") and origin.args and isinstance(origin.args[0], int):
+        known = MYSQL.get(origin.args[0], _OTHER)
+        words = str(origin.args[1]) if known is _CONSTRAINT and len(origin.args) > 1 else ""
+        return _with_code(known, str(origin.args[0]), duplicate=words.rpartition(" for key ")[2])
     if (code := _sqlstate(origin)) is not None:
         known = POSTGRESQL.get(code) or POSTGRESQL.get(code[:2]) or _OTHER
         return _with_code(known, code, duplicate=_constraint(origin) if known is _CONSTRAINT else "")
     if (number := getattr(origin, "sqlite_errorcode", None)) is not None:
         return _of_sqlite(origin, int(number))
-    if _is_of(origin, "pymysql", "MySQLdb", "mariadb") and origin.args and isinstance(origin.args[0], int):
-        known = MYSQL.get(origin.args[0], _OTHER)
-        words = str(origin.args[1]) if known is _CONSTRAINT and len(origin.args) > 1 else ""
-        return _with_code(known, str(origin.args[0]), duplicate=words.rpartition(" for key ")[2])
     return _without_code(error, origin)
 
 
@@ -284,8 +285,9 @@ def _constraint(origin: BaseException) -> str:
 
 
 def _place(words: str) -> str:
-    """The end of MariaDB's, the beginning of SQLite's: the only parts that name no value."""
-    found = re.search(r"for (?:key|column) [`'\"]?([\w.`]+)[`'\"]?(?: at row \d+)?$", words)
+    """The end of MariaDB's, the beginning of its checks' and of SQLite's: the only parts that name no value."""
+    found = re.match(r"CONSTRAINT `(\w+)` failed for ", words)
+    found = found or re.search(r"for (?:key|column) [`'\"]?([\w.`]+)[`'\"]?(?: at row \d+)?$", words)
     found = found or re.match(r"(?:[A-Z ]+ constraint failed: |Could not decode to UTF-8 column ')([\w., ]+)", words)
     return found.group(1).replace("`", "") if found else ""
 
