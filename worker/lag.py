@@ -168,13 +168,14 @@ def _note(connection: sa.Connection, probe: _Probe, settle_seconds: float, *, th
     now = connection.execute(sa.select(db_now())).scalar_one()
     lag = (now - probe.accepted_at).total_seconds()
     told = False
-    if lag >= settle_seconds * _NEAR:
-        said = "shown only now; set SMSCLICK_SETTLE_SECONDS well above that" if there else f"not shown: {why}"
-        detail = f"message of {lag:.0f} s ago, where {settle_seconds:.0f} s settle: {said}"
+    near = lag >= settle_seconds * _NEAR
+    if near and not there:
+        # What is there now may have been there for long, and nobody could look: only a report that lacks it is late.
+        detail = f"message of {lag:.0f} s ago, where {settle_seconds:.0f} s settle: not shown: {why}"
         told = incidents.report(connection, _KIND, detail=detail, count=0)
         if not told:
             incidents.describe(connection, _KIND, detail=detail)
-    elif there and _quiet(connection, now, settle_seconds):
+    elif there and not near and _quiet(connection, now, settle_seconds):
         told = incidents.close(connection, _KIND)
     if there:
         gate.note(connection, lag_id=None, lag_since=None, report_lag=lag, report_lag_at=now)

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsclick.contract import heartbeats, incidents
+from smsclick.simulator import Fault, FaultKind
 from tests.integration.settling import SETTLE_SECONDS, Bench, bench
 from worker import lag
 
@@ -70,6 +71,15 @@ def test_a_lag_near_settle_opens_an_incident_that_ends_when_none_was_late_for_as
     made.send(made.enqueue())
     assert lag.measure(made.runtime) is not None
     assert made.news() == [("report_lag", "opened"), ("report_lag", "closed")]
+
+
+def test_a_message_that_nobody_could_look_for_earlier_is_not_late(made: Bench) -> None:
+    made.send(made.enqueue())
+    made.simulator.faults([Fault(kind=FaultKind.HTTP_500_BEFORE, endpoints=("report",), count=1)])
+    assert lag.measure(made.runtime) is None
+    later(made, SETTLE_SECONDS * 0.5 + 1)
+    assert lag.measure(made.runtime) is not None
+    assert made.news() == []
 
 
 def test_a_provider_whose_clock_is_a_little_off_does_not_look_like_a_report_that_lags(made: Bench) -> None:
