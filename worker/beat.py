@@ -27,7 +27,7 @@ BEATS_WITHIN_SECONDS = 60.0
 """From one tick to the next; Celery's loop takes a second."""
 
 TOLD_SECONDS = 60.0
-"""While the broker does not take ticks, the log has one line for each of these."""
+"""While the broker does not take ticks, the log has one line for each reason in each of these."""
 
 _BEGAN_AT = dt.datetime.now(dt.UTC)
 _BEGAN = time.monotonic()
@@ -62,7 +62,7 @@ class Scheduler(_Scheduler):  # type: ignore[misc]
         super().__init__(*args, **rest)
         self._publisher: Any = None
         self._failed_since: float | None = None
-        self._told_at = float("-inf")
+        self._told_at: dict[str, float] = {}
         self._ticked_at = time.monotonic()
         self._waits_for: str | None = None
         self._backlog = Backlog(self.app.conf.broker_url, self._open_channel, most=MOST_UNREAD)
@@ -114,11 +114,12 @@ class Scheduler(_Scheduler):  # type: ignore[misc]
         now = time.monotonic()
         if self._failed_since is None:
             self._failed_since = now
-        if now - self._told_at >= TOLD_SECONDS:
-            self._told_at = now
+        why = reason(error)
+        if now - self._told_at.get(why, float("-inf")) >= TOLD_SECONDS:
+            self._told_at[why] = now
             log.warning(
                 "The broker does not take ticks; messages wait in the database. reason=%s seconds=%.0f",
-                reason(error),
+                why,
                 now - self._failed_since,
             )
 
