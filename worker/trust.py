@@ -326,8 +326,8 @@ class Reading:
         after = any(each.since >= attempt.until for each in seen)
         if before and after and len(seen) >= LEAST_CONTROLS:
             return None
-        # Those that could do it may be on their way into the report.
-        return Doubt.NOT_YET if any(each.look is _Look.MISSING for each in within) else Doubt.NO_CONTROLS
+        # Those that could do it may be on their way into the report; none that comes now lies before the attempt.
+        return Doubt.NOT_YET if before and any(each.look is _Look.MISSING for each in within) else Doubt.NO_CONTROLS
 
     def _doubt_of(self, needed: Sequence[_Judged], settle: dt.timedelta) -> Doubt | None:
         worst = max((each.look for each in needed), default=_Look.RECOGNISED)

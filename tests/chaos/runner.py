@@ -23,6 +23,7 @@ from tests.chaos.judge import Verdict, judge, unfinished
 from tests.chaos.mischief import Mischief, kinds_of, plan
 from tests.chaos.stack import Stack, set_environment
 from tests.chaos.traffic import LATE_SECONDS, Traffic, faults
+from tests.processes import wait_until
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ _AHEAD = 2
 """The messages of how many kills may be enqueued before those happen."""
 
 _CONTROL_SECONDS = 0.5
+_FIRST_CONTROLS_SECONDS = 0.2
+_FIRST_CONTROLS = 5
 """Between two messages after the end."""
 
 
@@ -83,8 +86,9 @@ def _run(stack: Stack, options: Options, began: float) -> tuple[Verdict, dict[st
     assert database is not None
     set_environment(stack)
     rng = random.Random(options.seed)
-    stack.simulator.faults(faults(options.rate, options.seed))
     traffic = Traffic(database, stack.simulator, options.seed)
+    _begin_with_controls(database, traffic)
+    stack.simulator.faults(faults(options.rate, options.seed))
     for_each = options.messages / max(1, options.kills)
 
     def allow(done: int) -> None:
@@ -130,6 +134,23 @@ def _run(stack: Stack, options: Options, began: float) -> tuple[Verdict, dict[st
     if not verdict.good or options.logs:
         _keep(stack.logs, database, ledger, verdict)
     return verdict, result
+
+
+def _begin_with_controls(database: Database, traffic: Traffic) -> None:
+    """Before the first attempt of all there is nothing known in the report, so nothing could prove it absent."""
+    traffic.go_on(_FIRST_CONTROLS_SECONDS)
+    accepted = sa.select(sa.func.count()).where(messages.c.id_mensaje.is_not(None))
+
+    def enough() -> bool:
+        with database.read() as connection:
+            return bool(connection.execute(accepted).scalar_one() >= _FIRST_CONTROLS)
+
+    try:
+        wait_until(enough, 120, what="messages of known id before the first fault")
+    except BaseException:
+        traffic.end()
+        raise
+    traffic.go_on(None)
 
 
 def _met(stack: Stack) -> dict[str, int]:

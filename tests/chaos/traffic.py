@@ -162,8 +162,8 @@ class Traffic:
         """A steady trickle for that long, whatever is allowed: a process waits for a message at which it dies."""
         self._more_until = time.monotonic() + seconds
 
-    def go_on(self, every: float) -> None:
-        """When everything allowed is committed, one message more every so many seconds until the end."""
+    def go_on(self, every: float | None) -> None:
+        """When everything allowed is committed, one message more every so many seconds until the end; None: no more."""
         self._controls_every = every
 
     def end(self) -> None:
@@ -180,8 +180,9 @@ class Traffic:
             if missing <= 0:
                 if ended:
                     return
-                if self._controls_every is not None:
-                    self._control(self._controls_every)
+                every = self._controls_every
+                if every is not None:
+                    self._control(every)
                     continue
                 time.sleep(0.05)
                 if time.monotonic() >= self._more_until:
