@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from bench import harness, memory_cpu, profile, throughput
+from bench import before, harness, memory_cpu, profile, throughput
 from bench.__main__ import benchmarks
 from bench.provider import Arrival, Provider, phone, text
 from smsclick.phones import normalize_phone
@@ -109,3 +109,16 @@ def test_a_profile_counts_a_function_once_for_each_sample_that_it_is_in() -> Non
 
 def test_every_benchmark_is_found_by_its_name() -> None:
     assert {"throughput", "latency", "memory_cpu"} <= set(benchmarks())
+
+
+def test_figures_of_two_checkouts_come_from_the_samples_that_the_benchmarks_keep() -> None:
+    steady = {"steady": 2000.0, "rate": 1800.0, "cpu": 0.7}
+    throughput_samples = {"Provider at 0 ms": {"ours": [steady], "bare": [{"steady": 2500.0}]}}
+    latency_samples = {"redis": [[{"rate": 50, "milliseconds": {"p50": 11.0, "p99": 22.0}}, {}]]}
+    assert before.throughput_figures(throughput_samples) == {
+        "0 ms: messages/s": 2000.0,
+        "0 ms: messages/s over all": 1800.0,
+        "0 ms: share of bare requests": 0.8,
+        "0 ms: CPU ms a message": 0.7,
+    }
+    assert before.latency_figures(latency_samples) == {"redis at 50/s: p50 ms": 11.0, "redis at 50/s: p99 ms": 22.0}
