@@ -37,7 +37,7 @@ from smsclick.contract import State, gates, messages
 from smsclick.database import Database
 from smsclick.errors import SmsclickError
 from smsclick.importing import Row, read_rows
-from smsclick.settings import Settings
+from smsclick.settings import variables
 from smsclick.simulator import Fault, FaultKind, LedgerEntry, SimulatorClient
 from smsclick.texts import predict_credits
 
@@ -92,9 +92,8 @@ class Program:
     """
 
     def __init__(self, folder: Path, alert_url: str) -> None:
-        mine = {str(declared.validation_alias) for declared in Settings.model_fields.values()}
         proxies = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
-        kept = {k: v for k, v in os.environ.items() if k not in mine and k.lower() not in proxies}
+        kept = {k: v for k, v in os.environ.items() if k not in variables() and k.lower() not in proxies}
         self._command = str(Path(sys.executable).with_name("smsclick"))
         self._folder = folder
         self._up: subprocess.Popen[bytes] | None = None

@@ -1,4 +1,4 @@
-"""Every setting, declared once: read from the environment (and `.env`), validated at start.
+"""Every setting, declared once: read from the environment, `.env` or files (`settings_sources`), validated at start.
 
 A bad one raises `SettingsError` with one line that names the variable, what was wrong and an example.
 """
@@ -6,8 +6,8 @@ A bad one raises `SettingsError` with one line that names the variable, what was
 import base64
 import binascii
 import functools
+import os
 import re
-from pathlib import Path
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -17,10 +17,11 @@ from pydantic import (
     NonNegativeInt,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy.exc import ArgumentError
 
 from smsclick import broker, urls
@@ -28,6 +29,7 @@ from smsclick.callback import TaskTarget, parse_callback
 from smsclick.database import parse_url
 from smsclick.errors import InvalidField, SettingsError
 from smsclick.quiet import QuietHours
+from smsclick.settings_sources import FILE, FromFile, Layer, Problem, environment_file
 
 _LONGEST = 10 * 366 * 86_400.0
 _Seconds = Annotated[float, Field(gt=0, le=_LONGEST)]
@@ -41,17 +43,13 @@ class Settings(BaseSettings):
     """The settings of one process. Durations are in seconds; the defaults are the contract's."""
 
     model_config = SettingsConfigDict(
-        env_file=".env",
-        env_file_encoding="utf-8",
-        env_ignore_empty=True,
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
     )
 
-    api_key: SecretStr | None = Field(None, validation_alias="SMSCLICK_API_KEY", examples=["1EgdzRnSFX83mPh2WK7yTI"])
-    api_key_file: Path | None = Field(
-        None, validation_alias="SMSCLICK_API_KEY_FILE", examples=["/run/secrets/smsclick_api_key"]
+    api_key: SecretStr | Problem | None = Field(
+        None, validation_alias="SMSCLICK_API_KEY", examples=["1EgdzRnSFX83mPh2WK7yTI"]
     )
     base_url: str = Field(
         "https://app.smsclick.com.mx/sms-services",
@@ -104,6 +102,17 @@ class Settings(BaseSettings):
         validation_alias="SMSCLICK_WEBHOOK_ALLOW_PRIVATE",
         examples=["false"],
     )
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _api_key(cls, value: object) -> object:
+        """A producer needs no key, so a bad one is refused only where it is asked for."""
+        if isinstance(value, str) and not re.fullmatch(r"[A-Za-z0-9._~+/=-]{1,200}", value):
+            return Problem(
+                f"{getattr(value, 'variable', 'SMSCLICK_API_KEY')}: holds blanks or signs that no key has; copy it "
+                "again from SMSClick's panel (HERRAMIENTAS > Componentes/APIS)"
+            )
+        return value
 
     @field_validator("base_url")
     @classmethod
@@ -209,8 +218,10 @@ class Settings(BaseSettings):
     # The last one that is declared runs before the others.
     @field_validator("*", mode="before")
     @classmethod
-    def _plain(cls, value: object) -> object:
-        return _without_wrapping(value) if isinstance(value, str) else value
+    def _readable(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, Problem) and info.field_name != "api_key":
+            raise _UnreadableError(value.line)
+        return value
 
     @model_validator(mode="after")
     def _web_hooks_are_signed(self) -> Self:
@@ -250,39 +261,38 @@ class Settings(BaseSettings):
 
     def require_api_key(self) -> str:
         """The APIKEY, from the variable or its file; `SettingsError` where neither gives one."""
-        if self.api_key is not None and self.api_key.get_secret_value().strip():
-            return _usable_key(self.api_key.get_secret_value(), "SMSCLICK_API_KEY")
-        if self.api_key_file is None:
+        if isinstance(self.api_key, Problem):
+            raise SettingsError(self.api_key.line)
+        if self.api_key is None:
             raise SettingsError(
                 "SMSCLICK_API_KEY: not set; put your key there, or its file's path in SMSCLICK_API_KEY_FILE "
                 "(SMSClick's panel: HERRAMIENTAS > Componentes/APIS)"
             )
-        try:
-            key = self.api_key_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(
-                f"SMSCLICK_API_KEY_FILE: {self.api_key_file} cannot be read ({type(error).__name__}); "
-                "name a readable file that holds only the key"
-            ) from None
-        if not _without_wrapping(key):
-            raise SettingsError(f"SMSCLICK_API_KEY_FILE: {self.api_key_file} is empty; it must hold the key")
-        return _usable_key(key, f"SMSCLICK_API_KEY_FILE: {self.api_key_file}")
+        return self.api_key.get_secret_value()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours, below, reads files and odd encodings too
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - a folder of files; ours are named one by one
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Give the places where settings are looked for; what an earlier one has counts."""
+        environment = {name.upper(): value for name, value in os.environ.items()}
+        places = (init_settings(), environment, environment_file(variables()))
+        return tuple(Layer(settings_cls, given) for given in places)
 
 
-def _without_wrapping(value: str) -> str:
-    """Without what editors and Docker leave around a value: a byte order mark, blanks, line ends, a pair of quotes."""
-    value = value.strip().strip("\ufeff").strip()
-    return value[1:-1].strip() if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
+class _UnreadableError(ValueError):
+    """The whole line of a value that cannot be read."""
 
 
-def _usable_key(text: str, where: str) -> str:
-    key = _without_wrapping(text)
-    if not re.fullmatch(r"[!-~]{1,200}", key):
-        raise SettingsError(
-            f"{where}: holds blanks or signs that no key has; copy it again from SMSClick's panel "
-            "(HERRAMIENTAS > Componentes/APIS)"
-        )
-    return key
+def variables() -> frozenset[str]:
+    """The names of all environment variables that are settings, `NAME_FILE` included."""
+    names = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    return frozenset(names | {name + FILE for name in names})
 
 
 def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - any field, validated by pydantic
@@ -307,7 +317,12 @@ def _line(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, a TypedD
     message = str(item["msg"]).removeprefix("Value error, ")
     if not item["loc"]:
         return message
+    if isinstance(item.get("ctx", {}).get("error"), _UnreadableError):
+        return message
     variable = str(item["loc"][0])
     field = next(field for field in Settings.model_fields.values() if field.validation_alias == variable)
     example = field.examples[0] if field.examples else ""
-    return f"{variable}: {message[0].lower()}{message[1:]}, for example {variable}={example}"
+    message = f"{message[0].lower()}{message[1:]}"
+    if isinstance(item["input"], FromFile):
+        return f"{item['input'].variable}: the content {message}, for example {example}"
+    return f"{variable}: {message}, for example {variable}={example}"

@@ -33,7 +33,7 @@ from sqlalchemy.orm import Session, scoped_session
 from smsclick import doorbell
 from smsclick.contract import IfAbsent, Priority, State, messages, metadata
 from smsclick.phones import normalize_phone
-from smsclick.settings import Settings
+from smsclick.settings import variables
 from smsclick.simulator import Simulator
 from smsclick.simulator.pytest_plugin import smsclick_simulator
 
@@ -299,8 +299,7 @@ def _python(checkout: Path) -> str:
 
 
 def _environment(checkout: Path, database_url: str, provider: Simulator) -> dict[str, str]:
-    settings = {str(declared.validation_alias) for declared in Settings.model_fields.values()}
-    kept = {name: value for name, value in os.environ.items() if name not in settings}
+    kept = {name: value for name, value in os.environ.items() if name not in variables()}
     return kept | {
         "PYTHONPATH": str(checkout),
         "PYTHONUNBUFFERED": "1",

@@ -20,6 +20,7 @@ import alembic.config
 import hypothesis
 import pytest
 
+from smsclick.settings import variables
 from tests import programs
 from tests.processes import ROOT, Process, alive, reaper, signal_all, working_below
 from tests.servers import MariaDBServer, PostgresServer, RabbitServer, RedisServer, Server
@@ -44,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """No setting of the person's shell takes part, and no leftovers of a session that was killed stay."""
     config.stash[_servers] = set()
     for name in list(os.environ):
-        if name.startswith("SMSCLICK_") or name in {"DATABASE_URL", "CELERY_BROKER_URL", "ALERT_URLS"}:
+        if name.startswith("SMSCLICK_") or name in variables():
             del os.environ[name]
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         # A shell that starts us in the background has them ignored, and so would every process under test. A handler

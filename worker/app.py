@@ -111,6 +111,9 @@ def _make_app() -> _App:
     try:
         foreign_env.ignore(os.environ, sys.argv)
         broker = get_settings().broker
+        if foreign_env.OURS in os.environ:
+            # Celery prefers it to its configuration, and does not take off quotes and line ends.
+            os.environ[foreign_env.OURS] = get_settings().broker_url
     except SettingsError as error:
         raise SystemExit(f"smsclick: {error}") from None
     made = _App(

@@ -120,6 +120,8 @@ def _simulator() -> Iterator[None]:
     except SmsclickError:
         simulator = Simulator(port=0, api_key=SIMULATED_KEY)
         simulator.start()
+    for name in ("SMSCLICK_BASE_URL", "SMSCLICK_API_KEY"):
+        os.environ.pop(f"{name}_FILE", None)
     os.environ |= {"SMSCLICK_BASE_URL": simulator.base_url, "SMSCLICK_API_KEY": SIMULATED_KEY}
     get_settings.cache_clear()
     try:

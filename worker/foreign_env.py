@@ -9,8 +9,10 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 from smsclick.errors import SettingsError
+from smsclick.settings_sources import FILE
 
 OURS = "CELERY_BROKER_URL"
+_OURS_FILE = f"{OURS}{FILE}"
 _ALIAS = "BROKER_URL"
 """Celery's command line takes it for its option `--broker`, and writes that over CELERY_BROKER_URL."""
 
@@ -29,10 +31,12 @@ def ignore(environment: MutableMapping[str, str], arguments: list[str], at_start
     Raises:
         SettingsError: BROKER_URL has replaced our broker, and the system does not tell what ours was.
     """
-    for name in [name for name in environment if name.startswith("CELERY_") and name != OURS]:
+    for name in [name for name in environment if name.startswith("CELERY_") and name not in {OURS, _OURS_FILE}]:
         del environment[name]
     asked = any(word in {"-b", "--broker"} or word.startswith(("-b", "--broker=")) for word in arguments)
-    if not asked and environment.get(_ALIAS) and environment.get(_ALIAS) == environment.get(OURS):
+    if asked:
+        environment.pop(_OURS_FILE, None)
+    elif environment.get(_ALIAS) and environment.get(_ALIAS) == environment.get(OURS):
         _restore(environment, at_start)
 
 

@@ -56,3 +56,12 @@ def test_where_the_system_keeps_no_first_environment_it_is_refused(tmp_path: Pat
     environment = {"BROKER_URL": THEIRS, "CELERY_BROKER_URL": THEIRS}
     with pytest.raises(SettingsError, match=r"^BROKER_URL: .*unset it"):
         foreign_env.ignore(environment, ["celery"], tmp_path / "none")
+
+
+def test_our_broker_may_stand_in_a_file(tmp_path: Path) -> None:
+    environment = {"CELERY_BROKER_URL_FILE": "/run/secrets/broker", "BROKER_URL": THEIRS, "CELERY_BROKER_URL": THEIRS}
+    foreign_env.ignore(environment, ["celery"], at_start(tmp_path, BROKER_URL=THEIRS))
+    assert environment == {"CELERY_BROKER_URL_FILE": "/run/secrets/broker", "BROKER_URL": THEIRS}
+    asked = {"CELERY_BROKER_URL_FILE": "/run/secrets/broker", "CELERY_BROKER_URL": THEIRS}
+    foreign_env.ignore(asked, ["celery", "-b", THEIRS], at_start(tmp_path))
+    assert asked == {"CELERY_BROKER_URL": THEIRS}

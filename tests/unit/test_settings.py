@@ -36,7 +36,6 @@ DEFAULTS = {
     "SMSCLICK_WEBHOOK_HOSTS": (),
     "SMSCLICK_WEBHOOK_ALLOW_PRIVATE": False,
     "SMSCLICK_API_KEY": None,
-    "SMSCLICK_API_KEY_FILE": None,
 }
 SECRET = "un-secreto-muy-grande"
 
@@ -154,13 +153,6 @@ def test_a_bad_address_does_not_show_its_password(variable: str) -> None:
     with pytest.raises(SettingsError) as refused:
         load_settings(**{variable: f"oops://u:{SECRET}@h/d"})
     assert SECRET not in f"{refused.value} {refused.value.__context__}"
-
-
-def test_the_key_is_the_variables(tmp_path: Path) -> None:
-    file = tmp_path / "key"
-    file.write_text("another")
-    found = load_settings(SMSCLICK_API_KEY=f" {KEY}\n", SMSCLICK_API_KEY_FILE=file)
-    assert found.require_api_key() == KEY
 
 
 def test_the_key_may_stand_in_a_file(tmp_path: Path) -> None:
