@@ -1,11 +1,13 @@
 """smsclick: transactional SMS through SMSClick, enqueued in your own transaction and followed until delivered.
 
-`enqueue` and `enqueue_many` store messages; `NewMessage` is one that has been validated. What they raise is in
-`smsclick.errors`, the tables are in `smsclick.contract`. `smsclick.django` is the same within Django's transactions,
-`smsclick.testing` a test kit, `smsclick.simulator` the provider on your own machine.
+`enqueue` and `enqueue_many` store messages; `NewMessage` is one that has been validated. `cancel` withdraws one that
+waits, `status` looks one up: its `Status`. What they raise is in `smsclick.errors`, the tables are in
+`smsclick.contract`. `smsclick.django` is the same within Django's transactions, `smsclick.testing` a test kit,
+`smsclick.simulator` the provider on your own machine.
 """
 
 from smsclick.enqueue import enqueue, enqueue_many
 from smsclick.message import NewMessage
+from smsclick.withdrawal import Status, cancel, status
 
-__all__ = ["NewMessage", "enqueue", "enqueue_many"]
+__all__ = ["NewMessage", "Status", "cancel", "enqueue", "enqueue_many", "status"]

@@ -46,6 +46,10 @@ class State(enum.StrEnum):
     UNDETERMINED = "undetermined"
 
 
+WITHDRAWN = "withdrawn by its producer"
+"""The cause of the event that a withdrawal leaves; the others are `worker.lifecycle.Cause`."""
+
+
 class Priority(enum.IntEnum):
     """Who goes first; stored as its number."""
 

@@ -30,7 +30,7 @@ import smsclick
 from smsclick import doorbell
 from smsclick.errors import SmsclickError
 
-__all__ = ["connected", "enqueue", "enqueue_many"]
+__all__ = ["cancel", "connected", "enqueue", "enqueue_many", "status"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,6 +66,18 @@ def _in_transaction(door: Callable[Concatenate[sa.Connection, P], R]) -> Callabl
 
 enqueue = _in_transaction(smsclick.enqueue)
 enqueue_many = _in_transaction(smsclick.enqueue_many)
+
+
+def cancel(key: str) -> bool:
+    """`smsclick.cancel` in the transaction that Django has open."""
+    with transaction.atomic(using=_alias()), connected() as connection:
+        return smsclick.cancel(connection, key)
+
+
+def status(key: str) -> smsclick.Status | None:
+    """`smsclick.status`, as the transaction sees it that Django has open."""
+    with connected() as connection:
+        return smsclick.status(connection, key)
 
 
 def _alias() -> str:

@@ -7,10 +7,9 @@ import asyncio
 import dataclasses
 import datetime as dt
 import functools
-import sys
 from array import array
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
@@ -21,15 +20,10 @@ from smsclick.columns import db_now
 from smsclick.contract import IfAbsent, Priority, messages
 from smsclick.errors import KeyConflict, SmsclickError
 from smsclick.message import NewMessage
+from smsclick.transactions import async_connection_of, connection_of, is_async
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
-    from sqlalchemy.orm import Session, scoped_session
-
-    Transaction = Session | scoped_session[Any] | sa.Connection
-    """What `enqueue` writes through: the caller's own; it is never committed here."""
-    AsyncTransaction = AsyncSession | async_scoped_session[Any] | AsyncConnection
-    """The same of SQLAlchemy's asyncio extension; the calls are awaited then."""
+    from smsclick.transactions import AsyncTransaction, Transaction
 
 CHUNK = 1000
 """Messages of one INSERT."""
@@ -133,9 +127,9 @@ def enqueue(
         callback=callback,
         reference=reference,
     )
-    if _is_async(session):
+    if is_async(session):
         return _enqueue_async(session, message)
-    return _enqueue(_connection(session), [message])[0]
+    return _enqueue(connection_of(session, "enqueue"), [message])[0]
 
 
 @overload
@@ -166,11 +160,11 @@ def enqueue_many(
         InvalidMessage: one of them cannot be sent as it is.
         KeyConflict: one of the keys belongs to a message with another phone or text. In both cases roll back.
     """
-    if _is_async(session):
+    if is_async(session):
         return _enqueue_many_async(session, new)
     if not isinstance(new, Iterable):
         raise TypeError("enqueue_many: an asynchronous iterator needs an asynchronous session")
-    connection = _connection(session)
+    connection = connection_of(session, "enqueue_many")
     with ByKey(SORTED) as sorter:
         for each in new:
             if sorter.is_full:
@@ -183,7 +177,7 @@ def enqueue_many(
 
 
 async def _enqueue_async(session: "AsyncTransaction", message: NewMessage) -> int:
-    ids = await (await _async_connection(session)).run_sync(_enqueue, [message])
+    ids = await (await async_connection_of(session)).run_sync(_enqueue, [message])
     return ids[0]
 
 
@@ -191,7 +185,7 @@ async def _enqueue_many_async(
     session: "AsyncTransaction",
     new: Iterable[NewMessage | Mapping[str, Any]] | AsyncIterable[NewMessage | Mapping[str, Any]],
 ) -> list[int]:
-    connection = await _async_connection(session)
+    connection = await async_connection_of(session)
     with ByKey(SORTED) as sorter:
         async for each in _each(new):
             if sorter.is_full:
@@ -226,34 +220,6 @@ async def _each(
 
 def _valid(new: NewMessage | Mapping[str, Any]) -> NewMessage:
     return new if isinstance(new, NewMessage) else NewMessage.of(**new)
-
-
-def _is_async(session: "Transaction | AsyncTransaction") -> "TypeGuard[AsyncTransaction]":
-    # Whoever has such a session has imported the module, which needs an extra of SQLAlchemy's.
-    extension: Any = sys.modules.get("sqlalchemy.ext.asyncio")
-    return extension is not None and isinstance(
-        session, extension.AsyncSession | extension.async_scoped_session | extension.AsyncConnection
-    )
-
-
-def _connection(session: Any) -> sa.Connection:  # noqa: ANN401 - checked here
-    if isinstance(session, sa.Connection):
-        return session
-    # Whoever has a session has imported the ORM; workers and those who use connections go without it.
-    orm: Any = sys.modules.get("sqlalchemy.orm")
-    if orm is not None and isinstance(session, orm.Session | orm.scoped_session):
-        # By the table, for sessions with several engines.
-        connection: sa.Connection = session.connection(bind_arguments={"clause": messages})
-        return connection
-    raise TypeError(f"enqueue takes a session or a connection of SQLAlchemy, not {type(session).__name__}")
-
-
-async def _async_connection(session: Any) -> "AsyncConnection":  # noqa: ANN401 - AsyncTransaction
-    if isinstance(session, sys.modules["sqlalchemy.ext.asyncio"].AsyncConnection):
-        connection: AsyncConnection = session
-        return connection
-    made: AsyncConnection = await session.connection(bind_arguments={"clause": messages})
-    return made
 
 
 def store(connection: sa.Connection, new: Sequence[NewMessage]) -> list[Stored]:

@@ -166,6 +166,18 @@ def canonical(name: object, synonyms: Mapping[str, str] = SPANISH) -> str:
     return synonyms.get(plain, plain)
 
 
+def valid_key(value: object) -> str:
+    """A key as `enqueue` stores it, to look a message up by.
+
+    Raises:
+        InvalidField: nothing can have such a key.
+    """
+    key = _word("key", value)
+    if key is None:
+        raise InvalidField("key: is empty; give the key that the message was enqueued with")
+    return key
+
+
 def _time(name: str, value: object, zone: dt.tzinfo | None) -> dt.datetime | None:
     if value is None:
         return None

@@ -14,7 +14,7 @@ from celery import signals
 from smsclick.columns import db_now
 from smsclick.contract import State, gates, heartbeats, messages
 from smsclick.settings import get_settings
-from tests.factories import KEY, LONG_AGO
+from tests.factories import KEY, LONG_AGO, insert
 from tests.processes import wait_until
 from worker import incidents
 from worker.app import app, pump, runtime
@@ -68,6 +68,7 @@ def arguments(database: Database, tick: str) -> Mapping[str, Any]:
         "smsclick.echo": {"name": f"echo:{os.getpid()}-{next(_keys)}"},
         "smsclick.poll": {"ids": _due(database, State.SENT)},
         "smsclick.enqueue": {"phone": "5551402211", "text": "by name", "key": f"by-name-{os.getpid()}-{next(_keys)}"},
+        "smsclick.cancel": {"key": _waiting(database) if tick == "smsclick.cancel" else ""},
     }
     wanted = inspect.signature(app.tasks[tick].run).parameters.values()
     missing = [each for each in wanted if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD]
@@ -93,3 +94,15 @@ def _due(database: Database, state: State) -> list[int]:
     with database.read() as connection:
         query = sa.select(messages.c.id).where(messages.c.state == state, messages.c.due_at <= db_now())
         return list(connection.scalars(query.order_by(messages.c.due_at).limit(10)))
+
+
+def _waiting(database: Database) -> str:
+    """The key of a message that waits; made where there is none."""
+    with database.begin() as connection:
+        query = sa.select(messages.c.key).where(messages.c.state == State.QUEUED, messages.c.due_at <= db_now())
+        found = connection.scalar(query.order_by(messages.c.due_at).limit(1))
+    if found is not None:
+        return str(found)
+    (made,) = insert(database)
+    with database.read() as connection:
+        return str(connection.scalar(sa.select(messages.c.key).where(messages.c.id == made)))

@@ -28,6 +28,9 @@ LARGEST: Final = 262_144
 """Characters of a content that is kept whole; of a larger one only the length is."""
 
 CALL: Final = "smsclick.enqueue"
+CANCEL: Final = "smsclick.cancel"
+CALLS: Final = frozenset({CALL, CANCEL})
+"""The tasks that producers call; all others are wake-ups and ticks of ours."""
 _NAMED: Final = 200
 _REASON: Final = 300
 
@@ -78,11 +81,16 @@ def message_of(
 
 
 def call_content(
-    task_id: str, arguments: Mapping[str, Any], positional: Sequence[object] = (), expires: object = None
+    task_id: str,
+    arguments: Mapping[str, Any],
+    positional: Sequence[object] = (),
+    expires: object = None,
+    *,
+    task: str = CALL,
 ) -> dict[str, Any]:
     """A call's content as the broker has it, in Celery's message protocol 2."""
     body = json.dumps([list(positional), dict(arguments), {}], default=str)
-    headers = {"task": CALL, "id": task_id, "expires": None if expires is None else str(expires)}
+    headers = {"task": task, "id": task_id, "expires": None if expires is None else str(expires)}
     return {"headers": headers, "body": body}
 
 

@@ -1,14 +1,18 @@
-"""Messages that come by name: the task `smsclick.enqueue`, for producers without our database."""
+"""Calls that come by name, for producers without our database: `smsclick.enqueue` and `smsclick.cancel`."""
 
 import logging
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.exc import DataError, IntegrityError
 
+from smsclick.contract import State
 from smsclick.enqueue import store
-from smsclick.errors import InvalidMessage, KeyConflict
+from smsclick.errors import InvalidField, InvalidMessage, KeyConflict
+from smsclick.message import canonical, valid_key
+from smsclick.withdrawal import look_up, withdraw
 from worker import deadletters, incidents
 from worker.runtime import Runtime
 
@@ -16,6 +20,11 @@ log = logging.getLogger(__name__)
 
 _SHOWN = 60
 """Characters of a call's id in the log and in the incident."""
+
+_OVERTAKEN_SECONDS = 2.0
+"""How long the message of a cancel is waited for: the call that stores it may be in another worker's hands."""
+
+_LOOK_SECONDS = 0.2
 
 
 def accept(
@@ -68,7 +77,60 @@ def accept(
     return stored.id
 
 
-def give_up(runtime: Runtime, task_id: str, error: Exception, content: Mapping[str, Any]) -> None:
+def cancel(runtime: Runtime, task_id: str, arguments: Mapping[str, Any], *, positional: Sequence[object] = ()) -> bool:
+    """Withdraw the message of a call; one that cannot be withdrawn, or is not there, costs a line of the log.
+
+    Args:
+        runtime: this process's.
+        task_id: of the call.
+        arguments: its keyword arguments: `key`.
+        positional: other arguments; a call with any is refused, as `accept` refuses it.
+
+    Returns:
+        Whether it was withdrawn.
+
+    Raises:
+        SmsclickError: (or SQLAlchemy's) nothing was done for a cause that is not the call's; it must stay in the
+            broker.
+    """
+    try:
+        key = _key_of(arguments, positional)
+    except InvalidMessage as error:
+        content = deadletters.call_content(task_id, arguments, positional, task=deadletters.CANCEL)
+        _refuse(runtime, task_id, str(error), content, task=deadletters.CANCEL)
+        return False
+    look_until = time.monotonic() + _OVERTAKEN_SECONDS
+    while True:
+        withdrawn = runtime.database.transact(lambda connection: withdraw(connection, key))
+        with runtime.database.read() as connection:
+            found = look_up(connection, key)
+        # One that still waits was stored, or let go, a moment ago.
+        over = withdrawn or (found is not None and found.state is not State.QUEUED)
+        if over or time.monotonic() >= look_until:
+            break
+        time.sleep(_LOOK_SECONDS)
+    if withdrawn:
+        log.info("A message was withdrawn by its producer. message=%s task=%s", found and found.id, _shown(task_id))
+    else:
+        log.warning(
+            "A message could not be withdrawn. message=%s state=%s task=%s",
+            *(found and found.id, found and found.state, _shown(task_id)),
+        )
+    return withdrawn
+
+
+def _key_of(arguments: Mapping[str, Any], positional: Sequence[object]) -> str:
+    if positional:
+        raise InvalidField("it has positional arguments; call with keyword arguments")
+    named = {canonical(name): value for name, value in arguments.items()}
+    if len(named) != len(arguments) or set(named) != {"key"}:
+        raise InvalidField("a cancel has the keyword argument key and no other")
+    return valid_key(named["key"])
+
+
+def give_up(
+    runtime: Runtime, task_id: str, error: Exception, content: Mapping[str, Any], *, task: str = deadletters.CALL
+) -> None:
     """Refuse a call that met a defect of ours: delivered again it would meet it again, for ever.
 
     Args:
@@ -76,20 +138,26 @@ def give_up(runtime: Runtime, task_id: str, error: Exception, content: Mapping[s
         task_id: of the call.
         error: what was raised; its text may hold the message, so only its type and its way are told.
         content: of the call, as `deadletters.call_content` gives it.
+        task: the task that was called.
     """
     way = "".join(traceback.format_tb(error.__traceback__))
-    log.error("A call to smsclick.enqueue met a defect. task=%s\n%s", _shown(task_id), way)
-    _refuse(runtime, task_id, f"a defect of this program ({type(error).__name__}); its log has more", content)
+    log.error("A call to %s met a defect. task=%s\n%s", task, _shown(task_id), way)
+    _refuse(
+        runtime, task_id, f"a defect of this program ({type(error).__name__}); its log has more", content, task=task
+    )
 
 
-def _refuse(runtime: Runtime, task_id: str, reason: str, content: Mapping[str, Any]) -> None:
+def _refuse(
+    runtime: Runtime, task_id: str, reason: str, content: Mapping[str, Any], *, task: str = deadletters.CALL
+) -> None:
     with runtime.database.begin() as connection:
         letter = deadletters.keep(
-            connection, queue="smsclick", task=deadletters.CALL, task_id=task_id, reason=reason, content=content
+            connection, queue="smsclick", task=task, task_id=task_id, reason=reason, content=content
         )
         told = incidents.report(connection, "bad_call", detail=f"{reason} (task {_shown(task_id)})")
     log.warning(
-        "A call to smsclick.enqueue was refused; its content is kept. task=%s reason=%s deadletter=%s",
+        "A call to %s was refused; its content is kept. task=%s reason=%s deadletter=%s",
+        task,
         _shown(task_id),
         reason,
         letter,

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from smsclick.columns import db_now
-from smsclick.contract import IfAbsent, Priority, State, events, messages
+from smsclick.contract import WITHDRAWN, IfAbsent, Priority, State, events, messages
 from worker import outbox, parking, setwise
 
 TRANSITIONS: dict[State, frozenset[State]] = {
@@ -52,6 +52,7 @@ class Cause(enum.StrEnum):
     TRACKING_ENDED = "no final status in time"
     RESTORED = "a backup was restored"
     OPERATOR = "operator"
+    WITHDRAWN = WITHDRAWN
 
 
 class IllegalTransitionError(RuntimeError):

@@ -233,6 +233,8 @@ def what_next(row: Any, state: Gate) -> str:  # noqa: ANN401 - a mapping with th
             )
         case State.FAILED:
             return "nothing, unless an operator retries it (smsclick retry)"
+        case State.CANCELLED:
+            return "nothing more: this is final"
         case State.UNDETERMINED if wait is None:
             return "nothing more: it was asked for until long after the tracking window"
         case _ if wait is None:

@@ -82,13 +82,13 @@ def put_away(message: Any, why: str) -> int | None:  # noqa: ANN401 - kombu's
 
     content = deadletters.broker_content(message)
     task, task_id = _named(message)
-    if task.startswith("smsclick.") and task != deadletters.CALL:
+    if task.startswith("smsclick.") and task not in deadletters.CALLS:
         return None
     held = runtime()
     with held.database.begin() as connection:
         queue = str((message.delivery_info or {}).get("routing_key") or "")
         letter = deadletters.keep(connection, queue=queue, task=task, task_id=task_id, reason=why, content=content)
-        told = task == deadletters.CALL and incidents.report(connection, "bad_call", detail=why)
+        told = task in deadletters.CALLS and incidents.report(connection, "bad_call", detail=why)
     if told:
         held.bell.alerts()
     return letter

@@ -19,6 +19,7 @@ from worker import (
     reconcile,
     restored,
     send,
+    withdrawn,
 )
 from worker.decisions import Policy
 from worker.runtime import Runtime
@@ -27,12 +28,13 @@ log = logging.getLogger(__name__)
 
 _STRANDED = 500
 _EXPIRED = 500
+_WITHDRAWN = 500
 _WAITING = 320
 """Enough lists to wake every thread of a few machines; each then goes on by itself."""
 
 
 def sweep(runtime: Runtime, *, urgent: bool = False) -> bool:
-    """One tick: strand lost claims, end expired messages, ring for what waits and what is due, remind of incidents.
+    """One tick: strand lost claims, end what expired or was withdrawn, ring for what is due, remind of incidents.
 
     Args:
         runtime: this process's.
@@ -55,6 +57,11 @@ def sweep(runtime: Runtime, *, urgent: bool = False) -> bool:
         runtime.database,
         lambda connection: claims.expire(connection, _EXPIRED),
         lambda connection: claims.over(connection, _EXPIRED),
+    )
+    odd_rows.run(
+        runtime.database,
+        lambda connection: withdrawn.finish(connection, _WITHDRAWN),
+        lambda connection: withdrawn.unfinished(connection, _WITHDRAWN),
     )
     runtime.database.transact(restored.release)
     runtime.database.transact(lambda connection: parking.sweep(connection, runtime.rng))

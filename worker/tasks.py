@@ -4,7 +4,7 @@ import functools
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from celery import Task
@@ -130,25 +130,44 @@ def retention() -> None:
 
 @app.task(name="smsclick.enqueue", bind=True, typing=False, acks_late=True, reject_on_worker_lost=True)
 def enqueue(self: Any, *args: Any, **arguments: Any) -> None:  # noqa: ANN401 - whatever a producer sends
-    """Store a message of a producer without our database.
+    """Store a message of a producer without our database."""
+    expires = self.request.expires
+
+    def accept(call: str) -> None:
+        intake.accept(runtime(), call, arguments, positional=args, expires=expires)
+
+    _answer(self, accept, lambda call: deadletters.call_content(call, arguments, args, expires))
+
+
+@app.task(name="smsclick.cancel", bind=True, typing=False, acks_late=True, reject_on_worker_lost=True)
+def cancel(self: Any, *args: Any, **arguments: Any) -> None:  # noqa: ANN401 - as above
+    """Withdraw a message of a producer without our database."""
+
+    def accept(call: str) -> None:
+        intake.cancel(runtime(), call, arguments, positional=args)
+
+    _answer(self, accept, lambda call: deadletters.call_content(call, arguments, args, task=deadletters.CANCEL))
+
+
+def _answer(task: Any, accept: Callable[[str], None], content: Callable[[str], Mapping[str, Any]]) -> None:  # noqa: ANN401
+    """Do what a producer's call asks for.
 
     The call is the only copy until it is stored: acknowledged late, and given back to the broker while the database is
     away.
     """
-    call = str(self.request.id)
+    call, name = str(task.request.id), str(task.name)
     try:
-        intake.accept(runtime(), call, arguments, positional=args, expires=self.request.expires)
+        accept(call)
     except _NOT_THE_CALLS_FAULT as error:
-        _give_back(call, error)
+        _give_back(name, call, error)
     except Exception as error:  # noqa: BLE001 - told with its way, and not delivered again
-        content = deadletters.call_content(call, arguments, args, self.request.expires)
         try:
-            intake.give_up(runtime(), call, error, content)
+            intake.give_up(runtime(), call, error, content(call), task=name)
         except Exception as trouble:  # noqa: BLE001 - it could not be kept, so it stays in the broker
-            _give_back(call, trouble)
+            _give_back(name, call, trouble)
 
 
-def _give_back(call: str, error: Exception) -> NoReturn:
-    log.warning("A call to smsclick.enqueue waits for the database. task=%s error=%s", call, type(error).__name__)
+def _give_back(name: str, call: str, error: Exception) -> NoReturn:
+    log.warning("A call to %s waits for the database. task=%s error=%s", name, call, type(error).__name__)
     time.sleep(_GIVE_BACK_SECONDS)
     raise Reject(requeue=True) from None

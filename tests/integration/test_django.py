@@ -31,7 +31,7 @@ settings.configure(
 )
 django.setup()
 
-from smsclick.django import connected, enqueue, enqueue_many  # noqa: E402 - Django wants to be set up first
+from smsclick.django import cancel, connected, enqueue, enqueue_many, status  # noqa: E402 - Django wants to be set up first
 
 
 class Undone(Exception):  # noqa: N818 - what it says
@@ -87,6 +87,22 @@ def test_a_message_that_is_refused_leaves_the_rest_of_the_block_as_it_was(alias:
         put("b")
     connections[alias].close()
     assert keys() == ["a", "b"]
+
+
+def test_a_withdrawal_goes_with_its_block_and_a_status_sees_it(alias: str) -> None:
+    put("a")
+    with suppress(Undone), transaction.atomic(using=alias):
+        assert cancel("a")
+        seen = status("a")
+        assert seen is not None
+        assert seen.state == "cancelled"
+        raise Undone
+    seen = status("a")
+    assert seen is not None
+    assert seen.state == "queued"
+    assert cancel("a")
+    assert not cancel("a")
+    assert status("b") is None
 
 
 def test_without_a_block_a_message_is_committed_at_once(alias: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 
 from smsclick.contract import incidents, messages
 from tests.factories import RecordingBell, news, row
-from worker import intake
+from worker import deadletters, intake
 
 if TYPE_CHECKING:
     from worker.runtime import Runtime
@@ -158,3 +159,50 @@ def test_celerys_option_expires_is_the_messages_validity(runtime: Runtime, zone:
 def test_a_call_that_is_over_is_refused_and_not_sent(runtime: Runtime, expires: str) -> None:
     assert intake.accept(runtime, "task-1", CALL, expires=expires) is None
     assert news(runtime.database) == [("bad_call", "opened")]
+
+
+# --- smsclick.cancel
+
+
+def test_a_cancel_withdraws_a_message_and_once_more_does_nothing(runtime: Runtime) -> None:
+    stored = intake.accept(runtime, "task-1", CALL | {"key": "order-1"})
+    assert stored is not None
+    assert intake.cancel(runtime, "task-2", {"key": " order-1 "})
+    assert not intake.cancel(runtime, "task-2", {"clave": "order-1"})
+    assert row(runtime.database, stored).state == "cancelled"
+    assert news(runtime.database) == []
+
+
+def test_a_cancel_that_overtakes_its_message_withdraws_it(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "_OVERTAKEN_SECONDS", 60)
+    with ThreadPoolExecutor(1) as pool:
+        cancelled = pool.submit(intake.cancel, runtime, "task-2", {"key": "order-1"})
+        stored = intake.accept(runtime, "task-1", CALL | {"key": "order-1"})
+        assert cancelled.result(60)
+    assert row(runtime.database, stored or 0).state == "cancelled"
+
+
+def test_a_cancel_of_no_message_is_passed_over(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "_OVERTAKEN_SECONDS", 0)
+    assert not intake.cancel(runtime, "task-1", {"key": "nobody's"})
+    assert news(runtime.database) == []
+
+
+def test_a_cancel_that_names_no_key_is_told_once_and_kept(runtime: Runtime) -> None:
+    bad: list[tuple[dict[str, Any], tuple[object, ...]]] = [
+        ({}, ()),
+        ({"key": None}, ()),
+        ({"key": " "}, ()),
+        ({"key": ["a"]}, ()),
+        ({"key": "a", "clave": "a"}, ()),
+        ({"key": "a", "phone": PHONE}, ()),
+        ({"key": "a"}, ("a",)),
+    ]
+    for number, (arguments, positional) in enumerate(bad):
+        assert not intake.cancel(runtime, f"task-{number}", arguments, positional=positional)
+    assert news(runtime.database) == [("bad_call", "opened")]
+    letters = list(deadletters.listed(runtime.database))
+    assert len(letters) == len(bad)
+    assert {letter.task for letter in letters} == {"smsclick.cancel"}
+    ((_, refused),) = deadletters.retry(runtime.database, [letters[0].id])
+    assert "no call of smsclick.enqueue" in str(refused)

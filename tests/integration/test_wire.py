@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.conftest import StartProcess
 
 JSON = re.findall(r"^```json\n(.*?)\n```$", (ROOT / "docs" / "wire.md").read_text(encoding="utf-8"), re.MULTILINE)
-PLAIN_ENTRY, BASE64_ENTRY, BODY, PROTOCOL_1 = JSON
+PLAIN_ENTRY, BASE64_ENTRY, BODY, PROTOCOL_1, CANCEL_BODY, CANCEL_ENTRY = JSON
 SECRET = "5536009147"
 
 # By the ids of docs/wire.md: the first has a key of its own, and the one in Base64 is another message.
@@ -46,11 +46,12 @@ BAD: list[list[Any]] = [
 ]
 
 
-def by_redis(url: str) -> Callable[[str, str | None], None]:
+def by_redis(url: str) -> Callable[..., None]:
     """A plain client: no Celery, no kombu. Gives a function of a body and an id (None: protocol 1)."""
 
-    def push(body: str, task_id: str | None) -> None:
+    def push(body: str, task_id: str | None, task: str = "smsclick.enqueue") -> None:
         entry = json.loads(PLAIN_ENTRY)
+        entry["headers"]["task"] = task
         entry["body"] = body
         if task_id is None:
             entry["headers"] = {}
@@ -63,12 +64,12 @@ def by_redis(url: str) -> Callable[[str, str | None], None]:
     return push
 
 
-def by_amqp(url: str) -> Callable[[str, str | None], None]:
+def by_amqp(url: str) -> Callable[..., None]:
     """The same with the properties of the page's table."""
     at = urlsplit(url)
 
-    def push(body: str, task_id: str | None) -> None:
-        headers = {"task": "smsclick.enqueue", "id": task_id, "lang": "any"} if task_id else {}
+    def push(body: str, task_id: str | None, task: str = "smsclick.enqueue") -> None:
+        headers = {"task": task, "id": task_id, "lang": "any"} if task_id else {}
         message = amqp.Message(
             body.encode(),
             content_type="application/json",
@@ -126,7 +127,17 @@ def test_hand_made_calls_are_taken_once_and_bad_ones_are_told_once(
         assert 540 < seconds.total_seconds() <= 601
         assert priority == 0
 
-        wait_until(lambda: cluster.states().total() == len(cluster.provider.ledger()) == 4, 90, what="the sending")
+        push(json.dumps([[], GOOD | {"key": "order-1234:reminder", "send_at": "2099-01-01T00:00:00Z"}, {}]), "later")
+        wait_until(lambda: cluster.states()["queued"] == 1, 90, what="the message for later")
+        for _ in range(2):
+            if broker == "redis":
+                with closing(redis.Redis.from_url(url)) as client:
+                    client.lpush("smsclick", CANCEL_ENTRY)
+            else:
+                push(CANCEL_BODY, "0a86cb6e-3a5e-4a3c-9d5a-5b1f2c7e0004", "smsclick.cancel")
+        wait_until(lambda: cluster.states()["cancelled"] == 1, 90, what="the withdrawal")
+
+        wait_until(lambda: cluster.states().total() - 1 == len(cluster.provider.ledger()) == 4, 90, what="the sending")
         assert cluster.incidents() == [("bad_call", len(BAD), True)]
         assert "positional" in str(detail)
         assert SECRET not in str(detail) + worker.output

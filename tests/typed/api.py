@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, assert_type
 
 from sqlalchemy.orm import Session
 
-from smsclick import NewMessage, django, enqueue, enqueue_many
+from smsclick import NewMessage, Status, cancel, django, enqueue, enqueue_many, status
 from smsclick.contract import IfAbsent, Priority, State
 from smsclick.errors import InvalidMessage, KeyConflict, SmsclickError
 from smsclick.simulator import Fault, FaultKind, Simulator
@@ -66,8 +66,24 @@ async def in_an_async_session(session: AsyncSession) -> int:
     return await session.run_sync(lambda sync: enqueue(sync, phone="5551402211", text="Hola"))
 
 
+def withdrawn(session: Session, connection: sa.Connection) -> State:
+    """Withdraw and look up."""
+    assert_type(cancel(session, "order-1"), bool)
+    seen = assert_type(status(connection, "order-1"), Status | None)
+    return State.FAILED if seen is None else assert_type(seen.state, State)
+
+
+async def withdrawn_async(session: AsyncSession) -> dt.datetime | None:
+    """The same awaited."""
+    assert_type(await cancel(session, "order-1"), bool)
+    seen = assert_type(await status(session, "order-1"), Status | None)
+    return None if seen is None else seen.sent_at
+
+
 def in_django() -> list[int]:
     """The same without a first argument."""
+    assert_type(django.cancel("a"), bool)
+    assert_type(django.status("a"), Status | None)
     assert_type(django.enqueue(phone="5551402211", text="Hola", key="a"), int)
     return django.enqueue_many([{"phone": "5551402211", "text": "Hola"}])
 
