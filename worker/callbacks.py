@@ -65,6 +65,12 @@ _WAITS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Seconds after each try; as the Standard Webhooks advise."""
 
 _LAST_SECONDS = 3 * 86_400.0
+_OPERATOR_SECONDS = 300.0
+"""What waits for another configuration is looked at so often; nothing is called for that."""
+
+_LAST_OPERATOR_SECONDS = 30 * 86_400.0
+"""As long as a final event is kept."""
+
 _TOLD_AFTER_TRIES = 4
 """An operator hears of a receiver after this many tries, half an hour, or of a call that is given up."""
 
@@ -113,7 +119,8 @@ class NotTaken:
 
     Attributes:
         reason: a few words of ours.
-        ours: whether an operator must do something first, and hears of it at once.
+        ours: whether an operator must do something first, and hears of it at once; it waits for that, and not as the
+            tries of a receiver that fails.
     """
 
     reason: str
@@ -136,6 +143,11 @@ def next_wait(tries: int, age_seconds: float, rng: random.Random) -> float | Non
     if left <= 0:
         return None
     return min(left, _WAITS[min(tries, len(_WAITS)) - 1] * rng.uniform(0.9, 1.1))
+
+
+def operator_wait(age_seconds: float, rng: random.Random) -> float | None:
+    """Seconds until the next look at a call that waits for another configuration; None after a month."""
+    return None if age_seconds >= _LAST_OPERATOR_SECONDS else _OPERATOR_SECONDS * rng.uniform(0.9, 1.1)
 
 
 def after_answer(status: int) -> Outcome:
@@ -164,11 +176,13 @@ def due(connection: sa.Connection) -> bool:
 def purge(database: Database, days: int = 30, *, batches: int = 100) -> int:
     """Delete final rows after their time, in short transactions from the oldest on; returns how many."""
     purged = 0
+    after: int | None = 0
     for _ in range(batches):
-        count = database.transact(lambda connection: _purge_batch(connection, days))
-        purged += count
-        if count < _PURGED_AT_ONCE:
+        if after is None:
             break
+        start = after
+        count, after = database.transact(lambda connection, start=start: _purge_batch(connection, days, start))  # type: ignore[misc]
+        purged += count
     return purged
 
 
@@ -335,7 +349,7 @@ class Courier:
         except InvalidField as error:
             return GivenUp(str(error))
         except RefusedAddressError as error:
-            return GivenUp(f"refused: {error}")
+            return NotTaken(f"refused: {error}", ours=True)
         except (CallFailedError, NotTakenError) as error:
             return NotTaken(str(error))
         except Exception as error:  # noqa: BLE001 - see below
@@ -351,7 +365,7 @@ class Courier:
 
     def _tell_task(self, call: Call, target: TaskTarget) -> Outcome:
         if self._call_task is None:
-            return GivenUp("a Celery task can only be called through a broker: set CELERY_BROKER_URL")
+            return NotTaken("a Celery task can only be called through a broker: set CELERY_BROKER_URL", ours=True)
         self._call_task(target, call.event_id, {"id": call.event_id, **event(call, with_reply=False)})
         return Taken()
 
@@ -385,18 +399,25 @@ class Courier:
         return self._database.transact(lambda connection: _write(connection, results, self._rng))
 
 
-def _purge_batch(connection: sa.Connection, days: int) -> int:
-    now = connection.execute(sa.select(db_now())).scalar_one()
-    # The oldest stand first; what is not final yet is at most three days old, or waits for a worker.
+def _purge_batch(connection: sa.Connection, days: int, after: int) -> tuple[int, int | None]:
+    """Delete what is old and final of the next rows.
+
+    Returns:
+        How many, and the last row that was looked at where older ones than the bound may follow.
+    """
+    bound = connection.execute(sa.select(db_now())).scalar_one() - dt.timedelta(days=days)
+    # The oldest stand first; what is not final yet waits for its receiver, or for an operator, and stays.
     rows = connection.execute(
         sa.select(callbacks.c.id, callbacks.c.created_at, callbacks.c.due_at)
+        .where(callbacks.c.id > after)
         .order_by(callbacks.c.id)
         .limit(_PURGED_AT_ONCE)
     ).all()
-    old = [row.id for row in rows if row.due_at is None and row.created_at < now - dt.timedelta(days=days)]
+    old = [row.id for row in rows if row.due_at is None and row.created_at < bound]
     if old:
         connection.execute(sa.delete(callbacks).where(callbacks.c.id.in_(old)))
-    return len(old)
+    more = len(rows) == _PURGED_AT_ONCE and rows[-1].created_at < bound
+    return len(old), rows[-1].id if more else None
 
 
 def _due_receivers(connection: sa.Connection, after: str = "") -> tuple[list[str], str | None]:
@@ -526,7 +547,7 @@ def _write(connection: sa.Connection, results: Sequence[tuple[Call, Outcome]], r
     for call, outcome in results:
         if isinstance(outcome, Taken):
             continue
-        wait_seconds = None if isinstance(outcome, GivenUp) else next_wait(call.tries, call.age_seconds, rng)
+        wait_seconds = _wait_after(call, outcome, rng)
         if wait_seconds is None:
             _finish(connection, [call], now, failed_at=now, last_error=outcome.reason[:300])
         else:
@@ -538,6 +559,14 @@ def _write(connection: sa.Connection, results: Sequence[tuple[Call, Outcome]], r
             detail = f"{call.receiver[:100]}: {outcome.reason}; first: message {call.message_id}"
             told |= incidents.report(connection, _INCIDENT, subject=_subject(call.receiver), detail=detail)
     return told
+
+
+def _wait_after(call: Call, outcome: NotTaken | GivenUp, rng: random.Random) -> float | None:
+    if isinstance(outcome, GivenUp):
+        return None
+    if outcome.ours:
+        return operator_wait(call.age_seconds, rng)
+    return next_wait(call.tries, call.age_seconds, rng)
 
 
 def _worth_telling(call: Call, outcome: Outcome) -> bool:

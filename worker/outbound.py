@@ -74,9 +74,12 @@ class Rules:
     def check_target(self, target: WebHookTarget) -> None:
         """Raises `RefusedAddressError` where this host or scheme is not allowed."""
         if not target.secure and not self.allow_private:
-            raise RefusedAddressError("the address is not https")
+            raise RefusedAddressError(
+                "the address is not https; SMSCLICK_WEBHOOK_ALLOW_PRIVATE=true allows http "
+                "(name the hosts in SMSCLICK_WEBHOOK_HOSTS)"
+            )
         if self.hosts and not any(_is_named(target, each) for each in self.hosts):
-            raise RefusedAddressError("the host is not among SMSCLICK_WEBHOOK_HOSTS")
+            raise RefusedAddressError("the host is not among SMSCLICK_WEBHOOK_HOSTS; add it there")
 
     def allows(self, address: str) -> bool:
         """Whether an IP address may be connected to."""
@@ -177,7 +180,10 @@ class Outbound:
             raise CallFailedError("the host's name was not resolved") from None
         allowed = [each for each in found if self._rules.allows(str(each[4][0]))]
         if not allowed:
-            raise RefusedAddressError("the host's address is private or reserved")
+            raise RefusedAddressError(
+                "the host's address is private or reserved; SMSCLICK_WEBHOOK_ALLOW_PRIVATE=true allows it "
+                "(name the hosts in SMSCLICK_WEBHOOK_HOSTS)"
+            )
         connect_by = min(deadline, time.monotonic() + self._connect_seconds)
         sock = _connected(allowed, connect_by)
         if not target.secure:

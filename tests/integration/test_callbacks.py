@@ -83,6 +83,14 @@ def hurry(database: Database) -> None:
         connection.execute(sa.update(callbacks).where(callbacks.c.due_at.is_not(None)).values(due_at=LONG_AGO))
 
 
+def aged(database: Database, days: float) -> None:
+    """All that waits is as old as that, and due."""
+    created_at = clock(database) - dt.timedelta(days=days)
+    with database.begin() as connection:
+        connection.execute(sa.update(callbacks).values(created_at=created_at))
+    hurry(database)
+
+
 def changed(database: Database, message_id: int, **values: Any) -> None:  # noqa: ANN401 - any column
     """A step changes a message."""
     with database.begin() as connection:
@@ -365,39 +373,69 @@ def test_what_is_not_taken_is_tried_again_later_and_an_operator_hears_of_it_afte
 
 
 @ON_ONE
+def test_what_is_no_address_is_given_up_at_once_with_an_incident_and_holds_up_nothing(
+    make_courier: MakeCourier, database: Database
+) -> None:
+    [message_id] = insert(database, state=State.SENDING, callback="sms_changed")
+    changed(database, message_id, state=State.SENT)
+    changed(database, message_id, state=State.DELIVERED)
+    deliver(make_courier(10))
+    for told in stored(database):
+        assert told.last_error.startswith("callback: names neither")
+        assert told.failed_at is not None
+        assert (told.due_at, told.receiver) == (None, None)
+    assert news(database) == [("callback_failed", "opened")]
+    assert row(database, message_id).state == State.DELIVERED
+
+
+@ON_ONE
 @pytest.mark.parametrize(
     ("url", "variables", "reason"),
     [
-        ("http://{}/x", {"SMSCLICK_WEBHOOK_ALLOW_PRIVATE": "false"}, "refused: the address is not https"),
+        (
+            "http://{}/x",
+            {"SMSCLICK_WEBHOOK_ALLOW_PRIVATE": "false"},
+            "refused: the address is not https; SMSCLICK_WEBHOOK_ALLOW_PRIVATE=true allows http",
+        ),
         (
             "https://{}/x",
             {"SMSCLICK_WEBHOOK_ALLOW_PRIVATE": "false"},
-            "refused: the host's address is private or reserved",
+            "refused: the host's address is private or reserved; SMSCLICK_WEBHOOK_ALLOW_PRIVATE=true allows it",
         ),
         (
             "http://{}/x",
             {"SMSCLICK_WEBHOOK_HOSTS": "example.com"},
-            "refused: the host is not among SMSCLICK_WEBHOOK_HOSTS",
+            "refused: the host is not among SMSCLICK_WEBHOOK_HOSTS; add it there",
         ),
-        ("sms_changed", {}, "callback: names neither"),
-        ("celery:shop.sms@shop", {}, "a Celery task can only be called through a broker"),
+        ("http://{}/x", {"SMSCLICK_WEBHOOK_SECRET": ""}, "SMSCLICK_WEBHOOK_SECRET is not set"),
+        ("celery:shop.sms@shop", {}, "a Celery task can only be called through a broker: set CELERY_BROKER_URL"),
     ],
 )
-def test_what_can_never_be_called_is_given_up_at_once_with_an_incident_and_holds_up_nothing(
+def test_what_the_settings_refuse_waits_for_weeks_and_goes_out_once_they_are_changed(
     make_courier: MakeCourier, database: Database, url: str, variables: dict[str, str], reason: str
 ) -> None:
     with Hook() as hook:
         [message_id] = insert(database, state=State.SENDING, callback=url.format(f"127.0.0.1:{hook.port}"))
         changed(database, message_id, state=State.SENT)
         changed(database, message_id, state=State.DELIVERED)
-        deliver(make_courier(10, **variables))
+        for days in (0, 4, 29):
+            aged(database, days)
+            deliver(make_courier(10, **variables))
         assert hook.connections == 0
-    for told in stored(database):
-        assert told.last_error.startswith(reason)
-        assert told.failed_at is not None
-        assert (told.due_at, told.receiver) == (None, None)
-    assert news(database) == [("callback_failed", "opened")]
-    assert row(database, message_id).state == State.DELIVERED
+        first, second = stored(database)
+        assert first.last_error.startswith(reason)
+        assert all(each.failed_at is None and each.due_at is not None for each in (first, second))
+        assert news(database) == [("callback_failed", "opened")]
+        assert row(database, message_id).state == State.DELIVERED
+
+        if url.startswith("http://"):
+            hurry(database)
+            deliver(make_courier(10))
+            assert [each.type for each in hook.deliveries] == ["message.sent", "message.delivered"]
+        else:
+            aged(database, 31)
+            deliver(make_courier(10, **variables))
+            assert [each.failed_at is not None for each in stored(database)] == [True, True]
 
 
 @ON_ONE
@@ -543,13 +581,16 @@ def test_old_final_rows_are_purged_by_batches_and_the_others_stay(database: Data
     [message_id] = insert(database)
     old = clock(database) - dt.timedelta(days=31)
     final = {"message_id": message_id, "type": "t", "target": "x", "data": "{}", "event_id": "e", "due_at": None}
+    waiting = final | {"created_at": old, "due_at": old, "receiver": "x"}
     with database.begin() as connection:
+        # More than one batch of what waits for an operator must not keep the others.
+        connection.execute(sa.insert(callbacks), [waiting for _ in range(1001)])
         connection.execute(sa.insert(callbacks), [final | {"created_at": old} for _ in range(1500)])
-        connection.execute(sa.insert(callbacks), [final | {"created_at": old, "due_at": old, "receiver": "x"}])
         connection.execute(sa.insert(callbacks), [final | {"created_at": clock(database)}])
-    assert purge(database, batches=1) == 1000
-    assert purge(database) == 500
-    assert len(stored(database)) == 2
+    assert purge(database, batches=2) == 999
+    assert purge(database) == 501
+    assert purge(database) == 0
+    assert len(stored(database)) == 1002
 
 
 @pytest.mark.parametrize(
@@ -566,6 +607,10 @@ def test_no_form_of_an_inside_address_is_connected_to(host: str) -> None:
         # A name service knows no such name as 0x7f.1, where it does not read it as a number: that is as good.
         with pytest.raises((RefusedAddressError, CallFailedError)) as failed:
             Outbound(Rules()).post(web_hook(f"https://{host}:{port}/"), b"{}", {})
-        assert str(failed.value) in {"the host's address is private or reserved", "the host's name was not resolved"}
+        refused = (
+            "the host's address is private or reserved; SMSCLICK_WEBHOOK_ALLOW",
+            "the host's name was not resolved",
+        )
+        assert str(failed.value).startswith(refused)
         with pytest.raises(TimeoutError):
             listener.accept()
