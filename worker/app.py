@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery import Celery, signals
+from celery.worker import state
 
 from smsclick.backlog import TTL_SECONDS, Backlog
 from smsclick.bell import Bell
@@ -16,7 +17,7 @@ from smsclick.database import Database, parse_url
 from smsclick.errors import DatabaseUnavailable, SettingsError, SmsclickError
 from smsclick.settings import Settings, get_settings
 from smsclick.sqlite_files import require_there
-from worker import alerts, foreign_env, heap, restore_watch, simulated, strangers, task_calls
+from worker import alerts, foreign_env, heap, listening, restore_watch, simulated, strangers, task_calls
 from worker.life import BeatLife, WorkerLife, sending_step
 from worker.pump import Pump
 from worker.runtime import Runtime
@@ -184,9 +185,13 @@ def _begin() -> None:
     held = runtime()
     with _runtime_lock:
         if _runtime is held and _life is None and not held.stopping.is_set():
-            _life, _watch = WorkerLife(held, sending), Watch(held)
+            _life, _watch = WorkerLife(held, sending, _look), Watch(held)
             sending.start()
             _watch.start()
+
+
+def _look() -> None:
+    listening.look(app, busy=lambda: len(state.reserved_requests) >= _calls_at_once)
 
 
 def require_start(settings: Settings) -> None:

@@ -15,7 +15,7 @@ from celery.worker.consumer import consumer as celerys
 from celery.worker.consumer import tasks
 from celery.worker.state import maybe_shutdown
 
-from worker import queue_shapes, strangers
+from worker import listening, queue_shapes, strangers
 from worker.broker_trouble import SAID_SECONDS, Trouble
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,9 @@ class Tasks(_Tasks):  # type: ignore[misc]
         queue_shapes.adopt(c.app)
         super().start(c)
         c.timer.call_after(_STEADY_SECONDS, c.trouble.over)
+        if c.hub:  # without one, as in `smsclick up`, there is no broker to be deaf to
+            listening.process.turned()
+            c.hub.on_tick.add(c.note_turn)
         if queue_shapes.left_out(c.app):
             c.timer.call_after(_LOOK_SECONDS, c.look_again)
 
@@ -73,11 +76,29 @@ class Consumer(_Consumer):  # type: ignore[misc]
         """Connect, however long that takes."""
 
         def failed(error: BaseException, _: float) -> None:
+            listening.process.turned()
             self.trouble.met(error)
 
         connected = conn.ensure_connection(failed, None, interval_max=15, callback=maybe_shutdown)
         self.first_connection_attempt = False
         return connected
+
+    def create_task_handler(self, *args: Any, **rest: Any) -> Any:  # noqa: ANN401 - Celery's
+        """Celery's, which also notes that something was received."""
+        handle = super().create_task_handler(*args, **rest)
+
+        def on_task_received(message: Any) -> Any:  # noqa: ANN401 - Celery's
+            listening.process.received()
+            return handle(message)
+
+        return on_task_received
+
+    def note_turn(self) -> None:
+        """The loop turns: note it where it also consumes."""
+        if listening.process.wants_turn and self.task_consumer is not None:
+            names = self.app.amqp.queues.consume_from
+            if all(self.task_consumer.consuming_from(name) for name in names):
+                listening.process.turned()
 
     def look_again(self) -> None:
         """Consume from queues that can be consumed by now."""
@@ -142,6 +163,7 @@ class Consumer(_Consumer):  # type: ignore[misc]
     def _wait(self, error: BaseException) -> None:
         if isinstance(error, WorkerLostError):
             raise error  # the pool's processes cannot start
+        listening.process.turned()
         until = time.monotonic() + self.trouble.met(error)
         while time.monotonic() < until:
             maybe_shutdown()

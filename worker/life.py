@@ -12,7 +12,7 @@ from typing import Any
 from celery import bootsteps
 
 from smsclick.errors import SmsclickError
-from worker import heartbeat, liveness
+from worker import heartbeat, listening, liveness
 from worker.liveness import LifeSign
 from worker.pump import Pump
 from worker.runtime import Runtime
@@ -30,9 +30,10 @@ class WorkerLife:
     Args:
         runtime: of the process.
         pump: of the process.
+        look: sees from time to time whether the consumer leaves messages unread.
     """
 
-    def __init__(self, runtime: Runtime, pump: Pump) -> None:
+    def __init__(self, runtime: Runtime, pump: Pump, look: Callable[[], None] = lambda: None) -> None:
         self._runtime = runtime
         self._pump = pump
         self._file = LifeSign("worker", runtime.settings.database_url, self._report)
@@ -41,6 +42,7 @@ class WorkerLife:
         for thread in (
             periodic("smsclick-life", self._write, liveness.WRITE_SECONDS),
             periodic("smsclick-heartbeat", self._beat, _ROW_SECONDS),
+            periodic("smsclick-listening", look, listening.LOOK_SECONDS),
         ):
             self._own.add(thread).start()
 
@@ -50,7 +52,9 @@ class WorkerLife:
         self._file.close()
 
     def _report(self) -> list[ThreadReport]:
-        return [*self._runtime.threads.report(), *self._pump.report()]
+        # One that is about to end consumes nothing any more.
+        consumer = [] if self._runtime.stopping.is_set() else listening.process.report()
+        return [*self._runtime.threads.report(), *self._pump.report(), *consumer]
 
     def _write(self) -> None:
         self._runtime.threads.revive()

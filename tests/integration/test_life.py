@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+import kombu
 import pytest
 
 from tests.acceptance import Cluster, ready, texts
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import OwnServer, StartProcess
+    from tests.processes import Process
 
 BROKERS = {"redis": "redis://127.0.0.1:{port}/0", "rabbitmq": "amqp://guest:guest@127.0.0.1:{port}//"}
 
@@ -118,3 +120,47 @@ def test_a_worker_is_not_ill_for_its_databases_sake(start_process: StartProcess,
         cluster.enqueue(texts(1, "Luego"))
         wait_until(lambda: sent(cluster) == 2, 120, what="it to go on")
         assert worker.running
+
+
+def test_a_consumer_that_stalls_is_reported_and_one_whose_broker_is_away_is_not(
+    migrated_sqlite_url: str, start_process: StartProcess, own_server: OwnServer, tmp_path: Path
+) -> None:
+    lasting, dying = own_server(RedisServer), own_server(RedisServer)
+    brokers = {
+        "hang": lasting.url("1"),
+        "cancel": lasting.url("2"),
+        "deaf": lasting.url("3"),
+        "nothing": lasting.url("4"),
+        "its broker dies": dying.url(),
+    }
+    with Cluster(start_process, migrated_sqlite_url, "") as cluster:
+
+        def start(what: str) -> Process:
+            options = ("worker", "-l", "info", "--concurrency", "4")
+            command = ("-m", "tests.injected", str(tmp_path / what), *options)
+            return cluster.run(sys.executable, *command, name="worker", env={"CELERY_BROKER_URL": brokers[what]})
+
+        workers = {what: start(what) for what in brokers}
+        ready(*workers.values())
+        for what in ("hang", "cancel", "deaf"):
+            (tmp_path / what).write_text(f"consumer {what}\n")
+            workers[what].wait_for_line(f"injected: consumer {what}", 60)
+        dying.kill()
+        pids = {worker.pid: what for what, worker in workers.items()}
+
+        def stalled() -> set[str]:
+            """Whose consumer a probe would report a little later, by its last sign of life."""
+            for what in ("deaf", "nothing"):
+                with kombu.Connection(brokers[what]) as connection:
+                    connection.SimpleQueue("smsclick.ticks").put({}, headers={"task": "smsclick.none", "id": "x"})
+            url = cluster.env["DATABASE_URL"]
+            signs = {sign.pid: sign for sign in liveness.read("worker", url)}
+            found: set[str] = set()
+            for pid, sign in signs.items():
+                problems = liveness.problems(sign, sign.written_at + SILENT_SECONDS - 1)
+                assert all(each.startswith("smsclick-consumer ") for each in problems)
+                found |= {pids[pid]} if problems else set()
+            return found
+
+        wait_until(lambda: stalled() == {"hang", "cancel", "deaf"}, 120, what="exactly the three to be reported")
+        assert all(worker.running for worker in workers.values())
