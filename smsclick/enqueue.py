@@ -20,6 +20,7 @@ from smsclick.columns import db_now
 from smsclick.contract import IfAbsent, Priority, messages
 from smsclick.errors import KeyConflict, SmsclickError
 from smsclick.message import NewMessage
+from smsclick.observers import observers
 from smsclick.transactions import async_connection_of, connection_of, is_async
 
 if TYPE_CHECKING:
@@ -274,6 +275,8 @@ def _enqueue(connection: sa.Connection, new: Sequence[NewMessage]) -> list[int]:
     for message, result in zip(new, stored, strict=True):
         if result.conflict:
             raise KeyConflict(message.key, result.id)
+    for observe in observers:
+        observe(connection, [message.key for message, result in zip(new, stored, strict=True) if result.new])
     due = [result.id for message, result in zip(new, stored, strict=True) if result.new and message.send_at is None]
     after_commit.ring(connection, due)
     return [result.id for result in stored]

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import django
+import pymysql
 import pytest
 import sqlalchemy as sa
 from django.conf import settings
@@ -19,11 +20,13 @@ from smsclick.testing import Outbox
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pymysql.install_as_MySQLdb()
 settings.configure(
     DATABASES={
         "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
         "sqlite": {"ENGINE": "django.db.backends.sqlite3"},
         "postgresql": {"ENGINE": "django.db.backends.postgresql"},
+        "mysql": {"ENGINE": "django.db.backends.mysql"},
         "other": {"ENGINE": "django.db.backends.dummy"},
     },
     USE_TZ=True,
@@ -38,9 +41,9 @@ class Undone(Exception):  # noqa: N818 - what it says
     """Something went wrong in the caller's block."""
 
 
-@pytest.fixture(params=["migrated_sqlite_url", "migrated_postgres_url"])
+@pytest.fixture(params=["migrated_sqlite_url", "migrated_postgres_url", "migrated_mariadb_url"])
 def alias(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The test runs on both, each with our tables."""
+    """The test runs on all three, each with our tables."""
     url = sa.make_url(request.getfixturevalue(request.param))
     name = url.get_backend_name()
     connection = connections[name]

@@ -92,7 +92,9 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Backend:
 def test_the_wheel_holds_smsclick_alone_and_requires_only_what_a_producer_needs(backend: Backend) -> None:
     with zipfile.ZipFile(backend.wheel) as content:
         assert {name.split("/")[0].split("-")[0] for name in content.namelist()} == {"smsclick"}
-        assert {"smsclick/py.typed", "smsclick/testing.py", "smsclick/django.py"} <= set(content.namelist())
+        assert {"smsclick/py.typed", "smsclick/testing/fixtures.py", "smsclick/django/admin.py"} <= set(
+            content.namelist()
+        )
     assert {"phonenumbers", "pydantic-settings", "requests", "sqlalchemy"} <= backend.distributions
     assert not backend.distributions & NOT_FOR_PRODUCERS
 

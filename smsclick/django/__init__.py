@@ -10,7 +10,11 @@ with transaction.atomic():
 
 Nothing is begun, committed, rolled back, closed or set up on the borrowed connection; that stays Django's. The doorbell
 rings in `transaction.on_commit`. The tables are in the database that Django's setting `SMSCLICK_DATABASE` names by its
-alias, `default` unless it is there. PostgreSQL (psycopg) and SQLite; on others there is the way by SQL.
+alias, `default` unless it is there. PostgreSQL by psycopg or psycopg2, MySQL and MariaDB by mysqlclient or PyMySQL, and
+SQLite.
+
+`"smsclick.django"` in `INSTALLED_APPS` adds a read-only model, `smsclick.django.models.Message`, with a page in the
+admin, and the tables to the databases that Django makes for tests. The functions here work without it.
 """
 
 import contextlib
@@ -23,7 +27,10 @@ import sqlalchemy as sa
 from django.conf import settings
 from django.db import connections, transaction
 from sqlalchemy.dialects import registry, sqlite
+from sqlalchemy.dialects.mysql.mysqldb import MySQLDialect_mysqldb
+from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 import smsclick
@@ -41,9 +48,9 @@ def connected() -> Iterator[sa.Connection]:
     """Django's own connection as SQLAlchemy's, in the transaction that Django has open; nothing is committed here.
 
     Raises:
-        SmsclickError: the database is neither PostgreSQL, by psycopg, nor SQLite.
+        SmsclickError: Django uses a database or a driver that this module does not know.
     """
-    with _engine(_alias()).connect() as connection:
+    with _engine(database_alias()).connect() as connection:
         yield connection
 
 
@@ -52,7 +59,7 @@ def _in_transaction(door: Callable[Concatenate[sa.Connection, P], R]) -> Callabl
 
     @functools.wraps(door)
     def enqueue_in_django(*args: P.args, **kwargs: P.kwargs) -> R:
-        alias = _alias()
+        alias = database_alias()
         # A savepoint within the caller's block: a refused message leaves the rest of it as it was.
         with transaction.atomic(using=alias), connected() as connection:
             stored = door(connection, *args, **kwargs)
@@ -70,7 +77,7 @@ enqueue_many = _in_transaction(smsclick.enqueue_many)
 
 def cancel(key: str) -> bool:
     """`smsclick.cancel` in the transaction that Django has open."""
-    with transaction.atomic(using=_alias()), connected() as connection:
+    with transaction.atomic(using=database_alias()), connected() as connection:
         return smsclick.cancel(connection, key)
 
 
@@ -80,7 +87,8 @@ def status(key: str) -> smsclick.Status | None:
         return smsclick.status(connection, key)
 
 
-def _alias() -> str:
+def database_alias() -> str:
+    """The alias of the database that has the tables."""
     return str(getattr(settings, "SMSCLICK_DATABASE", "default"))
 
 
@@ -88,10 +96,10 @@ def _alias() -> str:
 def _engine(alias: str) -> sa.Engine:
     vendor = connections[alias].vendor
     driver = getattr(getattr(connections[alias], "Database", None), "__name__", "no driver").partition(".")[0]
-    dialect = _DIALECTS.get((vendor, driver))
-    if dialect is None:
+    if (vendor, driver) not in _DIALECTS:
         raise SmsclickError(
-            f"smsclick.django knows PostgreSQL by psycopg and SQLite, not {vendor} by {driver}; use the way by SQL"
+            "smsclick.django knows PostgreSQL (by psycopg or psycopg2), MySQL and MariaDB (by mysqlclient or PyMySQL) "
+            f"and SQLite, not {vendor} by {driver}; use the way by SQL"
         )
 
     def borrowed() -> Any:  # noqa: ANN401 - the driver's connection of this thread
@@ -102,7 +110,7 @@ def _engine(alias: str) -> sa.Engine:
     options: dict[str, Any] = {"creator": borrowed, "pool_reset_on_return": None, "hide_parameters": True}
     if vendor == "postgresql":
         options["use_native_hstore"] = False
-    return sa.create_engine(f"{dialect}://", poolclass=sa.NullPool, **options)
+    return sa.create_engine(f"{vendor}+smsclick_django_{driver}://", poolclass=sa.NullPool, **options)
 
 
 class _Borrowed:
@@ -136,8 +144,26 @@ class _ConvertedTime(sqlite.DATETIME):
         return lambda value: value if isinstance(value, dt.datetime) else parse(value)
 
 
-class PostgreSQL(_Borrowed, PGDialect_psycopg):
+class Psycopg(_Borrowed, PGDialect_psycopg):
     """PostgreSQL over Django's connection."""
+
+    supports_statement_cache = True
+
+
+class Psycopg2(_Borrowed, PGDialect_psycopg2):
+    """PostgreSQL over Django's connection, by the older driver."""
+
+    supports_statement_cache = True
+
+
+class MySQLClient(_Borrowed, MySQLDialect_mysqldb):
+    """MySQL or MariaDB over Django's connection."""
+
+    supports_statement_cache = True
+
+
+class PyMySQL(_Borrowed, MySQLDialect_pymysql):
+    """MySQL or MariaDB over Django's connection, where `pymysql.install_as_MySQLdb()` was called."""
 
     supports_statement_cache = True
 
@@ -149,6 +175,14 @@ class SQLite(_Borrowed, SQLiteDialect_pysqlite):
     colspecs = {**SQLiteDialect_pysqlite.colspecs, sa.DateTime: _ConvertedTime}  # noqa: RUF012 - as SQLAlchemy has it
 
 
-_DIALECTS = {("postgresql", "psycopg"): "postgresql+smsclick_django", ("sqlite", "sqlite3"): "sqlite+smsclick_django"}
-registry.register("postgresql.smsclick_django", __name__, "PostgreSQL")
-registry.register("sqlite.smsclick_django", __name__, "SQLite")
+_DIALECTS = {
+    ("postgresql", "psycopg"): Psycopg,
+    ("postgresql", "psycopg2"): Psycopg2,
+    ("mysql", "MySQLdb"): MySQLClient,
+    ("mysql", "pymysql"): PyMySQL,
+    ("sqlite", "sqlite3"): SQLite,
+}
+"""By Django's name of the database and the name of the driver's module."""
+
+for (_vendor, _driver), _dialect in _DIALECTS.items():
+    registry.register(f"{_vendor}.smsclick_django_{_driver}", __name__, _dialect.__name__)

@@ -1,0 +1,293 @@
+"""What a test enqueued, read from where the app's own transaction is; needs no test runner."""
+
+import contextlib
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from unittest import mock
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, scoped_session
+
+from smsclick import doorbell
+from smsclick.contract import IfAbsent, Priority, State, callbacks, events, messages, metadata
+from smsclick.errors import SmsclickError
+from smsclick.observers import observers
+from smsclick.phones import normalize_phone
+
+Bind = (
+    Session
+    | scoped_session[Any]
+    | sa.Connection
+    | sa.Engine
+    | Callable[[], contextlib.AbstractContextManager[sa.Connection]]
+)
+"""Where an outbox looks; the last is for frameworks with connections of their own: `smsclick.django.connected`."""
+
+_MANY = 500
+"""Keys of one DELETE."""
+
+
+def create_tables(bind: sa.Engine | sa.Connection) -> None:
+    """Create smsclick's tables in a test database, where they are not there yet.
+
+    For tests only: in production `alembic upgrade head` does it, and a worker wants it done so. With an async engine:
+    `await connection.run_sync(create_tables)`.
+    """
+    metadata.create_all(bind)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Enqueued:
+    """A message as it was stored: the phone as ten digits, times in UTC."""
+
+    id: int
+    key: str
+    phone: str
+    text: str
+    send_at: dt.datetime | None
+    expires_at: dt.datetime | None
+    priority: Priority
+    rule_id: str | None
+    if_absent: IfAbsent
+    callback: str | None
+    reference: str | None
+    state: State
+
+
+COLUMNS = [messages.c[field.name] for field in dataclasses.fields(Enqueued)]
+
+
+def enqueued(row: sa.Row[Any]) -> Enqueued:
+    """A row of `COLUMNS`."""
+    values = row._asdict()
+    return Enqueued(
+        **values
+        | {
+            "priority": Priority(values["priority"]),
+            "if_absent": IfAbsent(values["if_absent"]),
+            "state": State(values["state"]),
+        }
+    )
+
+
+# --- Which database it is
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Place:
+    """A database, or a schema in it: two connections to the same one have equal places.
+
+    Attributes:
+        name: for a person.
+        identity: what only this one has.
+    """
+
+    name: str
+    identity: tuple[Any, ...] = dataclasses.field(repr=False)
+
+
+_WHO = {
+    "postgresql": "SELECT current_database(), to_regclass('smsclick_messages')::oid, pg_postmaster_start_time()",
+    "mysql": "SELECT DATABASE(), @@hostname, @@port",
+    "mariadb": "SELECT DATABASE(), @@hostname, @@port",
+    "sqlite": "SELECT file FROM pragma_database_list WHERE name = 'main'",
+}
+
+
+def _place(connection: sa.Connection) -> _Place:
+    kind = connection.dialect.name
+    answer = connection.exec_driver_sql(_WHO[kind]).one()
+    if answer[0]:
+        return _Place(f"{kind} {answer[0]}", (kind, *answer))
+    # In memory: only this connection of the driver reaches it.
+    return _Place("an SQLite in memory", (kind, id(connection.connection.driver_connection)))
+
+
+@dataclasses.dataclass(slots=True)
+class Recorder:
+    """What was enqueued while it listened, through `enqueue` and `enqueue_many` of this process.
+
+    Attributes:
+        places: of each call.
+        keys: of the messages that are new, with the place of each.
+    """
+
+    places: list[_Place] = dataclasses.field(default_factory=list)
+    keys: dict[str, _Place] = dataclasses.field(default_factory=dict)
+
+    def __call__(self, connection: sa.Connection, new: Sequence[str]) -> None:
+        """Called by `enqueue` in the caller's transaction."""
+        place = _place(connection)
+        self.places.append(place)
+        self.keys.update(dict.fromkeys(new, place))
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[Recorder]:
+    """Listens to every `enqueue` of this process until the end of the block."""
+    recorder = Recorder()
+    observers.append(recorder)
+    try:
+        yield recorder
+    finally:
+        observers.remove(recorder)
+
+
+# --- The outbox
+
+
+class Outbox:
+    """The messages of a test, read anew at each question.
+
+    Every question raises `SmsclickError` where the test has enqueued in another database than this one: what is seen
+    here would say nothing of the app.
+
+    Args:
+        bind: through a session or connection it sees what its transaction has enqueued, committed or not; through an
+            engine what is committed.
+        recorder: of the same test; without it nothing is known of other databases, and nothing is removed.
+    """
+
+    def __init__(self, bind: Bind, *, recorder: Recorder | None = None) -> None:
+        self._bind = bind
+        self._recorder = recorder or Recorder()
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    def __repr__(self) -> str:
+        return f"<Outbox: {_listed(self.messages)}>"
+
+    @property
+    def messages(self) -> list[Enqueued]:
+        """All of them, in the order in which they were enqueued."""
+        with self._connection() as connection:
+            self._require_same_database(connection)
+            rows = connection.execute(sa.select(*COLUMNS).order_by(messages.c.id)).all()
+        return [enqueued(row) for row in rows]
+
+    def to(self, phone: str | int) -> list[Enqueued]:
+        """Those to a phone, which may be given in any usual form."""
+        digits = normalize_phone(phone)
+        return [message for message in self.messages if message.phone == digits]
+
+    def one(self, *, to: str | int | None = None, key: str | None = None, containing: str | None = None) -> Enqueued:
+        """The only message that fits.
+
+        Args:
+            to: its phone.
+            key: its key.
+            containing: a part of its text.
+
+        Raises:
+            AssertionError: there is none, or more than one.
+        """
+        __tracebackhide__ = True
+        digits = None if to is None else normalize_phone(to)
+        there = self.messages
+        found = [
+            message
+            for message in there
+            if digits in {None, message.phone}
+            and key in {None, message.key}
+            and (containing is None or containing in message.text)
+        ]
+        if len(found) != 1:
+            wanted = ", ".join(f"{n}={v!r}" for n, v in (("to", to), ("key", key), ("containing", containing)) if v)
+            raise AssertionError(f"{len(found)} messages instead of one ({wanted}); enqueued: {_listed(there)}")
+        return found[0]
+
+    def assert_empty(self) -> None:
+        """Raises `AssertionError` where anything was enqueued."""
+        __tracebackhide__ = True
+        if there := self.messages:
+            raise AssertionError(f"nothing was to be enqueued; there is: {_listed(there)}")
+
+    def clear(self) -> None:
+        """Removes all messages that it sees, whoever stored them.
+
+        Through an engine, or a function such as `smsclick.django.connected`, that is committed; through a session or
+        connection it is part of its transaction.
+        """
+        with self._connection() as connection:
+            self._require_same_database(connection)
+            _delete(connection, None)
+            if not isinstance(self._bind, Session | scoped_session | sa.Connection):
+                connection.commit()
+
+    def remove_committed(self) -> None:
+        """Removes what this test itself has enqueued and committed, so that the next one does not find it.
+
+        A connection, and a session that is bound to one, belong to a test that rolls its transaction back.
+        """
+        bind: Any = self._bind
+        if isinstance(bind, Session | scoped_session):
+            engine = bind.get_bind(clause=messages)
+            if not isinstance(engine, sa.Engine):
+                return
+            bind.rollback()  # its locks would make the next statement wait
+            bind = engine
+        if isinstance(bind, sa.Connection) or not self._recorder.keys:
+            return
+        with bind.connect() if isinstance(bind, sa.Engine) else bind() as connection:
+            place = _place(connection)
+            keys = [key for key, its_place in self._recorder.keys.items() if its_place == place]
+            for start in range(0, len(keys), _MANY):
+                _delete(connection, keys[start : start + _MANY])
+            connection.commit()
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[sa.Connection]:
+        if isinstance(self._bind, sa.Connection):
+            yield self._bind
+        elif isinstance(self._bind, Session | scoped_session):
+            yield self._bind.connection(bind_arguments={"clause": messages})
+        else:
+            with self._bind.connect() if isinstance(self._bind, sa.Engine) else self._bind() as connection:
+                yield connection
+
+    def _require_same_database(self, connection: sa.Connection) -> None:
+        if not self._recorder.places:
+            return
+        here = _place(connection)
+        for there in self._recorder.places:
+            if there != here:
+                raise SmsclickError(
+                    f"the outbox looks at {here.name}, but the test has enqueued in {there.name}: give the outbox "
+                    "(with pytest: the fixture smsclick_bind) the session, connection or engine that the app uses"
+                )
+
+
+@contextlib.contextmanager
+def outbox(bind: Bind) -> Iterator[Outbox]:
+    """An outbox for any test runner: `self.outbox = self.enterContext(outbox(session))` in a `setUp` of unittest.
+
+    No wake-up goes out until the end of the block. What was committed by then is removed.
+
+    Args:
+        bind: as of `Outbox`; for Django `smsclick.django.connected`.
+    """
+    with mock.patch.object(doorbell, "configured", return_value=False), recording() as recorder:
+        made = Outbox(bind, recorder=recorder)
+        yield made
+        made.remove_committed()
+
+
+def _delete(connection: sa.Connection, keys: Sequence[str] | None) -> None:
+    """Deletes messages, all or those with these keys, and what belongs to them: SQLite may not cascade."""
+    which = sa.select(messages.c.id)
+    if keys is not None:
+        which = which.where(messages.c.key.in_(keys))
+    ids = list(connection.scalars(which))
+    for start in range(0, len(ids), _MANY):
+        some = ids[start : start + _MANY]
+        for table in (events, callbacks):
+            connection.execute(sa.delete(table).where(table.c.message_id.in_(some)))
+        connection.execute(sa.delete(messages).where(messages.c.id.in_(some)))
+
+
+def _listed(there: list[Enqueued]) -> str:
+    """For a person who looks at a failed test; these are a test's own phones and texts."""
+    return "; ".join(f"{message.key} to {message.phone}: {message.text!r}" for message in there) or "nothing"
