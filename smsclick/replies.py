@@ -171,11 +171,13 @@ class UnreadableRow:
         id_mensaje: The provider's id, where that could be read.
         why: What is wrong with it, in English, without phone or text.
         fecha_envio: When it was sent, in UTC, where that could be read.
+        phone: Digits, as in `ReportRow`, where they could be read.
     """
 
     id_mensaje: int | None
     why: str
     fecha_envio: datetime | None = None
+    phone: str | None = field(default=None, repr=False)
 
 
 def classify_send(answer: HttpAnswer | TransportFailure, *, hide: Iterable[str] = ()) -> SendResult:
@@ -540,7 +542,7 @@ def report_row(row: object, zone: ZoneInfo) -> ReportRow | UnreadableRow:
     if id_mensaje is None or phone is None or text is None:
         found = (("id_mensaje", id_mensaje), ("telefono", phone), ("mensaje", text))
         why = f"no readable {' and '.join(name for name, value in found if value is None)}"
-        return UnreadableRow(id_mensaje, why, first)
+        return UnreadableRow(id_mensaje, why, first, phone)
     return ReportRow(
         id_mensaje=id_mensaje,
         phone=phone,

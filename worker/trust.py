@@ -9,6 +9,7 @@ import bisect
 import dataclasses
 import datetime as dt
 import enum
+import re
 from collections.abc import Collection, Iterable, Sequence
 
 from smsclick.replies import ReportRow, UnreadableRow
@@ -24,6 +25,7 @@ NEAR = dt.timedelta(hours=24)
 _LEARN_FROM = 3
 _MOST_ODD = 1000
 _TEN = 10
+_WHOLE_PHONE = re.compile(r"[0-9]{10}")
 
 
 class Doubt(enum.StrEnum):
@@ -96,7 +98,7 @@ REASONS = {
         "check SMSCLICK_TIMEZONE and the zone files of this machine (smsclick doctor), then restart the workers",
     ),
     Doubt.ODD: Reason(
-        "the report has rows that cannot be read, each of which could be it",
+        "the report has rows of its phone, or of none, that cannot be read and could be it",
         f"look at them with `smsclick report FROM TO`; {_BY_HAND}",
     ),
     Doubt.LAG: Reason(
@@ -180,6 +182,15 @@ class _Judged:
     look: _Look
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Odd:
+    """A row that cannot be read as a whole: what it says of itself. Without a phone it may be of any."""
+
+    id_mensaje: int | None
+    at: dt.datetime | None
+    phone: str | None = dataclasses.field(repr=False)
+
+
 class Reading:
     """What one pass over the report showed, from `begin` to `read_at`; rows are taken as they come.
 
@@ -214,7 +225,7 @@ class Reading:
         self._phones = frozenset(phones)
         self._open = {control.id_mensaje: control for control in controls}
         self._judged: list[_Judged] = []
-        self._odd: list[tuple[int | None, dt.datetime | None]] = []
+        self._odd: list[_Odd] = []
         self._many_odd = False
         self._strict = 0
         self._learned: list[Form] | None = None
@@ -234,10 +245,16 @@ class Reading:
         if isinstance(row, ReportRow) and row.phone in self._phones:
             self.rows.append(row)
         if isinstance(row, UnreadableRow) or row.estatus is None or row.fecha_envio is None or len(row.phone) < _TEN:
-            if len(self._odd) < _MOST_ODD:
-                self._odd.append((row.id_mensaje, row.fecha_envio))
-            else:
-                self._many_odd = True
+            self._take_odd(row)
+
+    def _take_odd(self, row: ReportRow | UnreadableRow) -> None:
+        phone = row.phone if row.phone is not None and _WHOLE_PHONE.fullmatch(row.phone) else None
+        if phone is not None and phone not in self._phones:
+            return  # surely of another phone: phones are shown as they are, or the control rows void absence
+        if len(self._odd) < _MOST_ODD:
+            self._odd.append(_Odd(row.id_mensaje, row.fecha_envio, phone))
+        else:
+            self._many_odd = True
 
     def times(self) -> list[dt.datetime]:
         """When the control rows were accepted, in order."""
@@ -285,8 +302,8 @@ class Reading:
 
     @property
     def odd_ids(self) -> list[int]:
-        """The ids of rows that cannot be read; those that a message of ours owns are in nobody's way."""
-        return [id_mensaje for id_mensaje, _ in self._odd if id_mensaje is not None]
+        """Ids of rows that cannot be read and may be of these phones; owned ones are in nobody's way."""
+        return [odd.id_mensaje for odd in self._odd if odd.id_mensaje is not None]
 
     def doubt(self, attempt: Attempt, owned: Collection[int], settle: dt.timedelta) -> Doubt | None:
         """Why this reading's silence about an attempt proves nothing; None where it has earned that it counts.
@@ -350,9 +367,12 @@ class Reading:
 
     def _has_odd(self, attempt: Attempt, owned: Collection[int]) -> bool:
         begin = attempt.since - SLACK
+        phone = digits(attempt.phone)
         return self._many_odd or any(
-            (id_mensaje is None or id_mensaje not in owned) and (at is None or at >= begin)
-            for id_mensaje, at in self._odd
+            (odd.id_mensaje is None or odd.id_mensaje not in owned)
+            and (odd.at is None or odd.at >= begin)
+            and odd.phone in {None, phone}
+            for odd in self._odd
         )
 
 

@@ -16,7 +16,6 @@ ROWS_PER_PART = 500
 quote = JSONEncoder(ensure_ascii=False).encode
 """A text as JSON."""
 
-_OTHERS_PHONE = 5_500_000_000
 _OTHERS_TEXT = "Aviso de otro sistema"
 _OTHERS_IDS = 900_000_000_000_000
 _ODD_ESTATUS = 7
@@ -105,7 +104,7 @@ def _row(message: Message, now: float, settings: SimulatorSettings) -> str:
 
 def _row_of_others(kind: OddRow, moment: float, settings: SimulatorSettings) -> str:
     id_mensaje = _OTHERS_IDS + int(moment) * 10 + settings.odd_rows.index(kind)
-    phone = given_phone(str(_OTHERS_PHONE), settings)
+    phone = given_phone(settings.others_phone, settings)
     text, date = given_text(_OTHERS_TEXT, settings), given_date(moment, settings)
     return _written(
         kind, id_mensaje, phone, text, date, 3, '"nombre_campania":"Panel", "portafolio":null, "fecha_respuesta":null'

@@ -58,6 +58,7 @@ class SimulatorSettings:
         omit_rate: Share of messages that a report never has.
         omit_suffixes: The same for messages whose phone ends so.
         odd_rows: Rows of other systems in each report, one of each of these kinds, dated in the middle of its span.
+        others_phone: The phone of those rows.
         odd_form: How a share of our own messages looks in a report; None is as in the manual.
         odd_rate: That share.
         text_form: How `getMsg` and `report` give the text back.
@@ -101,6 +102,7 @@ class SimulatorSettings:
     omit_rate: float = Field(default=0.0, ge=0, le=1)
     omit_suffixes: tuple[str, ...] = ()
     odd_rows: tuple[OddRow, ...] = ()
+    others_phone: str = Field(default="5500000000", pattern=r"^[0-9]{10}$")
     odd_form: OddRow | None = None
     odd_rate: float = Field(default=1.0, ge=0, le=1)
     text_form: TextForm = "exact"

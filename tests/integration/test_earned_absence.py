@@ -77,8 +77,31 @@ HABITS: dict[str, tuple[dict[str, Any], State, State, Doubt | None]] = {
     "a report without some": ({"omit_rate": 0.999}, WAITS, WAITS, Doubt.MISSING),
     "an estatus outside the manual": ({"odd_form": "estatus"}, FOUND, AGAIN, None),
     "dates that nobody can read": ({"odd_form": "bad_date"}, WAITS, WAITS, Doubt.ODD),
-    "rows of a panel without text": ({"odd_rows": ["null_text"]}, FOUND, WAITS, Doubt.ODD),
-    "rows of a panel with an odd estatus": ({"odd_rows": ["estatus"]}, FOUND, WAITS, Doubt.ODD),
+    "rows of a panel to its phone without text": (
+        {"odd_rows": ["null_text"], "others_phone": PHONE},
+        FOUND,
+        WAITS,
+        Doubt.ODD,
+    ),
+    "rows of a panel to its phone with an odd estatus": (
+        {"odd_rows": ["estatus"], "others_phone": PHONE},
+        FOUND,
+        WAITS,
+        Doubt.ODD,
+    ),
+    "rows of a panel without phone": ({"odd_rows": ["null_phone"]}, FOUND, WAITS, Doubt.ODD),
+    "rows of a panel to other phones": (
+        {"odd_rows": ["null_text", "estatus", "bad_date", "null_date", "decimal_id"]},
+        FOUND,
+        AGAIN,
+        None,
+    ),
+    "rows of a panel where phones are masked": (
+        {"odd_rows": ["null_text"], "phone_mask": 6},
+        WAITS,
+        WAITS,
+        Doubt.PHONES,
+    ),
 }
 
 

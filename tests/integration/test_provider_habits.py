@@ -83,6 +83,9 @@ HABITS = {
         reason="cannot be read",
         believed="blind",
     ),
+    "odd rows of other phones": Habit(
+        {"odd_rows": ["estatus", "null_text", "bad_date", "null_date", "decimal_id"]}, believed="blind"
+    ),
     "good rows of others": Habit({"odd_rows": ["panel"]}),
     "our estatus is odd": Habit({"odd_form": "estatus"}, believed="blind"),
     "our texts are null": Habit({"odd_form": "null_text"}, reason="cannot be read", all_found=False),

@@ -453,7 +453,7 @@ def _doubt(habit: Habit, until: int, there: bool, before: bool, after: bool) -> 
         at = control.since + dt.timedelta(hours=1) * (habit is Habit.SHIFTED)
         reading.take(ReportRow(control.id_mensaje, phone, text, at, Estatus.PENDIENTE, None, None, None, None))
     if there:
-        reading.take(UnreadableRow(7, "no readable mensaje", attempt.since))
+        reading.take(UnreadableRow(7, "no readable mensaje", attempt.since, _PHONE))
     doubt = reading.doubt(attempt, set(), SETTLE * UNIT)
     return Doubt.LAG if doubt is None and habit is Habit.LAGS_FOR_SOME else doubt
 

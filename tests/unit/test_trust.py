@@ -146,31 +146,51 @@ def test_an_estatus_that_the_manual_does_not_list_changes_nothing_about_a_messag
     assert doubt(CONTROLS, [dataclasses.replace(each, estatus=None) for each in ROWS]) is None
 
 
-ODD_ROWS: dict[str, ReportRow | UnreadableRow] = {
-    "no text": UnreadableRow(77, "no readable mensaje", NOON),
-    "no text, no date": UnreadableRow(77, "no readable mensaje"),
-    "no id": UnreadableRow(None, "no readable id_mensaje", NOON),
-    "odd estatus": ReportRow(77, "3312345678", "Hola", NOON, None, None, None, None, None),
-    "odd date": ReportRow(77, "3312345678", "Hola", None, Estatus.ENVIADO, None, None, None, None),
-    "masked phone": ReportRow(77, "2211", "Hola", NOON, Estatus.ENVIADO, None, None, None, None),
+ELSE = "3312345678"
+ODD_ROWS: dict[str, Callable[[str | None], ReportRow | UnreadableRow]] = {
+    "no text": lambda phone: UnreadableRow(77, "no readable mensaje", NOON, phone),
+    "no text, no date": lambda phone: UnreadableRow(77, "no readable mensaje", None, phone),
+    "no id": lambda phone: UnreadableRow(None, "no readable id_mensaje", NOON, phone),
+    "odd estatus": lambda phone: ReportRow(77, phone or "2211", "Hola", NOON, None, None, None, None, None),
+    "odd date": lambda phone: ReportRow(77, phone or "2211", "Hola", None, Estatus.ENVIADO, None, None, None, None),
+    "masked phone": lambda _: ReportRow(77, "2211", "Hola", NOON, Estatus.ENVIADO, None, None, None, None),
+    "long phone": lambda _: ReportRow(77, "00" + ELSE, "Hola", NOON, None, None, None, None, None),
 }
 
 
+@pytest.mark.parametrize("phone", [PHONE, None], ids=["its phone", "no phone"])
 @pytest.mark.parametrize("odd", ODD_ROWS)
-def test_a_row_that_cannot_be_read_voids_absence_unless_a_message_of_ours_has_its_id(odd: str) -> None:
-    seen = reading(CONTROLS, [*ROWS, ODD_ROWS[odd]])
+def test_a_row_that_cannot_be_read_voids_absence_unless_a_message_of_ours_has_its_id(
+    odd: str, phone: str | None
+) -> None:
+    seen = reading(CONTROLS, [*ROWS, ODD_ROWS[odd](phone)])
     assert seen.doubt(ATTEMPT, frozenset(), SETTLE) is Doubt.ODD
     if odd != "no id":
         assert seen.doubt(ATTEMPT, {77}, SETTLE) is None
 
 
+@pytest.mark.parametrize("odd", [name for name in ODD_ROWS if "phone" not in name])
+def test_a_row_that_cannot_be_read_but_is_of_another_phone_is_not_in_its_way(odd: str) -> None:
+    assert doubt(CONTROLS, [*ROWS, ODD_ROWS[odd](ELSE)]) is None
+    other = dataclasses.replace(ATTEMPT, message_id=2, phone=ELSE)
+    seen = Reading({PHONE, ELSE}, CONTROLS, NOON - 3600 * SECOND, READ_AT)
+    for each in [*ROWS, ODD_ROWS[odd](ELSE)]:
+        seen.take(each)
+    assert [seen.doubt(each, frozenset(), SETTLE) for each in (ATTEMPT, other)] == [None, Doubt.ODD]
+
+
+def test_where_phones_are_masked_the_phone_of_an_odd_row_proves_nothing() -> None:
+    masked = [dataclasses.replace(each, phone="3300000000") for each in ROWS]
+    assert doubt(CONTROLS, [*masked, ODD_ROWS["no text"](ELSE)]) is Doubt.PHONES
+
+
 def test_a_row_that_cannot_be_read_from_before_the_attempt_is_not_in_its_way() -> None:
-    assert doubt(CONTROLS, [*ROWS, UnreadableRow(77, "no readable mensaje", NOON - 200 * SECOND)]) is None
+    assert doubt(CONTROLS, [*ROWS, UnreadableRow(77, "no readable mensaje", NOON - 200 * SECOND, PHONE)]) is None
 
 
 def test_a_row_that_cannot_be_read_never_voids_presence() -> None:
     own = ReportRow(9, PHONE, TEXT, NOON + SECOND, None, None, None, None, None)
-    seen = reading(CONTROLS, [*ROWS, *ODD_ROWS.values(), own])
+    seen = reading(CONTROLS, [*ROWS, *(odd(None) for odd in ODD_ROWS.values()), own])
     assert match([ATTEMPT], seen.rows, frozenset(), form=seen.form)[1].row == own
 
 
