@@ -12,6 +12,7 @@ from alembic import context
 from sqlalchemy.exc import DBAPIError
 
 import models  # noqa: F401 - so that the metadata is complete
+from smsclick.alembic import is_ours
 from smsclick.contract import VERSION_TABLE, metadata
 from smsclick.database import Database
 from smsclick.database_faults import diagnose
@@ -23,7 +24,7 @@ config = context.config
 
 def _ours(name: str | None, type_: str, parent_names: object) -> bool:  # noqa: ARG001
     """Only our tables: we may live in a backend's database."""
-    return type_ != "table" or (name or "").startswith("smsclick_")
+    return type_ != "table" or is_ours(name)
 
 
 def _configure(**options: object) -> None:
