@@ -16,6 +16,7 @@ from smsclick.alembic import is_ours
 from smsclick.contract import VERSION_TABLE, metadata
 from smsclick.database import Database
 from smsclick.database_faults import diagnose
+from smsclick.database_urls import shown
 from smsclick.errors import DatabaseNotMigrated, SmsclickError
 from smsclick.settings import load_settings
 
@@ -87,7 +88,7 @@ def _online(url: str) -> None:
         with database.translated():
             _run(database.engine)
     except DatabaseNotMigrated:
-        where = database.engine.url.render_as_string(hide_password=True)
+        where = shown(database.engine.url)
         raise SmsclickError(
             f"the tables in {where} do not fit the version in {VERSION_TABLE}: something of them is missing; "
             "restore them from a backup, or use an empty database"

@@ -5,7 +5,6 @@ Producers bring their own engine; this is for the worker and the `smsclick` prog
 
 import contextlib
 import functools
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,13 +12,14 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, NoSuchModuleError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from smsclick.columns import db_now
 from smsclick.contract import VERSION_TABLE
 from smsclick.database_faults import DatabaseBusy, Diagnosis, Fault, diagnose, fault_of, keep, safe_words
-from smsclick.database_sessions import READ_ONLY, SILENCE_SECONDS, connect_args, listen
+from smsclick.database_sessions import READ_ONLY, SILENCE_SECONDS, connect_args, listen, requires_tls, url_for_driver
+from smsclick.database_urls import parse_url, shown
 from smsclick.errors import DatabaseNotMigrated, DatabaseUnavailable
 from smsclick.sqlite_files import make_private, path_of
 
@@ -27,40 +27,9 @@ __all__ = ["Database", "Fault", "fault_of", "parse_url"]
 
 T = TypeVar("T")
 
-_DRIVERS = {
-    "postgresql": "postgresql+psycopg",
-    "postgres": "postgresql+psycopg",
-    "mysql": "mysql+pymysql",
-    "mariadb": "mariadb+pymysql",
-}
-_BACKENDS = ("sqlite", "postgresql", "mysql", "mariadb")
 _TRIES = 5
 _USED_AT = "smsclick_used_at"
 _REST_SECONDS = 1.0
-
-
-def parse_url(url: str) -> sa.URL:
-    """A database's URL, with the driver that we ship where it names none.
-
-    Raises:
-        ArgumentError: (SQLAlchemy's) it is no URL, or of none of the databases that we know.
-    """
-    parsed = sa.make_url(_hosts_in_query(url))
-    parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
-    if parsed.drivername.split("+")[0] not in _BACKENDS:
-        raise ArgumentError("not one of SQLite, PostgreSQL, MariaDB or MySQL")
-    return parsed
-
-
-def _hosts_in_query(url: str) -> str:
-    """Libpq's `//user@one:5432,two:5432/db` in SQLAlchemy's words, which has several hosts only in the query."""
-    found = re.fullmatch(
-        r"(?P<before>[\w+]+://(?:[^/?@]*@)?)(?P<hosts>[^/?@]*,[^/?@]*)(?P<path>/[^?]*)?(?P<query>\?.*)?", url
-    )
-    if found is None or not found["before"].startswith("postgres"):
-        return url
-    hosts = "&".join(f"host={host}" for host in found["hosts"].split(","))
-    return f"{found['before']}{found['path'] or '/'}{found['query'] or '?'}{'&' if found['query'] else ''}{hosts}"
 
 
 class Database:
@@ -134,7 +103,7 @@ class Database:
     def require_migrated(self) -> None:
         """Raises `DatabaseNotMigrated` where the tables are missing, `DatabaseUnavailable` where nothing answers."""
         if self.version() is None:
-            where = self.engine.url.render_as_string(hide_password=True)
+            where = shown(self.engine.url)
             raise DatabaseNotMigrated(_not_migrated(where))
 
     def clock(self) -> Any:  # noqa: ANN401 - an aware datetime; SQLAlchemy's scalar is untyped
@@ -156,7 +125,7 @@ def _create_engine(url: str, threads: int, silence_seconds: float | None) -> sa.
         # The default level takes gap locks, which turn neighbours' claims into deadlocks.
         options["isolation_level"] = "READ COMMITTED"
     try:
-        engine = sa.create_engine(parsed, **options)
+        engine = sa.create_engine(url_for_driver(parsed), **options)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise DatabaseUnavailable(
             f"DATABASE_URL: the driver for {parsed.drivername} is not installed ({error}); "
@@ -165,7 +134,7 @@ def _create_engine(url: str, threads: int, silence_seconds: float | None) -> sa.
     event.listen(engine, "handle_error", _judge)
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", functools.partial(_ping_after_rest, engine.dialect))
-    listen(engine, silence_seconds)
+    listen(engine, silence_seconds, tls=requires_tls(parsed))
     return engine
 
 
@@ -208,7 +177,7 @@ def _judge(context: sa.ExceptionContext) -> None:
 
 @contextlib.contextmanager
 def _translated(engine: sa.Engine) -> Iterator[None]:
-    where = engine.url.render_as_string(hide_password=True)
+    where = shown(engine.url)
     try:
         yield
     except DBAPIError as error:

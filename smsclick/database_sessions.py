@@ -7,14 +7,18 @@ of the two it is.
 """
 
 import functools
+import re
 import secrets
 import sqlite3
+import ssl
 import time
 from collections.abc import Generator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
+
+from smsclick.errors import DatabaseUnavailable
 
 CONNECT_SECONDS = 10
 """For each host to take a connection; also how long SQLite waits for its writer."""
@@ -26,6 +30,8 @@ READ_ONLY = "smsclick_read_only"
 """The execution option of transactions that only read."""
 
 _POOLED = "smsclick_pooled"
+_TLS_REQUIRED = frozenset({"require", "verify-ca", "verify-full"})
+_TLS_PARAMETERS = ("sslmode", "ssl_ca", "ssl_capath", "ssl_cert", "ssl_key", "ssl_cipher")
 _MARK = "smsclick.session"
 
 # The promise needs a commit that outlasts a crash before a request leaves: asked for, whatever the database's default.
@@ -64,11 +70,56 @@ def connect_args(url: sa.URL, silence_seconds: float | None) -> dict[str, Any]:
         given = {"connect_timeout": CONNECT_SECONDS, "charset": "utf8mb4", "init_command": "SET time_zone='+00:00'"}
         if silence_seconds is not None:
             given |= {"read_timeout": silence_seconds, "write_timeout": silence_seconds}
+        given |= _mysql_tls(url)
     return {name: value for name, value in given.items() if name not in url.query}
 
 
-def listen(engine: sa.Engine, silence_seconds: float | None) -> None:
-    """Make the sessions of an engine what they must be."""
+def url_for_driver(url: sa.URL) -> sa.URL:
+    """The URL without what `connect_args` says in the driver's words."""
+    return url.difference_update_query(_TLS_PARAMETERS) if url.get_backend_name() in {"mysql", "mariadb"} else url
+
+
+def _mysql_tls(url: sa.URL) -> dict[str, Any]:
+    """PyMySQL's arguments for `sslmode`. Where it is not given, PyMySQL takes TLS if the server has it."""
+    mode = url.query.get("sslmode")
+    if mode == "disable":
+        return {"ssl_disabled": True}
+    if mode not in _TLS_REQUIRED:
+        return {}
+    files = {name: str(url.query[name]) for name in _TLS_PARAMETERS if name in url.query}
+    try:
+        context = ssl.create_default_context(cafile=files.get("ssl_ca"), capath=files.get("ssl_capath"))
+        # Certificates that MySQL and MariaDB make for themselves lack what Python 3.13 asks for.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        context.check_hostname = mode == "verify-full"
+        if mode == "require":
+            context.verify_mode = ssl.CERT_NONE
+        if "ssl_cert" in files:
+            context.load_cert_chain(files["ssl_cert"], files.get("ssl_key"), password=_no_passphrase)
+        if "ssl_cipher" in files:
+            context.set_ciphers(files["ssl_cipher"])
+    except OSError as error:
+        # An SSLError is one too.
+        raise DatabaseUnavailable(
+            f"DATABASE_URL: ssl_ca, ssl_capath, ssl_cert, ssl_key or ssl_cipher cannot be used ({error.strerror}); "
+            "name readable files in PEM's form"
+        ) from None
+    return {"ssl": context}
+
+
+def _no_passphrase() -> str:
+    """Else OpenSSL would ask for it on the terminal."""
+    return ""
+
+
+def listen(engine: sa.Engine, silence_seconds: float | None, *, tls: bool = False) -> None:
+    """Make the sessions of an engine what they must be.
+
+    Args:
+        engine: of our own.
+        silence_seconds: as for `connect_args`.
+        tls: whether MariaDB or MySQL must be reached through TLS.
+    """
     backend = engine.url.get_backend_name()
     if backend == "sqlite":
         event.listen(engine, "connect", _sqlite_connect)
@@ -76,6 +127,20 @@ def listen(engine: sa.Engine, silence_seconds: float | None) -> None:
     elif backend == "postgresql":
         event.listen(engine, "do_connect", _PostgreSQL(engine.dialect, silence_seconds).connect)
         event.listen(engine, "begin", _postgresql_begin)
+    elif tls:
+        event.listen(engine, "connect", _require_tls)
+
+
+def requires_tls(url: sa.URL) -> bool:
+    """Whether a URL asks for TLS without an alternative."""
+    return url.query.get("sslmode") in _TLS_REQUIRED
+
+
+def _require_tls(connection: Any, _record: object) -> None:  # noqa: ANN401 - PyMySQL's
+    """Older versions of it go on without, where the server has none."""
+    if not connection._secure:  # noqa: SLF001 - it says so nowhere else
+        connection.close()
+        raise DatabaseUnavailable("the database offers no TLS, which sslmode in DATABASE_URL asks for")
 
 
 def is_pooled(connection: sa.Connection) -> bool:
@@ -118,23 +183,32 @@ class _PostgreSQL:
         mark = secrets.token_hex(8)
         connection = self._open(cargs, cparams, mark)
         try:
-            record.info[_POOLED] = self._is_pooled(connection, mark)
+            record.info[_POOLED], schema = self._look(connection, mark)
+            self._require_schema(_schema(cparams.get("options", "")), schema)
         except BaseException:
             connection.close()
             raise
         return connection
 
+    def _require_schema(self, wanted: str | None, found: str | None) -> None:
+        if wanted not in {None, found}:
+            raise self._kind().OperationalError(
+                f"its sessions are not in the schema {wanted}: CREATE SCHEMA, or ALTER ROLE … SET search_path"
+            )
+
     @staticmethod
-    def _is_pooled(connection: Any, mark: str) -> bool:  # noqa: ANN401
+    def _look(connection: Any, mark: str) -> tuple[bool, str | None]:  # noqa: ANN401
+        """Return whether a pooler is in between, and the schema in which tables are made."""
         # Prepared statements belong to a session, and behind a pooler nobody has one of his own.
         threshold, connection.prepare_threshold = connection.prepare_threshold, None
         connection.autocommit = True
-        seen = connection.execute("SELECT current_setting(%s, true)", (_MARK,)).fetchone()
+        query = "SELECT current_setting(%s, true), current_schema()"
+        seen, schema = connection.execute(query, (_MARK,)).fetchone() or (None, None)
         connection.autocommit = False
-        if seen is None or seen[0] != mark:
-            return True
+        if seen != mark:
+            return True, schema
         connection.prepare_threshold = threshold
-        return False
+        return False, schema
 
     def _open(self, cargs: tuple[Any, ...], cparams: dict[str, Any], mark: str) -> Any:  # noqa: ANN401
         kind = self._kind()
@@ -146,7 +220,18 @@ class _PostgreSQL:
                 if "unsupported startup parameter" not in str(error):
                     raise
                 self._refuses_options = True
+        if _SEARCH_PATH.sub("", cparams.get("options", "")).strip():
+            raise kind.OperationalError("its pooler takes no options: leave them out, and use ALTER ROLE … SET")
         return kind.connect(*cargs, **{name: value for name, value in cparams.items() if name != "options"})
+
+
+_SEARCH_PATH = re.compile(r"-c\s*search_path=(\S+)")
+
+
+def _schema(options: str) -> str | None:
+    """The one schema that the URL asks for, if any."""
+    found = _SEARCH_PATH.search(options)
+    return found[1] if found and re.fullmatch(r"\w+", found[1]) else None
 
 
 def _options(given: str, mark: str) -> str:

@@ -22,11 +22,10 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
-from sqlalchemy.exc import ArgumentError
 
 from smsclick import broker, urls
 from smsclick.callback import TaskTarget, parse_callback
-from smsclick.database import parse_url
+from smsclick.database_urls import parse_url
 from smsclick.errors import InvalidField, SettingsError
 from smsclick.quiet import QuietHours
 from smsclick.settings_sources import FILE, FromFile, Layer, Problem, environment_file
@@ -135,12 +134,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _database_url(cls, value: str) -> str:
-        if not value.startswith("sqlite"):
-            urls.check(value)
-        try:
-            return parse_url(value).render_as_string(hide_password=False)
-        except (ArgumentError, ValueError):
-            raise ValueError("must be the URL of an SQLite, PostgreSQL, MariaDB or MySQL database") from None
+        return parse_url(value).render_as_string(hide_password=False)
 
     @field_validator("broker_url")
     @classmethod

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://")
 _AUTHORITY: Final = re.compile(r"[^/?#]*")
-_ENCODE: Final = "write the signs @ : / ? # of a user or password as %40 %3A %2F %3F %23"
+ENCODE: Final = "write the signs @ : / ? # of a user or password as %40 %3A %2F %3F %23"
 
 
 def scheme_of(url: str) -> str:
@@ -30,11 +30,11 @@ def check(url: str) -> None:
     authority = _AUTHORITY.match(rest)[0]  # type: ignore[index]  # it matches nothing too
     path = rest[len(authority) :].partition("?")[0]
     if authority.count("@") > 1 or "@" in path:
-        raise ValueError(f"cannot be taken apart: {_ENCODE}")
+        raise ValueError(f"cannot be taken apart: {ENCODE}")
     host = authority.rpartition("@")[2]
     if "," in host:
         return  # several hosts, which the driver takes apart
     try:
         urlsplit(f"x://{host}").port  # noqa: B018 - raises
     except ValueError:
-        raise ValueError(f"has no readable port: {_ENCODE}") from None
+        raise ValueError(f"has no readable port: {ENCODE}") from None

@@ -14,6 +14,7 @@ from smsclick.codes import lookup
 from smsclick.command_tools import open_database, opened, progress_line
 from smsclick.contract import Priority, State
 from smsclick.database import Database, parse_url
+from smsclick.database_urls import shown
 from smsclick.errors import InvalidField, InvalidTime, SmsclickError
 from smsclick.settings import Settings, get_settings
 from smsclick.sqlite_files import path_of
@@ -256,7 +257,7 @@ def migrate() -> None:
 
 def _where(settings: Settings) -> str:
     url = parse_url(settings.database_url)
-    return str(path_of(url) or url.render_as_string(hide_password=True))
+    return str(path_of(url) or shown(url))
 
 
 @operators.command(rich_help_panel="Operation")

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from smsclick.client import SmsclickClient
 from smsclick.codes import Fault, lookup
 from smsclick.database import Database, parse_url
+from smsclick.database_urls import shown
 from smsclick.errors import ProviderError, ProviderRefused, SmsclickError
 from smsclick.moments import span
 from smsclick.settings import Settings, load_settings
@@ -110,7 +111,7 @@ def _skipped(names: tuple[str, ...], why: str) -> Iterator[Check]:
 
 def _reached(database: Database) -> Check:
     database.clock()
-    return Check("database", Verdict.OK, database.engine.url.render_as_string(hide_password=True))
+    return Check("database", Verdict.OK, shown(database.engine.url))
 
 
 def _migrations(database: Database) -> Check:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from smsclick.columns import db_now
 from smsclick.contract import ACCOUNT, gates, heartbeats, messages
 from smsclick.database import Database
+from smsclick.database_urls import shown
 from smsclick.errors import NotAllowed
 
 _RECENT = dt.timedelta(minutes=5)
@@ -23,7 +24,7 @@ def mark(database: Database) -> None:
     Raises:
         NotAllowed: it holds messages of a real account, or a worker of one uses it.
     """
-    where = database.engine.url.render_as_string(hide_password=True)
+    where = shown(database.engine.url)
 
     def work(connection: sa.Connection) -> str | None:
         gate = sa.select(gates.c.simulated_at, db_now().label("now")).where(gates.c.account == ACCOUNT)
@@ -48,7 +49,7 @@ def refuse(database: Database) -> None:
     with database.read() as connection:
         simulated_at = connection.scalar(sa.select(gates.c.simulated_at).where(gates.c.account == ACCOUNT))
     if simulated_at is not None:
-        where = database.engine.url.render_as_string(hide_password=True)
+        where = shown(database.engine.url)
         raise NotAllowed(
             f"the database {where} was used by `up --simulate`, and its messages must not go out for real; {_ADVICE}, "
             "or delete it"

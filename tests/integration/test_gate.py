@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from worker.gate import Gate
     from worker.runtime import Runtime
 
-SETTINGS = settings("sqlite://")
+SETTINGS = settings("sqlite:///never-opened.db")
 NO_BALANCE = Refused(-104, "Saldo insuficiente", Action.HOLD_NO_BALANCE, "no balance")
 BAD_KEY = Refused(-101, "APIKEY incorrecta", Action.HOLD_KEY, "the APIKEY is wrong")
 ENDED = [("no_balance", "opened"), ("no_balance", "closed")]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from worker.claims import Claim
 
 TEXT = "Alerta: el servidor no responde"
-SETTINGS = settings("sqlite://")
+SETTINGS = settings("sqlite:///never-opened.db")
 RNG = random.Random(0)
 LOOP = 8000
 """As many rows as a backend that loops has left."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.servers import PostgresServer
     from worker.claims import Claim
 
-SETTINGS = settings("sqlite://")
+SETTINGS = settings("sqlite:///never-opened.db")
 NO_BALANCE = Refused(-104, "Sin saldo", Action.HOLD_NO_BALANCE, "no balance")
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.conftest import OwnServer
     from worker.claims import Claim
 
-SETTINGS = settings("sqlite://")
+SETTINGS = settings("sqlite:///never-opened.db")
 UNLISTED = Refused(-999, "Error no documentado", Action.RETRY, "a code that the manual does not list")
 INVALID_PHONE = Refused(-102, "Parametro TELEFONO no valido", Action.FAIL, "TELEFONO is not a valid number")
 RNG = random.Random(0)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from worker.runtime import Runtime
 
 BEGIN = dt.datetime(2026, 5, 4, 12, 0, tzinfo=dt.UTC)
-SETTINGS = load_settings(DATABASE_URL="sqlite://", SMSCLICK_API_KEY="of-the-model")
+SETTINGS = load_settings(DATABASE_URL="sqlite:///never-opened.db", SMSCLICK_API_KEY="of-the-model")
 ACCOUNT_OF_MODEL = "of-the-model"
 POLICY = Policy.of(SETTINGS, ACCOUNT_OF_MODEL)
 CONTROL_PHONE = "5500000000"
@@ -108,7 +108,9 @@ class World:
         self.database = _database()
         _clocks[0] = self
         self.settings = load_settings(
-            DATABASE_URL="sqlite://", SMSCLICK_API_KEY="of-the-model", SMSCLICK_SETTLE_SECONDS=settle_seconds
+            DATABASE_URL="sqlite:///never-opened.db",
+            SMSCLICK_API_KEY="of-the-model",
+            SMSCLICK_SETTLE_SECONDS=settle_seconds,
         )
         self.workers: list[list[Job]] = [[] for _ in range(self.WORKERS)]
         self.requests: list[Request] = []

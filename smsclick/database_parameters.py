@@ -1,0 +1,359 @@
+"""The parameters of `DATABASE_URL`: which our drivers take, which mean nothing to us, and how TLS is asked for.
+
+What is meant for other libraries' pools is dropped, what asks for TLS is never made weaker, and what we cannot honour
+is refused by name.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+# Of other libraries' pools and caches: they mean nothing to us, and change nothing of what is stored.
+_OF_POOLS: Final = frozenset(
+    [
+        "pgbouncer",
+        "connection_limit",
+        "pool_timeout",
+        "pool_size",
+        "max_overflow",
+        "pool_recycle",
+        "pool_pre_ping",
+        "pool",
+        "max_connections",
+        "statement_cache_size",
+        "prepared_statement_cache_size",
+        "prepared_statements",
+        "statement_limit",
+        "reaping_frequency",
+        "checkout_timeout",
+        "idle_timeout",
+        "socket_timeout",
+        "conn_max_age",
+        "conn_health_checks",
+        "serverversion",
+        "server_version",
+        "supa",
+        "workaround",
+        "async_fallback",
+        "reconnect",
+        "adapter",
+        "check_same_thread",
+        "use_unicode",
+        "timezone",
+        "time_zone",
+        "servertimezone",
+        "collation",
+    ]
+)
+_CHARSETS: Final = frozenset({"charset", "encoding", "client_encoding", "characterencoding"})
+_LIBPQ: Final = frozenset(
+    [
+        "host",
+        "hostaddr",
+        "port",
+        "passfile",
+        "channel_binding",
+        "connect_timeout",
+        "options",
+        "application_name",
+        "fallback_application_name",
+        "keepalives",
+        "keepalives_idle",
+        "keepalives_interval",
+        "keepalives_count",
+        "tcp_user_timeout",
+        "gssencmode",
+        "sslmode",
+        "sslnegotiation",
+        "sslcompression",
+        "sslcert",
+        "sslkey",
+        "sslpassword",
+        "sslcertmode",
+        "sslrootcert",
+        "sslcrl",
+        "sslcrldir",
+        "sslsni",
+        "requirepeer",
+        "require_auth",
+        "ssl_min_protocol_version",
+        "ssl_max_protocol_version",
+        "krbsrvname",
+        "gsslib",
+        "gssdelegation",
+        "service",
+        "target_session_attrs",
+        "load_balance_hosts",
+    ]
+)
+_PYMYSQL: Final = frozenset(
+    [
+        "connect_timeout",
+        "read_timeout",
+        "write_timeout",
+        "unix_socket",
+        "bind_address",
+        "program_name",
+        "sslmode",
+        "ssl_ca",
+        "ssl_capath",
+        "ssl_cert",
+        "ssl_key",
+        "ssl_cipher",
+    ]
+)
+_KNOWN: Final = {
+    "sqlite": frozenset({"timeout"}),
+    "postgresql": _LIBPQ,
+    "mysql": _PYMYSQL,
+    "mariadb": _PYMYSQL,
+}
+_OTHER_NAMES: Final = {
+    "ssl_mode": "sslmode",
+    "currentschema": "schema",
+    "search_path": "schema",
+    "applicationname": "application_name",
+    "socket": "unix_socket",
+    "sslca": "ssl_ca",
+    "sslcapath": "ssl_capath",
+    "user": "username",
+    "dbname": "database",
+}
+_OF_MYSQL: Final = frozenset({"sslca", "sslcapath", "socket"})
+_MANY: Final = frozenset({"host", "hostaddr", "port"})
+_INTEGER: Final = r"\d{1,9}"
+_VALUES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("connect_timeout", "read_timeout", "write_timeout", "tcp_user_timeout"), _INTEGER),
+    **dict.fromkeys(("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"), _INTEGER),
+    **dict.fromkeys(("sslcompression", "sslsni", "gssdelegation"), "[01]"),
+    **dict.fromkeys(("ssl_min_protocol_version", "ssl_max_protocol_version"), r"TLSv1(\.[123])?"),
+    "timeout": r"\d{1,6}(\.\d{1,6})?",
+    "port": r"\d{1,5}(,\d{1,5})*",
+    "channel_binding": "disable|prefer|require",
+    "gssencmode": "disable|prefer|require",
+    "load_balance_hosts": "disable|random",
+    "require_auth": r"!?[a-z0-9-]+(,!?[a-z0-9-]+)*",
+    "sslcertmode": "disable|allow|require",
+    "sslnegotiation": "postgres|direct",
+    "target_session_attrs": "any|read-write|read-only|primary|standby|prefer-standby",
+}
+"""What a driver would refuse, and quote."""
+_WE_SET: Final = frozenset(
+    [
+        "init_command",
+        "sql_mode",
+        "autocommit",
+        "isolation_level",
+        "local_infile",
+        "client_flag",
+        "read_default_file",
+        "read_default_group",
+        "statement_timeout",
+        "lock_timeout",
+        "prepare_threshold",
+        "row_factory",
+        "cursor_factory",
+        "detect_types",
+        "mode",
+        "cache",
+        "uri",
+    ]
+)
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
+_PARAMETER: Final = re.compile(r"[A-Za-z_][\w.-]{0,40}")
+
+
+class Tls(enum.IntEnum):
+    """How a connection is protected, from the weakest to the strongest."""
+
+    DISABLE = 0
+    ALLOW = 1
+    PREFER = 2
+    REQUIRE = 3
+    VERIFY_CA = 4
+    VERIFY_FULL = 5
+
+    @property
+    def word(self) -> str:
+        """Libpq's, which we write for every database."""
+        return self.name.lower().replace("_", "-")
+
+
+_TLS_WORDS: Final[Mapping[str, Tls]] = {
+    "disable": Tls.DISABLE,
+    "disabled": Tls.DISABLE,
+    "allow": Tls.ALLOW,
+    "prefer": Tls.PREFER,
+    "preferred": Tls.PREFER,
+    "require": Tls.REQUIRE,
+    "required": Tls.REQUIRE,
+    "no-verify": Tls.REQUIRE,
+    "verify-ca": Tls.VERIFY_CA,
+    "verify-full": Tls.VERIFY_FULL,
+    "verify-identity": Tls.VERIFY_FULL,
+}
+_YES, _NO = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
+_FLAGS: Final = frozenset({"ssl_check_hostname", "ssl_verify_cert", "ssl_verify_identity", "ssl_disabled"})
+_TLS: Final = _FLAGS | {"ssl", "sslmode"}
+_AUTHORITY: Final = frozenset({"ssl_ca", "ssl_capath"})
+_LOGIN: Final = frozenset({"username", "password", "database"})
+
+Parameters = dict[str, str | tuple[str, ...]]
+"""By name; several values where it is given several times."""
+
+
+def listed(value: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the values of a parameter, which may be given several times."""
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def parameters(backend: str, given: Mapping[str, str | tuple[str, ...]]) -> Parameters:
+    """Return those that our drivers know, by libpq's and PyMySQL's names; TLS is `sslmode` in libpq's words for both.
+
+    `username`, `password` and `database` are among them where they are given in this way.
+
+    Raises:
+        ValueError: one of them cannot be honoured; its value is not shown.
+    """
+    found: Parameters = {}
+    tls: dict[str, str] = {}
+    for written, values in given.items():
+        name = _name(backend, written)
+        if name in _OF_POOLS or (name in _CHARSETS and _is_utf8(written, values)):
+            continue
+        _check(backend, name, written, values)
+        if name in found.keys() | tls.keys():
+            raise ValueError(f"gives {name} twice, by two names")
+        if name in _TLS:
+            tls[name] = str(values)
+        else:
+            found[name] = values
+    if backend == "postgresql":
+        _add_schema(found)
+        _add_libpq_tls(found, tls)
+    elif backend != "sqlite":
+        _add_mysql_tls(found, tls)
+    return found
+
+
+def _is_utf8(written: str, values: str | tuple[str, ...]) -> bool:
+    if not re.fullmatch(r"utf-?8(mb4)?", str(values).lower()):
+        raise ValueError(f"asks with {_named(written)} for another encoding than UTF-8: leave it out")
+    return True
+
+
+def _check(backend: str, name: str, written: str, values: str | tuple[str, ...]) -> None:
+    of_server = _LOGIN | _TLS if backend != "sqlite" else frozenset()
+    of_postgresql = {"schema"} if backend == "postgresql" else frozenset()
+    if name not in _KNOWN[backend] | of_server | of_postgresql:
+        raise ValueError(_unknown(name, written))
+    if name not in _MANY and not isinstance(values, str):
+        raise ValueError(f"gives {_named(written)} more than once")
+    if not all(re.fullmatch(_VALUES.get(name, "(?s).*"), each) for each in listed(values)):
+        raise ValueError(f"has a value that {_named(written)} cannot have")
+
+
+def _name(backend: str, written: str) -> str:
+    name = written.lower().replace("-", "_")
+    other = _OTHER_NAMES.get(name)
+    if other is None or (name in _OF_MYSQL and backend == "postgresql"):
+        return name
+    return other
+
+
+def _named(written: str) -> str:
+    return written if _PARAMETER.fullmatch(written) else "a parameter"
+
+
+def _unknown(name: str, written: str) -> str:
+    if name == "sslaccept":
+        return "has sslaccept, which is Prisma's: write sslmode=verify-full (or require, which verifies nothing)"
+    if name in _WE_SET:
+        return f"has the parameter {_named(written)}, which smsclick decides itself: leave it out"
+    return f"has a parameter that smsclick does not know: {_named(written)}"
+
+
+def _add_schema(found: Parameters) -> None:
+    schema = found.pop("schema", None)
+    if schema is None:
+        return
+    if not isinstance(schema, str) or not _IDENTIFIER.fullmatch(schema):
+        raise ValueError("names a schema that cannot be one: use letters, digits and _")
+    options = str(found.get("options", ""))
+    if "search_path" in options:
+        raise ValueError("gives the schema twice, in options too")
+    found["options"] = f"{options} -csearch_path={schema}".strip()
+
+
+def _add_libpq_tls(found: Parameters, given: Mapping[str, str]) -> None:
+    for name in _FLAGS & set(given):
+        raise ValueError(f"has {name}, which is MySQL's: write sslmode=verify-full")
+    mode = _asked(given)
+    if mode is not None:
+        found["sslmode"] = mode.word
+    if given.get("ssl", "").lower() in _YES and "sslrootcert" not in found:
+        # The system's authorities, as whoever writes ssl=true means it.
+        found["sslrootcert"] = "system"
+
+
+def _add_mysql_tls(found: Parameters, given: Mapping[str, str]) -> None:
+    flags = {name: _flag(name, given[name]) for name in _FLAGS & set(given)}
+    asked = _asked(given)
+    mode = _implied(found, flags) if asked is None else asked
+    if mode is Tls.REQUIRE and _AUTHORITY & set(found):
+        mode = Tls.VERIFY_CA  # as MySQL's own programs
+    if flags.pop("ssl_disabled", False):
+        if mode is not None:
+            raise ValueError("asks for TLS and with ssl_disabled for none")
+        mode = Tls.DISABLE
+    if mode is not None:
+        found["sslmode"] = _with_flags(mode, flags, is_asked=asked is not None).word
+
+
+def _asked(given: Mapping[str, str]) -> Tls | None:
+    """The strictest of what is asked for."""
+    return max((_tls(name, given[name]) for name in ("sslmode", "ssl") if name in given), default=None)
+
+
+def _implied(found: Parameters, flags: Mapping[str, bool]) -> Tls | None:
+    if _AUTHORITY & set(found):
+        return Tls.VERIFY_FULL
+    if {"ssl_cert", "ssl_key", "ssl_cipher"} & set(found) or set(flags) - {"ssl_disabled"}:
+        return Tls.REQUIRE
+    return None
+
+
+def _with_flags(mode: Tls, flags: Mapping[str, bool], *, is_asked: bool) -> Tls:
+    if flags.get("ssl_verify_cert"):
+        mode = max(mode, Tls.VERIFY_CA)
+    if flags.get("ssl_verify_identity") or flags.get("ssl_check_hostname"):
+        mode = max(mode, Tls.VERIFY_FULL)
+    weaker = {"ssl_verify_cert": Tls.REQUIRE, "ssl_verify_identity": Tls.VERIFY_CA, "ssl_check_hostname": Tls.VERIFY_CA}
+    for name, most in weaker.items():
+        if flags.get(name) is False and mode > most:
+            if is_asked:
+                raise ValueError(f"asks for more with sslmode than with {name}")
+            mode = most
+    return mode
+
+
+def _tls(name: str, value: str) -> Tls:
+    word = value.lower().replace("_", "-")
+    if name == "ssl" and word in _YES:
+        return Tls.VERIFY_FULL
+    if name == "ssl" and word in _NO:
+        return Tls.DISABLE
+    if word not in _TLS_WORDS:
+        raise ValueError(f"has a {name} that is none of {', '.join(each.word for each in Tls)}")
+    return _TLS_WORDS[word]
+
+
+def _flag(name: str, value: str) -> bool:
+    if value.lower() not in _YES | _NO:
+        raise ValueError(f"has a {name} that is neither true nor false")
+    return value.lower() in _YES
