@@ -5,6 +5,7 @@ No transaction is open while the provider answers. What a pass means is judged b
 
 import bisect
 import contextlib
+import dataclasses
 import datetime as dt
 import logging
 from collections.abc import Sequence
@@ -50,12 +51,14 @@ def near(runtime: Runtime, attempts: Sequence[Attempt]) -> Reading:
     return reading
 
 
-def to_now(runtime: Runtime, attempts: Sequence[Attempt]) -> Reading:
+def to_now(runtime: Runtime, attempts: Sequence[Attempt], account: str | None = None) -> Reading:
     """Read the report from the control rows before the first attempt up to now, in as many slices as that takes.
 
     Args:
         runtime: this process's.
         attempts: none of which is older than `reach`.
+        account: the fingerprint of the key of these attempts; None: of this process's key. Only messages of that key
+            are witnesses; those of this process's key must be there too.
     """
     zone = runtime.settings.zone
     first = min(attempt.since for attempt in attempts)
@@ -65,7 +68,7 @@ def to_now(runtime: Runtime, attempts: Sequence[Attempt]) -> Reading:
         earliest = max(first - NEAR, min(first, now - _reach(density)))
         begin = _unrepeated(_before(connection, first, earliest) - SLACK, zone)
     end = now + SLACK
-    reading = _begin(runtime, attempts, begin, end, controls_from=begin + SLACK)
+    reading = _begin(runtime, attempts, begin, end, controls_from=begin + SLACK, account=account)
     if _repeats(reading.read_at, zone):
         reading.unsure = Doubt.REPEATED_HOUR
     most = 0
@@ -95,9 +98,13 @@ def _begin(
     end: dt.datetime,
     *,
     controls_from: dt.datetime,
+    account: str | None = None,
 ) -> Reading:
     with runtime.database.read() as connection:
-        controls = _controls(connection, controls_from, end, runtime.account)
+        controls = _controls(connection, controls_from, end, account or runtime.account)
+        if account not in {None, runtime.account}:
+            own = _controls(connection, controls_from, end, runtime.account)
+            controls += [dataclasses.replace(control, witness=False) for control in own]
     phones = {digits(attempt.phone) for attempt in attempts}
     # The control rows first: whatever is committed later cannot be missed.
     return Reading(phones, controls, begin, runtime.clock.read(runtime.database))

@@ -121,11 +121,13 @@ class Looked:
     Attributes:
         seen: the reading; None where none would say anything of them.
         doubt: why silence proves nothing here, whatever was read; None after a reading up to now.
+        other_key: whether they were sent under another key than the report was read with.
     """
 
     group: Sequence[Unsettled]
     seen: Reading | None
     doubt: Doubt | None
+    other_key: bool = False
 
 
 def look(runtime: Runtime, claimed: Sequence[Unsettled]) -> Iterator[Looked]:
@@ -145,18 +147,41 @@ def look(runtime: Runtime, claimed: Sequence[Unsettled]) -> Iterator[Looked]:
             young.append(each)
         else:
             (ripe if each.attempt.since >= earliest else long).append(each)
-    if others:
-        yield Looked(others, None, Doubt.ACCOUNT)
+    yield from _look_for_others(runtime, others, earliest, now - settle)
     if ripe and not _postponed(runtime, ripe):
         seen = reading.to_now(runtime, _attempts(ripe))
-        if seen.count > FREE_ROWS:
-            runtime.database.transact(lambda connection: _pause(connection, seen.count))
+        _rest(runtime, seen)
         yield Looked(ripe, seen, None)
     groups = [(group, Doubt.SETTLING) for group in nearby(young)] + [(group, Doubt.TOO_LONG) for group in nearby(long)]
     for group, doubt in groups[:_NEAR_REPORTS]:
         if runtime.stopping.is_set():
             break
         yield Looked(group, reading.near(runtime, _attempts(group)), doubt)
+
+
+def _look_for_others(
+    runtime: Runtime, others: Sequence[Unsettled], earliest: dt.datetime, ended_by: dt.datetime
+) -> Iterator[Looked]:
+    """Attempts of other keys: of this account too, if its report has the control rows of their key on both sides."""
+    readable: dict[str, list[Unsettled]] = {}
+    unreadable: list[Unsettled] = []
+    for each in others:
+        if each.account is not None and each.attempt.until <= ended_by and each.attempt.since >= earliest:
+            readable.setdefault(each.account, []).append(each)
+        else:
+            unreadable.append(each)
+    for account, group in readable.items():
+        if not _postponed(runtime, group):
+            seen = reading.to_now(runtime, _attempts(group), account)
+            _rest(runtime, seen)
+            yield Looked(group, seen, None, other_key=True)
+    if unreadable:
+        yield Looked(unreadable, None, Doubt.ACCOUNT)
+
+
+def _rest(runtime: Runtime, seen: Reading) -> None:
+    if seen.count > FREE_ROWS:
+        runtime.database.transact(lambda connection: _pause(connection, seen.count))
 
 
 def _pause(connection: sa.Connection, rows: int) -> None:
@@ -249,6 +274,8 @@ def _judged(
     if seen is None or seen.failed is not None:
         doubt = looked.doubt if seen is None else seen.failed
         return {each.attempt.message_id: NotFound(now, doubt or Doubt.NO_REPORT) for each in looked.group}
+    if looked.other_key and not seen.proves_account(settle):
+        return {each.attempt.message_id: NotFound(now, Doubt.ACCOUNT) for each in looked.group}
     attempts = _attempts(looked.group)
     owned = _owned(connection, [*(row.id_mensaje for row in seen.rows), *seen.odd_ids])
     found: dict[int, Match] = {}
@@ -270,7 +297,7 @@ def _judged(
             continue
         doubts = (
             looked.doubt,
-            seen.doubt(attempt, owned, settle),
+            _doubt_of_report(looked, attempt, owned, settle),
             Doubt.SIMILAR if attempt.message_id in like else None,
             Doubt.ACCOUNT if each.account is None else None,
             Doubt.LAG if lagging else None,
@@ -278,6 +305,14 @@ def _judged(
         )
         said[attempt.message_id] = NotFound(read_at, next((doubt for doubt in doubts if doubt is not None), None))
     return said
+
+
+def _doubt_of_report(looked: Looked, attempt: Attempt, owned: set[int], settle: dt.timedelta) -> Doubt | None:
+    if looked.seen is None:
+        return looked.doubt
+    doubt = looked.seen.doubt(attempt, owned, settle)
+    # The report of another account may look perfect; only control rows of the attempt's own key say that it is not one.
+    return Doubt.ACCOUNT if doubt is Doubt.NO_CONTROLS and looked.other_key else doubt
 
 
 def _owned(connection: sa.Connection, ids: Sequence[int]) -> set[int]:

@@ -110,7 +110,7 @@ REASONS = {
         "wait: SMSCLICK_SETTLE_SECONDS after the workers' start it is judged",
     ),
     Doubt.ACCOUNT: Reason(
-        "the APIKEY has changed since it was sent, and with it perhaps the account whose report is read",
+        "the APIKEY has changed since it was sent, and the report does not prove that the account is the same",
         f"give the old key back until they are settled, or {_BY_HAND}",
     ),
     Doubt.SIMILAR: Reason(
@@ -147,8 +147,8 @@ class Control:
     """A message of ours that the provider accepted between `since` and `until`, by the database's clock.
 
     Attributes:
-        witness: whether its id came with the answer to its request; one that was found in a report tells nothing
-            about what reports leave out.
+        witness: whether its id came with the answer to its request, under the key of the attempts in question; one
+            that was found in a report tells nothing about what reports leave out.
     """
 
     id_mensaje: int
@@ -321,6 +321,12 @@ class Reading:
         if doubt is None and self._has_odd(attempt, owned):
             doubt = Doubt.ODD
         return doubt
+
+    def proves_account(self, settle: dt.timedelta) -> bool:
+        """Whether this report is that of the witnesses' account: it has one of them, as we know it, and lacks none."""
+        witnesses = [each for each in self._controls() if each.witness]
+        lost = any(each.look is _Look.MISSING and each.until <= self.read_at - settle for each in witnesses)
+        return not lost and any(each.look is _Look.RECOGNISED for each in witnesses)
 
     def doubt_of_all(self, settle: dt.timedelta) -> Doubt | None:
         """Why the control rows void absence, whatever attempt is asked about; None where all are as expected."""

@@ -227,6 +227,60 @@ def test_under_another_key_nothing_is_concluded_until_the_old_one_is_back(made: 
     assert (made.row(taken).state, made.row(never).state) == (State.SENT, State.QUEUED)
 
 
+NEW_KEY = "new-key-of-the-same-account"
+
+
+def test_under_a_new_key_of_the_same_account_attempts_between_control_rows_of_the_old_key_are_settled(
+    made: Bench,
+) -> None:
+    made.witness(LEAST_CONTROLS)
+    taken, never = lost(made, accepted=True), lost(made, accepted=False)
+    made.witness()
+    behind = lost(made, accepted=False)  # nothing was accepted under the old key after it
+    made.simulator.set(api_key=NEW_KEY)
+    other = with_key(made, NEW_KEY)
+    other.reconcile()
+    assert {row.unknown_reason for row in made.rows()} == {Doubt.ACCOUNT}, "younger than SETTLE"
+    other.ripen()
+    other.reconcile()
+    assert (made.row(taken).state, made.row(taken).id_mensaje) == (State.SENT, made.ledger()[0].id_mensaje)
+    assert made.row(never).state == State.QUEUED
+    assert (made.row(behind).state, made.row(behind).unknown_reason) == (State.UNKNOWN, Doubt.ACCOUNT)
+    other.runtime.close()
+
+
+def test_a_row_of_another_account_is_no_attempt_of_ours_however_equal(made: Bench) -> None:
+    made.simulator.set(other_keys=[OTHER_KEY])
+    made.witness(LEAST_CONTROLS)
+    message_id = lost(made, accepted=False, text=TEXT)
+    made.witness()
+    other = with_key(made, OTHER_KEY)
+    other.runtime.client.send(PHONE, TEXT)
+    other.ripen()
+    other.reconcile()
+    assert (made.row(message_id).state, made.row(message_id).unknown_reason) == (State.UNKNOWN, Doubt.ACCOUNT)
+    other.runtime.close()
+
+
+@pytest.mark.parametrize("missing", range(LEAST_CONTROLS + 1))
+def test_one_message_of_the_old_key_that_the_report_of_the_new_key_lacks_proves_another_account(
+    missing: int, light: Bench
+) -> None:
+    light.witness(LEAST_CONTROLS)
+    taken = lost(light, accepted=True)
+    light.witness()
+    light.simulator.set(api_key=NEW_KEY)
+    other = with_key(light, NEW_KEY)
+    other.ripen()
+    controls = [row for row in light._all() if row.account_fingerprint == light.runtime.account and row.sent_at]
+    with light.database.begin() as connection:  # as if the provider had given it to another account
+        query = sa.update(messages).where(messages.c.id == controls[missing].id)
+        connection.execute(query.values(id_mensaje=controls[missing].id_mensaje - 10**6))
+    other.reconcile()
+    assert (light.row(taken).state, light.row(taken).unknown_reason) == (State.UNKNOWN, Doubt.ACCOUNT)
+    other.runtime.close()
+
+
 def test_the_fingerprint_of_an_account_is_the_same_everywhere_and_not_its_key(light: Bench) -> None:
     lost(light, accepted=False)
     [row] = light.rows()

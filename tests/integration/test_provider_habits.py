@@ -44,7 +44,8 @@ class Habit:
         variables: of the worker's settings.
         begin: when it begins.
         minutes: how long it goes on after that, with a message a minute.
-        new_key: whether the worker gets the key of another account before any report is read.
+        new_key: whether the worker gets another key before any report is read.
+        same_account: whether that key is one of the same account.
         reason: the alert's reason for what stays unknown, as a pattern; None: everything is settled.
         all_found: whether every message that was accepted is found.
         believed: what the rule that believes silence does here: sends twice, or finds nothing at all. None: no harm.
@@ -57,6 +58,7 @@ class Habit:
     begin: dt.datetime = BEGIN
     minutes: int = 26
     new_key: bool = False
+    same_account: bool = False
     reason: str | None = None
     all_found: bool = True
     believed: Literal["twice", "blind"] | None = None
@@ -78,6 +80,7 @@ HABITS = {
     "another account": Habit(
         {"other_keys": [OTHER_KEY]}, new_key=True, reason="APIKEY has changed", all_found=False, believed="twice"
     ),
+    "another key of the account": Habit(new_key=True, same_account=True),
     "odd rows of others": Habit(
         {"odd_rows": ["estatus", "null_text", "null_phone", "bad_date", "null_date", "decimal_id", "panel"]},
         reason="cannot be read",
@@ -113,6 +116,8 @@ def run(timelapse: Timelapse, habit: Habit, count: int = MESSAGES) -> None:
     tick = math.inf if habit.new_key else max(60, 5 * habit.every)
     timelapse.live(count * habit.every, send_every=5 * habit.every, tick_every=tick)
     simulator.faults()
+    if habit.same_account:
+        simulator.set(api_key=OTHER_KEY)
     if habit.new_key:
         timelapse.restart(**habit.variables, SMSCLICK_API_KEY=OTHER_KEY)
     timelapse.enqueue([content(count + number) for number in range(habit.minutes)], every=60)

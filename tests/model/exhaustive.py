@@ -437,8 +437,6 @@ def _doubt(habit: Habit, until: int, there: bool, before: bool, after: bool) -> 
         before: whether control rows were accepted before the attempt.
         after: whether some were accepted after it.
     """
-    if habit is Habit.ACCOUNT:
-        return Doubt.ACCOUNT  # found before anything is read, see `worker.reconcile.look`
     ended = NOW - until * UNIT
     attempt = Attempt(1, _PHONE, "hola", ended - LEASE * UNIT, ended)
     times = [attempt.since - UNIT] * LEAST_CONTROLS * before + [ended] * LEAST_CONTROLS * after
@@ -446,6 +444,8 @@ def _doubt(habit: Habit, until: int, there: bool, before: bool, after: bool) -> 
     reading = Reading({_PHONE}, controls, attempt.since - 2 * UNIT, NOW)
     for control in controls:
         is_after = control.since >= ended
+        if habit is Habit.ACCOUNT:
+            continue  # another account has none of our messages
         if (habit is Habit.NEWEST and not is_after and after) or (habit in {Habit.OLDEST, Habit.LAGS} and is_after):
             continue
         phone = control.phone[-4:] if habit is Habit.MASKED else control.phone
@@ -454,6 +454,8 @@ def _doubt(habit: Habit, until: int, there: bool, before: bool, after: bool) -> 
         reading.take(ReportRow(control.id_mensaje, phone, text, at, Estatus.PENDIENTE, None, None, None, None))
     if there:
         reading.take(UnreadableRow(7, "no readable mensaje", attempt.since, _PHONE))
+    if habit is Habit.ACCOUNT and not reading.proves_account(SETTLE * UNIT):
+        return Doubt.ACCOUNT
     doubt = reading.doubt(attempt, set(), SETTLE * UNIT)
     return Doubt.LAG if doubt is None and habit is Habit.LAGS_FOR_SOME else doubt
 
