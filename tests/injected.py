@@ -1,8 +1,9 @@
 """A worker into which exceptions are injected from outside: `python -m tests.injected FILE worker -l info …`.
 
 A line of FILE is an order for the supervised thread of that name: `kill NAME` raises SystemExit in it, wherever it is,
-and `break NAME` has its function raise from now on. `consumer WHAT` has the consumer `hang`, `cancel` its queues, or
-be `deaf`, which is to wait for nothing any more. Nothing of ours knows of this.
+`end NAME` ends it in spite of its supervision, and `break NAME` has its function raise from now on. `consumer WHAT` has
+the consumer `hang`, `cancel` its queues, or be `deaf`, which is to wait for nothing any more. Nothing of ours knows of
+this.
 """
 
 from __future__ import annotations
@@ -12,26 +13,65 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from smsclick.supervised import SupervisedThread
+
+
+def supervised(name: str) -> SupervisedThread:
+    """This process's thread of that name, once there is one."""
+    while True:
+        app = sys.modules.get("worker.app")  # which the main thread may be importing
+        held, life = getattr(app, "_runtime", None), getattr(app, "_life", None)
+        if held is not None and life is not None:
+            threads: list[SupervisedThread] = [*held.threads._threads, *life._own._threads]
+            for thread in threads:
+                if thread.name == name and thread.is_alive:
+                    return thread
+        time.sleep(0.02)
 
 
 def kill(name: str) -> None:
-    """Raise SystemExit in each thread of this name; its next line of Python is its last."""
-    for thread in threading.enumerate():
-        if thread.name == name and thread.ident is not None:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
+    """Raise SystemExit in the thread, wherever it is, until its function has ended with it."""
+    thread = supervised(name)
+    before = thread.restarts
+
+    def failed() -> bool:
+        return thread.restarts != before or not thread.is_alive
+
+    while not failed():
+        assert thread._thread is not None
+        # Not seen: one that comes while an object is being finalized is swallowed by Python.
+        ident = ctypes.c_ulong(thread._thread.ident or 0)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(SystemExit))
+        end = time.monotonic() + 10
+        while not failed() and time.monotonic() < end:
+            time.sleep(0.02)
+
+
+def end(name: str) -> None:
+    """End the thread itself, as a second exception does that comes while the first one is handled."""
+    thread = supervised(name)
+    died = thread._thread
+
+    def fail(_: BaseException) -> None:
+        del vars(thread)["_note_failure"]
+        raise SystemExit
+
+    vars(thread)["_note_failure"] = fail
+    kill(name)
+    assert died is not None
+    died.join()
 
 
 def disable(name: str) -> None:
     """Have the thread's function fail whenever it is called."""
-    from worker.app import runtime  # noqa: PLC0415 - only once the worker has begun
 
     def fail() -> None:
         raise ValueError(name)
 
-    for thread in runtime().threads._threads:
-        if thread.name == name:
-            thread._target = fail
+    supervised(name)._target = fail
     kill(name)
 
 
@@ -56,19 +96,19 @@ def _obey(file: Path) -> None:
         orders = file.read_text().splitlines() if file.exists() else []
         for order in orders[done:]:
             what, _, name = order.partition(" ")
-            {"kill": kill, "break": disable, "consumer": spoil_consumer}[what](name)
+            {"kill": kill, "end": end, "break": disable, "consumer": spoil_consumer}[what](name)
             print(f"injected: {order}", flush=True)  # noqa: T201
         done = len(orders)
         time.sleep(0.02)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_obey, args=(Path(sys.argv[1]),), daemon=True).start()
     from celery import signals
     from celery.__main__ import main
 
     from worker import listening
 
+    threading.Thread(target=_obey, args=(Path(sys.argv[1]),), daemon=True).start()
     signals.worker_ready.connect(lambda sender, **_: _consumers.append(sender), weak=False)
     # Sooner than in production; each test of it goes by these too.
     listening.LOOK_SECONDS = 1.0

@@ -36,13 +36,14 @@ class WorkerLife:
     def __init__(self, runtime: Runtime, pump: Pump, look: Callable[[], None] = lambda: None) -> None:
         self._runtime = runtime
         self._pump = pump
+        self._look = look
         self._file = LifeSign("worker", runtime.settings.database_url, self._report)
         self._name = f"worker:{os.uname().nodename}:{os.getpid()}"
         self._own = Supervisor()
         for thread in (
             periodic("smsclick-life", self._write, liveness.WRITE_SECONDS),
             periodic("smsclick-heartbeat", self._beat, _ROW_SECONDS),
-            periodic("smsclick-listening", look, listening.LOOK_SECONDS),
+            periodic("smsclick-listening", self._listen, listening.LOOK_SECONDS),
         ):
             self._own.add(thread).start()
 
@@ -60,6 +61,10 @@ class WorkerLife:
         self._runtime.threads.revive()
         self._own.revive()
         self._file.write()
+
+    def _listen(self) -> None:
+        self._own.revive()  # the thread that revives all others has nobody else
+        self._look()
 
     def _beat(self) -> None:
         """The row in the database, for operators: as old as the process's last progress."""

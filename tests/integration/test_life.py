@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import kombu
@@ -70,18 +72,31 @@ def test_a_worker_whose_threads_are_killed_goes_on_and_one_that_cannot_is_report
     with Cluster(start_process, migrated_sqlite_url, nobody) as cluster:
         command = ("-m", "tests.injected", str(orders), "worker", "-l", "info", "--concurrency", "4")
         worker = cluster.run(sys.executable, *command, name="worker")
-        given = ""
-        for round_, name in enumerate(("smsclick-feeder", "smsclick-recorder", "smsclick-life") * 2):
-            given += f"kill {name}\n"
-            orders.write_text(given)
+
+        def order(what: str) -> None:
+            with orders.open("a") as file:
+                file.write(what + "\n")
+            worker.wait_for_line(f"injected: {what}", 60)
+
+        names = ("smsclick-feeder", "smsclick-recorder", "smsclick-life")
+        for round_, (what, name) in enumerate(itertools.product(("kill", "end"), names)):
+            order(f"{what} {name}")
             cluster.enqueue(texts(5, f"Ronda {round_}"))
             wait_until(lambda: cluster.states() == {"sent": 5 * (round_ + 1)}, 120, what="all to be sent")  # noqa: B023
         assert sent(cluster) == 30
-        wait_until(lambda: lives(cluster), what="a sign of life")
-        for name in ("smsclick-feeder", "smsclick-recorder", "smsclick-life"):
+        ended_at = time.monotonic()
+        wait_until(
+            lambda: (
+                [sign.written_at > ended_at for sign in liveness.read("worker", cluster.env["DATABASE_URL"])] == [True]
+            ),
+            what="a new sign of life",
+        )
+        assert lives(cluster)
+        for name in names:
             assert f"thread={name} error=SystemExit" in worker.output
 
-        orders.write_text(given + "break smsclick-feeder\nbreak smsclick-recorder\n")
+        for name in names[:2]:
+            order(f"break {name}")
 
         def judged(seconds_later: float) -> set[str]:
             """By its last sign of life, as the probe would see it so much later."""
