@@ -13,7 +13,7 @@ WORKDIR /app
 COPY requirements-worker.lock ./
 RUN pip install --require-hashes -r requirements-worker.lock
 
-COPY pyproject.toml README.md alembic.ini celeryconfig.py ./
+COPY pyproject.toml README.md LICENSE alembic.ini celeryconfig.py ./
 COPY smsclick ./smsclick
 COPY models ./models
 COPY worker ./worker

@@ -1,6 +1,6 @@
 # Everything starts here. The targets make .venv themselves and do it again when requirements.lock changes.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test repeat chaos bench lint format lock
+.PHONY: help setup run up check test coverage repeat chaos bench lint format lock
 
 PYTHON := .venv/bin/python
 # What pytest gets, as in: make test ARGS='-k phones -x'
@@ -19,9 +19,21 @@ setup: ## .venv from requirements.lock; the others do this by themselves
 run: setup ## the demonstration: a file of messages, sent and followed to the end against the simulator
 	@$(PYTHON) examples/demo.py
 
+up: setup ## worker, scheduler and simulator in one process, until Ctrl-C; DATABASE_URL=… for your own database
+	@.venv/bin/smsclick up --simulate
+
+check: lint ## lint and the tests that need no server, in less than a minute
+	@$(PYTHON) -m pytest -q -n $(JOBS) --dist loadfile tests/unit $(ARGS)
+
 test: setup ## all tests, on servers of their own
 	@$(PYTHON) -m tests.programs
 	@$(PYTHON) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+coverage: setup ## which branches the tests reach, also in the processes that they start; make coverage ARGS=tests/unit
+	@$(PYTHON) -m tests.programs
+	@rm -rf var/coverage && mkdir -p var/coverage
+	@$(PYTHON) -m coverage run -m pytest -n $(JOBS) --dist loadfile $(ARGS); code=$$?; \
+	$(PYTHON) -m coverage combine --quiet && $(PYTHON) -m coverage report; exit $$code
 
 TIMES ?= 50
 AT_MOST ?= 3000
@@ -46,8 +58,9 @@ bench: setup ## the benchmarks of docs/performance.md, on servers of their own; 
 		cksum requirements-bench.lock >.venv/.bench; }
 	@$(PYTHON) -m bench $(ARGS)
 
-lint: setup ## linter, formatting and types
+lint: setup ## linter, spelling, formatting and types
 	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m codespell_lib
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
 

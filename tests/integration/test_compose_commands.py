@@ -8,18 +8,17 @@ addresses on this machine.
 from __future__ import annotations
 
 import itertools
-import re
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
-import yaml
 from psycopg import sql
 
 from smsclick.contract import State
 from tests import programs
 from tests.acceptance import Cluster, Receiver
-from tests.processes import ROOT, wait_until
+from tests.compose import SERVICES, container_environment, dot_env
+from tests.processes import wait_until
 from tests.servers import PostgresServer, free_port
 
 if TYPE_CHECKING:
@@ -29,17 +28,17 @@ if TYPE_CHECKING:
     from tests.conftest import OwnServer, StartProcess
     from tests.processes import Process
 
-SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 PASSWORD, KEY = "a1b2c3", "compose-key"
-
-
-def interpolated(text: str, variables: Mapping[str, str]) -> str:
-    """A value with its `${NAME}`, `${NAME:-default}` and `${NAME:?must be set}` filled in."""
-    return re.sub(
-        r"\$\{(\w+)(?::([-?])([^}]*))?\}",
-        lambda match: variables[match[1]] if match[2] != "-" else variables.get(match[1]) or match[3],
-        text,
-    )
+DOT_ENV = """
+# What a developer has for a worker outside of containers, and what is meant for all
+DATABASE_URL=sqlite:///var/mine.db
+CELERY_BROKER_URL='redis://127.0.0.1:1/0'
+SMSCLICK_API_KEY="a-developers-key"
+POSTGRES_PASSWORD={password}
+ALERT_URLS="{alerts}"
+SMSCLICK_LOW_BALANCE='1000000'
+SMSCLICK_BALANCE_SECONDS=1  # as impatient as a test
+"""
 
 
 def make_database(server: PostgresServer, environment: Mapping[str, str]) -> None:
@@ -57,7 +56,9 @@ def test_the_services_own_commands_deliver_a_message_together(
     postgres = own_server(PostgresServer)
     redis_port = free_port()
     with Receiver() as receiver:
-        variables = {"POSTGRES_PASSWORD": PASSWORD, "ALERT_URLS": receiver.url}
+        file = tmp_path / ".env"
+        file.write_text(DOT_ENV.format(password=PASSWORD, alerts=receiver.url))
+        variables = dot_env(file)
         key_file = tmp_path / "smsclick_api_key"
         key_file.write_text(f"{KEY}\n")
         here = {
@@ -67,7 +68,7 @@ def test_the_services_own_commands_deliver_a_message_together(
         }
 
         def environment(service: str) -> dict[str, str]:
-            filled = {name: interpolated(value, variables) for name, value in SERVICES[service]["environment"].items()}
+            filled = container_environment(service, variables)
             for there, instead in here.items():
                 filled = {name: value.replace(there, instead) for name, value in filled.items()}
             return filled
@@ -113,6 +114,8 @@ def test_the_services_own_commands_deliver_a_message_together(
             assert cluster.states() == {State.DELIVERED: 1}
             [entry] = cluster.assert_ledger_agrees()
             assert (entry.phone, entry.text) == ("5551402211", "Señal: su pedido va en camino")
+            # The account never has so many credits: two settings of .env have reached the processes.
+            wait_until(lambda: receiver.titles, 120, what="the alert of a low balance")
 
             checks = itertools.count(1)
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
+import stat
 import subprocess
 import sys
 from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
+from smsclick.quiet import QuietHours
+from smsclick.settings import Settings, load_settings
+from tests.compose import COMPOSE, DOCUMENT, OURS, SERVICES, container_environment, dot_env, first_lines, interpolated
 from tests.processes import ROOT
 
-COMPOSE = ROOT / "docker-compose.yml"
-DOCUMENT: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
-SERVICES: dict[str, dict[str, Any]] = DOCUMENT["services"]
-OURS = ("migrate", "worker", "beat")
+if TYPE_CHECKING:
+    from pathlib import Path
+
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
 
 
@@ -61,6 +64,101 @@ def test_our_services_share_one_environment_and_read_the_key_from_a_file(service
     assert environment["DATABASE_URL"].startswith("postgresql+psycopg://")
     assert "@postgres:5432/" in environment["DATABASE_URL"]
     assert environment["CELERY_BROKER_URL"] == "redis://redis:6379/0"
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_every_setting_reaches_our_containers(service: str) -> None:
+    """The files of `…_FILE` are the host's, so that only the one that Compose mounts is named."""
+    environment = SERVICES[service]["environment"]
+    declared = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    settings = {name for name in declared if not name.endswith("_FILE")} - {"SMSCLICK_API_KEY"}
+    assert settings <= set(environment)
+    fixed = {name for name, value in environment.items() if value is not None}
+    assert fixed == {"DATABASE_URL", "CELERY_BROKER_URL", "SMSCLICK_API_KEY_FILE"}
+
+
+def test_every_documented_setting_reaches_our_containers() -> None:
+    documented = set(re.findall(r"`((?:SMSCLICK_|ALERT_)[A-Z_]+)`", (ROOT / "docs" / "configuration.md").read_text()))
+    known = {name for name in documented if not name.endswith(("_FILE", "_"))} - {"SMSCLICK_API_KEY"}
+    assert known <= set(SERVICES["worker"]["environment"])
+
+
+@pytest.mark.parametrize(
+    ("line", "is_read_as"),
+    [
+        ("SMSCLICK_QUIET_HOURS=22:00-08:00", "22:00-08:00"),
+        ("SMSCLICK_QUIET_HOURS='22:00-08:00'", "22:00-08:00"),
+        ('SMSCLICK_QUIET_HOURS="22:00-08:00"', "22:00-08:00"),
+        ("export SMSCLICK_QUIET_HOURS=22:00-08:00  # at night", "22:00-08:00"),
+        ("SMSCLICK_QUIET_HOURS=", None),
+        ("", None),
+    ],
+)
+def test_a_line_of_dot_env_reaches_the_setting(
+    line: str, is_read_as: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text(f"POSTGRES_PASSWORD=a1b2c3\n{line}\n")
+    for name, value in container_environment("worker", dot_env(tmp_path / ".env")).items():
+        monkeypatch.setenv(name, value)
+    found = load_settings(_env_file=None).quiet_hours
+    assert found == (is_read_as and QuietHours.parse(is_read_as))
+
+
+# --- The first lines, in a fresh clone
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The files that the first lines use, as a fresh clone has them: neither var nor .env is there."""
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(COMPOSE, tmp_path)
+    shutil.copy(ROOT / "scripts" / "secrets.sh", tmp_path / "scripts")
+    return tmp_path
+
+
+def prepare(clone: Path, key: str) -> subprocess.CompletedProcess[str]:
+    """Runs the lines above the one that needs Docker, with a key on stdin."""
+    *lines, docker = first_lines()
+    assert docker.startswith("docker compose up ")
+    return subprocess.run(
+        ["sh", "-euc", "\n".join(lines)], cwd=clone, input=key, capture_output=True, text=True, check=False
+    )
+
+
+def mode(path: Path) -> int:
+    """Its permissions."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_first_lines_make_in_a_fresh_clone_what_the_file_asks_for(clone: Path) -> None:
+    done = prepare(clone, "a-key \n")
+    assert (done.returncode, done.stderr) == (0, "")
+    variables = dot_env(clone / ".env")
+    assert re.fullmatch("[0-9a-f]{48}", variables["POSTGRES_PASSWORD"])
+    secret = clone / interpolated(DOCUMENT["secrets"]["smsclick_api_key"]["file"], variables)
+    assert secret.read_text() == "a-key\n"
+    assert load_settings(_env_file=None, SMSCLICK_API_KEY_FILE=str(secret)).require_api_key() == "a-key"
+    # Readable in the container for user 10001, and on this machine for its owner alone.
+    assert (mode(secret), mode(secret.parent), mode(clone / ".env")) == (0o644, 0o700, 0o600)
+    assert container_environment("worker", variables)["DATABASE_URL"].count(variables["POSTGRES_PASSWORD"]) == 1
+
+
+def test_the_first_lines_leave_what_is_there(clone: Path) -> None:
+    (clone / ".env").write_text("ALERT_URLS=json://alerts.example.com")  # without a line's end
+    (clone / "var" / "smsclick_api_key").mkdir(parents=True)  # as older versions of Compose make it
+    assert prepare(clone, "first").returncode == 0
+    before = (clone / ".env").read_text()
+    assert before.startswith("ALERT_URLS=json://alerts.example.com\nPOSTGRES_PASSWORD=")
+    again = prepare(clone, "")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert (clone / ".env").read_text() == before
+    assert (clone / "var" / "smsclick_api_key").read_text() == "first\n"
+
+
+def test_without_a_key_the_first_lines_say_so_in_one_line(clone: Path) -> None:
+    done = prepare(clone, "")
+    assert (done.returncode, done.stderr) == (1, "secrets: no key was given; run it again and paste the key\n")
+    assert not (clone / "var" / "smsclick_api_key").exists()
 
 
 def test_nothing_is_reachable_from_outside() -> None:
