@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 from alembic import context
+from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 import models  # noqa: F401 - so that the metadata is complete
@@ -16,9 +17,10 @@ from smsclick.alembic import is_ours
 from smsclick.contract import VERSION_TABLE, metadata
 from smsclick.database import Database
 from smsclick.database_faults import diagnose
-from smsclick.database_urls import shown
+from smsclick.database_urls import parse_url, shown
 from smsclick.errors import DatabaseNotMigrated, SmsclickError
 from smsclick.settings import load_settings
+from smsclick.sqlite_files import require_there
 
 config = context.config
 
@@ -82,7 +84,15 @@ def _offline(url: str) -> None:
         context.run_migrations()
 
 
+def _may_make_tables() -> bool:
+    """Whether this command is to make them; the others must not leave an empty SQLite file behind."""
+    options = config.cmd_opts  # None where a program of ours asks for an upgrade
+    return options is None or options.cmd[0].__name__ in {"upgrade", "stamp"}
+
+
 def _online(url: str) -> None:
+    if not _may_make_tables():
+        require_there(parse_url(url))
     database = Database(url, threads=2, silence_seconds=None)
     try:
         with database.translated():
@@ -92,6 +102,13 @@ def _online(url: str) -> None:
         raise SmsclickError(
             f"the tables in {where} do not fit the version in {VERSION_TABLE}: something of them is missing; "
             "restore them from a backup, or use an empty database"
+        ) from None
+    except CommandError as error:
+        if "locate revision" not in str(error):
+            raise
+        raise SmsclickError(
+            f"the tables in {shown(database.engine.url)} are at a version that this program does not know; run its "
+            "newer release, or go back with `alembic downgrade` of that one"
         ) from None
     except DBAPIError as error:
         raise SmsclickError(f"the database refused the migration ({diagnose(error).words})") from None

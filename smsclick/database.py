@@ -20,6 +20,7 @@ from smsclick.contract import VERSION_TABLE
 from smsclick.database_faults import DatabaseBusy, Diagnosis, Fault, diagnose, fault_of, keep, safe_words
 from smsclick.database_sessions import READ_ONLY, SILENCE_SECONDS, connect_args, listen, requires_tls, url_for_driver
 from smsclick.database_urls import parse_url, shown
+from smsclick.database_words import unavailable
 from smsclick.errors import DatabaseNotMigrated, DatabaseUnavailable
 from smsclick.sqlite_files import make_private, path_of
 
@@ -187,7 +188,7 @@ def _translated(engine: sa.Engine) -> Iterator[None]:
         if found.fault is Fault.CONTENTION:
             raise DatabaseBusy(_busy(where, found)) from error
         if found.fault is Fault.ENVIRONMENT or error.connection_invalidated:
-            raise DatabaseUnavailable(_unavailable(where, found, error)) from error
+            raise DatabaseUnavailable(unavailable(engine.url, where, found, error)) from error
         raise
     except PoolTimeoutError:
         # All connections hang, which is how a database looks that stands still.
@@ -202,11 +203,3 @@ def _not_migrated(where: str) -> str:
 
 def _busy(where: str, found: Diagnosis) -> str:
     return f"the database {where} is busy ({found.words}); it is tried again"
-
-
-def _unavailable(where: str, found: Diagnosis, error: DBAPIError) -> str:
-    if error.statement is not None:
-        return f"the database {where} cannot be used ({found.words}); check it, messages wait meanwhile"
-    # No statement, so the words of the driver, which say most to a person, have no row's content in them.
-    cause = " ".join(str(error.orig).split())[:160]
-    return f"the database {where} does not answer ({cause}); check DATABASE_URL and that it runs"

@@ -58,6 +58,11 @@ class Diagnosis:
     not_migrated: bool = False
 
     @property
+    def is_denied(self) -> bool:
+        """Whether a permission is missing."""
+        return self.cause == _DENIED.cause
+
+    @property
     def words(self) -> str:
         """The cause with its code."""
         return f"{self.cause}, {self.code}" if self.code else self.cause
@@ -176,7 +181,7 @@ SQLITE: Mapping[int, Diagnosis] = {
     sqlite3.SQLITE_LOCKED: _LOST_WAIT,
     sqlite3.SQLITE_MISMATCH: _VALUE,
     sqlite3.SQLITE_NOMEM: _MEMORY,
-    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: Diagnosis(_WAIT, "it is no SQLite database, or encrypted"),
     sqlite3.SQLITE_PERM: _DENIED,
     sqlite3.SQLITE_PROTOCOL: _LOST_WAIT,
     sqlite3.SQLITE_READONLY: Diagnosis(_WAIT, "its file cannot be written to", reconnect=True),

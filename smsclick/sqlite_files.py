@@ -33,9 +33,28 @@ def make_private(path: Path) -> None:
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except OSError as error:
+        # Where a file is in the place of its folder the system says only that something exists.
+        why = "its folder is a file" if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror
         raise DatabaseUnavailable(
-            f"the database {path} cannot be made ({error.strerror}); name another file in DATABASE_URL"
+            f"the database {path} cannot be made ({why}); name another file in DATABASE_URL"
         ) from None
+
+
+def why_unusable(path: Path) -> str | None:
+    """Return what keeps this user from an SQLite file, in words; None where nothing of it shows in its permissions.
+
+    The file is not opened: closing it again would take away the locks that SQLite holds on it in this process.
+    """
+    if path.is_dir():
+        return "it is a folder"
+    if not path.exists():
+        return None
+    for right, word in ((os.R_OK, "read"), (os.W_OK, "write to")):
+        if not os.access(path, right, effective_ids=os.access in os.supports_effective_ids):
+            return f"this user may not {word} it"
+    if not os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        return f"this user may not write to its folder, where SQLite keeps {path.name}-wal"
+    return None
 
 
 def require_there(url: sa.URL) -> None:
