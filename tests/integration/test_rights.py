@@ -1,0 +1,304 @@
+"""The least rights of docs/rights.md on real servers: with them everything works, with one less something does not."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+
+from smsclick import cancel, enqueue, enqueue_many, status
+from smsclick.contract import State, callbacks, messages
+from smsclick.database import Database
+from smsclick.errors import BrokerUnavailable, KeyConflict, SmsclickError
+from smsclick.simulator import Simulator
+from tests.acceptance import Cluster
+from tests.conftest import migrate
+from tests.factories import KEY, LONG_AGO, insert, settings
+from tests.processes import ROOT, wait_until
+from tests.ticks import TICKS, arguments, as_worker, make_due, run
+from worker import (
+    clock_step,
+    deadletters,
+    doctor_broker,
+    doctor_database,
+    exporting,
+    incidents,
+    operations,
+    optouts,
+    watermark,
+)
+from worker.callbacks import purge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.conftest import StartProcess
+    from tests.servers import MariaDBServer, PostgresServer
+
+PAGE = (ROOT / "docs" / "rights.md").read_text(encoding="utf-8")
+ROLES = ("sms_migrator", "sms_worker", "shop", "sms_reader")
+PASSWORD = "of-a-test"
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """A database of one kind, its administrator, and the page's statements for it."""
+
+    kind: str
+    admin: sa.Engine
+    url: sa.URL
+    statements: dict[str, list[str]]
+
+    def grant(self, role: str) -> None:
+        """As the page says."""
+        self.run(*self.statements[role])
+
+    def run(self, *statements: str) -> None:
+        """As the administrator."""
+        with self.admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for each in statements:
+                connection.exec_driver_sql(each.replace("%", "%%") if self.kind == "mariadb" else each)
+
+    def of(self, role: str) -> str:
+        """The URL for an account."""
+        return self.url.set(username=role, password=PASSWORD).render_as_string(hide_password=False)
+
+
+def _statements(kind: str) -> dict[str, list[str]]:
+    section = PAGE.partition("## PostgreSQL" if kind == "postgres" else "## MariaDB and MySQL")[2].partition("\n## ")[0]
+    found = re.findall(r"^```sql\n-- (\w+)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    return {role: [each.strip() for each in body.split(";") if each.strip()] for role, body in found}
+
+
+@pytest.fixture(params=["postgres", "mariadb"])
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    """A database in which the migrator, with its own rights, has made the tables."""
+    kind = request.param
+    server: PostgresServer | MariaDBServer = request.getfixturevalue(kind)
+    url = sa.make_url(request.getfixturevalue(f"{kind}_url"))
+    statements = _statements(kind)
+    assert list(statements) == list(ROLES)
+    if kind == "mariadb":
+        name = url.database or ""
+        statements = {role: [each.replace("smsdb.", f"{name}.") for each in all_] for role, all_ in statements.items()}
+        url = url.set(host="127.0.0.1", port=server.port)
+    admin = sa.create_engine(url)
+    made = Site(kind, admin, url, statements)
+    for role in ROLES:
+        if kind == "postgres":
+            made.run(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
+        else:
+            made.run(f"CREATE USER {role}@'%' IDENTIFIED BY '{PASSWORD}'")
+    if kind == "postgres":
+        made.run("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    try:
+        made.grant("sms_migrator")
+        migrate(made.of("sms_migrator"))
+        yield made
+    finally:
+        for role in ROLES:
+            made.run(f"DROP OWNED BY {role} CASCADE" if kind == "postgres" else f"DROP USER {role}@'%'")
+            if kind == "postgres":
+                made.run(f"DROP ROLE {role}")
+        admin.dispose()
+
+
+def each_right(statements: list[str]) -> list[tuple[str, str]]:
+    """Every single right of GRANT statements, as the statements that take it away and give it back."""
+    found: list[tuple[str, str]] = []
+    for statement in statements:
+        match = re.fullmatch(r"GRANT (.*?) ON (SEQUENCE |SCHEMA )?(.*) TO (\S+)", statement, re.DOTALL)
+        assert match is not None
+        privileges, kind, objects, role = match[1], match[2] or "", match[3], match[4]
+        columns = re.fullmatch(r"(\w+) \((.*)\)", privileges)
+        single = (
+            [f"{columns[1]} ({each.strip()})" for each in columns[2].split(",")]
+            if columns
+            else [each.strip() for each in privileges.split(",")]
+        )
+        found += [
+            (
+                f"REVOKE {right} ON {kind}{place.strip()} FROM {role}",
+                f"GRANT {right} ON {kind}{place.strip()} TO {role}",
+            )
+            for right in single
+            for place in objects.split(",")
+        ]
+    return found
+
+
+def produce(url: str) -> None:
+    """All that a producer does, and no trace of it."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection, connection.begin() as transaction:
+        enqueue(connection, phone="5551402211", text="x", key="a", send_at="2099-01-01T00:00:00Z")
+        enqueue_many(connection, [{"phone": "5551402211", "text": "y", "key": each, "ttl": 60} for each in "bc"])
+        enqueue(connection, phone="5551402211", text="y", key="b")
+        with pytest.raises(KeyConflict):
+            enqueue(connection, phone="5551402211", text="z", key="b")
+        assert cancel(connection, "b")
+        seen = status(connection, "b")
+        assert seen is not None
+        assert seen.state is State.CANCELLED
+        transaction.rollback()
+
+
+def look(url: str, settings: Any) -> None:  # noqa: ANN401 - Settings
+    """All that a reader does."""
+    database = Database(url, threads=2)
+    try:
+        database.require_migrated()
+        operations.stats(database)
+        operations.show(database, "seen")
+        assert len(list(exporting.export(database))) == 1
+        list(deadletters.listed(database))
+        with database.read() as connection:  # as a dashboard
+            connection.execute(sa.select(callbacks.c.id, callbacks.c.last_error).limit(1)).first()
+        for _, check in doctor_database.checks(database):
+            check()
+        with contextlib.suppress(BrokerUnavailable):
+            doctor_broker._echo(settings, database)
+    finally:
+        database.dispose()
+
+
+def one_less_fails(site: Site, role: str, does: Callable[[], None]) -> None:
+    """Everything works; without any single right it does not; and with it again it does."""
+    does()
+    needless = []
+    for take, give in each_right(site.statements[role]):
+        site.run(take)
+        try:
+            does()
+            needless.append(take)
+        except (SmsclickError, DBAPIError) as refused:
+            if not re.search("denied|does not exist|not in .*older", f"{refused}{refused.__cause__}"):
+                raise
+        site.run(give)
+    does()
+    assert needless == []
+
+
+def test_a_producer_needs_each_of_its_rights_and_no_other(site: Site) -> None:
+    site.grant("shop")
+    one_less_fails(site, "shop", lambda: produce(site.of("shop")))
+
+
+def test_a_reader_needs_each_of_its_rights_and_no_other(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise BrokerUnavailable("away")
+
+    monkeypatch.setattr(doctor_broker, "_within", away)
+    site.grant("sms_reader")
+    owner = Database(site.url.render_as_string(hide_password=False), threads=1)
+    insert(owner, key="seen")
+    owner.dispose()
+    given = settings(site.of("sms_reader"), CELERY_BROKER_URL="redis://127.0.0.1:1/0")
+    one_less_fails(site, "sms_reader", lambda: look(site.of("sms_reader"), given))
+
+
+_VERBS = (
+    ("INSERT", r"INSERT INTO (smsclick_\w+)"),
+    ("UPDATE", r"UPDATE (smsclick_\w+)"),
+    ("DELETE", r"DELETE FROM (smsclick_\w+)"),
+    ("SELECT", r"(?<!DELETE )(?:FROM|JOIN) (smsclick_\w+)"),
+)
+
+
+@contextlib.contextmanager
+def used(engine: sa.Engine) -> Iterator[set[tuple[str, str]]]:
+    """What is asked of which table meanwhile."""
+    seen: set[tuple[str, str]] = set()
+
+    def before(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        plain = re.sub(r"[`\"]", "", statement)
+        for verb, pattern in _VERBS:
+            seen.update((verb, table) for table in re.findall(pattern, plain))
+        if "FOR UPDATE" in plain or "FOR NO KEY UPDATE" in plain:
+            seen.update(("UPDATE", table) for table in re.findall(r"FROM (smsclick_\w+)", plain)[:1])
+
+    event.listen(engine, "before_cursor_execute", before)
+    yield seen
+    event.remove(engine, "before_cursor_execute", before)
+
+
+def test_a_worker_does_all_that_it_does_with_its_rights_and_uses_each(site: Site) -> None:
+    site.grant("sms_worker")
+    with Simulator(api_key=KEY) as provider, as_worker(
+        site.of("sms_worker"), provider.base_url, SMSCLICK_RETENTION_DAYS="1", SMSCLICK_MAX_PER_SECOND="1000"
+    ) as held:  # fmt: skip
+        database = held.database
+        insert(database, 3, callback="https://127.0.0.1:1/x")
+        insert(database, state=State.SENT, id_mensaje=1, sent_at=LONG_AGO, final_at=LONG_AGO)
+        (old,) = insert(database, state=State.FAILED, final_at=LONG_AGO)
+        (unknown,) = insert(
+            database, state=State.UNKNOWN, token="t", unknown_since=LONG_AGO, attempted_at=LONG_AGO, attempts=1
+        )
+        with used(database.engine) as seen:
+            database.require_migrated()
+            make_due(database)
+            for tick in sorted(TICKS, key=lambda name: name == "smsclick.send"):
+                run(held, tick, arguments(database, tick))
+            assert [operations.show(database, f"id:{each}").events for each in (old, unknown)]
+            held.courier.deliver(threading.Event(), lambda: None)
+            _by_hand(database)
+            held.clock.read(database)
+            database.transact(lambda connection: clock_step.adjust(connection, database.clock(), -1800, 5))
+            with database.begin() as connection:
+                incidents.close(connection, "bad_call")
+    rights = [
+        re.fullmatch(r"REVOKE (\w+) ON (?:\w+\.)?(smsclick_\w+) FROM .*", take)
+        for take, _ in each_right(site.statements["sms_worker"])
+    ]
+    granted = {(right[1], right[2]) for right in rights if right}
+    assert len(granted) > 30
+    assert granted - seen == set()
+
+
+def _by_hand(database: Database) -> None:
+    """What the commands do."""
+    with database.begin() as connection:
+        gone = connection.scalar(sa.select(messages.c.id).limit(1))
+        values = {"message_id": gone, "type": "t", "target": "x", "data": "{}", "event_id": "e", "due_at": None}
+        connection.execute(sa.insert(callbacks).values(created_at=LONG_AGO, **values))
+        watermark.make(connection, "of this test")
+        letter = deadletters.keep(connection, queue="q", task="t", task_id="i", reason="r", content={})
+    list(deadletters.listed(database))
+    list(deadletters.retry(database, [letter]))
+    assert deadletters.drop(database, [letter]) == 1
+    optouts.add(database, ["5551402299"], "asked")
+    optouts.remove(database, ["5551402299"])
+    operations.hold(database)
+    operations.resume(database)
+    operations.stats(database)
+    assert purge(database) == 1
+
+
+def test_workers_beat_and_producers_each_with_their_own_account_bring_messages_to_their_end(
+    site: Site, redis_url: str, start_process: StartProcess
+) -> None:
+    for role in ("sms_worker", "shop"):
+        site.grant(role)
+    shop = sa.create_engine(site.of("shop"))
+    with Cluster(start_process, site.of("sms_worker"), redis_url) as cluster:
+        processes, _ = cluster.start(workers=1, beats=1)
+        with shop.begin() as connection:
+            enqueue_many(connection, [{"phone": "5551402211", "text": f"{n}"} for n in range(20)])
+            enqueue(connection, phone="5551402211", text="later", key="later", send_at="2099-01-01T00:00:00Z")
+        with shop.begin() as connection:
+            connection.execute(
+                sa.update(messages)
+                .where(messages.c.key == "later", messages.c.state == "queued")
+                .values(state="cancelled", waits_for=None)
+            )
+        wait_until(lambda: cluster.states() == {"delivered": 20, "cancelled": 1}, 120, what="the end of all of them")
+        wait_until(lambda: cluster.causes(State.CANCELLED).total() == 1, 60, what="the withdrawal's event")
+        assert "denied" not in processes[0].output
+    shop.dispose()
