@@ -88,7 +88,7 @@ _PROGRAMS = {
     "flask": ("flask", "flask.cli", "main"),
     "uvicorn": ("uvicorn", "uvicorn", "main"),
     "celery": ("celery", "celery.__main__", "main"),
-    "pytest": ("pytest", "pytest", "console_main"),
+    "pytest": ("pytest", "pytest", "main"),
 }
 
 

@@ -28,8 +28,10 @@ def smsclick_silence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def smsclick_recorder() -> Iterator[Recorder]:
+def smsclick_recorder(request: pytest.FixtureRequest) -> Iterator[Recorder]:
     """Notes what is enqueued and where, from before the other fixtures of a test: some of them may enqueue."""
+    if "smsclick_silence" in request.fixturenames:
+        request.getfixturevalue("smsclick_silence")
     with recording() as recorder:
         yield recorder
 

@@ -158,7 +158,10 @@ class Outbox:
         return len(self.messages)
 
     def __repr__(self) -> str:
-        return f"<Outbox: {_listed(self.messages)}>"
+        try:
+            return f"<Outbox: {_listed(self.messages)}>"
+        except SmsclickError as error:
+            return f"<Outbox: {error}>"
 
     @property
     def messages(self) -> list[Enqueued]:

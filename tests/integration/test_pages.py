@@ -161,6 +161,9 @@ class Admin(TestCase):
 """
 
 
+SHOP = "postgresql+psycopg://shop:secret@127.0.0.1:5432/shop"
+
+
 @pytest.mark.parametrize("database", ["postgresql", "psycopg2", "mariadb", "sqlite"])
 def test_the_page_for_django(
     database: str,
@@ -170,18 +173,18 @@ def test_the_page_for_django(
     request: pytest.FixtureRequest,
 ) -> None:
     project = tmp_path / "project"
-    instead = {"postgresql+psycopg://shop:secret@127.0.0.1:5432/shop": f"sqlite:///{project / 'db.sqlite3'}"}
+    instead = {SHOP: f"sqlite:///{project / 'db.sqlite3'}"}
     if database in SETTINGS:
         url = request.getfixturevalue("mariadb_url" if database == "mariadb" else "postgres_url")
         address = sa.make_url(url)
         instead = {
-            next(iter(instead)): url,
+            SHOP: url,
             '"NAME": "shop"': f'"NAME": "{address.database}"',
             '"USER": "shop"': f'"USER": "{address.username}"',
             '"PASSWORD": "secret"': f'"PASSWORD": "{address.password or ""}"',
             '"PORT": "3306"' if database == "mariadb" else '"PORT": "5432"': f'"PORT": "{address.port}"',
         }
-    url = next(iter(instead.values()))
+    url = instead[SHOP]
     # One environment for all but the older driver, which Django only uses where the newer one is not.
     drivers = "'smsclick[celery]' psycopg2-binary" if database == "psycopg2" else "'smsclick[celery,postgresql,mysql]'"
     instead["'smsclick[celery,postgresql]'"] = drivers
@@ -195,3 +198,23 @@ def test_the_page_for_django(
     reader.done()
     assert stored(url) == [("order-1:placed", "5551402211", "Recibimos tu pedido 1, ¡gracias!")]
     assert not list(project.rglob("smsclick/migrations"))
+
+
+def test_the_page_on_tests_with_pytest_unittest_and_a_worker(
+    installations: Installations, tmp_path: Path, start_process: StartProcess, postgres_url: str
+) -> None:
+    reader = Reader(tmp_path / "project", installations, start_process, {f"{SHOP}_test": postgres_url})
+    reader.follow("testing.md", "With pytest", "The outbox", "With unittest", "With a worker")
+    reader.done()
+    assert stored(postgres_url) == []
+
+
+def test_the_page_on_tests_for_django_with_pytest(
+    installations: Installations, tmp_path: Path, start_process: StartProcess
+) -> None:
+    project = tmp_path / "project"
+    instead = {SHOP: f"sqlite:///{project / 'db.sqlite3'}", "'smsclick[celery,postgresql]'": "smsclick"}
+    reader = Reader(project, installations, start_process, instead)
+    reader.follow("django.md", "Install", "A project", "Settings", "The tables", "A message with the order")
+    reader.follow("testing.md", "Django with pytest")
+    reader.done()

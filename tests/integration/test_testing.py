@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 import redis
+
+from tests.processes import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,8 +49,17 @@ def session(engine):
         outer.rollback()
 
 @pytest.fixture
+def committing_session(engine):
+    with Session(engine) as session:
+        yield session
+
+@pytest.fixture
 def smsclick_bind(request, smsclick_bind):
-    return smsclick_bind if "of_its_own" in request.node.name else request.getfixturevalue("session")
+    name = request.node.name
+    if "of_its_own" in name:
+        return smsclick_bind
+    binds = {"commits_through_an_engine": "engine", "commits_through_a_session": "committing_session"}
+    return request.getfixturevalue(next((bind for part, bind in binds.items() if part in name), "session"))
 """,
     "test_shop.py": """
 import pytest
@@ -55,7 +67,7 @@ import sqlalchemy as sa
 from shop import ship
 from smsclick import enqueue, enqueue_many
 from smsclick.contract import Priority, State
-from smsclick.testing import Outbox
+from smsclick.testing import Outbox, create_tables
 
 def test_sees_what_is_not_committed(session, smsclick_outbox):
     ship(session, 7, "55 5140 2211")
@@ -94,6 +106,44 @@ def test_has_a_database_of_its_own_where_no_other_is_given(smsclick_bind, smscli
         ship(connection, 3, "5551402211")
     assert smsclick_outbox.one().key == "order-3:shipped"
 
+@pytest.mark.parametrize("time", ["once", "again"])
+def test_commits_through_an_engine(time, engine, smsclick_outbox):
+    smsclick_outbox.assert_empty()
+    with engine.begin() as connection:
+        ship(connection, time, "5551402211")
+        enqueue(connection, phone="5551402211", text=time, key="same")
+    assert smsclick_outbox.one(key="same").text == time
+
+@pytest.mark.parametrize("time", ["once", "again"])
+def test_commits_through_a_session(time, committing_session, smsclick_outbox):
+    smsclick_outbox.assert_empty()
+    enqueue(committing_session, phone="5551402211", text=time, key="same")
+    committing_session.commit()
+    enqueue(committing_session, phone="5551402211", text="not committed", key="other")
+    assert len(smsclick_outbox) == 2
+
+def test_removes_what_others_have_stored(engine, session, smsclick_outbox):
+    session.execute(sa.text("INSERT INTO smsclick_messages (key, phone, text) VALUES ('sql', '5551402211', 'Hola')"))
+    assert smsclick_outbox.one().key == "sql"
+    smsclick_outbox.clear()
+    smsclick_outbox.assert_empty()
+
+@pytest.fixture
+def elsewhere():
+    engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+    create_tables(engine)
+    with engine.begin() as connection:
+        ship(connection, 4, "5551402211")
+    yield
+    engine.dispose()
+
+def test_fails_although_empty(elsewhere, smsclick_outbox):
+    smsclick_outbox.assert_empty()
+
+def test_fails_where_nobody_said_where_and_it_has_a_database_of_its_own(session, smsclick_outbox):
+    ship(session, 5, "5551402211")
+    smsclick_outbox.assert_empty()
+
 def test_a_worker_delivers(smsclick_worker):
     smsclick_worker.provider.set(reject_phones=["5551400001"])
     engine = sa.create_engine(smsclick_worker.database_url)
@@ -119,7 +169,11 @@ def report(tmp_path: Path, postgres_url: str, redis_url: str, start_process: Sta
     """What pytest says of the backend's tests, which have an empty PostgreSQL and, in the environment, a broker."""
     for name, content in BACKEND.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
-    env = {"TEST_DATABASE_URL": postgres_url, "CELERY_BROKER_URL": redis_url}
+    env = {
+        "TEST_DATABASE_URL": postgres_url,
+        "CELERY_BROKER_URL": redis_url,
+        "SMSCLICK_CHECKOUT": os.path.relpath(ROOT, tmp_path),
+    }
     command = ["python", "-m", "pytest", "-v", "-W", "error", "-p", "no:randomly", "-p", "no:cacheprovider"]
     pytest_run = start_process(command, env, cwd=tmp_path)
     pytest_run.wait(400)
@@ -134,9 +188,15 @@ def test_a_backends_tests_see_what_they_enqueue_nothing_rings_and_a_worker_deliv
     assert failing == {
         "test_fails_where_two_fit": "FAILED",
         "test_fails_where_something_is_there": "FAILED",
+        "test_fails_although_empty": "FAILED",
+        "test_fails_where_nobody_said_where_and_it_has_a_database_of_its_own": "FAILED",
         "test_no_worker": "ERROR",
     }
-    assert len(verdicts) == 9
+    assert len(verdicts) == 16
+    assert re.search(
+        r"SmsclickError: the outbox looks at postgresql \w+, but the test has enqueued in an SQLite", report
+    )
+    assert re.search(r"SmsclickError: the outbox looks at an SQLite in memory, but the test has .* postgresql", report)
     both = "order-1:shipped to 5551402211: 'Tu pedido 1 va en camino'"
     assert f"2 messages instead of one (to='5551402211'); enqueued: {both}; order-2:" in report
     assert f"nothing was to be enqueued; there is: {both}" in report
