@@ -4,6 +4,7 @@ What goes wrong ends as one line: `alembic upgrade head` is the first command th
 """
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator
 
@@ -20,7 +21,7 @@ from smsclick.database_faults import diagnose
 from smsclick.database_urls import parse_url, shown
 from smsclick.errors import DatabaseNotMigrated, SmsclickError
 from smsclick.settings import load_settings
-from smsclick.sqlite_files import require_there
+from smsclick.sqlite_files import make_existing_private, path_of, require_there
 
 config = context.config
 
@@ -90,6 +91,14 @@ def _may_make_tables() -> bool:
     return options is None or options.cmd[0].__name__ in {"upgrade", "stamp"}
 
 
+def _make_private(url: sa.URL) -> None:
+    """Earlier releases made SQLite's files readable for every user of the machine."""
+    path = path_of(url)
+    changed = make_existing_private(path) if path is not None and _may_make_tables() else []
+    if changed:
+        sys.stdout.write(f"{path}: every user could read it; that is over, except for a group that may write\n")
+
+
 def _online(url: str) -> None:
     if not _may_make_tables():
         require_there(parse_url(url))
@@ -97,6 +106,7 @@ def _online(url: str) -> None:
     try:
         with database.translated():
             _run(database.engine)
+        _make_private(database.engine.url)
     except DatabaseNotMigrated:
         where = shown(database.engine.url)
         raise SmsclickError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,29 @@ def why_unusable(path: Path) -> str | None:
     if not os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         return f"this user may not write to its folder, where SQLite keeps {path.name}-wal"
     return None
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the files of an SQLite database that are there: its own, and those that SQLite keeps beside it."""
+    beside = (path.with_name(path.name + ending) for ending in ("", "-wal", "-shm", "-journal"))
+    return [each for each in beside if each.is_file()]
+
+
+def make_existing_private(path: Path) -> list[Path]:
+    """Take away what other users may read of a database that is ours; return the files that were changed.
+
+    What somebody shares on purpose stays as it is (docs/decisions/0045-files-that-others-may-read.md): a group that may
+    write keeps its rights, and a file that everybody may write to is not touched.
+    """
+    changed = []
+    for each in files_of(path):
+        found = each.stat()
+        mode = stat.S_IMODE(found.st_mode)
+        if found.st_uid != os.geteuid() or mode & stat.S_IWOTH or not mode & stat.S_IROTH:
+            continue
+        each.chmod(mode & ~(stat.S_IRWXO if mode & stat.S_IWGRP else stat.S_IRWXO | stat.S_IRWXG))
+        changed.append(each)
+    return changed
 
 
 def require_there(url: sa.URL) -> None:

@@ -7,6 +7,7 @@ commit, by a crash or by a failover to a standby that lacked it, shows the messa
 import contextlib
 import dataclasses
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from smsclick.database import Database
 from smsclick.database_sessions import is_pooled
+from smsclick.sqlite_files import files_of, path_of, why_unusable
 from worker.doctor_check import Check, Verdict
 
 _RESTORED = "after a failover run `smsclick restored --since TIME`"
@@ -92,6 +94,9 @@ def checks(database: Database) -> Iterator[tuple[str, Callable[[], Check]]]:
     elif backend == "sqlite":
         yield "durability", lambda: _sqlite(database)
         yield "disk", lambda: disk(_free_bytes(database))
+        path = path_of(database.engine.url)
+        if path is not None:
+            yield "file", lambda: file(path)
     else:
         yield "durability", lambda: _mysql(database)
         yield "standbys", lambda: _mysql_replicas(database)
@@ -225,6 +230,25 @@ def _sqlite(database: Database) -> Check:
     )
 
 
+def file(path: Path) -> Check:
+    """Who else on this machine may read or write SQLite's file, which holds phones and texts."""
+    if (why := why_unusable(path)) is not None:
+        return Check("file", Verdict.FAILED, f"{path}: {why}", "let the user of the workers read and write it")
+    modes = {each: stat.S_IMODE(each.stat().st_mode) for each in files_of(path)}
+    share = "to share it with another user: chgrp GROUP and chmod 660 its files, 2770 its folder"
+    for right, word in ((stat.S_IWOTH, "read and write"), (stat.S_IROTH, "read")):
+        if open_ones := [each.name for each, mode in modes.items() if mode & right]:
+            todo = "run: smsclick migrate, as the user whose file it is" if word == "read" else "chmod o-rwx its files"
+            found = f"every user of this machine may {word} {', '.join(open_ones)} in {path.parent}"
+            return Check("file", Verdict.WARNING, found, f"{todo}; {share}")
+    of_folder = stat.S_IMODE(path.parent.stat().st_mode)
+    if of_folder & stat.S_IWOTH and not of_folder & stat.S_ISVTX:
+        found = f"every user of this machine may replace the files in {path.parent}"
+        return Check("file", Verdict.WARNING, found, "chmod o-w the folder")
+    shared = any(mode & stat.S_IWGRP for mode in modes.values())
+    return Check("file", Verdict.OK, "its owner and a group may read it" if shared else "its owner alone may read it")
+
+
 def _free_bytes(database: Database) -> int | None:
-    file = database.engine.url.database
-    return shutil.disk_usage(Path(file).parent).free if file and file != ":memory:" else None
+    path = path_of(database.engine.url)
+    return shutil.disk_usage(path.parent).free if path is not None else None

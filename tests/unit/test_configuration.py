@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +15,6 @@ from tests.commandline import call, run
 from tests.factories import settings as make_settings
 from worker import alerts
 from worker.outbound import RefusedAddressError, Rules
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SECRET = "tezontle8a5c"
 SIGNS = ["@", "/", "?", "#", ":", "@@", "#/", "?@"]
@@ -187,6 +184,52 @@ def test_a_database_holds_phones_and_texts_for_its_owner_alone(tmp_path: Path) -
     modes = {each.name: each.stat().st_mode & 0o777 for each in file.parent.iterdir()}
     assert set(modes.values()) == {0o600}, modes
     assert file.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("mode", "becomes", "verdicts"),
+    [
+        (0o644, 0o600, ("warning", "ok")),
+        (0o604, 0o600, ("warning", "ok")),
+        (0o664, 0o660, ("warning", "ok")),
+        (0o660, 0o660, ("ok", "ok")),
+        (0o640, 0o640, ("ok", "ok")),
+        (0o600, 0o600, ("ok", "ok")),
+        (0o666, 0o666, ("warning", "warning")),
+    ],
+)
+def test_what_earlier_releases_left_open_is_closed_by_a_migration_and_what_is_shared_stays(
+    mode: int, becomes: int, verdicts: tuple[str, str], migrated_sqlite_url: str
+) -> None:
+    file = Path(migrated_sqlite_url.removeprefix("sqlite:///"))
+    env = {"DATABASE_URL": migrated_sqlite_url}
+    beside = [file.with_name(f"smsclick.db{ending}") for ending in ("-wal", "-shm")]
+    for each in (file, *beside):
+        each.touch()
+        each.chmod(mode)
+
+    def verdict() -> str:
+        checks = {each["name"]: each for each in call("doctor", "--json", env=env).records}
+        return str(checks["file"]["verdict"])
+
+    assert verdict() == verdicts[0]
+    for each in (file, *beside):
+        each.touch()
+        each.chmod(mode)
+    out = call("migrate", env=env).out
+    assert ("every user could read it" in out) is (mode != becomes)
+    assert {each.stat().st_mode & 0o777 for each in (file, *beside) if each.exists()} == {becomes}
+    assert verdict() == verdicts[1]
+
+
+def test_a_folder_in_which_everybody_may_replace_files_is_named(tmp_path: Path, migrated_sqlite_url: str) -> None:
+    env = {"DATABASE_URL": migrated_sqlite_url}
+    for file in tmp_path.glob("smsclick.db*"):
+        file.chmod(0o600)
+    for mode, verdict in ((0o777, "warning"), (0o1777, "ok"), (0o755, "ok")):
+        tmp_path.chmod(mode)
+        checks = {each["name"]: each for each in call("doctor", "--json", env=env).records}
+        assert checks["file"]["verdict"] == verdict
 
 
 @pytest.mark.parametrize("words", [("enqueue", "5551402211", "Hola"), ("stats",), ("export",), ("optout", "list")])
