@@ -32,6 +32,7 @@ import urllib3.connection
 import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 
+from smsclick.certificates import NOT_ACCEPTED, context, why
 from smsclick.codes import Estatus
 from smsclick.errors import (
     InvalidField,
@@ -55,6 +56,7 @@ from smsclick.replies import (
     parse_status,
 )
 from smsclick.streaming import ReportReader
+from smsclick.urls import is_loopback
 
 if TYPE_CHECKING:
     import socket
@@ -83,6 +85,7 @@ servers wait 5 s or more (Apache and Node 5, Tomcat 20, nginx 75). A server that
 (`Keep-Alive: timeout=…`) is believed.
 """
 
+_LARGEST_TUNNEL_ANSWER: Final = 64 * 1024
 _TOO_LARGE: Final = "the answer is too large"
 _NO_CONNECTION: Final = "no connection could be made"
 TOO_LATE: Final = "the claim was over before the request could leave"
@@ -106,7 +109,10 @@ class SmsclickClient:
         read_timeout: Seconds.
         pool_size: Connections kept open; as many as there are threads that call at once.
         max_idle: Seconds after which an idle connection is not used again; see `MAX_IDLE`.
-        ca_bundle: A file of certificates to trust instead of the usual ones, for a company's own authority.
+        ca_bundle: A file of certificates to trust instead of the usual ones, for a company's own authority. It is
+            read once.
+        proxy: A company's proxy, `http://user:password@host:port` or https, through which the provider is reached by
+            a tunnel (CONNECT). A provider on the loopback, which is the simulator, is reached without.
 
     Raises:
         SettingsError: One of them cannot be used; the text says which and gives an example.
@@ -123,6 +129,7 @@ class SmsclickClient:
         pool_size: int = 32,
         max_idle: float = MAX_IDLE,
         ca_bundle: str | None = None,
+        proxy: str | None = None,
     ) -> None:
         if not api_key.strip() or not api_key.isprintable():
             raise SettingsError("the APIKEY is empty or holds line breaks: copy it again from the SMSClick panel")
@@ -133,11 +140,15 @@ class SmsclickClient:
         self._zone = _zone(timezone)
         self._timeouts = (connect_timeout, read_timeout)
         self._max_idle = max_idle
-        self._verify = ca_bundle or True
         self._templates = {
             name: _template(f"{self._base_url}/{name}.json") for name in ("sendMsg", "getMsg", "report", "credits")
         }
-        self._adapter = _Adapter(pool_connections=1, pool_maxsize=pool_size, max_retries=0)
+        self._proxies = _proxies(self._base_url, proxy)
+        try:
+            trusted = context(ca_bundle) if self._base_url.startswith("https://") else None
+        except ValueError as error:
+            raise SettingsError(f"the file of trusted certificates: {error}; name one in PEM") from None
+        self._adapter = _Adapter(trusted, pool_size)
 
     def __repr__(self) -> str:
         return f"SmsclickClient(base_url={self._base_url!r})"
@@ -335,7 +346,7 @@ class SmsclickClient:
     def _opened(self, request: requests.PreparedRequest) -> requests.Response | TransportFailure:
         """Make the call; its body is yet to be read."""
         try:
-            return self._adapter.send(request, stream=True, timeout=self._timeouts, verify=self._verify)
+            return self._adapter.send(request, stream=True, timeout=self._timeouts, proxies=self._proxies)
         except _TRANSPORT_ERRORS as error:
             return _failure(error)
 
@@ -345,6 +356,17 @@ def _zone(timezone: str | ZoneInfo) -> ZoneInfo:
         return timezone if isinstance(timezone, ZoneInfo) else ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise SettingsError(f"there is no time zone {timezone!r}: an example is {DEFAULT_TIMEZONE}") from None
+
+
+def _proxies(base_url: str, proxy: str | None) -> dict[str, str] | None:
+    """In requests' words. Only tunnels: what a proxy answers to a forwarded request may be the provider's word."""
+    if not proxy or is_loopback(base_url):
+        return None
+    if not base_url.startswith("https://"):
+        raise SettingsError("through a proxy the base URL must begin with https://")
+    if not proxy.startswith(("http://", "https://")):
+        raise SettingsError("the proxy must be an address that begins with http:// or https://")
+    return {"https": proxy}
 
 
 def _filled(template: requests.PreparedRequest, body: bytes) -> requests.PreparedRequest:
@@ -427,7 +449,6 @@ _KINDS: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (ConnectionRefusedError, "the connection was refused"),
     (urllib3.exceptions.NewConnectionError, _NO_CONNECTION),  # before its parent, which is the next
     (urllib3.exceptions.ConnectTimeoutError, "no connection in time"),
-    (ssl.SSLCertVerificationError, "the provider's certificate was not accepted"),
     (ssl.SSLError, "TLS failed"),
     (urllib3.exceptions.ReadTimeoutError, "no answer in time"),
     (TimeoutError, "no answer in time"),
@@ -439,8 +460,27 @@ _KINDS: Final[tuple[tuple[type[BaseException], str], ...]] = (
 """From an error anywhere in the chain to words; the first that fits. What is proven is `_Call`'s affair."""
 
 
+class _TunnelError(OSError):
+    """A proxy answered, and made no tunnel to the provider."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.words = f"the proxy made no way to the provider (HTTP {status})"
+        if status == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            self.words = f"the proxy asks for a user and password, or refuses ours (HTTP {status})"
+
+
 def _kind(error: BaseException, *, never_left: bool) -> str:
-    chain = list(_chain(error))
+    words = _words(list(_chain(error)), never_left=never_left)
+    return f"at the proxy: {words}".replace("the provider's", "its") if never_left and _call.at_proxy else words
+
+
+def _words(chain: list[BaseException], *, never_left: bool) -> str:
+    for link in chain:
+        if isinstance(link, _TunnelError):
+            return link.words
+        if isinstance(link, ssl.SSLCertVerificationError):
+            return f"the provider's {NOT_ACCEPTED}: {why(link)}"
     for kind, words in _KINDS:
         if any(isinstance(link, kind) for link in chain):
             return words
@@ -502,6 +542,7 @@ class _Call(threading.local):
     connect_by = 0.0
     limits = _Limits(0.0, 0, 0.0, 0.0)
     connect_failed = False
+    at_proxy = False
     withheld = False
     left = False
     max_idle = 0.0
@@ -526,6 +567,7 @@ class _Call(threading.local):
         self.limits = _Limits(self.connect_by + read_timeout, allowed, slowest, longest)
         self.max_idle = max_idle
         self.connect_failed = False
+        self.at_proxy = False
         self.withheld = False
         self.left = False
         self.not_after = not_after
@@ -589,6 +631,7 @@ class _Connection(urllib3.connection.HTTPConnection):
     response_class = _Response
     _reuse_until = float("inf")
     _held: list[bytes] | None = None
+    _tunnelling = False
 
     def request(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  (urllib3's)
         """Send head and body at once: one system call and one packet instead of two."""
@@ -601,6 +644,7 @@ class _Connection(urllib3.connection.HTTPConnection):
         self.send(held)
 
     def connect(self) -> None:
+        _call.at_proxy = self.proxy is not None
         try:
             super().connect()
         except BaseException:
@@ -612,7 +656,26 @@ class _Connection(urllib3.connection.HTTPConnection):
             self.close()
             raise urllib3.exceptions.ConnectTimeoutError(self, "the connection took too long")
 
+    def _tunnel(self) -> None:
+        """Ask the proxy for a way to the provider, which tells it the provider's name and nothing of the request."""
+        kept, _call.limits = _call.limits, _Limits(_call.connect_by, _LARGEST_TUNNEL_ANSWER, 0.0, 0.0)
+        self._tunnelling = True
+        try:
+            super()._tunnel()
+        except OSError as error:
+            if answered := re.match(r"Tunnel connection failed: ([0-9]{3})", str(error)):
+                _call.at_proxy = False
+                raise _TunnelError(int(answered[1])) from None
+            raise
+        finally:
+            self._tunnelling = False
+            _call.limits = kept
+        _call.at_proxy = False
+
     def send(self, data: Any) -> None:  # noqa: ANN401  (http.client takes nearly everything)
+        if self._tunnelling:
+            super().send(data)
+            return
         if self._held is not None:
             self._held.append(data)
             return
@@ -646,8 +709,20 @@ class _TlsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
+_POOLS: Final = {"http": _Pool, "https": _TlsPool}
+
+
 class _Adapter(HTTPAdapter):
-    """requests' adapter with our connections."""
+    """requests' adapter with our connections.
+
+    Args:
+        trusted: verifies the provider, and a proxy with TLS; made once: a file that is gone later harms no send.
+        size: connections kept open.
+    """
+
+    def __init__(self, trusted: ssl.SSLContext | None, size: int) -> None:
+        self._trusted = trusted
+        super().__init__(pool_connections=1, pool_maxsize=size, max_retries=0)
 
     def init_poolmanager(
         self,
@@ -657,9 +732,21 @@ class _Adapter(HTTPAdapter):
         **pool_kwargs: Any,  # noqa: ANN401
     ) -> None:
         super().init_poolmanager(connections, maxsize, block, **pool_kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        self.poolmanager.pool_classes_by_scheme = _POOLS
 
-    # One host and no proxies: what requests works out anew for each request is always the same.
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:  # noqa: ANN401  (requests' types)
+        manager = super().proxy_manager_for(proxy, proxy_ssl_context=self._trusted, **proxy_kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:  # noqa: ANN401
+        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
+        return host, {} if self._trusted is None else {"ssl_context": self._trusted, "cert_reqs": "CERT_REQUIRED"}
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:  # noqa: ANN401
+        """Nothing to do: `trusted` verifies."""
+
+    # One host: what requests works out anew for each request is always the same.
 
     @functools.cached_property
     def _pools(self) -> dict[str, Any]:

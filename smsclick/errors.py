@@ -142,6 +142,11 @@ class UnreadableAnswer(ProviderError):
         self.status = status
         self.retry_after = retry_after
 
+    @property
+    def is_redirect(self) -> bool:
+        """Whether the answer named another address, which is never followed: it would get the key."""
+        return self.status is not None and 300 <= self.status < 400
+
     def __str__(self) -> str:
         return f"SMSClick's answer could not be read: {self.reason}"
 

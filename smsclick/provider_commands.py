@@ -5,14 +5,14 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
 
 import typer
 
 from smsclick import output
+from smsclick.account_client import advice, open_client
 from smsclick.client import SmsclickClient
 from smsclick.codes import Estatus, Fault, lookup
-from smsclick.errors import InvalidField, ProviderRefused, ProviderUnreachable, SmsclickError
+from smsclick.errors import InvalidField, ProviderRefused, ProviderUnreachable, SmsclickError, UnreadableAnswer
 from smsclick.moments import parse_moment
 from smsclick.replies import MessageStatus, ReportRow, UnreadableRow
 from smsclick.settings import Settings, get_settings
@@ -129,26 +129,21 @@ def parse_statuses(words: str) -> list[int]:
 def _asking() -> Iterator[tuple[SmsclickClient, Settings]]:
     """A client; what the provider answers instead of data ends as one line that says what to do."""
     settings = get_settings()
-    with SmsclickClient(
-        settings.require_api_key(),
-        settings.base_url,
-        settings.timezone,
-        settings.connect_timeout,
-        settings.read_timeout,
-        pool_size=1,
-    ) as client:
+    with open_client(settings, pool_size=1) as client:
         try:
             yield client, settings
         except ProviderRefused as error:
             words = f": {error.description}" if error.description and lookup(error.code).fault is Fault.NONE else ""
-            advice = _ADVICE.get(error.code, "ask SMSClick what this code means")
-            raise SmsclickError(f"{error}{words}; {advice}") from None
+            todo = _ADVICE.get(error.code, "ask SMSClick what this code means")
+            raise SmsclickError(f"{error}{words}; {todo}") from None
         except ProviderUnreachable as error:
-            where = urlsplit(settings.base_url).hostname
             raise SmsclickError(
-                f"{error}; check SMSCLICK_BASE_URL ({where}) and this machine's way to it "
-                "(smsclick simulate gives one to try with)"
+                f"{error}; {advice(error, settings)} (smsclick simulate gives one to try with)"
             ) from None
+        except UnreadableAnswer as error:
+            if error.is_redirect:
+                raise SmsclickError(f"{error}; {advice(error, settings)}") from None
+            raise
 
 
 def _record(seen: MessageStatus | ReportRow | UnreadableRow) -> dict[str, Any]:

@@ -201,7 +201,8 @@ def classify_send(answer: HttpAnswer | TransportFailure, *, hide: Iterable[str] 
         return Unknown(f"{answer.kind}; the request may have arrived")
     reply = _load(answer.body)
     if isinstance(reply, str):
-        return Unknown(f"HTTP {answer.status}, {reply}", None, answer.status, answer.retry_after)
+        why = _REDIRECTS if _is_redirect(answer.status) else reply
+        return Unknown(f"HTTP {answer.status}, {why}", None, answer.status, answer.retry_after)
     code = codigo(reply)
     if code == ACCEPTED:
         return _accepted(answer.status, reply, hide)
@@ -424,6 +425,14 @@ def _load(body: bytes, *, unquote: bool = False) -> JsonObject | str:
     return tree if isinstance(tree, JsonObject) else "the body is not a JSON object"
 
 
+_REDIRECTS: Final = "a redirect, which is never followed: check SMSCLICK_BASE_URL"
+"""Not its `Location`: that may hold what was sent."""
+
+
+def _is_redirect(status: int) -> bool:
+    return 300 <= status < 400
+
+
 def _trusted(status: int) -> bool:
     """Whether an error with this HTTP status is the provider's own word and not a fault on the way."""
     return 200 <= status < 300 or (400 <= status < 500 and status not in (408, 429))
@@ -483,9 +492,11 @@ def _accepted(status: int, reply: JsonObject, hide: Iterable[str]) -> Accepted |
 def _refused(answer: HttpAnswer, reply: JsonObject, code: int | None, hide: Iterable[str]) -> Refused | Unknown:
     status = answer.status
     if code is None:
-        return Unknown(f"HTTP {status}, no readable codigo", None, status, answer.retry_after)
+        why = _REDIRECTS if _is_redirect(status) else "no readable codigo"
+        return Unknown(f"HTTP {status}, {why}", None, status, answer.retry_after)
     if not _trusted(status):
-        return Unknown(f"HTTP {status}, which proves nothing", code, status, answer.retry_after)
+        why = _REDIRECTS if _is_redirect(status) else "which proves nothing"
+        return Unknown(f"HTTP {status}, {why}", code, status, answer.retry_after)
     if doubt := _doubt(reply):
         return Unknown(f"HTTP {status}, {doubt}", code, status, answer.retry_after)
     row = lookup(code)
@@ -515,6 +526,7 @@ def judged(reply: JsonObject | str, answer: HttpAnswer, hide: Iterable[str]) -> 
 
 def unreadable(answer: HttpAnswer, why: str) -> NoReturn:
     """Raise what says why an answer proves nothing."""
+    why = _REDIRECTS if _is_redirect(answer.status) else why
     raise UnreadableAnswer(f"HTTP {answer.status}, {why}", answer.status, answer.retry_after)
 
 

@@ -8,6 +8,7 @@ import binascii
 import functools
 import os
 import re
+from pathlib import Path
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -23,7 +24,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from smsclick import broker, urls
+from smsclick import broker, certificates, urls
 from smsclick.callback import TaskTarget, parse_callback
 from smsclick.database_urls import parse_url
 from smsclick.errors import InvalidField, SettingsError
@@ -54,6 +55,10 @@ class Settings(BaseSettings):
         "https://app.smsclick.com.mx/sms-services",
         validation_alias="SMSCLICK_BASE_URL",
         examples=["https://app.smsclick.com.mx/sms-services"],
+    )
+    ca_bundle: Path | None = Field(None, validation_alias="SMSCLICK_CA_BUNDLE", examples=["/etc/ssl/certs/company.pem"])
+    proxy: SecretStr = Field(
+        SecretStr(""), validation_alias="SMSCLICK_PROXY", examples=["http://user:password@proxy.example.com:3128"]
     )
     timezone: str = Field("America/Mexico_City", validation_alias="SMSCLICK_TIMEZONE", examples=["America/Mexico_City"])
     database_url: str = Field(
@@ -121,6 +126,26 @@ class Settings(BaseSettings):
         if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
             raise ValueError("must be an address without blanks, user, ? and #")
         return value.rstrip("/")
+
+    @field_validator("ca_bundle")
+    @classmethod
+    def _ca_bundle(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            certificates.context(value)
+        return value
+
+    @field_validator("proxy")
+    @classmethod
+    def _proxy(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if not url:
+            return value
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https:// (there is no way through a SOCKS proxy)")
+        urls.check(url)
+        if not re.fullmatch(r"https?://([!-~]*@)?[^\s/?#@]+/?", url):
+            raise ValueError("must be the address of a proxy and its port, without blanks and path")
+        return SecretStr(url.rstrip("/"))
 
     @field_validator("timezone")
     @classmethod
@@ -224,6 +249,19 @@ class Settings(BaseSettings):
             raise ValueError(
                 "SMSCLICK_WEBHOOK_SECRET: not set, but SMSCLICK_CALLBACK is a web hook, whose calls are signed; "
                 'make one with: echo "whsec_$(openssl rand -base64 32)"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_proxy_makes_tunnels(self) -> Self:
+        if (
+            self.proxy.get_secret_value()
+            and not self.base_url.startswith("https://")
+            and not urls.is_loopback(self.base_url)
+        ):
+            raise ValueError(
+                "SMSCLICK_PROXY: needs SMSCLICK_BASE_URL to begin with https://, or the proxy would read the key and "
+                "every text, for example SMSCLICK_BASE_URL=https://app.smsclick.com.mx/sms-services"
             )
         return self
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import re
 from typing import Final
 from urllib.parse import urlsplit
@@ -38,3 +40,18 @@ def check(url: str) -> None:
         urlsplit(f"x://{host}").port  # noqa: B018 - raises
     except ValueError:
         raise ValueError(f"has no readable port: {ENCODE}") from None
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is on this machine."""
+    host = urlsplit(url).hostname or ""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def place(url: str) -> str:
+    """Return of an address only what holds no secret: scheme, host and port."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}"

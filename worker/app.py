@@ -10,9 +10,9 @@ from typing import Any
 from celery import Celery, signals
 from celery.worker import state
 
+from smsclick.account_client import open_client
 from smsclick.backlog import TTL_SECONDS, Backlog
 from smsclick.bell import Bell
-from smsclick.client import SmsclickClient
 from smsclick.database import Database, parse_url
 from smsclick.errors import DatabaseUnavailable, SettingsError, SmsclickError
 from smsclick.settings import Settings, get_settings
@@ -211,9 +211,7 @@ def require_start(settings: Settings) -> None:
         database.require_migrated()
         if not app.simulated:
             simulated.refuse(database)
-            with SmsclickClient(
-                key, settings.base_url, settings.timezone, settings.connect_timeout, settings.read_timeout
-            ) as client:
+            with open_client(settings, key=key) as client:
                 restore_watch.require_no_restore(database, client)
     finally:
         database.dispose()

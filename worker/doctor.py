@@ -5,9 +5,8 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
-from smsclick.client import SmsclickClient
+from smsclick.account_client import advice, open_client, way
 from smsclick.codes import Fault, lookup
 from smsclick.database import Database, parse_url
 from smsclick.database_urls import shown
@@ -175,13 +174,6 @@ def _incidents(database: Database) -> Check:
     return Check("incidents", Verdict.WARNING, words, " ".join(dict.fromkeys(each.advice for each in found)))
 
 
-def _host(url: str) -> str:
-    """Of an address only what holds no secret."""
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname or ''}{port}"
-
-
 def _provider(settings: Settings) -> Iterator[Check]:
     try:
         key = settings.require_api_key()
@@ -193,15 +185,9 @@ def _provider(settings: Settings) -> Iterator[Check]:
 
 
 def _account(settings: Settings, key: str) -> Iterator[Check]:
-    where = _host(settings.base_url)
+    where = way(settings)
     try:
-        with SmsclickClient(
-            key,
-            settings.base_url,
-            settings.timezone,
-            min(settings.connect_timeout, _PROVIDER_SECONDS),
-            min(settings.read_timeout, _PROVIDER_SECONDS),
-        ) as client:
+        with open_client(settings, key=key, longest=_PROVIDER_SECONDS) as client:
             credits_left = client.credits()
     except ProviderRefused as error:
         if lookup(error.code).fault is Fault.ACCOUNT:
@@ -211,8 +197,7 @@ def _account(settings: Settings, key: str) -> Iterator[Check]:
             yield Check("key", Verdict.FAILED, str(error), "ask SMSClick what this code means")
         yield from _skipped(("balance", doctor_report.NAME), "the provider refused the question")
     except ProviderError as error:
-        todo = f"check SMSCLICK_BASE_URL ({where}) and this machine's way to it"
-        yield Check("key", Verdict.FAILED, f"not checked: {error}", todo)
+        yield Check("key", Verdict.FAILED, f"not checked: {error}", advice(error, settings))
         yield from _skipped(("balance", doctor_report.NAME), "the provider did not answer")
     except SmsclickError as error:
         yield _told("key", error)

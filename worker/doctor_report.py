@@ -7,6 +7,7 @@ SMSCLICK_TIMEZONE is right, which no comparison of two clocks of ours can.
 import contextlib
 import datetime as dt
 
+from smsclick.account_client import open_client
 from smsclick.client import SmsclickClient
 from smsclick.database import Database
 from smsclick.errors import ProviderError, ProviderRefused, SmsclickError
@@ -39,13 +40,7 @@ def check(settings: Settings) -> Check:
         return Check(
             NAME, Verdict.SKIPPED, found, f"send {LEAST_CONTROLS} and run this again: it tries the report on them"
         )
-    with SmsclickClient(
-        key,
-        settings.base_url,
-        settings.timezone,
-        min(settings.connect_timeout, _SECONDS),
-        min(settings.read_timeout, _SECONDS),
-    ) as client:
+    with open_client(settings, key=key, longest=_SECONDS) as client:
         seen = _read(client, controls, now)
         if seen is None:
             reason = REASONS[Doubt.NO_REPORT]

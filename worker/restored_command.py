@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from smsclick import output
-from smsclick.client import SmsclickClient
+from smsclick.account_client import open_client
 from smsclick.database import Database
 from smsclick.errors import InvalidField, SmsclickError
 from smsclick.moments import parse_time
@@ -71,13 +71,7 @@ def _restore(database: Database, settings: Settings, since: str) -> None:
 
 def _say_unowned(database: Database, settings: Settings, since: str) -> None:
     begin = parse_time("--since", since)
-    with SmsclickClient(
-        settings.require_api_key(),
-        settings.base_url,
-        settings.timezone,
-        settings.connect_timeout,
-        settings.read_timeout,
-    ) as client:
+    with open_client(settings) as client:
         rows = client.report_rows(begin, database.clock())
         with contextlib.closing(rows):
             for id_mensaje in restoring.unowned(database, (row.id_mensaje for row in rows if row.id_mensaje)):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from smsclick.account_client import open_client
 from smsclick.client import SmsclickClient
 from smsclick.database import Database
 from smsclick.settings import Settings
@@ -161,14 +162,7 @@ class Runtime:
             settings=settings,
             account=account.fingerprint(api_key),
             database=database,
-            client=SmsclickClient(
-                api_key,
-                settings.base_url,
-                settings.timezone,
-                settings.connect_timeout,
-                settings.read_timeout,
-                pool_size=threads + _OTHER_CALLS,
-            ),
+            client=open_client(settings, key=api_key, pool_size=threads + _OTHER_CALLS),
             gate=watch,
             limiter=limiter.limiter(database, settings.max_per_second),
             recorder=Recorder(database, settings, after=after, supervisor=threads_of_ours),

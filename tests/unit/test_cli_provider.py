@@ -96,7 +96,7 @@ def test_a_simulator_that_is_not_there_is_one_line_that_names_the_setting() -> N
     env = {"SMSCLICK_BASE_URL": f"http://127.0.0.1:{free_port()}/sms-services", "SMSCLICK_API_KEY": KEY}
     complaint = call("balance", env=env).complaint
     assert "the connection was refused" in complaint
-    assert "SMSCLICK_BASE_URL (127.0.0.1)" in complaint
+    assert "SMSCLICK_BASE_URL (http://127.0.0.1:" in complaint
 
 
 def test_an_answer_that_cannot_be_read_is_one_line(simulator: Simulator, env: dict[str, str]) -> None:

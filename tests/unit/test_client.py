@@ -407,7 +407,7 @@ def test_a_trusted_certificate_is_accepted(certificate: Path) -> None:
 def test_a_certificate_that_nobody_trusts_never_got_the_request(certificate: Path) -> None:
     handle = over_tls(certificate, forever(reply(SENT)))
     with serving(handle) as server, client_of(server, scheme="https") as client:
-        never_left(client, "the provider's certificate was not accepted")
+        never_left(client, "the provider's certificate was not accepted: no authority signed it")
     assert server.requests == []
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULTS = {
     "SMSCLICK_BASE_URL": "https://app.smsclick.com.mx/sms-services",
+    "SMSCLICK_CA_BUNDLE": None,
     "SMSCLICK_TIMEZONE": "America/Mexico_City",
     "DATABASE_URL": "sqlite:///var/smsclick.db",
     "CELERY_BROKER_URL": "",
@@ -44,7 +45,7 @@ def test_the_defaults_are_the_contracts() -> None:
     found = load_settings()
     names = {str(field.validation_alias): name for name, field in Settings.model_fields.items()}
     assert {variable: getattr(found, names[variable]) for variable in DEFAULTS} == DEFAULTS
-    secrets = {"ALERT_URLS", "SMSCLICK_CALLBACK", "SMSCLICK_WEBHOOK_SECRET"}
+    secrets = {"ALERT_URLS", "SMSCLICK_PROXY", "SMSCLICK_CALLBACK", "SMSCLICK_WEBHOOK_SECRET"}
     assert {getattr(found, names[variable]).get_secret_value() for variable in secrets} == {""}
     assert set(names) == {*DEFAULTS, *secrets}
 

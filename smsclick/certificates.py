@@ -1,0 +1,53 @@
+"""Which certificates the provider and a company's proxy may show: the usual authorities, or those of a file."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOT_ACCEPTED: Final = "certificate was not accepted"
+"""What every refusal of a certificate has in its words."""
+
+_WHY: Final = {
+    9: "it is not valid yet",
+    10: "it has expired",
+    18: "no authority signed it",
+    19: "nobody here knows its authority",
+    20: "nobody here knows its authority",
+    21: "nobody here knows its authority",
+    62: "it names another host",
+    64: "it names another address",
+}
+"""OpenSSL's verify codes (X509_V_ERR_…) in words."""
+
+
+def context(bundle: str | Path | None = None) -> ssl.SSLContext:
+    """What a client needs to verify the other side: certificate and host name, always.
+
+    Args:
+        bundle: a file of certificates in PEM that are trusted instead of the usual ones.
+
+    Raises:
+        ValueError: the file cannot be read or holds no certificate; the text says which.
+    """
+    if bundle is None:
+        from requests.utils import DEFAULT_CA_BUNDLE_PATH  # noqa: PLC0415 - settings are read where no request is made
+
+        return ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
+    try:
+        made = ssl.create_default_context(cafile=str(bundle))
+    except ssl.SSLError:
+        raise ValueError(f"{bundle} holds no certificate in PEM (-----BEGIN CERTIFICATE-----)") from None
+    except OSError as error:
+        raise ValueError(f"{bundle} cannot be read ({error.strerror or type(error).__name__})") from None
+    if not made.cert_store_stats()["x509"]:
+        raise ValueError(f"{bundle} holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")
+    return made
+
+
+def why(error: ssl.SSLCertVerificationError) -> str:
+    """Why a certificate was not accepted, in words that name nobody."""
+    return _WHY.get(error.verify_code, f"OpenSSL's code {error.verify_code}")
