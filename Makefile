@@ -27,12 +27,12 @@ check: lint ## lint and the tests that need no server, in less than a minute
 
 test: setup ## all tests, on servers of their own
 	@$(PYTHON) -m tests.programs
-	@$(PYTHON) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(PYTHON) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 coverage: setup ## which branches the tests reach, also in the processes that they start; make coverage ARGS=tests/unit
 	@$(PYTHON) -m tests.programs
 	@rm -rf var/coverage && mkdir -p var/coverage
-	@$(PYTHON) -m coverage run -m pytest -n $(JOBS) --dist loadfile $(ARGS); code=$$?; \
+	@$(PYTHON) -m coverage run -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS); code=$$?; \
 	$(PYTHON) -m coverage combine --quiet && $(PYTHON) -m coverage report; exit $$code
 
 TIMES ?= 50

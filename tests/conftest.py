@@ -55,6 +55,24 @@ def pytest_configure(config: pytest.Config) -> None:
     _remove_leftovers()
 
 
+_LONG_FILES = (
+    *("test_clocks.py", "test_life.py", "test_provider_habits.py", "test_shipped.py", "test_chaos.py", "test_kill.py"),
+    *("test_deploy.py", "test_flat.py", "test_sentinel.py", "test_broker_answers.py", "test_acceptance_database.py"),
+    *("test_acceptance_flow.py", "test_acceptance_hold.py", "test_examples.py", "test_every_order.py", "test_wheel.py"),
+    *("test_callbacks_processes.py", "test_queue_shapes.py", "test_database_sessions.py", "test_migrations.py"),
+    *("test_upgrade.py", "test_fault_matrix.py", "test_demo.py", "test_django.py"),
+)
+"""Half a minute and more each. A new one that is missing here costs a little time, at the end of a run."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where processes share the files, long ones come first: one that began last would keep a single process busy."""
+    if hasattr(config, "workerinput"):
+        places = {name: place for place, name in enumerate(_LONG_FILES)}
+        items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
 def _remove_leftovers() -> None:
     """The reaper does this at once; only when it was killed too is there something left."""
     for base in {Path(tempfile.gettempdir()), Path("/tmp")}:  # noqa: S108 - looked at, not written to
@@ -292,6 +310,20 @@ def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def new_sqlite_url(tmp_path: Path, _sqlite_template: Path) -> Callable[[], str]:
+    """Each call gives another SQLite file with our tables, copied from one that was migrated."""
+
+    def new() -> str:
+        place = tmp_path / f"database-{next(_numbers)}"
+        place.mkdir()
+        for file in _sqlite_template.parent.glob(f"{_sqlite_template.name}*"):
+            shutil.copy(file, place)
+        return f"sqlite:///{place / _sqlite_template.name}"
+
+    return new
+
+
+@pytest.fixture
 def migrated_sqlite_url(sqlite_url: str, _sqlite_template: Path) -> str:
     """A SQLite file with our tables, copied from one that was migrated."""
     for file in _sqlite_template.parent.glob(f"{_sqlite_template.name}*"):
@@ -307,19 +339,42 @@ def _postgres_template(postgres: PostgresServer) -> str:
 
 
 @pytest.fixture
-def migrated_postgres_url(postgres: PostgresServer, _postgres_template: str) -> Iterator[str]:
-    """A PostgreSQL database with our tables, copied from one that was migrated."""
+def new_postgres_url(postgres: PostgresServer, _postgres_template: str) -> Iterator[Callable[[], str]]:
+    """Each call gives another PostgreSQL database with our tables, copied from one that was migrated."""
     _awake(postgres)
-    name = f"t{next(_numbers)}"
-    yield postgres.create_database(name, template=_postgres_template)
+    names: list[str] = []
+
+    def new() -> str:
+        names.append(f"t{next(_numbers)}")
+        return postgres.create_database(names[-1], template=_postgres_template)
+
+    yield new
     _awake(postgres)
-    postgres.drop_database(name)
+    for name in names:
+        postgres.drop_database(name)
 
 
 @pytest.fixture
-def migrated_mariadb_url(mariadb_url: str) -> str:
-    """A MariaDB database with our tables."""
-    return migrate(mariadb_url)
+def migrated_postgres_url(new_postgres_url: Callable[[], str]) -> str:
+    """A PostgreSQL database with our tables."""
+    return new_postgres_url()
+
+
+@pytest.fixture(scope="session")
+def _mariadb_template(mariadb: MariaDBServer) -> str:
+    _awake(mariadb)
+    migrate(mariadb.create_database("migrated"))
+    return "migrated"
+
+
+@pytest.fixture
+def migrated_mariadb_url(mariadb: MariaDBServer, _mariadb_template: str) -> Iterator[str]:
+    """A MariaDB database with our tables, copied from one that was migrated."""
+    _awake(mariadb)
+    name = f"t{next(_numbers)}"
+    yield mariadb.create_database(name, template=_mariadb_template)
+    _awake(mariadb)
+    mariadb.drop_database(name)
 
 
 @pytest.fixture(params=["sqlite", "postgres", "mariadb"])

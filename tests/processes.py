@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self, TypeVar
@@ -45,6 +46,14 @@ def wait_until(predicate: Callable[[], T], timeout: float = 60.0, *, what: str =
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {timeout:g} s for {what}, the last answer was {answer!r}")
         time.sleep(every)
+
+
+def together(*scenarios: Callable[[], object]) -> None:
+    """Runs scenarios that mostly wait side by side, each in a thread; raises what the first of them raised."""
+    with ThreadPoolExecutor(len(scenarios)) as pool:
+        running = [pool.submit(scenario) for scenario in scenarios]
+    for each in running:
+        each.result()
 
 
 # --- Processes as the system sees them

@@ -596,18 +596,42 @@ class MariaDBServer(Server):
     def url(self, database: str = "mysql") -> str:
         return f"mysql+pymysql://smsclick@{HOST}:{self.port}/{database}?charset=utf8mb4"
 
-    def create_database(self, name: str) -> str:
-        """Makes a database and returns its URL."""
+    def create_database(self, name: str, template: str | None = None) -> str:
+        """Makes a database, empty or a copy of another one, and returns its URL."""
         self._execute(f"CREATE DATABASE `{name}`")
+        if template is not None:
+            self._copy(template, name)
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
         """Removes a database."""
         self._execute(f"DROP DATABASE IF EXISTS `{name}`")
 
+    def _copy(self, template: str, name: str) -> None:
+        """Tables with their rows and triggers: a migration takes five times as long."""
+        with closing(self._connect()) as connection, connection.cursor() as cursor:
+
+            def column(statement: str, place: int) -> list[str]:
+                cursor.execute(statement)
+                return [str(row[place]) for row in cursor.fetchall()]
+
+            cursor.execute(f"USE `{template}`")
+            tables = column("SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'", 0)
+            made = [each for table in tables for each in column(f"SHOW CREATE TABLE `{table}`", 1)]
+            made += [f"INSERT INTO `{table}` SELECT * FROM `{template}`.`{table}`" for table in tables]  # noqa: S608
+            triggers = column("SHOW TRIGGERS", 0)
+            made += [each for trigger in triggers for each in column(f"SHOW CREATE TRIGGER `{trigger}`", 2)]
+            cursor.execute(f"USE `{name}`")
+            cursor.execute("SET foreign_key_checks = 0, sql_mode = CONCAT(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')")
+            for statement in made:
+                cursor.execute(statement)
+            connection.commit()
+
+    def _connect(self) -> pymysql.Connection:
+        return pymysql.connect(host=HOST, port=self.port, user="smsclick", charset="utf8mb4", connect_timeout=60)
+
     def _execute(self, statement: str) -> str:
-        connection = pymysql.connect(host=HOST, port=self.port, user="smsclick", charset="utf8mb4", connect_timeout=60)
-        with closing(connection), connection.cursor() as cursor:
+        with closing(self._connect()) as connection, connection.cursor() as cursor:
             cursor.execute(statement)
             row = cursor.fetchone()
         return str(row[0]) if row else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import subprocess
 import sys
 import time
@@ -14,13 +15,14 @@ import sqlalchemy as sa
 from smsclick.contract import HoldReason, State, clocks
 from smsclick.simulator import Fault, FaultKind
 from tests.acceptance import Cluster, ready, texts
-from tests.processes import wait_until
+from tests.processes import together, wait_until
 from tests.servers import PostgresServer, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tests.conftest import OwnServer, StartProcess, WallClock
+    from tests.servers import RedisServer
 
 HALF = 10
 
@@ -39,31 +41,35 @@ def test_the_wrong_clock_of_a_process_is_only_its_wall_clock(wall_clock: WallClo
     assert monotonic == pytest.approx(time.monotonic(), abs=600)
 
 
-@pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
 def test_an_account_that_runs_dry_goes_on_after_the_refill_although_the_clock_of_beat_is_wrong(
-    broker: str,
-    migrated_postgres_url: str,
-    request: pytest.FixtureRequest,
+    new_postgres_url: Callable[[], str],
+    redis_url: str,
+    rabbitmq_url: str,
     start_process: StartProcess,
     wall_clock: WallClock,
 ) -> None:
     """Every step needs ticks: the queue is found by the sweep, the hold lifts by the probe, statuses are asked for."""
-    offsets = ("-7s", "+60s", "-1h") if broker == "redis" else ("+7s", "-60s", "+1h")
-    url = request.getfixturevalue(f"{broker}_url")
-    with Cluster(start_process, migrated_postgres_url, url, balance=0) as cluster:
-        ready(cluster.worker())
-        for number, offset in enumerate(offsets):
-            before = 2 * HALF * number
-            beat = cluster.beat(env=wall_clock(offset))
-            cluster.provider.set(balance=HALF)
-            cluster.enqueue(texts(2 * HALF, f"Aviso{number}"))
-            wait_until(lambda: cluster.hold() == HoldReason.NO_BALANCE, what="the hold")
-            cluster.wait_states(delivered=before + HALF, queued=HALF)
-            cluster.provider.set(add_balance=HALF)
-            cluster.wait_final(before + 2 * HALF)
-            beat.end()
-        assert cluster.states() == {State.DELIVERED: 2 * HALF * len(offsets)}
-        assert len(cluster.assert_ledger_agrees()) == 2 * HALF * len(offsets)
+
+    def live(broker_url: str, *offsets: str) -> None:
+        with Cluster(start_process, new_postgres_url(), broker_url, balance=0) as cluster:
+            ready(cluster.worker())
+            for number, offset in enumerate(offsets):
+                before = 2 * HALF * number
+                beat = cluster.beat(env=wall_clock(offset))
+                cluster.provider.set(balance=HALF)
+                cluster.enqueue(texts(2 * HALF, f"Aviso{number}"))
+                wait_until(lambda: cluster.hold() == HoldReason.NO_BALANCE, what="the hold")
+                cluster.wait_states(delivered=before + HALF, queued=HALF)
+                cluster.provider.set(add_balance=HALF)
+                cluster.wait_final(before + 2 * HALF)
+                beat.end()
+            assert cluster.states() == {State.DELIVERED: 2 * HALF * len(offsets)}
+            assert len(cluster.assert_ledger_agrees()) == 2 * HALF * len(offsets)
+
+    together(
+        lambda: live(redis_url, "-7s", "+60s", "-1h"),
+        lambda: live(rabbitmq_url, "+7s", "-60s", "+1h"),
+    )
 
 
 def test_a_worker_without_beat_and_broker_watches_the_database_by_itself(
@@ -97,11 +103,9 @@ class SetPostgres(PostgresServer):
         (self.directory / "clock").write_text(offset)
 
 
-@pytest.mark.parametrize("offset", ["+30m", "-30m"])
 def test_the_databases_clock_is_set_by_half_an_hour_while_messages_flow(
-    offset: str,
     own_server: OwnServer,
-    redis_url: str,
+    redis_server: RedisServer,
     start_process: StartProcess,
     wall_clock: WallClock,
     migrated: Callable[[str], str],
@@ -110,24 +114,35 @@ def test_the_databases_clock_is_set_by_half_an_hour_while_messages_flow(
     SetPostgres.environment = {
         name: value for name, value in wall_clock("+0s").items() if name not in {"FAKETIME", "PYTHONPATH"}
     }
-    server = own_server(SetPostgres)
-    url = migrated(server.create_database("clock"))
-    with Cluster(start_process, url, redis_url, balance=10_000) as cluster:
-        ready(cluster.worker())
-        cluster.beat()
-        cluster.enqueue(texts(HALF, "Antes"))
-        cluster.wait_final(HALF)
-        # A request that the provider accepted and one that it did not, both without an answer.
-        for kind in (FaultKind.HTML_AFTER, FaultKind.HTML_BEFORE):
-            cluster.provider.faults([Fault(kind)])
-            cluster.enqueue(texts(1, kind.value))
-            wait_until(lambda: cluster.states()[State.SENDING] + cluster.states()[State.QUEUED] == 0, what="its end")
-        cluster.provider.faults([])
-        server.set_clock(offset)
-        cluster.enqueue(texts(HALF, "Despues"))
-        wait_until(lambda: cluster.states()[State.DELIVERED] >= 2 * HALF, 120, what="what waits, and its statuses")
-        wait_until(
-            lambda: [each for each in cluster.incidents() if each[0] == "clock_step"], what="the incident of the step"
-        )
-        assert cluster.causes(State.QUEUED) == {}, "nothing was absent"
-        cluster.assert_ledger_agrees()
+
+    def live(server: SetPostgres, url: str, offset: str, broker: str) -> None:
+        redis_server.flush(broker)
+        with Cluster(start_process, url, redis_server.url(broker), balance=10_000) as cluster:
+            ready(cluster.worker())
+            cluster.beat()
+            cluster.enqueue(texts(HALF, "Antes"))
+            cluster.wait_final(HALF)
+            # A request that the provider accepted and one that it did not, both without an answer.
+            for kind in (FaultKind.HTML_AFTER, FaultKind.HTML_BEFORE):
+                cluster.provider.faults([Fault(kind)])
+                cluster.enqueue(texts(1, kind.value))
+                wait_until(
+                    lambda: cluster.states()[State.SENDING] + cluster.states()[State.QUEUED] == 0, what="its end"
+                )
+            cluster.provider.faults([])
+            server.set_clock(offset)
+            cluster.enqueue(texts(HALF, "Despues"))
+            wait_until(lambda: cluster.states()[State.DELIVERED] >= 2 * HALF, 120, what="what waits, and its statuses")
+            wait_until(
+                lambda: [each for each in cluster.incidents() if each[0] == "clock_step"],
+                what="the incident of the step",
+            )
+            assert cluster.causes(State.QUEUED) == {}, "nothing was absent"
+            cluster.assert_ledger_agrees()
+
+    redis_server.start()
+    scenarios = []
+    for offset, broker in (("+30m", "11"), ("-30m", "12")):
+        server = own_server(SetPostgres)
+        scenarios.append(functools.partial(live, server, migrated(server.create_database("clock")), offset, broker))
+    together(*scenarios)

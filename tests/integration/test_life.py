@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
 import kombu
-import pytest
 
 from tests.acceptance import Cluster, ready, texts
 from tests.commandline import call
-from tests.processes import wait_until
+from tests.processes import together, wait_until
 from tests.servers import PostgresServer, RedisServer, free_port
 from worker import health, liveness
 from worker.liveness import SILENT_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.conftest import OwnServer, StartProcess
     from tests.processes import Process
 
 BROKERS = {"redis": "redis://127.0.0.1:{port}/0", "rabbitmq": "amqp://guest:guest@127.0.0.1:{port}//"}
+
+_calling = threading.Lock()
+"""A command called in this process has the process's environment for itself."""
 
 
 def sent(cluster: Cluster) -> int:
@@ -32,24 +37,27 @@ def sent(cluster: Cluster) -> int:
 
 def lives(cluster: Cluster) -> bool:
     """What a container's probe asks."""
-    return call("health", "--worker", env=cluster.env).code == 0
+    with _calling:
+        return call("health", "--worker", env=cluster.env).code == 0
 
 
-@pytest.mark.parametrize("broker", BROKERS)
 def test_a_worker_sends_although_its_broker_was_never_there(
-    migrated_sqlite_url: str, start_process: StartProcess, broker: str
+    new_sqlite_url: Callable[[], str], start_process: StartProcess
 ) -> None:
-    nobody = BROKERS[broker].format(port=free_port())
-    with Cluster(start_process, migrated_sqlite_url, nobody) as cluster:
-        cluster.enqueue(texts(3, "Antes"))
-        worker = cluster.worker()
-        wait_until(lambda: sent(cluster) == 3, 120, what="what was there before the worker")
-        cluster.enqueue(texts(3, "Después"))
-        wait_until(lambda: sent(cluster) == 6, 120, what="what came later")
-        wait_until(lambda: lives(cluster), what="a sign of life")
-        worker.sigterm()
-        assert worker.wait(120) == 0
-        assert not lives(cluster)
+    def live(broker: str) -> None:
+        nobody = broker.format(port=free_port())
+        with Cluster(start_process, new_sqlite_url(), nobody) as cluster:
+            cluster.enqueue(texts(3, "Antes"))
+            worker = cluster.worker()
+            wait_until(lambda: sent(cluster) == 3, 120, what="what was there before the worker")
+            cluster.enqueue(texts(3, "Después"))
+            wait_until(lambda: sent(cluster) == 6, 120, what="what came later")
+            wait_until(lambda: lives(cluster), what="a sign of life")
+            worker.sigterm()
+            assert worker.wait(120) == 0
+            assert not lives(cluster)
+
+    together(*(functools.partial(live, broker) for broker in BROKERS.values()))
 
 
 def test_a_worker_sends_on_while_its_broker_is_away(
