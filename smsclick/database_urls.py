@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 
 from smsclick import urls
 from smsclick.database_parameters import listed, parameters
+from smsclick.hosts import check_host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,9 +42,6 @@ _SHIPPED: Final = {
     "mysql": "mysql+pymysql",
     "mariadb": "mariadb+pymysql",
 }
-
-_LABEL: Final = r"[\w-]{1,63}"
-_HOST: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?|(?=.*:)[0-9A-Fa-f:.]+(?:%\w+)?|[/@].+")
 
 
 def parse_url(url: str) -> sa.URL:
@@ -130,7 +128,7 @@ def _server(backend: str, rest: str) -> sa.URL:
     if hosts:
         query["host"] = tuple(hosts) if len(hosts) > 1 else hosts[0]
     for place in (*listed(query.get("host", ())), parsed.host or ""):
-        _check_host(place)
+        check_host(place)
     return parsed.set(query=query, database=_database(backend, parsed.database))
 
 
@@ -144,17 +142,6 @@ def _made(url: str) -> sa.URL:
         return sa.make_url(url)
     except (ArgumentError, ValueError):
         raise ValueError("must be the URL of an SQLite, PostgreSQL, MariaDB or MySQL database") from None
-
-
-def _check_host(place: str) -> None:
-    host, colon, port = place.rpartition(":")
-    if place.startswith(("/", "@")) or not colon or not (host.endswith("]") or ":" not in host):
-        host, port = place, ""
-    host = host.strip("[]")
-    if host and not _HOST.fullmatch(host):
-        raise ValueError("names a host that cannot be one")
-    if port and not (port.isdecimal() and 0 < int(port) < 65_536):
-        raise ValueError(f"has no readable port: {urls.ENCODE}")
 
 
 def _database(backend: str, name: str | None) -> str | None:

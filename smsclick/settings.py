@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from smsclick import broker, certificates, urls
+from smsclick import broker, broker_urls, certificates, urls
 from smsclick.callback import TaskTarget, parse_callback
 from smsclick.database_urls import parse_url
 from smsclick.errors import InvalidField, SettingsError
@@ -131,6 +131,8 @@ class Settings(BaseSettings):
     @classmethod
     def _ca_bundle(cls, value: Path | None) -> Path | None:
         if value is not None:
+            if "\n" in str(value):
+                raise ValueError("must be the path of a file, not its content")
             certificates.context(value)
         return value
 
@@ -164,8 +166,7 @@ class Settings(BaseSettings):
     @field_validator("broker_url")
     @classmethod
     def _broker_url(cls, value: str) -> str:
-        for part in filter(None, map(str.strip, value.split(";"))):
-            urls.check(part)
+        value = broker_urls.normalized(value)
         broker.parse(value)
         return value
 

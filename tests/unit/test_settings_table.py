@@ -13,6 +13,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Final
 
+import certifi
 import pytest
 
 from smsclick.errors import SettingsError
@@ -35,6 +36,8 @@ VALUES: Final[Mapping[str, str]] = {
     "ALERT_URLS": f"json://u:{MARK}@example.com/sms",
     "SMSCLICK_CALLBACK": f"celery:app.{MARK}@queue",
     "SMSCLICK_WEBHOOK_ALLOW_PRIVATE": "true",
+    "SMSCLICK_CA_BUNDLE": certifi.where(),
+    "SMSCLICK_PROXY": f"http://u:{MARK}@proxy.example.com:3128",
 }
 FIELDS: Final = {str(field.validation_alias): name for name, field in Settings.model_fields.items()}
 
@@ -169,7 +172,8 @@ def test_every_setting_in_every_form_and_writing(variable: str, form: str, tmp_p
 
 
 @pytest.mark.parametrize("form", ["environment", "env_file", "file"])
-@pytest.mark.parametrize("variable", sorted(set(FIELDS) - {"SMSCLICK_API_KEY"}))
+# A path is no secret and is shown.
+@pytest.mark.parametrize("variable", sorted(set(FIELDS) - {"SMSCLICK_API_KEY", "SMSCLICK_CA_BUNDLE"}))
 def test_what_is_no_value_of_a_setting_is_refused(variable: str, form: str, tmp_path: Path) -> None:
     for content in (f"{MARK} {MARK}!", f'"{MARK}', f"nowhere://{MARK}", f"{MARK}\n{MARK}"):
         if form == "env_file" and content.startswith('"'):
