@@ -8,7 +8,8 @@ the same, under the same names. The reasons stand in docs/decisions/0031-odd-row
 import re
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Connection, Table, event
+from sqlalchemy import CheckConstraint, Connection, String, Table, event
+from sqlalchemy.dialects import mysql
 
 STATES = (
     "queued",
@@ -109,6 +110,19 @@ MARIADB = {
     "times": _all([_mariadb_time(name) for name in TIMES]),
 }
 
+GUARDED_LENGTHS = {"key": 200, "phone": 40, "rule_id": 40, "callback": 500, "reference": 200}
+"""Characters that a producer's words may have. MariaDB and MySQL have one more in these columns: INSERT IGNORE, and a
+mode that is not strict, cut a longer word to what the column holds, and that is still too long for the constraint."""
+
+MARIADB_LENGTHS = {"lengths": _all([f"char_length(`{name}`) <= {length}" for name, length in GUARDED_LENGTHS.items()])}
+"""Added by a migration of its own."""
+
+
+def guarded(name: str) -> String:
+    """The type of such a column."""
+    length = GUARDED_LENGTHS[name]
+    return String(length).with_variant(mysql.VARCHAR(length + 1), "mysql", "mariadb")
+
 
 def _sqlite_time(name: str) -> str:
     """Whether it is odd: not text, no real date and time, or not in the form that sorts by time."""
@@ -184,7 +198,7 @@ def declare(table: Table) -> None:
     """Give the table its constraints: as the migrations make them, for tables made by `create_all`."""
     for name, condition in POSTGRESQL.items():
         table.append_constraint(CheckConstraint(condition, name=name).ddl_if(dialect="postgresql"))
-    for name, condition in MARIADB.items():
+    for name, condition in (MARIADB | MARIADB_LENGTHS).items():
         for dialect in ("mysql", "mariadb"):
             table.append_constraint(CheckConstraint(condition, name=name).ddl_if(dialect=dialect))
     event.listen(table, "after_create", _add_triggers)

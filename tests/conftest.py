@@ -172,6 +172,12 @@ def php() -> str:
     return str(_available(programs.PHP)["php"])
 
 
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Node; tests that need it are skipped where it cannot be had."""
+    return str(_available(programs.NODE)["node"])
+
+
 class WallClock(Protocol):
     """The environment of a process whose wall clock is wrong; its monotonic clock is right."""
 

