@@ -85,7 +85,7 @@ class AttemptProtocol(RuleBasedStateMachine):
     @precondition(lambda self: len(self.world._states) < 4)
     @rule(phone=st.sampled_from(PHONES), text=st.sampled_from(TEXTS), if_absent=st.sampled_from(IfAbsent))
     def a_producer_commits(self, phone: str, text: str, if_absent: IfAbsent) -> None:
-        self.world.enqueue(phone, text, if_absent=str(if_absent))
+        self.world.try_to_enqueue(phone, text, if_absent=str(if_absent))
 
     @precondition(lambda self: self.others)
     @rule(phone=st.sampled_from(PHONES), text=st.sampled_from(TEXTS))

@@ -6,11 +6,15 @@ transaction, a byte on the wire, an answer) is one method here, so that a test m
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import dataclasses
 import datetime as dt
 import itertools
 import random
+import tempfile
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,10 +24,22 @@ from sqlalchemy import event
 from smsclick.codes import Action, Estatus
 from smsclick.contract import ACCOUNT, State, events, gates, incidents, messages, metadata
 from smsclick.database import Database
-from smsclick.errors import UnreadableAnswer
-from smsclick.replies import Accepted, Refused, ReportRow, Unknown
+from smsclick.errors import DatabaseUnavailable, UnreadableAnswer
+from smsclick.replies import (
+    Accepted,
+    HttpAnswer,
+    MessageStatus,
+    Refused,
+    ReportRow,
+    Unknown,
+    UnreadableRow,
+    parse_report,
+)
 from smsclick.settings import load_settings
-from worker import claims, decisions, lifecycle, reconcile
+from smsclick.simulator.rows import report_parts
+from smsclick.simulator.settings import SimulatorSettings
+from smsclick.simulator.state import RECEIVED, Message
+from worker import claims, clock, decisions, lifecycle, reconcile
 from worker.clock import DatabaseClock
 from worker.decisions import Outcome, Policy, Released
 from worker.matching import SLACK, digits, tolerant, wire_key
@@ -39,11 +55,16 @@ if TYPE_CHECKING:
 BEGIN = dt.datetime(2026, 5, 4, 12, 0, tzinfo=dt.UTC)
 SETTINGS = load_settings(DATABASE_URL="sqlite:///never-opened.db", SMSCLICK_API_KEY="of-the-model")
 ACCOUNT_OF_MODEL = "of-the-model"
-POLICY = Policy.of(SETTINGS, ACCOUNT_OF_MODEL)
+NEW_KEY, OTHER_ACCOUNT = "of-a-new-key", "of-another-account"
+_ACCOUNTS = {ACCOUNT_OF_MODEL: 1, NEW_KEY: 1, OTHER_ACCOUNT: 2}
+"""Whose messages a key's report shows."""
 CONTROL_PHONE = "5500000000"
 LEASE = dt.timedelta(seconds=SETTINGS.lease_seconds)
 READ = dt.timedelta(seconds=SETTINGS.read_timeout)
 SETTLE = dt.timedelta(seconds=SETTINGS.settle_seconds)
+MANUAL = SimulatorSettings()
+"""A report as the manual has it."""
+
 MAY_BE_ACCEPTED = frozenset({State.SENDING, State.UNKNOWN, State.SENT})
 
 
@@ -56,8 +77,13 @@ class Request:
     phone: str
     text: str
     left_at: dt.datetime
+    account: str = ACCOUNT_OF_MODEL
     verdict: Accepted | Refused | None = None
     lost: bool = False
+
+    def given_up(self, now: dt.datetime) -> bool:
+        """Whether the provider may take it although nobody waits for the answer any more."""
+        return self.verdict is None and not self.lost and self.left_at + READ < now < self.left_at + SETTLE
 
     def open(self, now: dt.datetime) -> bool:
         """Whether the provider may still take it."""
@@ -70,6 +96,7 @@ class Job:
 
     claim: Claim
     not_after: dt.datetime
+    account: str = ACCOUNT_OF_MODEL
     request: Request | None = None
     outcome: Outcome | None = None
 
@@ -84,6 +111,7 @@ class Acceptance:
     text: str
     at: dt.datetime
     shown_from: dt.datetime
+    account: str = ACCOUNT_OF_MODEL
 
 
 class World:
@@ -92,7 +120,7 @@ class World:
     Args:
         skew: how far the provider's clock is ahead of the database's.
         form: how its report gives a text back.
-        settle: replaces SMSCLICK_SETTLE_SECONDS, for a product that is broken on purpose.
+        settle_seconds: replaces SMSCLICK_SETTLE_SECONDS, for a product that is broken on purpose.
     """
 
     WORKERS = 3
@@ -105,8 +133,17 @@ class World:
         settle_seconds: float = SETTINGS.settle_seconds,
     ) -> None:
         self.now = BEGIN
+        self.ahead = dt.timedelta(0)
+        """How far the database's clock is ahead of the true time."""
+        self.was_set = 0.0
+        """By how many seconds it was set, all steps together."""
+        self.read_only = False
+        self.account = ACCOUNT_OF_MODEL
+        self.accounts = {ACCOUNT_OF_MODEL}
+        self.habit = MANUAL
+        self._left: set[int] = set()
+        _worlds[0] = self
         self.database = _database()
-        _clocks[0] = self
         self.settings = load_settings(
             DATABASE_URL="sqlite:///never-opened.db",
             SMSCLICK_API_KEY="of-the-model",
@@ -119,13 +156,13 @@ class World:
         self._clock = DatabaseClock(measure=self._measured)
         self.fails = False
         self._skew = dt.timedelta(seconds=skew)
-        self._form = form
+        self.form = self.usual_form = form
         self._rng = random.Random(0)
         self._ids = itertools.count(1001)
         self._states: dict[int, str] = {}
         self._last_event = 0
         self._until: dict[int, dt.datetime] = {}
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: tuple[int, int, int, int] | None = None
         self.controls: list[Acceptance] = []
         self.witness(LEAST_CONTROLS)
 
@@ -135,10 +172,36 @@ class World:
         """Time passes for everybody."""
         self.now += dt.timedelta(seconds=seconds)
 
+    @property
+    def database_now(self) -> dt.datetime:
+        """The time by the database's clock."""
+        return self.now + self.ahead
+
+    def set_clock(self, seconds: float) -> None:
+        """Somebody sets the database's clock; nobody is told."""
+        self.ahead += dt.timedelta(seconds=seconds)
+        self.was_set += abs(seconds)
+
+    def restart_watch(self) -> None:
+        """The process that watches the database's clock is another one now."""
+        self._clock = DatabaseClock(measure=self._measured)
+
+    def change_key(self, account: str) -> None:
+        """Workers are started with another key; what is on the wire went with the old one."""
+        self.account = account
+        if account not in self.accounts:
+            self.accounts.add(account)
+            self.witness(LEAST_CONTROLS)
+
+    def try_to_enqueue(self, phone: str, text: str, **values: object) -> None:
+        """A producer commits a message, or hears that it could not."""
+        with contextlib.suppress(DatabaseUnavailable):
+            self.enqueue(phone, text, **values)
+
     def enqueue(self, phone: str = "5551402211", text: str = "hola", **values: object) -> int:
         """A producer commits a message."""
+        message_id = len(self._states) + 1
         with self.database.begin() as connection:
-            message_id = len(self._states) + 1
             given = {"id": message_id, "key": f"key-{message_id - 1}", "phone": phone, "text": text}
             connection.execute(sa.insert(messages).values(**given | values))
         self._states[message_id] = State.QUEUED
@@ -148,9 +211,11 @@ class World:
         """Other messages are sent and answered meanwhile: control rows, which no test looks at."""
         for _ in range(count):
             number = 1_000_000 + len(self.controls)
-            taken = Acceptance(number, number, CONTROL_PHONE, f"control {number}", self.now, self.now)
+            text = f"control {number}"
+            taken = Acceptance(number, number, CONTROL_PHONE, text, self.now, self.now, self.account)
             values = {"state": State.SENT, "due_at": None, "id_mensaje": number, "attempts": 1}
-            times = {"attempted_at": self.now, "sent_at": self.now, "account_fingerprint": ACCOUNT_OF_MODEL}
+            at = self.database_now
+            times = {"attempted_at": at, "sent_at": at, "account_fingerprint": self.account}
             with self.database.begin() as connection:
                 given = {"id": number, "key": f"control-{number}", "phone": taken.phone, "text": taken.text}
                 connection.execute(sa.insert(messages).values(**given, **values, **times))
@@ -161,8 +226,11 @@ class World:
     def claim(self, worker: int, limit: int = 1, *, paused: float = 0.0) -> list[Claim]:
         """Claim what is due; the worker looked at its clock `paused` seconds ago, before it asked the database."""
         not_after = self.now - dt.timedelta(seconds=paused) + LEASE - READ
-        claimed = self.database.transact(lambda connection: claims.claim(connection, None, limit, POLICY))
-        self.workers[worker] += [Job(claim, not_after) for claim in claimed]
+        policy = Policy.of(SETTINGS, self.account)
+        claimed: list[Claim] = []
+        with contextlib.suppress(DatabaseUnavailable):
+            claimed = self.database.transact(lambda connection: claims.claim(connection, None, limit, policy))
+        self.workers[worker] += [Job(claim, not_after, self.account) for claim in claimed]
         return claimed
 
     def leave(self, job: Job) -> None:
@@ -171,7 +239,7 @@ class World:
             job.outcome = Refused(None, "", Action.RETRY, "the claim was over before the request could leave")
             return
         key = wire_key(job.claim.phone, job.claim.text)
-        job.request = Request(job.claim.id, key, digits(job.claim.phone), job.claim.text, self.now)
+        job.request = Request(job.claim.id, key, digits(job.claim.phone), job.claim.text, self.now, job.account)
         self.requests.append(job.request)
 
     def release(self, job: Job) -> None:
@@ -188,7 +256,10 @@ class World:
         jobs = [job for job in self.workers[worker] if job.outcome is not None]
         group = [Ended(job.claim, job.outcome, 0) for job in jobs if job.outcome is not None]
         if group:
-            self.database.transact(lambda connection: settle(connection, group, self.settings, self._rng))
+            try:
+                self.database.transact(lambda connection: settle(connection, group, self.settings, self._rng))
+            except DatabaseUnavailable:
+                return
         if acknowledged:
             self.workers[worker] = [job for job in self.workers[worker] if job.outcome is None]
 
@@ -206,9 +277,16 @@ class World:
             lag: seconds until the report shows it; None: as late as the assumption allows.
         """
         shown = self.now + dt.timedelta(seconds=lag) if lag is not None else request.left_at + SETTLE
-        taken = Acceptance(next(self._ids), request.message_id, request.phone, request.text, self.now, shown)
+        taken = Acceptance(
+            next(self._ids), request.message_id, request.phone, request.text, self.now, shown, request.account
+        )
         self.accepted.append(taken)
         request.verdict = Accepted(taken.id_mensaje, 1, "Mensaje enviado")
+
+    def accept_late(self, request: Request) -> None:
+        """It takes a message after the call was given up; nobody hears of it."""
+        self.accept(request)
+        request.verdict, request.lost = None, True
 
     def refuse(self, request: Request, code: int, action: Action) -> None:
         """It does not take it, and says so."""
@@ -218,19 +296,43 @@ class World:
         """A panel or another system sends under the same key."""
         self.accepted.append(Acceptance(next(self._ids), None, phone, text, self.now, self.now))
 
-    def report_rows(self, start: dt.datetime, end: dt.datetime) -> Generator[ReportRow]:
-        """What its report shows of this window, by its own clock."""
+    def report_rows(self, start: dt.datetime, end: dt.datetime) -> Generator[ReportRow | UnreadableRow]:
+        """What its report shows of this window, by its own clock: the simulator's rows, as the client reads them."""
         if self.fails:
             raise UnreadableAnswer("a report that fails")
-        for taken in [*self.controls, *self.accepted]:
-            at = (taken.at + self._skew).replace(microsecond=0)
-            if taken.shown_from <= self.now and start.replace(microsecond=0) <= at <= end:
-                text = self._form(taken.text)
-                yield ReportRow(taken.id_mensaje, taken.phone, text, at, Estatus.PENDIENTE, None, None, None, None)
+        shown = [
+            self._shown(taken)
+            for taken in [*self.controls, *self.accepted]
+            if _ACCOUNTS[taken.account] == _ACCOUNTS[self.account] and taken.shown_from <= self.now
+        ]
+        first = start.timestamp() // 1 - self.habit.date_shift
+        last = end.timestamp() - self.habit.date_shift
+        within = sorted((row for row in shown if first <= row.accepted_at <= last), key=lambda row: row.accepted_at)
+        body = b"".join(report_parts(within, (first + last) / 2, None, self.now.timestamp(), self.habit))
+        yield from parse_report(HttpAnswer(200, body), self.habit.timezone)
 
-    def status(self, id_mensaje: int) -> None:
-        """It answers no question about a single message."""
-        raise UnreadableAnswer(f"no answer about {id_mensaje}")
+    def _shown(self, taken: Acceptance) -> Message:
+        at = float((taken.at + self._skew).timestamp() // 1)
+        return Message(
+            id_mensaje=taken.id_mensaje,
+            phone=taken.phone,
+            text=self.form(taken.text),
+            accepted_at=at,
+            credits=1,
+            rule_id=None,
+            final_at=0.0,
+            verdict=RECEIVED,
+            settings=self.habit,
+            chance=(taken.id_mensaje + 1) % 2,
+        )
+
+    def status(self, id_mensaje: int) -> MessageStatus:
+        """What it says of one message, in the form of its reports."""
+        taken = next((each for each in (*self.controls, *self.accepted) if each.id_mensaje == id_mensaje), None)
+        if taken is None or _ACCOUNTS[taken.account] != _ACCOUNTS[self.account]:
+            raise UnreadableAnswer(f"no answer about {id_mensaje}")
+        at = (taken.at + self._skew).replace(microsecond=0) + dt.timedelta(seconds=self.habit.date_shift)
+        return MessageStatus(Estatus.RECIBIDO, None, None, at, None, None, "")
 
     def _measured(self) -> float:
         """A worker's own clock, which measures what goes by here."""
@@ -239,22 +341,27 @@ class World:
     # --- The sweep and the reconciler
 
     def sweep(self) -> None:
-        """Strand lost claims, end what expired."""
-        self.database.transact(lambda connection: claims.strand(connection, 100))
-        self.database.transact(lambda connection: claims.expire(connection, 100))
+        """Look at the database's clock, strand lost claims, end what expired."""
+        with contextlib.suppress(DatabaseUnavailable):
+            self._clock.read(self.database)
+            clock.shift(self.database, threading.Event())
+            self.database.transact(lambda connection: claims.strand(connection, 100))
+            self.database.transact(lambda connection: claims.expire(connection, 100))
 
     def look(self, *, fails: bool = False) -> None:
         """Claim unknown attempts and read their report; it is judged later, by `judge`."""
         lease = self.settings.lease_seconds
-        claimed = self.database.transact(lambda connection: reconcile.claim(connection, lease))
         self.fails = fails
-        if claimed:
-            self.reports += reconcile.look(self._runtime(), claimed)
+        with contextlib.suppress(DatabaseUnavailable):
+            claimed = self.database.transact(lambda connection: reconcile.claim(connection, lease))
+            if claimed:
+                self.reports += reconcile.look(self._runtime(), claimed)
         self.fails = False
 
     def judge(self, which: int = 0) -> None:
         """Settle by a report that was read."""
-        reconcile.record(self._runtime(), self.reports.pop(which))
+        with contextlib.suppress(DatabaseUnavailable):
+            reconcile.record(self._runtime(), self.reports.pop(which))
 
     def _runtime(self) -> Runtime:
         """What the reconciler asks of a worker's process; this world is its provider too."""
@@ -264,7 +371,7 @@ class World:
                 settings=self.settings,
                 database=self.database,
                 client=self,
-                account=ACCOUNT_OF_MODEL,
+                account=self.account,
                 rng=self._rng,
                 stopping=threading.Event(),
                 wake_callbacks=lambda _: None,
@@ -288,10 +395,10 @@ class World:
         state: State,
         decide: Callable[[lifecycle.Message, dt.datetime], lifecycle.Change],
     ) -> None:
-        with self.database.begin() as connection:
+        with contextlib.suppress(DatabaseUnavailable), self.database.begin() as connection:
             row = lifecycle.lock(connection, [message_id])[message_id]
             if row.state is state:
-                lifecycle.apply(connection, [decide(row, self.now)])
+                lifecycle.apply(connection, [decide(row, self.database_now)])
 
     # --- What must never happen
 
@@ -308,7 +415,7 @@ class World:
     def violations(self) -> list[str]:
         """What went wrong so far, each in a line; none in a product that keeps its promise."""
         raw = self.database.engine.raw_connection()
-        seen = (raw.total_changes, len(self.accepted), len(self.requests))
+        seen = (id(raw.driver_connection), raw.total_changes, len(self.accepted), len(self.requests))
         raw.close()
         if seen == self._seen:
             return []
@@ -386,6 +493,10 @@ class World:
 
     def heal(self) -> None:
         """From now on nothing fails: workers write what they know or are gone, reports are whole, all is accepted."""
+        self.read_only = False
+        self.habit = MANUAL
+        self.form = self.usual_form
+        self.ahead = dt.timedelta(0)
         for worker in range(self.WORKERS):
             self.record(worker)
             self.crash(worker)
@@ -393,7 +504,16 @@ class World:
             request.lost = request.lost or request.verdict is None
         while self.reports:
             self.judge()
-        for _ in range(60):
+        # Under each key in turn: nothing is concluded about an attempt under another one.
+        for account in (self.account, *(self.accounts - {self.account})):
+            self.account = account
+            self._go_on()
+            if not self.stuck():
+                return
+
+    def _go_on(self) -> None:
+        # A row of which nobody knows by which clock it was stamped waits for as long as that was set.
+        for _ in range(60 + int(self.was_set / 65)):
             self.sweep()
             self.look()
             while self.reports:
@@ -411,11 +531,17 @@ class World:
             self.witness()
 
     def stuck(self) -> list[str]:
-        """Messages that neither ended nor are followed, nor are left to a person for good."""
+        """Messages that neither ended nor are followed, nor are left to a person for good, nor wait for one that is."""
+        open_ = [row for row in self.rows() if row.state not in _ENDS]
+        reasons = _A_PERSONS if not self.was_set else _A_PERSONS | _OF_CLOCKS
+        unknown = [row for row in open_ if row.state == State.UNKNOWN]
+        # Under another key its reason is the key; what it is under its own was seen then.
+        self._left |= {row.id for row in unknown if row.unknown_reason in reasons}
+        left = {row.wire_key for row in unknown if row.id in self._left}
         return [
             f"message {row.id} is still {row.state} ({row.unknown_reason})"
-            for row in self.rows()
-            if row.state not in _ENDS and row.unknown_reason != Doubt.TWICE
+            for row in open_
+            if (row.waits_for if row.state == State.QUEUED else row.wire_key) not in left
         ]
 
     def unsent(self) -> list[str]:
@@ -443,19 +569,39 @@ _OPEN = (
     .order_by(incidents.c.kind)
 )
 _ENDS = frozenset({State.SENT, State.FAILED, State.EXPIRED, State.CANCELLED})
-_clocks: list[World] = [cast("World", SimpleNamespace(now=BEGIN))]
+_A_PERSONS = frozenset({Doubt.TWICE})
+_OF_CLOCKS = frozenset({Doubt.DATES, Doubt.SIMILAR, Doubt.NO_CONTROLS})
+"""What may stay open where messages were stamped by a clock that was wrong by more than a date may be off."""
+
+_worlds: list[World] = [cast("World", SimpleNamespace(database_now=BEGIN, read_only=False))]
 _databases: list[Database] = []
 
 
 def _sqlite_now(_form: str, _modifier: str) -> str:
-    return f"{_clocks[0].now.replace(tzinfo=None).isoformat(' ', 'milliseconds')}000"
+    return f"{_worlds[0].database_now.replace(tzinfo=None).isoformat(' ', 'milliseconds')}000"
+
+
+def _connected(raw: Any, _record: object) -> None:  # noqa: ANN401 - a driver's
+    raw.create_function("strftime", 2, _sqlite_now)
+    raw.execute("PRAGMA synchronous=OFF")
+
+
+def _checked_out(raw: Any, _record: object, _proxy: object) -> None:  # noqa: ANN401 - a driver's
+    raw.execute(f"PRAGMA query_only={int(_worlds[0].read_only)}")
 
 
 def _database() -> Database:
-    """One database in memory for all worlds, emptied for each. SQLite's own clock is replaced in it."""
+    """One database for all worlds, emptied for each. SQLite's own clock is replaced in it.
+
+    A file, since the product leaves a session that refuses writes: in memory the tables would go with it.
+    """
     if not _databases:
-        database = Database("sqlite://")
-        event.listen(database.engine, "connect", lambda raw, _: raw.create_function("strftime", 2, _sqlite_now))
+        directory = tempfile.TemporaryDirectory(prefix="smsclick-model-")
+        database = Database(f"sqlite:///{Path(directory.name) / 'model.db'}")
+        atexit.register(directory.cleanup)
+        atexit.register(database.dispose)
+        event.listen(database.engine, "connect", _connected)
+        event.listen(database.engine, "checkout", _checked_out)
         with database.begin() as connection:
             metadata.create_all(connection)
         _databases.append(database)
