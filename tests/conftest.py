@@ -21,7 +21,7 @@ import hypothesis
 import pytest
 
 from smsclick.settings import variables
-from tests import programs
+from tests import programs, wall_clocks
 from tests.processes import ROOT, Process, alive, reaper, signal_all, working_below
 from tests.servers import MariaDBServer, PostgresServer, RabbitServer, RedisServer, Server
 
@@ -188,24 +188,12 @@ class WallClock(Protocol):
 @pytest.fixture(scope="session")
 def wall_clock() -> WallClock:
     """Faketime's library; tests that need it are skipped where it cannot be had."""
-    program = _available(programs.FAKETIME)["faketime"].resolve()
-    places = [*program.parent.parent.glob("lib/*/faketime"), *program.parent.parent.glob("lib/faketime")]
-    libraries = [path for place in places for path in sorted(place.glob("libfaketimeMT.*"))]
-    if not libraries:
-        pytest.fail(f"faketime's library is not beside {program}", pytrace=False)
-
-    def environment(offset: str) -> dict[str, str]:
-        where = "FAKETIME_TIMESTAMP_FILE" if offset.startswith("/") else "FAKETIME"
-        return {
-            "LD_PRELOAD": str(libraries[0]),
-            where: offset,
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_NO_CACHE": "1",
-            "PYTHONPATH": str(ROOT / "tests" / "faketime"),
-        }
-
-    return environment
+    _available(programs.FAKETIME)
+    try:
+        wall_clocks.library()
+    except programs.MissingProgramError as missing:
+        pytest.fail(str(missing), pytrace=False)
+    return lambda offset: wall_clocks.environment(offset) | wall_clocks.PYTHON
 
 
 class OwnServer(Protocol):

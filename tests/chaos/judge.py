@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _FINAL = {State.DELIVERED, State.REJECTED, State.FAILED, State.EXPIRED}
 _ESTATUS = {State.DELIVERED: 3, State.REJECTED: 4}
 _ABSENT = "absent from the report"
+_BY = {_ABSENT: "absent", "operator": "by_hand"}
 
 
 @dataclasses.dataclass
@@ -145,7 +146,7 @@ def _figures(
             since[event.message_id] = event.at
         elif event.from_state == State.UNKNOWN and event.message_id in since:
             seconds = (event.at - since.pop(event.message_id)).total_seconds()
-            settled["absent" if event.cause == _ABSENT else "found"].append(seconds)
+            settled[_BY.get(event.cause, "found")].append(seconds)
     alike = Counter((each.phone, each.text) for each in wanted)
     waited = [
         (first_claim[row.id] - row.created_at).total_seconds()

@@ -28,14 +28,22 @@ _WEIGHTS: Final = {
     "read_only": 4,
     "prefix": 4,
     "odd_rows": 4,
+    "clock_step": 4,
     **{point: 2 for point in POINTS if point not in _NAMED},
 }
 KINDS: Final = tuple(_WEIGHTS)
 """Everything that can be done to a stack."""
 
-_NOT_EMBEDDED: Final = ("beat", "partition", "broker_loss", "database_crash", "read_only")
+_NOT_EMBEDDED: Final = ("beat", "partition", "broker_loss", "database_crash", "read_only", "clock_step")
 _ODD_ROWS: Final = ("estatus", "null_text", "null_phone", "bad_date", "null_date", "decimal_id", "panel")
 _CLOCKS: Final = (-86_400.0, -3600.0, -45.0, -6.0, 6.0, 45.0, 3600.0, 86_400.0)
+_STEPS: Final = ("-60s", "+60s")
+"""Of the database's clock, and back: far more than a lease and SETTLE, less than a date of the report may be off."""
+
+_STEPS_AFTER: Final = 90.0
+"""Seconds of traffic before the first step, and between two: where the clock goes back and then forward, an attempt of
+unknown outcome may have begun that much earlier, so the control rows before it must be older."""
+
 _PATIENCE: Final = 8.0
 """Seconds for a process to come to the point where it dies."""
 
@@ -52,7 +60,10 @@ def plan(kinds: Sequence[str], kills: int, rng: random.Random) -> list[str]:
 
 def kinds_of(stack: Stack) -> list[str]:
     """What can be done to this stack."""
-    return [kind for kind in _WEIGHTS if stack.kind != "sqlite-embedded" or kind not in _NOT_EMBEDDED]
+    left_out = set(_NOT_EMBEDDED) if stack.kind == "sqlite-embedded" else set()
+    if not stack.clock_can_be_set:
+        left_out.add("clock_step")
+    return [kind for kind in _WEIGHTS if kind not in left_out]
 
 
 @dataclasses.dataclass
@@ -76,6 +87,7 @@ class Mischief:
         self._rng = rng
         self._more = more
         self._later: list[_Later] = []
+        self._no_step_until = time.monotonic() + _STEPS_AFTER
         self.done: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
 
@@ -121,7 +133,7 @@ class Mischief:
             log.info("chaos: %s", kind)
             (self._stack.lose_broker if kind == "broker_loss" else self._stack.crash_database)()
             return True
-        if kind in {"read_only", "prefix", "odd_rows"}:
+        if kind in {"read_only", "prefix", "odd_rows", "clock_step"}:
             return self._habit(kind)
         self.wait(30, lambda: sum(slot.free for slot in slots) >= enough)
         free = [slot for slot in slots if slot.free]
@@ -210,8 +222,10 @@ class Mischief:
         return True
 
     def _habit(self, kind: str) -> bool:
-        """The database takes no writes, or the provider's report looks otherwise, for some seconds."""
+        """The database takes no writes, its clock is wrong, or the report looks otherwise, for some seconds."""
         if any(later.name == kind for later in self._later):
+            return False
+        if kind == "clock_step" and time.monotonic() < self._no_step_until:
             return False
         seconds = self._rng.uniform(2, 5)
         log.info("chaos: %s for %.1f s", kind, seconds)
@@ -219,6 +233,10 @@ class Mischief:
             case "read_only":
                 self._stack.refuse_writes()
                 self._undo(seconds, self._stack.take_writes, kind)
+            case "clock_step":
+                self._no_step_until = time.monotonic() + _STEPS_AFTER
+                self._stack.set_clock(self._rng.choice(_STEPS))
+                self._undo(seconds, lambda: self._stack.set_clock("+0s"), kind)
             case "prefix":
                 self._stack.simulator.set(text_prefix="ACME: ")
                 self._undo(seconds, lambda: self._stack.simulator.set(text_prefix=""), kind)

@@ -17,13 +17,15 @@ import sqlalchemy as sa
 
 from smsclick.contract import events, incidents, messages
 from smsclick.database import Database
-from smsclick.errors import DatabaseUnavailable
+from smsclick.errors import DatabaseUnavailable, NotAllowed
 from smsclick.simulator import LedgerEntry
 from tests.chaos.judge import Verdict, judge, unfinished
 from tests.chaos.mischief import Mischief, kinds_of, plan
 from tests.chaos.stack import Stack, set_environment
 from tests.chaos.traffic import LATE_SECONDS, Traffic, faults
 from tests.processes import wait_until
+from worker import unknowns
+from worker.trust import Doubt
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +97,7 @@ def _run(stack: Stack, options: Options, began: float) -> tuple[Verdict, dict[st
         traffic.allow(min(options.messages, int((done + _AHEAD) * for_each)))
 
     mischief = Mischief(stack, rng, traffic.more)
+    by_hand = 0
     allow(0)
     try:
         kinds = plan(options.kinds or kinds_of(stack), options.kills, rng)
@@ -106,6 +109,7 @@ def _run(stack: Stack, options: Options, began: float) -> tuple[Verdict, dict[st
             with contextlib.suppress(DatabaseUnavailable):
                 if len(traffic.committed) >= options.messages and not unfinished(database):
                     break
+                by_hand += _decide(database, stack)
             mischief.wait(0.5)
     finally:
         traffic.end()
@@ -123,6 +127,7 @@ def _run(stack: Stack, options: Options, began: float) -> tuple[Verdict, dict[st
         "sent_twice": len(verdict.sent_twice),
         "told_wrong": len(verdict.told_wrong),
         "stuck": len(verdict.stuck),
+        "by_hand": by_hand,
         **verdict.figures,
         "faults": _met(stack),
         "surprises": len(stack.surprises),
@@ -151,6 +156,25 @@ def _begin_with_controls(database: Database, traffic: Traffic) -> None:
         traffic.end()
         raise
     traffic.go_on(None)
+
+
+def _decide(database: Database, stack: Stack) -> int:
+    """Do what is a person's: look into SMSClick's panel for what was absent twice; returns how many were settled."""
+    wait = [each.id for each in unknowns.unknown(database) if each.open_reason == Doubt.TWICE]
+    if not wait:
+        return 0
+    with database.read() as connection:
+        rows = connection.execute(sa.select(messages).where(messages.c.id.in_(wait))).all()
+        owned = set(connection.scalars(sa.select(messages.c.id_mensaje).where(messages.c.id_mensaje.is_not(None))))
+    ledger = stack.simulator.ledger()
+    for row in rows:
+        accepted = (each.id_mensaje for each in ledger if (each.phone, each.text) == (row.phone, row.text))
+        id_mensaje = next((each for each in accepted if each not in owned), None)
+        owned.add(id_mensaje)
+        log.info("chaos: a person decides. message=%s id_mensaje=%s", row.id, id_mensaje)
+        with contextlib.suppress(NotAllowed):  # settled meanwhile
+            unknowns.settle(database, str(row.id), id_mensaje, "chaos")
+    return len(rows)
 
 
 def _met(stack: Stack) -> dict[str, int]:

@@ -18,7 +18,9 @@ from smsclick.simulator import Simulator
 from tests.chaos.proxy import Proxy
 from tests.chaos.victim import READY
 from tests.processes import ROOT, Process, reaper
+from tests.programs import MissingProgramError
 from tests.servers import PostgresServer, RabbitServer, RedisServer
+from tests.wall_clocks import SetPostgres, library
 
 STACKS: Final = ("postgres-redis", "postgres-rabbitmq", "sqlite-embedded")
 
@@ -110,7 +112,7 @@ class Stack:
         directory = reaper().directory / f"chaos-{next(_numbers)}"
         directory.mkdir()
         self.directory = directory
-        self.postgres = PostgresServer(directory / "postgres") if kind != "sqlite-embedded" else None
+        self.postgres = _postgres(directory / "postgres") if kind != "sqlite-embedded" else None
         self.redis = RedisServer(directory / "redis") if kind == "postgres-redis" else None
         self.rabbit = RabbitServer(directory / "rabbit") if kind == "postgres-rabbitmq" else None
         self.proxy: Proxy | None = None
@@ -223,6 +225,16 @@ class Stack:
         if self.postgres is not None:
             self.postgres.take_writes()
 
+    @property
+    def clock_can_be_set(self) -> bool:
+        """Whether the database has a clock of its own."""
+        return isinstance(self.postgres, SetPostgres)
+
+    def set_clock(self, offset: str) -> None:
+        """The database's clock is off by so much from now on."""
+        if isinstance(self.postgres, SetPostgres):
+            self.postgres.set_clock(offset)
+
     def stop(self) -> None:
         """All of it, at once."""
         for slot in self.slots:
@@ -238,6 +250,14 @@ class Stack:
                 server.kill()
         self.simulator.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _postgres(directory: Path) -> PostgresServer:
+    try:
+        library()
+    except MissingProgramError:
+        return PostgresServer(directory)
+    return SetPostgres(directory)
 
 
 def set_environment(stack: Stack) -> None:

@@ -7,7 +7,7 @@ import functools
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
@@ -16,10 +16,11 @@ from smsclick.contract import HoldReason, State, clocks
 from smsclick.simulator import Fault, FaultKind
 from tests.acceptance import Cluster, ready, texts
 from tests.processes import together, wait_until
-from tests.servers import PostgresServer, free_port
+from tests.servers import free_port
+from tests.wall_clocks import SetPostgres
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from tests.conftest import OwnServer, StartProcess, WallClock
     from tests.servers import RedisServer
@@ -87,33 +88,14 @@ def test_a_worker_without_beat_and_broker_watches_the_database_by_itself(
         wait_until(looked, 120, what="a look at the database's clock")
 
 
-class SetPostgres(PostgresServer):
-    """PostgreSQL whose clock is set while it runs."""
-
-    environment: ClassVar[Mapping[str, str]] = {}
-
-    def _environment(self) -> Mapping[str, str]:
-        file = self.directory / "clock"
-        if not file.exists():
-            file.write_text("+0s")
-        return {**self.environment, "FAKETIME_TIMESTAMP_FILE": str(file)}
-
-    def set_clock(self, offset: str) -> None:
-        """By so much against the right time, from now on."""
-        (self.directory / "clock").write_text(offset)
-
-
+@pytest.mark.usefixtures("wall_clock")
 def test_the_databases_clock_is_set_by_half_an_hour_while_messages_flow(
     own_server: OwnServer,
     redis_server: RedisServer,
     start_process: StartProcess,
-    wall_clock: WallClock,
     migrated: Callable[[str], str],
 ) -> None:
     """What waits goes on within a moment, what is unknown is not judged early, nothing goes twice."""
-    SetPostgres.environment = {
-        name: value for name, value in wall_clock("+0s").items() if name not in {"FAKETIME", "PYTHONPATH"}
-    }
 
     def live(server: SetPostgres, url: str, offset: str, broker: str) -> None:
         redis_server.flush(broker)
