@@ -16,20 +16,20 @@ help: ## this list
 setup: ## .venv from requirements.lock; the others do this by themselves
 	@./scripts/setup.sh
 
-run: setup ## the demonstration: a file of messages, sent and followed to the end against the simulator
+run: setup ## the demonstration: a file of messages, delivered by a simulator
 	@$(PYTHON) examples/demo.py
 
-up: setup ## worker, scheduler and simulator in one process, until Ctrl-C; DATABASE_URL=… for your own database
+up: setup ## worker, scheduler and simulator until Ctrl-C; takes DATABASE_URL
 	@.venv/bin/smsclick up --simulate
 
 check: lint ## lint and the tests that need no server, in less than a minute
 	@$(PYTHON) -m pytest -q -n $(JOBS) --dist loadfile tests/unit $(ARGS)
 
-test: setup ## all tests, on servers of their own
+test: setup ## all tests, on servers of their own; ARGS='-k phones -x': some
 	@$(PYTHON) -m tests.programs
 	@$(PYTHON) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-coverage: setup ## which branches the tests reach, also in the processes that they start; make coverage ARGS=tests/unit
+coverage: setup ## which branches the tests reach; ARGS=tests/unit: some of them
 	@$(PYTHON) -m tests.programs
 	@rm -rf var/coverage && mkdir -p var/coverage
 	@$(PYTHON) -m coverage run -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS); code=$$?; \
@@ -37,13 +37,13 @@ coverage: setup ## which branches the tests reach, also in the processes that th
 
 TIMES ?= 50
 AT_MOST ?= 3000
-repeat: setup ## the tests of threads, pauses and processes, TIMES=50 times within AT_MOST=3000 seconds, beside a busy processor
+repeat: setup ## the tests of threads and processes, TIMES=50, beside a busy CPU
 	@$(PYTHON) -m tests.programs
 	@TIMES=$(TIMES) AT_MOST=$(AT_MOST) ARGS='$(ARGS)' ./scripts/repeat.sh
 
 # SEED=n repeats a run as far as processes allow.
 SEED ?= 1
-chaos: setup ## kills everything while thousands of messages flow, on three stacks: a JSON line each, about 15 minutes
+chaos: setup ## kills everything while messages flow; about 15 minutes
 	@$(PYTHON) -m tests.programs
 	@failed=0; \
 	$(PYTHON) -m tests.chaos --stack postgres-redis --messages 5000 --kills 130 --seed $(SEED) || failed=1; \
@@ -51,7 +51,7 @@ chaos: setup ## kills everything while thousands of messages flow, on three stac
 	$(PYTHON) -m tests.chaos --stack sqlite-embedded --messages 2000 --kills 60 --seed $(SEED) --text-form collapsed || failed=1; \
 	exit $$failed
 
-bench: setup ## the benchmarks of docs/performance.md, on servers of their own; make bench ARGS='throughput --quick'
+bench: setup ## the benchmarks of docs/performance.md; ARGS='latency --quick'
 	@$(PYTHON) -m tests.programs
 	@cksum requirements-bench.lock | cmp -s - .venv/.bench || { \
 		$(PYTHON) -m pip install --quiet --require-hashes -r requirements-bench.lock && \
@@ -64,11 +64,11 @@ lint: setup ## linter, spelling, formatting and types
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
 
-format: setup ## formats the code and mends what the linter can
+format: setup ## formats the code and fixes what the linter can
 	@$(PYTHON) -m ruff check --fix-only .
 	@$(PYTHON) -m ruff format .
 
-lock: ## the locks anew from pyproject.toml (needs uv); UPGRADE=1 takes newer versions
+lock: ## the locks again from pyproject.toml (needs uv); UPGRADE=1: newer
 	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/getting-started/installation/" >&2; exit 1; }
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --universal --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
 	echo 'setuptools>=80' | $(COMPILE) --universal --python-version 3.11 --extra worker -c requirements.lock pyproject.toml - -o requirements-worker.lock

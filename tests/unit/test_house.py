@@ -1,0 +1,124 @@
+"""What people expect of a repository is there and true: links, the decisions' index, the workflow, `make help`."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from tests.processes import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / ".github").rglob("*.md")])
+MAKEFILE = (ROOT / "Makefile").read_text()
+OURS = (
+    "call by name, canary, content fingerprint, control row, dead letter, epoch, hold, idempotency key, incident, "
+    "lease, outbox, park, reconcile, SETTLE, sweep, token, wake-up, watermark"
+)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to a page's headings."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    plain = (re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower() for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain}
+
+
+def broken(page: Path) -> list[str]:
+    """A page's links that lead nowhere in this repository."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    found = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", text)):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if link.startswith(("https://", "http://")):
+            continue
+        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
+            found.append(link)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    assert broken(page) == []
+
+
+def test_a_broken_link_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A title\n[this](#a-title) [gone](gone.md) [there](page.md#nowhere) [out](https://example.com)\n")
+    assert broken(page) == ["gone.md", "page.md#nowhere"]
+
+
+def test_the_index_of_decisions_is_up_to_date() -> None:
+    spec = importlib.util.spec_from_file_location("decisions", ROOT / "scripts" / "decisions.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.INDEX.read_text(encoding="utf-8") == script.index(), "run: .venv/bin/python scripts/decisions.py"
+
+
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [
+        ("vendor.github-workflows", ".github/workflows/*.yml"),
+        ("vendor.github-issue-forms", ".github/ISSUE_TEMPLATE/[!c]*.yml"),
+        ("vendor.github-issue-config", ".github/ISSUE_TEMPLATE/config.yml"),
+    ],
+)
+def test_githubs_files_follow_its_schemas(schema: str, files: str) -> None:
+    found = [str(path) for path in ROOT.glob(files)]
+    assert found
+    done = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, *found],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_workflow_runs_what_a_developer_runs() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    commands = [step["run"] for step in workflow["jobs"]["test"]["steps"] if "run" in step]
+    assert commands == [".ci/run"]
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
+
+
+def test_the_hooks_before_a_commit_use_tools_of_the_virtual_environment() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    for hook in hooks:
+        program, option, module, *_ = hook["entry"].split()
+        assert (program, option) == (".venv/bin/python", "-m")
+        assert importlib.util.find_spec(module) is not None
+        assert f"-m {module}" in MAKEFILE, "make lint has the same"
+
+
+def test_make_help_lists_every_target_within_eighty_columns() -> None:
+    [phony] = re.findall(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert {line.split()[1] for line in listed} == set(phony.split())
+    assert [line for line in listed if len(line) > 80] == []
+
+
+def test_the_package_says_whose_it_is_and_under_which_license() -> None:
+    about = metadata.metadata("smsclick")
+    assert about["License-Expression"] == "MIT"
+    assert about["License-File"] == "LICENSE"
+    assert about["Author"]
+    assert "MIT License" in (ROOT / "LICENSE").read_text()
+
+
+def test_the_glossary_defines_our_own_words() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    defined = {word for cell in re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE) for word in cell.split(", ")}
+    assert {word.strip() for word in OURS.split(",")} <= defined
