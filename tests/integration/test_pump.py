@@ -313,7 +313,9 @@ threading.stack_size(0)
 pump.ring()
 threading.stack_size(1 << 34)
 wait_until(lambda: pump.cannot_start_since is not None, what="a sender that cannot start")
-assert pump._active == 0 and sent() == 0, (pump._active, sent())
+with pump._lock:  # within it a try may be under way
+    assert pump._active == 0, pump._active
+assert sent() == 0
 threading.stack_size(0)
 wait_until(lambda: sent() == 5, what="all to be sent")
 assert pump.cannot_start_since is None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from smsclick import supervised
 from smsclick.supervised import SupervisedThread, periodic
 from worker.supervision import Supervisor
 
@@ -75,7 +76,29 @@ def test_what_progresses_between_two_exceptions_is_not_failing(stopping: threadi
     go.set()
 
 
-def test_a_pause_grows_and_ends_at_once_when_asked_to(stopping: threading.Event) -> None:
+def test_the_pause_between_two_failures_doubles_up_to_its_longest() -> None:
+    class Noted(threading.Event):
+        """Ends the thread in its seventh pause."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.pauses: list[float | None] = []
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.pauses.append(timeout)
+            return len(self.pauses) == 7
+
+    def target() -> None:
+        raise ValueError
+
+    stopping = Noted()
+    thread = SupervisedThread("some-thread", target, stopping=stopping, first_pause=1, longest_pause=10)
+    thread.start()
+    assert thread.join(60)
+    assert stopping.pauses == [1, 2, 4, 8, 10, 10, 10]
+
+
+def test_a_pause_ends_at_once_when_asked_to(stopping: threading.Event) -> None:
     failed = threading.Semaphore(0)
 
     def target() -> None:
@@ -91,6 +114,25 @@ def test_a_pause_grows_and_ends_at_once_when_asked_to(stopping: threading.Event)
     thread.stop()
     assert thread.join(60)
     assert not thread.start()  # what was asked to end is not started again
+
+
+def test_one_that_ran_for_long_after_a_failure_fails_no_more_although_it_never_says_so(
+    stopping: threading.Event,
+) -> None:
+    again = threading.Event()
+
+    def target() -> None:
+        if not thread.restarts:
+            raise ValueError
+        again.set()
+        stopping.wait(60)
+
+    thread = SupervisedThread("some-thread", target, stopping=stopping, first_pause=0.001)
+    thread.start()
+    assert again.wait(60)
+    assert thread.failing_seconds > 0
+    thread._failed_at -= supervised._RECOVERED_SECONDS
+    assert thread.failing_seconds == 0
 
 
 def test_a_target_that_returns_is_done(stopping: threading.Event) -> None:
@@ -133,6 +175,15 @@ def test_the_supervisor_reports_each_thread_and_forgets_what_is_done() -> None:
     assert supervisor.revive()
     assert supervisor.stop(60)
     assert supervisor.report() == []
+
+
+def test_one_that_cannot_start_keeps_no_other_from_its_start() -> None:
+    supervisor = Supervisor()
+    first, second = (supervisor.add(SupervisedThread(name, lambda: second.stopping.wait(60))) for name in "ab")
+    vars(first)["start"] = lambda: False
+    assert not supervisor.revive()
+    assert second.is_alive
+    supervisor.stop(60)
 
 
 CANNOT_START = """
