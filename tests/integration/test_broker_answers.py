@@ -14,7 +14,7 @@ from tests.processes import wait_until
 from tests.servers import HOST, RedisServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tests.conftest import OwnServer, StartProcess
 
@@ -140,16 +140,31 @@ def test_a_redis_that_is_full_takes_no_call_from_a_worker_that_has_it_in_hand(
         assert not re.search(NEVER, worker.output), worker.output
 
 
-def test_a_worker_that_starts_without_its_broker_sends_and_finds_it_later(
+class SlowToLoad(RedisServer):
+    """Redis that reads its data for some seconds at its start, and says so to whoever asks for anything meanwhile."""
+
+    def _command(self) -> Sequence[str]:
+        return [*super()._command(), "--key-load-delay", "1000"]  # microseconds for each key
+
+
+def test_a_worker_that_starts_without_its_broker_sends_and_finds_it_once_it_has_loaded_its_data(
     own_server: OwnServer, migrated_postgres_url: str, start_process: StartProcess
 ) -> None:
-    server = own_server(RedisServer)
+    server = own_server(SlowToLoad, durable=True)
+    with closing(client(server)) as admin:
+        # Each a command of its own: while it loads, Redis answers others after each thousand commands.
+        pipe: Any = admin.pipeline(transaction=False)
+        for number in range(10_000):
+            pipe.set(f"other:{number}", "")
+        pipe.execute()
     server.stop()
     with Cluster(start_process, migrated_postgres_url, server.url()) as cluster:
         worker, beat = cluster.worker(), cluster.beat()
         worker.wait_for_line(r"The broker cannot be used")
         beat.wait_for_line("does not take ticks")
         server.start()
+        for process in (worker, beat):
+            process.wait_for_line(SAID.format("LOADING|BusyLoadingError"))
         worker.wait_for_line(AGAIN)
         sent_by_name(server.url(), [({"phone": phone(1), "text": "Hola"}, "call-1")])
         cluster.wait_states(delivered=1)

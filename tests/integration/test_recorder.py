@@ -165,6 +165,33 @@ def test_accepted_answers_wait_for_a_database_that_refuses_all_writes(
     postgres.drop_database("readonly")
 
 
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+@pytest.mark.parametrize("number", [1021, 1114])
+def test_accepted_answers_wait_for_a_mariadb_whose_disk_is_full(
+    number: int, database: Database, started: Callable[..., Recorder], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server itself answers with this number, at whatever is written of a result."""
+    group = claim(database, 6)
+    with database.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER no_room BEFORE INSERT ON smsclick_events FOR EACH ROW "
+            f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {number}, MESSAGE_TEXT = 'no space left'"
+        )
+    try:
+        writing = started()
+        done = [writing.submit(answered(each)) for each in group]
+        wait_until(lambda: f"(its disk is full, {number})" in caplog.text, what="the refusal")
+        assert writing.waiting == 6
+        assert not any(each.done() for each in done)
+    finally:
+        with database.begin() as connection:
+            connection.exec_driver_sql("DROP TRIGGER no_room")
+    for each in done:
+        each.result(60)
+    assert states(database) == [State.SENT] * 6
+    assert news(database) == []
+
+
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
 def test_a_result_that_the_table_refuses_is_dropped_with_its_id_and_an_incident(
     database: Database, started: Callable[..., Recorder], caplog: pytest.LogCaptureFixture

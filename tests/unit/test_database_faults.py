@@ -119,6 +119,17 @@ def test_the_numbers_of_mariadb_that_matter_most(number: int, fault: Fault, reco
         assert (diagnose(error).fault, diagnose(error).reconnect) == (fault, reconnect)
 
 
+@pytest.mark.parametrize("error", [pymysql.err.OperationalError(number, "words") for number in (1021, 1114)])
+def test_a_full_disk_of_mariadb_is_named(error: Exception) -> None:
+    assert diagnose(error).words == f"its disk is full, {error.args[0]}"
+
+
+def test_a_full_disk_of_postgresql_is_named() -> None:
+    error = psycopg.Error("words")
+    error.sqlstate = "53100"
+    assert diagnose(error).words == "its disk is full, 53100"
+
+
 def test_every_number_of_mysql_that_is_not_in_the_table_waits() -> None:
     numbers = {value for value in vars(pymysql.constants.ER).values() if isinstance(value, int)} | set(
         range(1000, 5000)
