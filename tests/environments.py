@@ -1,6 +1,6 @@
 """Virtual environments of their own, with what a distribution requires and nothing of the test tools.
 
-What they hold is linked from the packages that the tests run with, so nothing is fetched.
+What they hold is linked from the packages that the tests run with; only `fetch` reaches for a registry.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import venv
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.processes import ROOT
+from tests.programs import in_ci
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,6 +64,16 @@ def pip(*arguments: str, python: Sequence[str] = ()) -> None:
     options = ("--quiet", "--no-index", "--no-deps", "--disable-pip-version-check")
     command = [sys.executable, "-m", "pip", *python, arguments[0], *options, *arguments[1:]]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400)
+    assert done.returncode == 0, done.stderr
+
+
+def fetch(python: Path, requirements: Sequence[str]) -> None:
+    """Installs versions that the tests do not run with, over the registry that pip is set up for."""
+    options = ("--quiet", "--disable-pip-version-check")
+    command = [sys.executable, "-m", "pip", "--python", str(python), "install", *options, *requirements]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
+    if done.returncode and "Retry" in done.stderr and not in_ci():
+        pytest.skip(f"not run here: {', '.join(requirements)}: pip cannot reach its registry")
     assert done.returncode == 0, done.stderr
 
 

@@ -15,11 +15,13 @@ import subprocess
 import sys
 from contextlib import closing
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from tests.environments import built, environment, pip, required
+from tests.environments import built, environment, fetch, link, pip, required
 from tests.processes import ROOT, wait_until
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     import pytest
 
     from tests.conftest import StartProcess
+    from tests.processes import Process
 
 _BLOCK = re.compile(r"^(?P<heading>#+ [^\n]*)$|^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"(?:#|//|<\?php //|--) (?P<path>[\w./-]+\.\w+)(?P<end>, at the end)?\n")
@@ -66,24 +69,44 @@ class Installations:
         self._factory = factory
         self._wheel: Path | None = None
         self._made: dict[frozenset[str], Path] = {}
+        self._older: dict[tuple[str, ...], Path] = {}
 
     def of(self, requirements: frozenset[str]) -> Path:
-        """The folder of an environment's programs; what the tests run with is linked, nothing is fetched."""
+        """The folder of an environment's programs; what the tests run with is linked, other versions are fetched."""
         if requirements not in self._made:
             if self._wheel is None:
                 self._wheel = built(self._factory.mktemp("wheel"))
-            found = set[str]()
-            for each in map(Requirement, requirements):
-                found |= set(required(each.name, frozenset(each.extras)))
-            python = environment(self._factory.mktemp("reader"), found - {"smsclick"})
-            for script in ("django-admin", "flask", "uvicorn", "celery", "pytest"):
-                _program(python, script, found)
-            pip("install", str(self._wheel), python=("--python", str(python)))
+            found, older = set[str](), list[str]()
+            for each in map(Requirement, sorted(requirements)):
+                if each.specifier:
+                    older.append(str(each))
+                else:
+                    found |= set(required(each.name, frozenset(each.extras)))
+            folder = self._factory.mktemp("reader")
+            python = environment(folder, ())
+            (site_packages,) = folder.glob("lib/python*/site-packages")
+            for path in self._fetched(older).iterdir() if older else ():
+                (site_packages / path.name).symlink_to(path)
+            there = {canonicalize_name(each.name or "") for each in metadata.distributions(path=[str(site_packages)])}
+            for distribution in sorted(found - {"smsclick"} - there):
+                link(distribution, site_packages)
+            for script in _PROGRAMS:
+                _program(python, script, found | there)
+            if "smsclick" in found:
+                pip("install", str(self._wheel), python=("--python", str(python)))
             self._made[requirements] = python.parent
         return self._made[requirements]
 
+    def _fetched(self, older: list[str]) -> Path:
+        """Where the packages of other versions are, with all that they require."""
+        if tuple(older) not in self._older:
+            folder = self._factory.mktemp("older")
+            fetch(environment(folder, ()), older)
+            (self._older[tuple(older)],) = folder.glob("lib/python*/site-packages")
+        return self._older[tuple(older)]
 
-_PROGRAMS = {
+
+_PROGRAMS = {  # name: distribution, module, function
     "django-admin": ("django", "django.core.management", "execute_from_command_line"),
     "flask": ("flask", "flask.cli", "main"),
     "uvicorn": ("uvicorn", "uvicorn", "main"),
@@ -129,6 +152,7 @@ class Reader:
     instead: Mapping[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     printed: str = ""
+    server: Process | None = None
     _asked: set[str] = field(default_factory=set)
     _unused: set[str] = field(default_factory=set)
 
@@ -170,7 +194,7 @@ class Reader:
         text = self._replaced(block.text)
         file = _FILE.match(text) or _FILE_BEFORE.search(block.before)
         if block.kind == "sh":
-            commands = list(self._without_pip(text))
+            commands = list(self._for_the_shell(text))
             self.printed = self.run("\n".join(commands)) if commands else ""
         elif block.kind == "sh server":
             self._serve(text.strip())
@@ -192,7 +216,8 @@ class Reader:
                 text = text.replace(example, own)
         return text
 
-    def _without_pip(self, text: str) -> Iterator[str]:
+    def _for_the_shell(self, text: str) -> Iterator[str]:
+        """All lines but those that are done here: `pip install`, and `export`, which holds for the blocks to come."""
         for line in text.replace("\\\n", " ").splitlines():
             if line.startswith("pip install "):
                 self._asked |= set(shlex.split(line, comments=True)[2:])
@@ -200,13 +225,19 @@ class Reader:
                 path = self.env["PATH"].split(os.pathsep)
                 mine = f"{self.env['VIRTUAL_ENV']}/bin"
                 self.env["PATH"] = os.pathsep.join([mine, *(each for each in path if "/reader" not in each)])
+            elif line.startswith("export "):
+                name, _, value = shlex.split(line, comments=True)[1].partition("=")
+                self.env[name] = value.replace(f"${name}", self.env.get(name, ""))
             else:
                 yield line
 
     def _serve(self, command: str) -> None:
         words = shlex.split(command)
+        self.server = server = self.start(["bash", "-c", f"exec {command}"], self.env, cwd=self.folder, name=words[0])
+        if "--port" not in words:
+            server.wait_for_line(r"\bready\.", 120)
+            return
         port = int(words[words.index("--port") + 1])
-        server = self.start(["bash", "-c", f"exec {command}"], self.env, cwd=self.folder, name=f"server-{port}")
 
         def listens() -> bool:
             assert server.running, server.tail()

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import io
+import json
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 import sqlalchemy as sa
 
 from smsclick.contract import messages
+from tests.acceptance import Cluster
 from tests.pages import Installations, Reader
+from tests.processes import wait_until
+from tests.servers import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,6 +171,7 @@ class Admin(TestCase):
 
 
 SHOP = "postgresql+psycopg://shop:secret@127.0.0.1:5432/shop"
+BROKER = "redis://127.0.0.1:6379/0"
 
 
 @pytest.mark.parametrize("database", ["postgresql", "psycopg2", "mariadb", "sqlite"])
@@ -218,3 +228,91 @@ def test_the_page_on_tests_for_django_with_pytest(
     reader.follow("django.md", "Install", "A project", "Settings", "The tables", "A message with the order")
     reader.follow("testing.md", "Django with pytest")
     reader.done()
+
+
+# --- Flask, FastAPI
+
+
+@pytest.mark.parametrize(("page", "port"), [("flask.md", "5000"), ("fastapi.md", "8000")])
+def test_the_pages_for_flask_and_fastapi(
+    page: str,
+    port: str,
+    installations: Installations,
+    tmp_path: Path,
+    start_process: StartProcess,
+    postgres_url: str,
+    redis_url: str,
+) -> None:
+    instead = {SHOP: postgres_url, BROKER: redis_url, port: str(free_port())}
+    reader = Reader(tmp_path / "project", installations, start_process, instead)
+    reader.follow(page)
+    reader.done()
+    assert stored(postgres_url) == [("order-1:placed", "5551402211", "Recibimos tu pedido 1, ¡gracias!")]
+    with closing(redis.Redis.from_url(redis_url)) as client:
+        woken = wait_until(lambda: client.lrange("smsclick.send", 0, -1), what="the wake-up")
+    assert json.loads(base64.b64decode(json.loads(woken[0])["body"]))[0] == [[1]]
+
+
+# --- A Celery of its own
+
+
+def test_the_page_for_a_celery_of_its_own(
+    installations: Installations,
+    tmp_path: Path,
+    start_process: StartProcess,
+    migrated_postgres_url: str,
+    redis_url: str,
+) -> None:
+    # The sweep is an hour away, so what is sent was called or woken up for.
+    env = {"SMSCLICK_SWEEP_SECONDS": "3600"}
+    with Cluster(start_process, migrated_postgres_url, redis_url, env=env, delivery_seconds=0.1) as cluster:
+        cluster.start(workers=1, beats=0)
+        reader = Reader(tmp_path / "project", installations, start_process, {BROKER: redis_url})
+        reader.follow("celery.md", "By name")
+        assert reader.server is not None
+        reader.server.wait_for_line(r"message\.sent order-1:shipped", 90)
+        assert reader.run("celery --version").startswith("5.3.")
+        reader.instead = {SHOP: migrated_postgres_url}
+        reader.follow("celery.md", "In your transaction")
+        wait_until(lambda: len(cluster.provider.ledger()) == 2, 120, what="the wake-up")
+    assert {entry.phone for entry in cluster.provider.ledger()} == {"5551402211", "5551402212"}
+
+
+# --- Excel
+
+
+def as_excel_saves_it(sheet: str, delimiter: str, encoding: str) -> bytes:
+    """With empty columns and rows at the end, as a sheet leaves them in which somebody once wrote there."""
+    output = io.StringIO()
+    writer = csv.writer(output, delimiter=delimiter, lineterminator="\r\n")
+    rows = list(csv.reader(io.StringIO(sheet)))
+    writer.writerows([*([*row, "", ""] for row in rows), [""] * (len(rows[0]) + 2)])
+    return output.getvalue().encode(encoding)
+
+
+@pytest.mark.parametrize(("delimiter", "encoding"), [(",", "cp1252"), (";", "utf-8-sig")])
+def test_the_page_for_excel(
+    delimiter: str, encoding: str, installations: Installations, tmp_path: Path, start_process: StartProcess
+) -> None:
+    project = tmp_path / "project"
+    instead = {"sqlite:////home/ana/smsclick.db": f"sqlite:///{tmp_path / 'smsclick.db'}"}
+    reader = Reader(project, installations, start_process, instead)
+    reader.follow("excel.md", "The sheet")
+    sheet = project / "mensajes.csv"
+    sheet.write_bytes(as_excel_saves_it(sheet.read_text(encoding="utf-8"), delimiter, encoding))
+    reader.follow("excel.md", "Look first, then import", "Send", "What became of them")
+    reader.done()
+    url = next(iter(instead.values()))
+    first, second = ("cita-1", "5551402211"), ("cita-2", "5551402212")
+    texts = ("Señor Íñigo, su cita es mañana a las 10", "¡Feliz cumpleaños!")
+    assert stored(url) == [(*first, texts[0]), (*second, texts[1])]
+    exported = (project / "registros.csv").read_bytes()
+    assert exported.startswith(b"\xef\xbb\xbf")
+    records = list(csv.DictReader(io.StringIO(exported.decode("utf-8-sig"))))
+    assert [(each["key"], each["phone"], each["text"], each["state"]) for each in records] == [
+        (*first, texts[0], "queued"),
+        (*second, texts[1], "queued"),
+    ]
+    bad = (project / "corregir.csv").read_text(encoding="utf-8-sig")
+    assert "551402213" in bad
+    assert "A este teléfono le falta una cifra" in bad

@@ -22,9 +22,8 @@ from packaging.requirements import Requirement
 
 from smsclick.contract import messages
 from tests.acceptance import Cluster, phone, ready
-from tests.environments import built, environment, pip, required
+from tests.environments import built, environment, fetch, pip, required
 from tests.processes import PATIENT_BELL, ROOT, wait_until
-from tests.programs import in_ci
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,17 +57,7 @@ class Image:
 
 def installed_lock(python: Path) -> None:
     """Installs the production lock by its hashes, over the registry that pip is set up for."""
-    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-compile"]
-    done = subprocess.run(
-        [*command, "--disable-pip-version-check", "--require-hashes", "-r", str(LOCK)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=500,
-    )
-    if done.returncode and "Retry" in done.stderr and not in_ci():
-        pytest.skip("not run here: the production lock: pip cannot reach its registry")
-    assert done.returncode == 0, done.stderr
+    fetch(python, ["--no-compile", "--require-hashes", "-r", str(LOCK)])
 
 
 @pytest.fixture(scope="module")
