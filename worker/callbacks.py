@@ -243,21 +243,23 @@ class Courier:
         ahead: dict[str, deque[Call]] = {}
         flying: dict[Future[Outcome], Call] = {}
         look_at = 0.0
+        no_thread = False
+        # Bounded by CALLS, and it ends with this slice: what raises ends no thread of it, see `_outcome`.
         with ThreadPoolExecutor(CALLS, thread_name_prefix="smsclick-callback") as pool:
             while True:
-                over = stopping.is_set() or time.monotonic() >= end
+                over = no_thread or stopping.is_set() or time.monotonic() >= end
                 if over:
                     self._release(itertools.chain(*ahead.values()))
                     ahead.clear()
                 elif time.monotonic() >= look_at:
                     found = self._claim(ahead, flying.values())
                     look_at = 0.0 if found else time.monotonic() + _LOOK_SECONDS
-                self._begin(pool, ahead, flying)
+                no_thread = no_thread or not self._begin(pool, ahead, flying)
                 if flying:
                     done = _gather(flying)
-                    results = [(flying.pop(each), each.result()) for each in done]
+                    results = [(flying.pop(each), _outcome(each)) for each in done]
                     self._note(results)
-                    self._begin(pool, ahead, flying)
+                    no_thread = no_thread or not self._begin(pool, ahead, flying)
                     if results:
                         look_at = 0.0
                         if self._record(results):
@@ -266,7 +268,8 @@ class Courier:
                     for receiver in self._failing & ahead.keys():
                         self._release(ahead.pop(receiver))
                 elif over or look_at:
-                    return over and not stopping.is_set()
+                    # Without threads the sweep is soon enough: another wake-up now would find none either.
+                    return over and not no_thread and not stopping.is_set()
 
     def _claim(self, ahead: dict[str, deque[Call]], flying: Collection[Call]) -> bool:
         """Claim further calls; returns whether anything was there, if only something that made way for another."""
@@ -309,8 +312,8 @@ class Courier:
 
     def _begin(
         self, pool: ThreadPoolExecutor, ahead: dict[str, deque[Call]], flying: dict[Future[Outcome], Call]
-    ) -> None:
-        """Begin what may begin, one of each receiver in turn."""
+    ) -> bool:
+        """Begin what may begin, one of each receiver in turn; False where the system allows no further thread."""
         under_way = Counter(call.receiver for call in flying.values())
         turn = deque(ahead)
         while turn and len(flying) < CALLS:
@@ -323,8 +326,16 @@ class Courier:
             else:
                 del ahead[receiver]
             if time.monotonic() < call.begin_by:
-                flying[pool.submit(self._tell, call)] = call
+                try:
+                    flying[pool.submit(self._tell, call)] = call
+                except RuntimeError as error:
+                    # This call stays claimed: a thread that runs already may still take it from the pool.
+                    log.warning(
+                        "No thread for a callback; it is tried again later. callback=%s error=%s", call.id, error
+                    )
+                    return False
                 under_way[receiver] += 1
+        return True
 
     def _note(self, results: Sequence[tuple[Call, Outcome]]) -> None:
         """Remember which receivers fail."""
@@ -613,6 +624,15 @@ def _move_followers(connection: sa.Connection, calls: Sequence[Call], due_at: dt
         )
         .values(due_at=due_at)
     )
+
+
+def _outcome(ended: Future[Outcome]) -> Outcome:
+    """How a call ended. What is no `Exception` (SystemExit) reaches this future too, and takes nobody with it."""
+    error = ended.exception()
+    if error is None:
+        return ended.result()
+    log.error("A callback could not be tried. error=%s", place(error))
+    return NotTaken("a defect of the worker; its log says more", ours=True)
 
 
 def _gather(flying: Collection[Future[Outcome]]) -> set[Future[Outcome]]:

@@ -470,6 +470,52 @@ def test_without_a_secret_nothing_is_called_and_an_operator_hears_of_it_at_once(
 
 
 @ON_ONE
+def test_where_no_further_thread_can_be_started_what_was_called_is_recorded_and_the_rest_waits(
+    make_courier: MakeCourier, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Few(ThreadPoolExecutor):
+        """Starts three calls."""
+
+        begun = 0
+
+        def submit(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as its base
+            self.begun += 1
+            if self.begun > 3:
+                raise RuntimeError("can't start new thread")
+            return super().submit(*args, **kwargs)
+
+    with Hook() as hook:
+        delivered(database, 10, hook.url)
+        with monkeypatch.context() as patch:
+            patch.setattr("worker.callbacks.ThreadPoolExecutor", Few)
+            deliver(make_courier())
+        assert len(hook.deliveries) == 3
+        rows = stored(database)
+        assert sum(each.delivered_at is not None for each in rows) == 3
+        assert sum(each.due_at is not None and each.due_at <= clock(database) for each in rows) == 6
+        hurry(database)  # the one that could not begin is claimed for a while
+        deliver(make_courier())
+        assert len(hook.deliveries) == 10
+
+
+@ON_ONE
+def test_whatever_a_call_raises_takes_no_other_with_it(database: Database) -> None:
+    called: list[str] = []
+
+    def call_task(_target: object, event_id: str, _body: object) -> None:
+        called.append(event_id)
+        if len(called) == 2:
+            raise SystemExit
+
+    delivered(database, 5, "celery:app.changed@there")
+    deliver(Courier(database, load_settings(), call_task))
+    rows = stored(database)
+    assert sum(each.delivered_at is not None for each in rows) == 4
+    [other] = [each for each in rows if each.delivered_at is None]
+    assert "defect of the worker" in other.last_error
+
+
+@ON_ONE
 def test_a_dead_receiver_holds_up_no_other_and_gets_one_call_at_a_time(
     make_courier: MakeCourier, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
