@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from smsclick.certificates import tls_reason
 from smsclick.supervised import SupervisedThread
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ class Bell(Generic[T]):
             if not self._pause:
                 log.warning(
                     "The doorbell did not ring; the sweep will find the messages. error=%s",
-                    type(error).__name__,
+                    tls_reason(error) or type(error).__name__,
                 )
             self._pause = min(2 * self._pause or self._first_pause, _LONGEST_PAUSE_SECONDS)
             self._paused_until = time.monotonic() + self._pause

@@ -23,21 +23,28 @@ _SSL: Final[Mapping[str, str]] = {
     "ssl_check_hostname": _TRUTH,
 }
 _FILES: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+_RABBITMQS_VERIFY: Final = {"verify": "verify_none|verify_peer"}
+_RABBITMQS_FILES: Final = frozenset({"cacertfile", "certfile", "keyfile"})
 _OF_RABBITMQ: Final[Mapping[str, str]] = {
     "heartbeat": r"\d{1,5}",
     "connect_timeout": r"\d{1,5}(\.\d{1,3})?",
     "login_method": "[A-Z-]{1,20}",
 }
 _OF_SENTINEL: Final = {"master_name": "[^\\s]{1,100}", "sentinel_password": ".*", "sentinel_username": ".*"}
+_OF_SENTINEL_TLS: Final = {"ssl": _TRUTH, **_SSL}
 _PARAMETERS: Final[Mapping[str, Mapping[str, str]]] = {
     "redis": {},
     "rediss": _SSL,
     "amqp": _OF_RABBITMQ,
     "pyamqp": _OF_RABBITMQ,
-    "amqps": {**_OF_RABBITMQ, **_SSL},
-    "sentinel": _OF_SENTINEL,
+    "amqps": {**_OF_RABBITMQ, **_SSL, **_RABBITMQS_VERIFY},
+    "sentinel": {**_OF_SENTINEL, **_OF_SENTINEL_TLS},
 }
-_WITH_TLS: Final = frozenset({"rediss", "amqps"})
+_WITH_TLS: Final = {
+    "rediss": _FILES,
+    "amqps": _FILES | _RABBITMQS_FILES,
+    "sentinel": _FILES,
+}
 _OURS: Final = frozenset(
     {
         "socket_timeout",
@@ -100,7 +107,7 @@ def _part(part: str) -> str:
 
 def _check_parameters(scheme: str, query: str) -> None:
     for name, value in parse_qsl(query, keep_blank_values=True):
-        if scheme in _WITH_TLS and name in _FILES:
+        if name in _WITH_TLS.get(scheme, ()):
             if not os.access(value, os.R_OK):
                 raise ValueError(f"names a file with {name} that cannot be read")
         elif name in _PARAMETERS[scheme]:

@@ -51,3 +51,24 @@ def context(bundle: str | Path | None = None) -> ssl.SSLContext:
 def why(error: ssl.SSLCertVerificationError) -> str:
     """Why a certificate was not accepted, in words that name nobody."""
     return _WHY.get(error.verify_code, f"OpenSSL's code {error.verify_code}")
+
+
+def tls_reason(error: BaseException) -> str | None:
+    """Why TLS to another side failed, where that is what an error or one of its causes says; else None."""
+    found: BaseException | None = error
+    seen: set[int] = set()
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        if isinstance(found, ssl.SSLCertVerificationError):
+            return f"its {NOT_ACCEPTED}: {why(found)}"
+        if isinstance(found, ssl.SSLError):
+            return f"TLS failed: {_SSL_WORDS.get(found.reason or '', found.reason or type(found).__name__)}"
+        found = found.__cause__ or found.__context__
+    return None
+
+
+_SSL_WORDS: Final = {
+    "WRONG_VERSION_NUMBER": "what answers there speaks no TLS",
+    "RECORD_LAYER_FAILURE": "what answers there speaks no TLS",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it asks for a certificate of ours",
+}

@@ -167,7 +167,9 @@ class Settings(BaseSettings):
     @classmethod
     def _broker_url(cls, value: str) -> str:
         value = broker_urls.normalized(value)
-        broker.parse(value)
+        secured = broker.parse(value).secured
+        if secured is not None:
+            secured.require_files()
         return value
 
     @field_validator("poll_seconds", mode="before")

@@ -22,6 +22,7 @@ import pytest
 
 from smsclick.settings import variables
 from tests import programs, wall_clocks
+from tests.certificates import Authority
 from tests.processes import ROOT, Process, alive, reaper, signal_all, working_below
 from tests.servers import MariaDBServer, PostgresServer, RabbitServer, RedisServer, Server
 
@@ -133,9 +134,27 @@ def servers_directory() -> Iterator[Path]:
     reaper().close()
 
 
-def _session_server(kind: type[S], directory: Path, config: pytest.Config) -> Generator[S, None, None]:
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """An authority that nobody knows; tests that need it are skipped where there is no openssl."""
+    if shutil.which("openssl") is None:
+        pytest.skip(f"{_NOT_RUN}TLS: openssl, which makes the certificates, is not on this machine")
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+def _secured(server: Server, request: pytest.FixtureRequest) -> None:
+    """TLS beside what it speaks, for `localhost` alone: 127.0.0.1 is then a wrong name."""
+    if shutil.which("openssl") is not None:
+        server.secure(*request.getfixturevalue("authority").issue("DNS:localhost"))
+
+
+def _session_server(
+    kind: type[S], directory: Path, config: pytest.Config, prepare: Callable[[S], None] | None = None
+) -> Generator[S, None, None]:
     _available(kind.program)
     server = kind(directory / kind.__name__)
+    if prepare is not None:
+        prepare(server)
     server.start()
     config.stash[_servers].add(f"{server.program.title} {server.version}")
     yield server
@@ -155,15 +174,19 @@ def redis_server(servers_directory: Path, pytestconfig: pytest.Config) -> Iterat
 
 
 @pytest.fixture(scope="session")
-def rabbitmq(servers_directory: Path, pytestconfig: pytest.Config) -> Iterator[RabbitServer]:
+def rabbitmq(
+    servers_directory: Path, pytestconfig: pytest.Config, request: pytest.FixtureRequest
+) -> Iterator[RabbitServer]:
     """RabbitMQ; tests that need it are skipped where it cannot be had."""
-    yield from _session_server(RabbitServer, servers_directory, pytestconfig)
+    yield from _session_server(RabbitServer, servers_directory, pytestconfig, lambda made: _secured(made, request))
 
 
 @pytest.fixture(scope="session")
-def mariadb(servers_directory: Path, pytestconfig: pytest.Config) -> Iterator[MariaDBServer]:
+def mariadb(
+    servers_directory: Path, pytestconfig: pytest.Config, request: pytest.FixtureRequest
+) -> Iterator[MariaDBServer]:
     """MariaDB; tests that need it are skipped where it cannot be had."""
-    yield from _session_server(MariaDBServer, servers_directory, pytestconfig)
+    yield from _session_server(MariaDBServer, servers_directory, pytestconfig, lambda made: _secured(made, request))
 
 
 @pytest.fixture(scope="session")

@@ -84,6 +84,9 @@ class Server(ABC):
         self._process: subprocess.Popen[bytes] | None = None
         self._ready_once = False
         self._executables: dict[str, Path] = {}
+        self.tls_port = 0
+        """Where it speaks TLS, if `secure` was called; PostgreSQL and MariaDB do so at their usual port."""
+        self._tls: tuple[Path, Path] | None = None
 
     @abstractmethod
     def url(self, database: str = ...) -> str:
@@ -107,6 +110,17 @@ class Server(ABC):
     def _take_ports(self) -> None:
         """Decides where it will listen."""
         self.port = free_port()
+
+    def secure(self, certificate: Path, key: Path) -> None:
+        """Makes it speak TLS with this certificate, from its next start on; call it before the first."""
+        self._own(self.directory)
+        self._tls = (self.directory / "server.crt", self.directory / "server.key")
+        self.tls_port = free_port()
+        for source, copy in zip((certificate, key), self._tls, strict=True):
+            shutil.copy(source, copy)
+            copy.chmod(0o600)
+            if self._account:
+                os.chown(copy, self._account.pw_uid, self._account.pw_gid)
 
     @property
     def pid(self) -> int:
@@ -336,6 +350,8 @@ class PostgresServer(Server):
         if not self.durable:
             # Not synchronous_commit: without it a commit is a promise in memory that dies with the process.
             settings |= {"fsync": "off", "full_page_writes": "off"}
+        if self._tls:
+            settings |= {"ssl": "on", "ssl_cert_file": str(self._tls[0]), "ssl_key_file": str(self._tls[1])}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return [str(self._executables["postgres"]), "-D", str(self.directory / "data"), *options]
 
@@ -443,6 +459,13 @@ class RedisServer(Server):
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
         }
+        if self._tls:
+            settings |= {
+                "tls-port": str(self.tls_port),
+                "tls-cert-file": str(self._tls[0]),
+                "tls-key-file": str(self._tls[1]),
+                "tls-auth-clients": "no",
+            }
         options = [word for name, value in settings.items() for word in (f"--{name}", value)]
         return [str(self._executables["redis-server"]), *options]
 
@@ -518,8 +541,15 @@ class RabbitServer(Server):
         return self._ask("/")
 
     def _create(self) -> None:
+        configuration = "loopback_users.guest = true\ndisk_free_limit.absolute = 10MB\n"
+        if self._tls:
+            configuration += (
+                f"listeners.ssl.1 = {HOST}:{self.tls_port}\nssl_options.cacertfile = {self._tls[0]}\n"
+                f"ssl_options.certfile = {self._tls[0]}\nssl_options.keyfile = {self._tls[1]}\n"
+                "ssl_options.verify = verify_none\nssl_options.fail_if_no_peer_cert = false\n"
+            )
         for name, text in {
-            "rabbitmq.conf": "loopback_users.guest = true\ndisk_free_limit.absolute = 10MB\n",
+            "rabbitmq.conf": configuration,
             "rabbitmq-env.conf": "",
             "enabled_plugins": "[].\n",
             ".erlang.cookie": token_hex(16),
@@ -673,6 +703,8 @@ class MariaDBServer(Server):
         if not self.durable:
             # 2 writes at each commit; 0 would keep a second's commits in memory that dies with the process.
             settings |= {"innodb-flush-log-at-trx-commit": 2, "innodb-flush-method": "nosync"}
+        if self._tls:
+            settings |= {"ssl-cert": self._tls[0], "ssl-key": self._tls[1]}
         return [
             str(self._executables["mariadbd"]),
             "--no-defaults",

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from smsclick.certificates import tls_reason
+
 log = logging.getLogger(__name__)
 
 SAID_SECONDS: Final = 60.0
@@ -39,6 +41,8 @@ _WORDS: Final = {
 
 def reason(error: BaseException) -> str:
     """A broker's error in words of ours: what it says itself may hold a message's content."""
+    if (tls := tls_reason(error)) is not None:
+        return tls
     found: BaseException | None = error
     while found is not None:
         # Redis' errors begin with a word in capitals, which its client keeps for some and turns into a type for others.

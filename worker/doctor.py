@@ -41,7 +41,7 @@ def examine(*, load: Callable[[], Settings] = load_settings) -> Iterator[Check]:
     yield from _database(settings)
     broker = _guarded("broker", lambda: doctor_broker.reached(settings))
     yield broker
-    if broker.verdict is Verdict.OK and not settings.broker.is_embedded:
+    if broker.verdict in {Verdict.OK, Verdict.WARNING} and not settings.broker.is_embedded:
         yield from _consumed(settings)
     yield from _provider(settings)
 

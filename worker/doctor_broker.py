@@ -11,6 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from smsclick.certificates import tls_reason
 from smsclick.contract import heartbeats
 from smsclick.database import Database
 from smsclick.errors import BrokerUnavailable, SmsclickError
@@ -36,6 +37,10 @@ def reached(settings: Settings) -> Check:
         return Check("broker", Verdict.OK, "embedded, none needed by `smsclick up`")
     where = settings.broker.places
     _within(_connected(settings, lambda _: None), 2 * SECONDS, where)
+    secured = settings.broker.secured
+    if secured is not None and secured.unverified is not None:
+        todo = "name the authority's file in CELERY_BROKER_URL instead: ?ssl_ca_certs=/path/ca.pem"
+        return Check("broker", Verdict.WARNING, f"{where}: {secured.unverified}", todo)
     return Check("broker", Verdict.OK, where)
 
 
@@ -189,7 +194,17 @@ def _within(reach: Callable[[], Any], seconds: float, where: str) -> Any:  # noq
     if failed:
         if isinstance(failed[0], SmsclickError):
             raise failed[0]
+        if (tls := tls_reason(failed[0])) is not None:
+            raise BrokerUnavailable(
+                f"the broker at {where} cannot be trusted ({tls}); if an authority of your own signs, name its file in "
+                "CELERY_BROKER_URL: ?ssl_ca_certs=/path/ca.pem"
+            )
         raise BrokerUnavailable(f"the broker at {where} does not answer ({type(failed[0]).__name__}); {advice}")
     if not given:
+        if (tls := tls_reason(failed[0])) is not None:
+            raise BrokerUnavailable(
+                f"the broker at {where} cannot be trusted ({tls}); if an authority of your own signs, name its file in "
+                "CELERY_BROKER_URL: ?ssl_ca_certs=/path/ca.pem"
+            )
         raise BrokerUnavailable(f"the broker at {where} is silent; {advice}")
     return given[0]

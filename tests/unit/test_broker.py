@@ -32,6 +32,15 @@ def test_one_sentinel_is_enough() -> None:
         ("sentinel://h1:26379/0?master_name=x&s3cret=y", "not 1 other"),
         ("redis://:s3cret@h:port/0", "cannot be read"),
         ("redis://:s3cr#et@h/0", "cannot be read"),
+        ("redis://:s3cret@h/0?ssl_ca_certs=/ca.pem", "begin it with rediss"),
+        ("amqp://u:s3cret@h?verify=verify_peer", "begin it with rediss"),
+        ("amqps://u:s3cret@h;amqps://h2", "several hosts"),
+        ("amqps://u:s3cret@h;amqp://h2", "hosts without"),
+        ("rediss://:s3cret@h/0?ssl_cert_reqs=perhaps", "ssl_cert_reqs"),
+        ("rediss://:s3cret@h/0?ssl_check_hostname=perhaps", "ssl_check_hostname"),
+        ("rediss://:s3cret@h/0?ssl_version=3", "does not know ssl_version"),
+        ("sentinel://:s3cret@h/0?master_name=x&ssl=perhaps", "ssl="),
+        ("sentinel://:s3cret@h/0?master_name=x&ssl=false&ssl_ca_certs=/ca.pem", "ssl=false"),
         ("kafka://s3cret", "must be a Redis or RabbitMQ URL"),
     ],
 )
@@ -43,8 +52,54 @@ def test_what_cannot_be_used_is_said_without_the_address(url: str, said: str) ->
 
 def test_tls_is_verified_unless_the_url_says_otherwise() -> None:
     assert parse("rediss://h/0").tls == {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
-    assert parse("rediss://h/0?ssl_cert_reqs=none").tls is None
     assert parse("redis://h/0").tls is None
+    assert parse("amqp://h").tls is None
+    assert parse("amqps://Broker.example.com/v").tls == {
+        "cert_reqs": ssl.CERT_REQUIRED,
+        "server_hostname": "broker.example.com",
+    }
+    assert parse("sentinel://h/0?master_name=m").tls is None
+    sentinels = parse("sentinel://h/0?master_name=m&ssl=true")
+    assert sentinels.tls == {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
+    assert sentinels.options["sentinel_kwargs"]["ssl"] is True
+    assert sentinels.options["sentinel_kwargs"]["ssl_cert_reqs"] is ssl.CERT_REQUIRED
+
+
+@pytest.mark.parametrize("word", ["none", "CERT_NONE", "None"])
+def test_tls_is_not_verified_where_the_url_says_so(word: str) -> None:
+    unverified = {"ssl_cert_reqs": ssl.CERT_NONE, "ssl_check_hostname": False}
+    for url in ("rediss://h/0?ssl_cert_reqs=", "sentinel://h/0?master_name=m&ssl_cert_reqs="):
+        found = parse(url + word)
+        assert found.tls == unverified
+        assert "?" not in found.url
+        assert found.secured is not None
+        assert found.secured.unverified
+    assert parse("amqps://h?verify=verify_none").tls == {"cert_reqs": ssl.CERT_NONE}
+
+
+def test_several_hosts_are_verified_as_the_first_says() -> None:
+    assert parse("rediss://h/0;rediss://h2/0").tls == {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
+    found = parse("amqps://h?ssl_check_hostname=false;amqps://h2")
+    assert (found.url, found.tls) == ("amqps://h;amqps://h2", {"cert_reqs": ssl.CERT_REQUIRED})
+
+
+def test_files_of_the_url_reach_kombu_in_its_words_and_other_parameters_stay() -> None:
+    files = "ssl_ca_certs=/ca.pem&ssl_certfile=/c.pem&ssl_keyfile=/k.pem&ssl_check_hostname=false"
+    assert parse(f"rediss://:p%40ss@h/0?{files}&client_name=x").url == "rediss://:p%40ss@h/0?client_name=x"
+    assert parse(f"rediss://h/0?{files}").tls == {
+        "ssl_cert_reqs": ssl.CERT_REQUIRED,
+        "ssl_check_hostname": False,
+        "ssl_ca_certs": "/ca.pem",
+        "ssl_certfile": "/c.pem",
+        "ssl_keyfile": "/k.pem",
+    }
+    assert parse("amqps://h?cacertfile=/ca.pem&certfile=/c.pem&keyfile=/k.pem").tls == {
+        "cert_reqs": ssl.CERT_REQUIRED,
+        "server_hostname": "h",
+        "ca_certs": "/ca.pem",
+        "certfile": "/c.pem",
+        "keyfile": "/k.pem",
+    }
 
 
 def test_an_address_is_shown_without_its_secrets() -> None:

@@ -37,11 +37,6 @@ LOGIN = "ana:se%2Fcre%40to"
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
     with Simulator(api_key=KEY, delivery_seconds=0) as running:
         yield running
