@@ -173,7 +173,7 @@ KINDS = {
         ),
         Kind(
             "bad_call",
-            "A call to the task smsclick.enqueue was refused",
+            "A call to the task smsclick.enqueue or smsclick.cancel was refused",
             "Correct the producer; the reason stands in the detail.",
             remind_seconds=24 * _HOUR,
             quiet_seconds=24 * _HOUR,

@@ -53,7 +53,10 @@ def wrong(session: Session, engine: sa.Engine) -> None:
     django.enqueue(text="Hola")  # wrong
     django.enqueue(session, phone="5551402211", text="Hola")  # wrong
     Outbox(7)  # wrong
-    print(answer)
+    cancel(session)  # wrong
+    cancel(engine, "a")  # wrong
+    django.cancel(session, "a")  # wrong
+    print(answer, status(session, "a").state)  # wrong
 """
 
 
