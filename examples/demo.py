@@ -497,6 +497,9 @@ def demonstrate(program: Program, inbox: AlertReceiver, screen: Screen, good: Ma
     screen.say()
     screen.say("Look around (for an hour):", "bold")
     screen.say(f"  DATABASE_URL={_relative(program.database_url)} .venv/bin/smsclick show {next(iter(good))}")
+    screen.say("Your own message:", "bold")
+    screen.say("  make up                                                 # and in another terminal:")
+    screen.say("  .venv/bin/smsclick enqueue 5551402211 'Hola'            # README.md has the way from your backend")
 
 
 def _relative(text: str) -> str:

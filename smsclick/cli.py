@@ -12,7 +12,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -181,7 +181,17 @@ def _run(words: list[str]) -> None:
     for part in (producers, provider, operators):
         if part is not None:
             root.add_typer(part)
-    typer.main.get_command(root)(args=words, prog_name="smsclick")
+    program = typer.main.get_command(root)
+    _join_lines(program)
+    program(args=words, prog_name="smsclick")
+
+
+def _join_lines(command: Any) -> None:  # noqa: ANN401 - a command of the click that typer carries
+    """Let the terminal's width break the paragraphs of each help, not the width of our source."""
+    if command.help:
+        command.help = "\n\n".join(" ".join(each.split()) for each in command.help.split("\n\n"))
+    for part in getattr(command, "commands", {}).values():
+        _join_lines(part)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - an option's callback

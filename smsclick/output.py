@@ -23,6 +23,15 @@ def for_people() -> bool:
     return sys.stdout.isatty()
 
 
+def can_show(text: str) -> bool:
+    """Whether stdout has these characters; others would become `?` on a terminal."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def say(text: str) -> None:
     """One line of the result."""
     typer.echo(text)

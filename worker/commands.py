@@ -3,8 +3,11 @@
 import dataclasses
 import datetime as dt
 import functools
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -38,6 +41,8 @@ Phones = Annotated[list[str], typer.Argument(metavar="PHONE...", help="Mexican n
 Names = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids or keys; id:… and key:… where both fit.")]
 
 _SIGNS = {Verdict.OK: "✔", Verdict.WARNING: "!", Verdict.FAILED: "✘", Verdict.SKIPPED: "-"}
+_PLAIN_SIGNS = _SIGNS | {Verdict.OK: "ok", Verdict.FAILED: "X"}
+"""For terminals that have no such characters: shown as `?`, a success would look like a failure."""
 
 
 @operators.command(rich_help_panel="Operation")
@@ -276,10 +281,23 @@ def up(
         if simulate:
             key = settings.require_api_key()
             output.say(f"that is a simulator; ask it with SMSCLICK_BASE_URL={settings.base_url} SMSCLICK_API_KEY={key}")
-        output.say("from another terminal: smsclick enqueue 5551402211 'Hola'")
+        output.say(f"from another terminal{_same_database()}: {_program()} enqueue 5551402211 'Hola'")
         sys.stdout.flush()
 
     embedded.up(simulate=simulate, log_level=log_level, on_ready=ready)
+
+
+def _program() -> str:
+    """How a person in this folder starts this program: by its name where the shell finds it, else by its path."""
+    found = shutil.which("smsclick")
+    own = Path(sys.argv[0]).absolute()
+    if own.name != "smsclick" or (found is not None and Path(found).absolute() == own):
+        return "smsclick"
+    return str(own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own)
+
+
+def _same_database() -> str:
+    return " with the same DATABASE_URL" if os.environ.get("DATABASE_URL") else ""
 
 
 def _each(names: Sequence[str], act: Callable[[Database, Sequence[str]], Iterator[Done]], done: str) -> None:
@@ -429,8 +447,9 @@ def _stats_record(found: Stats) -> dict[str, Any]:
 
 
 def _show_checks(checks: Sequence[Check]) -> None:
+    signs = _SIGNS if output.can_show("".join(_SIGNS.values())) else _PLAIN_SIGNS
     output.show_table(
         ("", "check", "found", "what to do"),
-        [(_SIGNS[check.verdict], check.name, check.found, check.todo) for check in checks],
+        [(signs[check.verdict], check.name, check.found, check.todo) for check in checks],
         texts={"found", "what to do"},
     )
