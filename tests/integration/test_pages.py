@@ -6,7 +6,9 @@ import base64
 import csv
 import io
 import json
+import os
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,8 +22,6 @@ from tests.processes import wait_until
 from tests.servers import free_port
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.conftest import StartProcess
 
 
@@ -276,6 +276,41 @@ def test_the_page_for_a_celery_of_its_own(
         reader.follow("celery.md", "In your transaction")
         wait_until(lambda: len(cluster.provider.ledger()) == 2, 120, what="the wake-up")
     assert {entry.phone for entry in cluster.provider.ledger()} == {"5551402211", "5551402212"}
+
+
+# --- PHP, Node
+
+
+def test_the_pages_for_php_and_node(
+    php: str,
+    node: str,
+    installations: Installations,
+    tmp_path: Path,
+    start_process: StartProcess,
+    migrated_postgres_url: str,
+    redis_url: str,
+) -> None:
+    address = sa.make_url(migrated_postgres_url)
+    of_php = f"'pgsql:host=127.0.0.1;port={address.port};dbname={address.database}', '{address.username}', ''"
+    instead = {
+        SHOP: migrated_postgres_url,
+        "'pgsql:host=127.0.0.1;port=5432;dbname=shop', 'shop', 'secret'": of_php,
+        BROKER: redis_url,
+    }
+    with Cluster(start_process, migrated_postgres_url, redis_url, delivery_seconds=0.1) as cluster:
+        cluster.start(workers=1, beats=0)
+        reader = Reader(tmp_path / "project", installations, start_process, instead)
+        reader.env["PATH"] = os.pathsep.join([str(Path(php).parent), str(Path(node).parent), reader.env["PATH"]])
+        reader.follow("php.md")
+        call = reader.printed.strip()
+        reader.follow("node.md")
+        reader.done()
+        wait_until(lambda: len(stored(migrated_postgres_url)) == 3, 120, what="both calls")
+    assert sorted(stored(migrated_postgres_url), key=lambda row: str(row[1])) == [
+        ("order-1:placed", "5551402211", "Recibimos tu pedido 1, ¡gracias!"),
+        (call, "5551402212", "Tu pedido va en camino"),
+        ("order-3:shipped", "5551402213", "Tu pedido va en camino, ¡gracias!"),
+    ]
 
 
 # --- Excel
