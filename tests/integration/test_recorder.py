@@ -7,8 +7,9 @@ import logging
 import random
 import re
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -154,9 +155,14 @@ def test_accepted_answers_wait_for_a_database_that_refuses_all_writes(
         waiting.submit(answered(each))
     wait_until(lambda: "Results wait for the database" in caplog.text, what="the refusal")
     assert waiting.waiting == 42
+    # The process is asked to end meanwhile: it writes them first, however long that takes.
+    ending = threading.Thread(target=waiting.close)
+    ending.start()
+    wait_until(lambda: waiting._closing, what="the end to be asked for")
     with writable.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text("ALTER DATABASE readonly SET default_transaction_read_only = off"))
-    waiting.close()
+    ending.join(60)
+    assert waiting.waiting == 0
     assert states(writable) == [State.SENT] * 42
     assert news(writable) == []
     assert all(record.exc_info is None for record in caplog.records)  # no driver's text, no traceback
@@ -212,6 +218,45 @@ def test_a_result_that_the_table_refuses_is_dropped_with_its_id_and_an_incident(
     assert f"message={group[2].id} outcome=Accepted id_mensaje={odd}" in caplog.text
     assert group[2].text not in caplog.text
     assert group[2].phone not in caplog.text
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_result_that_is_refused_for_a_moment_is_not_dropped(
+    database: Database, started: Callable[..., Recorder]
+) -> None:
+    """Another process may have written the same id just now; the next look sees that."""
+
+    class Stumbling(Database):
+        left = 4
+
+        def transact(self, work: Callable[[sa.Connection], Any]) -> Any:  # noqa: ANN401 - as its base
+            if self.left:
+                self.left -= 1
+                raise sa.exc.IntegrityError("INSERT", {}, psycopg.errors.UniqueViolation())
+            return super().transact(work)
+
+    [each] = claim(database)
+    stumbling = Stumbling(database.engine.url.render_as_string(hide_password=False))
+    started(stumbling).submit(answered(each)).result(60)
+    assert states(database) == [State.SENT]
+    assert news(database) == []
+    stumbling.dispose()
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_what_is_written_counts_as_written_although_nobody_could_be_woken(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: object) -> None:
+        raise ValueError
+
+    recorder = Recorder(database, SETTINGS, after=fail)
+    for each in claim(database, 2):
+        recorder.submit(answered(each)).result(60)
+    recorder.close()
+    assert states(database) == [State.SENT] * 2
+    assert caplog.text.count("the sweep will find it") == 2
+    assert "Results wait" not in caplog.text
 
 
 def test_an_accepted_answer_to_a_deleted_message_is_named_in_an_incident(

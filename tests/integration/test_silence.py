@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from smsclick.contract import HoldReason, Priority, State, events, heartbeats, incidents, messages
 from tests.factories import RecordingBell, change_gate, clock, insert, news
@@ -16,9 +18,11 @@ from worker import doctor_queue, heartbeat, silence
 from worker.doctor_check import Verdict
 from worker.incidents import KINDS
 from worker.lifecycle import Cause
-from worker.watch import Watch
+from worker.watch import AGAIN_SECONDS, UNUSABLE_SECONDS, Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from smsclick.database import Database
     from tests.integration.conftest import MakeRuntime
     from worker.runtime import Runtime
@@ -203,6 +207,52 @@ def test_without_beat_and_broker_an_alert_is_delivered_all_the_same(runtime: Run
         connection.execute(sa.text("UPDATE smsclick_alerts SET due_at = '2020-01-01 00:00:00'"))
     watch.deliver()
     assert channel.titles == ["SMSClick: No ticks arrive: beat or the broker is away"]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_database_that_cannot_be_written_is_told_to_the_channels_directly(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It holds no incident then. Here SQLite itself refuses each write."""
+    held, channel = with_channel(runtime)
+    watch = Watch(held, LIMITS)
+
+    def time_passes(seconds: float) -> None:
+        watch._written_at -= seconds
+        if watch._told_at is not None:
+            watch._told_at -= seconds
+        watch.look()
+
+    with refusing(held.database):
+        watch.look()
+        time_passes(UNUSABLE_SECONDS / 2)
+        assert channel.titles == []  # it may only be starting again
+        time_passes(UNUSABLE_SECONDS / 2)
+        assert channel.titles == ["SMSClick: the database cannot be used"]
+        time_passes(UNUSABLE_SECONDS)
+        assert len(channel.titles) == 1
+        time_passes(AGAIN_SECONDS)
+        assert channel.titles == ["SMSClick: the database cannot be used"] * 2
+    watch.look()
+    assert channel.titles[2:] == ["SMSClick: over: the database cannot be used"]
+    watch.look()
+    assert len(channel.titles) == 3
+    assert caplog.text.count("The database cannot be written.") == 2
+
+
+@contextlib.contextmanager
+def refusing(database: Database) -> Iterator[None]:
+    """SQLite refuses each write in here, as on a disk that became read-only."""
+
+    def refuse(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("PRAGMA query_only = ON")
+
+    event.listen(database.engine, "begin", refuse)
+    try:
+        yield
+    finally:
+        event.remove(database.engine, "begin", refuse)
+        database.dispose()
 
 
 def test_the_threads_look_by_themselves_and_end_with_the_process(make_runtime: MakeRuntime) -> None:
