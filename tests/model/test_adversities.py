@@ -80,11 +80,6 @@ class Adversities(AttemptProtocol):
         left = self.given_up()
         self.world.accept_late(self.world.requests[left[which % len(left)]])
 
-    @precondition(lambda self: not self.world.read_only)
-    @rule(count=st.integers(1, 3))
-    def other_messages_are_answered(self, count: int) -> None:
-        self.world.witness(count)
-
     # --- The database
 
     @rule(seconds=st.sampled_from([HALF_AN_HOUR, -HALF_AN_HOUR, A_LITTLE, -A_LITTLE]))
