@@ -14,7 +14,16 @@ from smsclick.errors import ProviderError, ProviderRefused, SmsclickError
 from smsclick.moments import span
 from smsclick.settings import Settings, load_settings
 from smsclick.sqlite_files import require_there
-from worker import alerts, doctor_broker, doctor_database, doctor_queue, doctor_report, gate, operations
+from worker import (
+    alerts,
+    doctor_broker,
+    doctor_database,
+    doctor_elsewhere,
+    doctor_queue,
+    doctor_report,
+    gate,
+    operations,
+)
 from worker.doctor_check import Check, Verdict
 
 log = logging.getLogger(__name__)
@@ -49,6 +58,8 @@ def examine(*, load: Callable[[], Settings] = load_settings) -> Iterator[Check]:
 def _consumed(settings: Settings) -> Iterator[Check]:
     queues = _guarded("queues", lambda: doctor_broker.queues(settings))
     yield queues
+    if settings.broker.is_redis:
+        yield _guarded(doctor_elsewhere.NAME, lambda: doctor_broker.elsewhere(settings))
     if queues.verdict is Verdict.OK:
         yield _guarded("workers", lambda: doctor_broker.workers(settings))
     else:

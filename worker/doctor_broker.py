@@ -16,6 +16,7 @@ from smsclick.contract import heartbeats
 from smsclick.database import Database
 from smsclick.errors import BrokerUnavailable, SmsclickError
 from smsclick.settings import Settings
+from worker import doctor_elsewhere
 from worker.doctor_check import Check, Verdict
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,12 @@ def reached(settings: Settings) -> Check:
 def queues(settings: Settings) -> Check:
     """Whether somebody consumes our queues, and keeps up."""
     found: Check = _within(_connected(settings, _queues), 3 * SECONDS, settings.broker.places)
+    return found
+
+
+def elsewhere(settings: Settings) -> Check:
+    """Whether calls wait in Redis where no worker of ours reads."""
+    found: Check = _within(_connected(settings, doctor_elsewhere.check), 3 * SECONDS, settings.broker.places)
     return found
 
 

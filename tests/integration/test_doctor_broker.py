@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
+import redis
+from celery import Celery
+
+from smsclick.settings import load_settings
 from tests.acceptance import Cluster, ready
 from tests.commandline import call
-from tests.servers import HOST
+from tests.servers import HOST, RedisServer
+from worker import doctor_broker
+from worker.doctor_check import Check, Verdict
 
 if TYPE_CHECKING:
-    from tests.conftest import StartProcess
+    from tests.conftest import OwnServer, StartProcess
 
 # Of another app on the same machine: none of it is ours.
 FOREIGN = {
@@ -49,3 +56,37 @@ def test_doctor_sees_who_consumes_and_a_worker_of_another_database(
         )
         ready(theirs)
         assert verdicts(cluster)["workers"] == "failed"
+
+
+def test_doctor_sees_calls_that_wait_where_nobody_reads(own_server: OwnServer) -> None:
+    server = own_server(RedisServer)
+    ours = load_settings(CELERY_BROKER_URL=server.url("3"))
+
+    def seen() -> Check:
+        return doctor_broker.elsewhere(ours)
+
+    with closing(redis.Redis(host=HOST, port=server.port, db=3)) as client:
+        client.lpush("smsclick", "read")
+        client.lpush("smsclick.send\x06\x163", "read")  # of a priority, as kombu writes it
+        client.lpush("smsclick_history", "of somebody else")
+        client.set("cache:smsclick", "no list")
+        client.rpush("_kombu.binding.smsclick", "of kombu's")
+        client.delete("_kombu.binding.smsclick")
+        assert seen().verdict is Verdict.OK
+
+        with Celery("shop", broker=server.url("5"), set_as_current=False) as other:
+            other.send_task("smsclick.enqueue", kwargs={"phone": "1", "text": "2"}, queue="smsclick")
+        found = seen()
+        assert (found.verdict, "database 5 (1)" in found.found) == (Verdict.WARNING, True), found
+        assert "read 3" in found.todo
+
+        with Celery("shop", broker=server.url("3"), set_as_current=False) as app:
+            app.conf.broker_transport_options = {"global_keyprefix": "shop:"}
+            app.send_task("smsclick.enqueue", kwargs={"phone": "1", "text": "2"}, queue="smsclick")
+        found = seen()
+        assert found.verdict is Verdict.WARNING
+        assert "shop:smsclick (1)" in found.found
+        assert "global_keyprefix" in found.todo
+        # As docs/wire.md moves it.
+        assert client.lmove("shop:smsclick", "smsclick", "RIGHT", "LEFT")
+        assert "database 5" in seen().found
