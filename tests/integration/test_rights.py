@@ -14,7 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from smsclick import cancel, enqueue, enqueue_many, status
-from smsclick.contract import State, callbacks, messages
+from smsclick.contract import State, callbacks, gates, messages, metadata
 from smsclick.database import Database
 from smsclick.errors import BrokerUnavailable, KeyConflict, SmsclickError
 from smsclick.simulator import Simulator
@@ -77,19 +77,19 @@ def _statements(kind: str) -> dict[str, list[str]]:
     return {role: [each.strip() for each in body.split(";") if each.strip()] for role, body in found}
 
 
-@pytest.fixture(params=["postgres", "mariadb"])
-def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+@pytest.fixture(scope="module", params=["postgres", "mariadb"])
+def _site(request: pytest.FixtureRequest) -> Iterator[Site]:
     """A database in which the migrator, with its own rights, has made the tables."""
     kind = request.param
     server: PostgresServer | MariaDBServer = request.getfixturevalue(kind)
-    url = sa.make_url(request.getfixturevalue(f"{kind}_url"))
+    server.thaw()
+    server.start()
+    url = sa.make_url(server.create_database("rights"))
     statements = _statements(kind)
     assert list(statements) == list(ROLES)
     if kind == "mariadb":
-        name = url.database or ""
-        statements = {role: [each.replace("smsdb.", f"{name}.") for each in all_] for role, all_ in statements.items()}
-        url = url.set(host="127.0.0.1", port=server.port)
-    admin = sa.create_engine(url)
+        statements = {role: [each.replace("smsdb.", "rights.") for each in all_] for role, all_ in statements.items()}
+    admin = sa.create_engine(url, poolclass=sa.NullPool)
     made = Site(kind, admin, url, statements)
     for role in ROLES:
         if kind == "postgres":
@@ -103,11 +103,26 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
         migrate(made.of("sms_migrator"))
         yield made
     finally:
+        server.thaw()
+        server.start()
         for role in ROLES:
             made.run(f"DROP OWNED BY {role} CASCADE" if kind == "postgres" else f"DROP USER {role}@'%'")
             if kind == "postgres":
                 made.run(f"DROP ROLE {role}")
-        admin.dispose()
+        server.drop_database("rights")
+
+
+@pytest.fixture
+def site(_site: Site, request: pytest.FixtureRequest) -> Site:
+    """The same without a row."""
+    server = request.getfixturevalue(_site.kind)
+    server.thaw()
+    server.start()
+    with _site.admin.begin() as connection:
+        for table in reversed(metadata.sorted_tables):
+            if table is not gates:
+                connection.execute(sa.delete(table))
+    return _site
 
 
 def each_right(statements: list[str]) -> list[tuple[str, str]]:
@@ -281,6 +296,7 @@ def _by_hand(database: Database) -> None:
     assert purge(database) == 1
 
 
+@pytest.mark.parametrize("_site", ["postgres"], indirect=True)
 def test_workers_beat_and_producers_each_with_their_own_account_bring_messages_to_their_end(
     site: Site, redis_url: str, start_process: StartProcess
 ) -> None:
