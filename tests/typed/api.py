@@ -14,7 +14,7 @@ from smsclick import NewMessage, Status, cancel, django, enqueue, enqueue_many, 
 from smsclick.contract import IfAbsent, Priority, State
 from smsclick.errors import InvalidMessage, KeyConflict, SmsclickError
 from smsclick.simulator import Fault, FaultKind, Simulator
-from smsclick.testing import Enqueued, Outbox, Worker, create_tables
+from smsclick.testing import Enqueued, Outbox, Worker, create_tables, outbox
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -88,14 +88,16 @@ def in_django() -> list[int]:
     return django.enqueue_many([{"phone": "5551402211", "text": "Hola"}])
 
 
-def in_tests(engine: sa.Engine, scoped: scoped_session[ShopSession], outbox: Outbox, worker: Worker) -> State:
+def in_tests(engine: sa.Engine, scoped: scoped_session[ShopSession], sms: Outbox, worker: Worker) -> State:
     """The test kit."""
     create_tables(engine)
-    message = assert_type(outbox.one(to=5551402211, key="a", containing="Hola"), Enqueued)
+    message = assert_type(sms.one(to=5551402211, key="a", containing="Hola"), Enqueued)
     with Simulator(balance=10) as simulator:
         simulator.faults([Fault(FaultKind.LATENCY, seconds=1)])
         assert [entry.phone for entry in simulator.ledger()] == [message.phone]
     Outbox(engine).assert_empty()
     Outbox(django.connected).assert_empty()
     Outbox(scoped).assert_empty()
+    with outbox(django.connected) as sent:
+        assert_type(sent, Outbox).clear()
     return assert_type(worker.wait_ended(message.id, seconds=5).state, State)
