@@ -85,6 +85,12 @@ class Budget(Base):
     __table__ = contract.budgets
 
 
+class Balance(Base):
+    """The balance of an account as several readings in a row gave it."""
+
+    __table__ = contract.balances
+
+
 class DeadLetter(Base):
     """A broker message that could not become a message of ours."""
 

@@ -61,6 +61,7 @@ from smsclick.urls import is_loopback
 if TYPE_CHECKING:
     import socket
     from collections.abc import Generator, Iterable, Iterator, Mapping
+    from decimal import Decimal
     from types import TracebackType
 
 DEFAULT_BASE_URL: Final = "https://app.smsclick.com.mx/sms-services"
@@ -283,6 +284,19 @@ class SmsclickClient:
 
     def credits(self) -> int:
         """Ask for the balance (`credits`, manual: "API Crédito").
+
+        Returns:
+            Whole credits available.
+
+        Raises:
+            ProviderRefused: An error code; -100 and -101 say that the key does not work.
+            ProviderUnreachable: No answer came.
+            UnreadableAnswer: An answer came that proves nothing.
+        """
+        return math.floor(self.exact_credits())
+
+    def exact_credits(self) -> Decimal:
+        """Ask for the balance as `credits` does; what an answer says behind the decimal point stays.
 
         Returns:
             Credits available.

@@ -410,6 +410,19 @@ budgets = Table(
     **_MYSQL,
 )
 
+balances = Table(
+    "smsclick_balances",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("account_fingerprint", String(16), nullable=False, comment="of the APIKEY; one-way"),
+    Column("amount", BigId, comment="whole credits; NULL: not readable as such"),
+    Column("first_asked_at", UtcDateTime, nullable=False),
+    Column("first_answered_at", UtcDateTime, nullable=False),
+    Column("last_asked_at", UtcDateTime, nullable=False, comment="of the last reading that gave the same"),
+    Column("last_answered_at", UtcDateTime, nullable=False),
+    **_MYSQL,
+)
+
 dead_letters = Table(
     "smsclick_dead_letters",
     metadata,

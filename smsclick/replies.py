@@ -65,11 +65,13 @@ class Accepted:
         id_mensaje: The provider's id of the message, positive and below 2**63.
         credits_used: What it cost, if the answer says so readably.
         description: `descripcion`, cleaned and redacted.
+        fraction: Whether the answer names a part of a credit, which counts as a whole one in `credits_used`.
     """
 
     id_mensaje: int
     credits_used: int | None
     description: str
+    fraction: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +261,7 @@ def parse_report(answer: HttpAnswer, zone: ZoneInfo, *, hide: Iterable[str] = ()
     return [report_row(row, zone) for row in report_list(reply, answer)]
 
 
-def parse_credits(answer: HttpAnswer, *, hide: Iterable[str] = ()) -> int:
+def parse_credits(answer: HttpAnswer, *, hide: Iterable[str] = ()) -> Decimal:
     """Read the answer of `credits` (manual: "API Crédito").
 
     Args:
@@ -267,7 +269,7 @@ def parse_credits(answer: HttpAnswer, *, hide: Iterable[str] = ()) -> int:
         hide: Words that must not appear in a description even if the provider echoes them.
 
     Returns:
-        Whole credits available.
+        Credits available; most providers count whole ones.
 
     Raises:
         ProviderRefused: The answer carries another code than 1.
@@ -277,7 +279,7 @@ def parse_credits(answer: HttpAnswer, *, hide: Iterable[str] = ()) -> int:
     balance = parse_amount(_data(answer, hide).get("creditos"))
     if balance is None:
         raise UnreadableBalance(f"HTTP {answer.status}, creditos is not an amount", answer.status, answer.retry_after)
-    return math.floor(balance)
+    return balance
 
 
 def parse_date(value: object, zone: ZoneInfo) -> datetime | None:
@@ -486,7 +488,9 @@ def _accepted(status: int, reply: JsonObject, hide: Iterable[str]) -> Accepted |
     id_mensaje = _id(reply.get("idmensaje"))
     if id_mensaje is None or reply.repeated & {"codigo", "idmensaje"}:
         return Unknown(f"HTTP {status}, codigo 1 without one usable id_mensaje", ACCEPTED, status)
-    return Accepted(id_mensaje, _credits_used(reply), _clean(reply.get("descripcion"), hide))
+    charged = parse_amount(reply.get("creditosusados"))
+    fraction = charged is not None and charged != charged.to_integral_value()
+    return Accepted(id_mensaje, _credits_used(charged), _clean(reply.get("descripcion"), hide), fraction)
 
 
 def _refused(answer: HttpAnswer, reply: JsonObject, code: int | None, hide: Iterable[str]) -> Refused | Unknown:
@@ -603,9 +607,8 @@ def _id(value: object) -> int | None:
     return value if 0 < value < 2**63 else None
 
 
-def _credits_used(reply: JsonObject) -> int | None:
+def _credits_used(charged: Decimal | None) -> int | None:
     """Return what a message cost; a part of a credit counts as a whole one, so that a forecast is never too low."""
-    charged = parse_amount(reply.get("creditosusados"))
     return math.ceil(charged) if charged is not None and 0 <= charged < 2**31 else None
 
 

@@ -27,6 +27,7 @@ SMALL = frozenset(
         "smsclick_limits",
         "smsclick_budgets",
         "smsclick_dead_letters",
+        "smsclick_balances",
     }
 )
 """Tables that do not grow with the number of messages; to read one as a whole costs nothing. All others are filled."""

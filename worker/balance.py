@@ -5,6 +5,8 @@ While the gate is held, probe `credits` and let a canary go; while it is open, w
 
 import datetime as dt
 import logging
+import math
+from decimal import Decimal
 
 import sqlalchemy as sa
 
@@ -13,7 +15,7 @@ from smsclick.contract import HoldReason
 from smsclick.errors import ProviderError, ProviderRefused, UnreadableBalance
 from smsclick.replies import Refused
 from smsclick.settings import Settings
-from worker import gate, incidents
+from worker import balances, gate, incidents
 from worker.gate import Gate
 from worker.runtime import Runtime
 
@@ -27,20 +29,22 @@ def probe(runtime: Runtime) -> int | None:
     """
     if not _take(runtime):
         return None
-    balance: int | None
+    exact: Decimal | None
+    asked_at = runtime.clock.read(runtime.database)
     try:
-        balance = runtime.client.credits()
+        exact = runtime.client.exact_credits()
     except UnreadableBalance as error:
         # The key works and the provider answers: a canary finds out the rest, or a hold would never be lifted.
         log.warning("The balance could not be read. error=%s", error)
-        balance = None
+        exact = None
     except ProviderRefused as error:
         _refused(runtime, error)
         return None
     except ProviderError as error:
         log.warning("The balance could not be asked. error=%s", error)
         return None
-    canary = _act(runtime, balance)
+    balance = None if exact is None else math.floor(exact)
+    canary = _act(runtime, balance, exact, asked_at)
     if canary is not None:
         log.info("A canary goes. message=%s balance=%s", canary, balance)
         runtime.bell.send([canary])
@@ -57,9 +61,11 @@ def _take(runtime: Runtime) -> bool:
         return True
 
 
-def _act(runtime: Runtime, balance: int | None) -> int | None:
+def _act(runtime: Runtime, balance: int | None, exact: Decimal | None, asked_at: dt.datetime) -> int | None:
+    every = dt.timedelta(seconds=runtime.settings.balance_seconds)
     with runtime.database.begin() as connection:
         now = gate.read(connection, lock=True)
+        balances.record(connection, runtime.account, asked_at, now.now, exact, every)
         told = False
         if balance is not None:
             gate.note(connection, balance=balance, balance_at=now.now)

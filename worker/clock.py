@@ -23,7 +23,7 @@ from smsclick.client import clock as measured
 from smsclick.columns import db_now
 from smsclick.contract import clocks
 from smsclick.database import Database
-from worker import clock_step, incidents
+from worker import balances, clock_step, incidents
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +127,7 @@ class DatabaseClock:
 def _adjust(connection: sa.Connection, now: dt.datetime, step: float, unwatched: float | None) -> bool:
     log.warning("The database's clock was set. seconds=%.1f", step)
     adjusted = clock_step.adjust(connection, now, step, unwatched)
+    balances.forget(connection)
     incidents.report(
         connection, "clock_step", detail=f"set {'forward' if step > 0 else 'back'} by about {abs(step):.0f} s"
     )

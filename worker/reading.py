@@ -17,11 +17,11 @@ from smsclick.columns import db_now
 from smsclick.contract import messages
 from smsclick.errors import ProviderError, ProviderRefused
 from smsclick.replies import MessageStatus
-from worker import budget, poll, slices, watermark
+from worker import balances, budget, poll, slices, watermark
 from worker.decisions import FROM_PERSON
 from worker.matching import SLACK, Attempt, digits
 from worker.runtime import Runtime
-from worker.trust import LEAST_CONTROLS, NEAR, Control, Doubt, Reading
+from worker.trust import FAR, LEAST_CONTROLS, NEAR, Control, Doubt, Reading
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +65,11 @@ def to_now(runtime: Runtime, attempts: Sequence[Attempt], account: str | None = 
     now = runtime.clock.read(runtime.database)
     with runtime.database.read() as connection:
         density = watermark.density(connection, MARK)
-        earliest = max(first - NEAR, min(first, now - _reach(density)))
-        begin = _unrepeated(_before(connection, first, earliest) - SLACK, zone)
+        reached = min(first, now - _reach(density))
+        before = _before(connection, first, max(first - NEAR, reached))
+        if before == first and balances.books(connection, account or runtime.account).balanced:
+            before = _before(connection, first, max(first - FAR, reached))
+        begin = _unrepeated(before - SLACK, zone)
     end = now + SLACK
     reading = _begin(runtime, attempts, begin, end, controls_from=begin + SLACK, account=account)
     if _repeats(reading.read_at, zone):
@@ -224,9 +227,9 @@ def _try(runtime: Runtime, reading: Reading, begin: dt.datetime, end: dt.datetim
     except ProviderError as error:
         again = not isinstance(error, ProviderRefused)  # a refusal is an answer: the next one would be the same
         log.warning("The report could not be read; nothing is concluded. error=%s", error)
-    if count and not (failed and count < _BROKEN_BY_LENGTH):
-        # Where it broke off on its way, a shorter one may not.
-        seen = 2 * max(count, slices.ROWS) if failed else count
+    if not failed or count >= _BROKEN_BY_LENGTH:
+        # Where it broke off on its way, a shorter one may not. One without rows says how thin they are, too.
+        seen = 2 * max(count, slices.ROWS) if failed else max(count, 1)
         runtime.database.transact(lambda connection: watermark.learn(connection, MARK, seen, end - begin))
     return count, not failed, again
 

@@ -9,15 +9,17 @@ surely not accepted, and the producer's `if_absent` decides. Whatever else it is
 import collections
 import dataclasses
 import datetime as dt
+import functools
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from smsclick.columns import db_now
 from smsclick.contract import State, messages, watermarks
-from worker import clock, decisions, gate, incidents, lifecycle, matching, odd_rows, reading, trust, watermark
+from worker import balances, clock, decisions, gate, incidents, lifecycle, matching, odd_rows, reading, trust, watermark
+from worker.books import Books
 from worker.decisions import Found, NotFound, Policy
 from worker.lifecycle import Change
 from worker.matching import Attempt, Match
@@ -255,7 +257,7 @@ def _settle(connection: sa.Connection, runtime: Runtime, looked: Looked) -> list
     policy = Policy.of(runtime.settings)
     locked = lifecycle.lock(connection, [each.attempt.message_id for each in looked.group])
     now = connection.execute(sa.select(db_now())).scalar_one()
-    said = _judged(connection, looked, dt.timedelta(seconds=policy.settle), now)
+    said = _judged(connection, runtime, looked, now)
     decided = (
         decisions.after_report(locked[message_id], each.token, said[message_id], now, policy, runtime.rng)
         for each in looked.group
@@ -267,10 +269,10 @@ def _settle(connection: sa.Connection, runtime: Runtime, looked: Looked) -> list
 
 
 def _judged(
-    connection: sa.Connection, looked: Looked, settle: dt.timedelta, now: dt.datetime
+    connection: sa.Connection, runtime: Runtime, looked: Looked, now: dt.datetime
 ) -> dict[int, Found | NotFound]:
     """What was seen of each attempt, asked in the transaction that writes it: others may have taken ids meanwhile."""
-    seen = looked.seen
+    seen, settle = looked.seen, dt.timedelta(seconds=runtime.settings.settle_seconds)
     if seen is None or seen.failed is not None:
         doubt = looked.doubt if seen is None else seen.failed
         return {each.attempt.message_id: NotFound(now, doubt or Doubt.NO_REPORT) for each in looked.group}
@@ -288,6 +290,7 @@ def _judged(
     # Set back since, the database's clock says that it was read later than it was.
     read_at = min(seen.read_at, now)
     trusted = clock.trusted_since(connection)
+    account_books = functools.cache(lambda: balances.books(connection, runtime.account))
     said: dict[int, Found | NotFound] = {}
     for each in looked.group:
         attempt = each.attempt
@@ -297,7 +300,7 @@ def _judged(
             continue
         doubts = (
             looked.doubt,
-            _doubt_of_report(looked, attempt, owned, settle),
+            _doubt_of_report(looked, attempt, owned, settle, account_books),
             Doubt.SIMILAR if attempt.message_id in like else None,
             Doubt.ACCOUNT if each.account is None else None,
             Doubt.LAG if lagging else None,
@@ -307,12 +310,20 @@ def _judged(
     return said
 
 
-def _doubt_of_report(looked: Looked, attempt: Attempt, owned: set[int], settle: dt.timedelta) -> Doubt | None:
+def _doubt_of_report(
+    looked: Looked, attempt: Attempt, owned: set[int], settle: dt.timedelta, account_books: Callable[[], Books]
+) -> Doubt | None:
     if looked.seen is None:
         return looked.doubt
     doubt = looked.seen.doubt(attempt, owned, settle)
-    # The report of another account may look perfect; only control rows of the attempt's own key say that it is not one.
-    return Doubt.ACCOUNT if doubt is Doubt.NO_CONTROLS and looked.other_key else doubt
+    if doubt is not Doubt.NO_CONTROLS or looked.doubt is not None:
+        return doubt
+    if looked.other_key:
+        # The report of another account may look perfect; only control rows of the attempt's own key say that it is not.
+        return Doubt.ACCOUNT
+    if account_books().flaws(attempt, settle):
+        return doubt
+    return looked.seen.doubt(attempt, owned, settle, balanced=True)
 
 
 def _owned(connection: sa.Connection, ids: Sequence[int]) -> set[int]:

@@ -14,7 +14,7 @@ from smsclick.contract import State, messages
 from smsclick.replies import Accepted, Refused, Unknown
 from smsclick.settings import Settings
 from smsclick.texts import predict_credits
-from worker import decisions, gate, incidents, lifecycle, outbox
+from worker import balances, decisions, gate, incidents, lifecycle, outbox
 from worker.claims import Claim
 from worker.decisions import Outcome, Policy
 from worker.lifecycle import Cause, Change, Message, Note
@@ -104,6 +104,8 @@ def settle(
     lifecycle.keep(connection, orphans)
     told = _raise_incidents(connection, changes, [*orphans, *doubtful])
     told |= _report_gone(connection, [ended for ended in group if ended.claim.id not in rows.keys() | locked])
+    if any(isinstance(ended.outcome, Accepted) and ended.outcome.fraction for ended in fresh):
+        balances.void(connection, now)
     opened = _settle_gate(connection, fresh, settings)
     told |= _count_failures(connection, fresh, settings)
     for change in changes:

@@ -22,6 +22,9 @@ LEAST_CONTROLS = 3
 NEAR = dt.timedelta(hours=24)
 """How long before an attempt the control rows in front of it may have been accepted."""
 
+LEAST_WITH_BALANCE, FAR = 2, dt.timedelta(days=31)
+"""The same two where the balance is a second witness (`worker.books`): one before and one after, however long ago."""
+
 _LEARN_FROM = 3
 _MOST_ODD = 1000
 _TEN = 10
@@ -305,17 +308,21 @@ class Reading:
         """Ids of rows that cannot be read and may be of these phones; owned ones are in nobody's way."""
         return [odd.id_mensaje for odd in self._odd if odd.id_mensaje is not None]
 
-    def doubt(self, attempt: Attempt, owned: Collection[int], settle: dt.timedelta) -> Doubt | None:
+    def doubt(
+        self, attempt: Attempt, owned: Collection[int], settle: dt.timedelta, *, balanced: bool = False
+    ) -> Doubt | None:
         """Why this reading's silence about an attempt proves nothing; None where it has earned that it counts.
 
         Args:
             attempt: that no row was found for.
             owned: ids of the rows that a message of ours has.
             settle: how late a report may show what was accepted.
+            balanced: whether the account's balance proves that the attempt was not charged.
         """
         if self.failed is not None:
             return self.failed
-        doubt = self._doubt_of_controls(attempt, settle) or self.unsure
+        least, near = (LEAST_WITH_BALANCE, FAR) if balanced else (LEAST_CONTROLS, NEAR)
+        doubt = self._doubt_of_controls(attempt, settle, least, near) or self.unsure
         if doubt is None and self.end_is_open:
             doubt = Doubt.CAPPED
         if doubt is None and self._has_odd(attempt, owned):
@@ -332,10 +339,12 @@ class Reading:
         """Why the control rows void absence, whatever attempt is asked about; None where all are as expected."""
         return self._doubt_of(self._controls(), settle)
 
-    def _doubt_of_controls(self, attempt: Attempt, settle: dt.timedelta) -> Doubt | None:
+    def _doubt_of_controls(
+        self, attempt: Attempt, settle: dt.timedelta, least: int, near: dt.timedelta
+    ) -> Doubt | None:
         controls = self._controls()
         witnesses = [each for each in controls[: _index(controls, attempt.since)] if each.witness]
-        nearest = [each for each in witnesses if each.since >= attempt.since - NEAR][-LEAST_CONTROLS:]
+        nearest = [each for each in witnesses if each.since >= attempt.since - near][-least:]
         begin = min([attempt.since, *(each.since for each in nearest)])
         within = [each for each in controls if each.since >= begin]
         # What is younger than that may still be on its way into the report.
@@ -347,7 +356,7 @@ class Reading:
         seen = [each for each in needed if each.witness]
         before = any(each.until <= attempt.since for each in seen)
         after = any(each.since >= attempt.until for each in seen)
-        if before and after and len(seen) >= LEAST_CONTROLS:
+        if before and after and len(seen) >= least:
             return None
         # Those that could do it may be on their way into the report; none that comes now lies before the attempt.
         return Doubt.NOT_YET if before and any(each.look is _Look.MISSING for each in within) else Doubt.NO_CONTROLS

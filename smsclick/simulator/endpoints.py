@@ -171,7 +171,7 @@ def credit(account: Account, form: Form) -> Reply:
     code = _key_problem(account, form)
     if code:
         return code, refusal("credits", code)
-    shown = _credits(account.balance_of(_account(account, form)), account.settings.credits_form)
+    shown = _credits(account.shown_balance(_account(account, form)), account.settings.credits_form)
     return 1, f'{{"codigo":1, "descripcion":"ok", "creditos":{shown}}}'.encode()
 
 

@@ -68,6 +68,12 @@ class SimulatorSettings:
         date_shift: Seconds that the provider's dates are ahead of the true time: 3600 is a zone an hour to the east.
         echo_form: Whether answers that are errors repeat the whole form that was sent.
         credits_form: How `credits` gives the balance.
+        charge_rate: Share of messages whose credits are taken at all; what answers say of their cost stays.
+        charge_share: What is truly taken of each credit: 0.9 takes 0.9 where the answer says 1.
+        charge_seconds: Seconds after acceptance when `credits` shows the charge.
+        others_per_hour: Credits that other users of the account take, spread evenly.
+        credits_step: `credits` shows a multiple of this, rounded down.
+        refund_rejected: Whether `credits` shows the credits of messages that end with 4 again.
         other_keys: APIKEYs of further accounts, each with its own messages, balance and report.
         other_balance: Credits of each of those; when set: what each has now.
         campaign_id: The campaign that `ID_CAMPANIA` filters by, for messages accepted while it is set.
@@ -112,6 +118,12 @@ class SimulatorSettings:
     date_shift: float = 0.0
     echo_form: bool = False
     credits_form: CreditsForm = "whole"
+    charge_rate: float = Field(default=1.0, ge=0, le=1)
+    charge_share: float = Field(default=1.0, ge=0, le=1)
+    charge_seconds: float = Field(default=0.0, ge=0)
+    others_per_hour: float = Field(default=0.0, ge=0)
+    credits_step: int = Field(default=1, ge=1)
+    refund_rejected: bool = False
     other_keys: tuple[str, ...] = Field(default=(), repr=False)
     other_balance: int = 10_000
     campaign_id: int | None = None

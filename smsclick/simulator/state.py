@@ -12,7 +12,7 @@ import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import exp
+from math import exp, floor
 from operator import attrgetter
 from statistics import NormalDist
 
@@ -130,6 +130,7 @@ class Account:
         self._clock = clock
         self._first_id = 0
         self._last_now = float("-inf")
+        self._since = clock()
         self.settings = settings
         self.balance = settings.balance
         self.other_balances: dict[int, int] = {}
@@ -167,6 +168,28 @@ class Account:
         """The credits of an account."""
         return self.balance if account == MAIN else self.other_balances.get(account, self.settings.other_balance)
 
+    def shown_balance(self, account: int) -> int:
+        """The credits of an account as `credits` shows them, by the habits that are set."""
+        now, settings = self.now(), self.settings
+        usual = (settings.charge_rate, settings.charge_share, settings.others_per_hour, settings.credits_step)
+        late = any(message.settings.charge_seconds for message in self.messages)
+        if not late and not settings.refund_rejected and usual == (1.0, 1.0, 0.0, 1):
+            return self.balance_of(account)
+        own = [message for message in self.messages if message.account == account]
+        charged = [message for message in own if message.chance < settings.charge_rate]
+        back = (
+            sum(message.credits for message in own)
+            - sum(
+                message.credits
+                for message in charged
+                if message.accepted_at <= now - message.settings.charge_seconds
+                and not (settings.refund_rejected and message.estatus(now) == REJECTED)
+            )
+            * settings.charge_share
+        )
+        shown = self.balance_of(account) + back - int((now - self._since) / 3600 * settings.others_per_hour)
+        return floor(round(shown, 6)) // settings.credits_step * settings.credits_step
+
     def reset(self) -> None:
         """Forgets every message and every change of settings. Ids still only go up."""
         # The real clock, whatever `clock` says: ids must differ from those of an earlier process as well.
@@ -174,6 +197,7 @@ class Account:
         self._first_id = max(self._first_id + len(self.messages), by_time)
         self.messages = []
         self._later = []
+        self._since = self._clock()
         self.settings = self._initial
         self.balance = self._initial.balance
         self.other_balances = {}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -83,7 +85,7 @@ def test_a_readable_acceptance_counts_whatever_the_http_status(status: int) -> N
 )
 def test_credits_used_are_read_under_both_spellings(field: dict[str, object], credits_used: int | None) -> None:
     result = classify_send(answer({"codigo": 1, "id_mensaje": 5, **field}))
-    assert result == Accepted(5, credits_used, "")
+    assert result == Accepted(5, credits_used, "", fraction=any(value in {1.25, "1.50"} for value in field.values()))
 
 
 @pytest.mark.parametrize("id_mensaje", [1, "1", " 123 ", 2**63 - 1, str(2**63 - 1), 5.0, "5.0"])
@@ -551,7 +553,11 @@ def test_an_error_of_a_report_is_refused_with_its_code(code: int) -> None:
     ],
 )
 def test_the_balance_is_read(creditos: object, balance: int) -> None:
-    assert parse_credits(answer({"codigo": 1, "descripcion": "ok", "creditos": creditos})) == balance
+    assert math.floor(parse_credits(answer({"codigo": 1, "descripcion": "ok", "creditos": creditos}))) == balance
+
+
+def test_what_a_balance_says_behind_the_decimal_point_is_kept() -> None:
+    assert parse_credits(answer({"codigo": 1, "creditos": "1,200.50"})) == Decimal("1200.50")
 
 
 @pytest.mark.parametrize("creditos", [None, True, "", "mucho", "1,2,3", "12,34,567", "1e5", "5-", [5], 10**400, 1e300])
