@@ -61,7 +61,7 @@ _LONG_FILES = (
     *("test_deploy.py", "test_flat.py", "test_sentinel.py", "test_broker_answers.py", "test_acceptance_database.py"),
     *("test_acceptance_flow.py", "test_acceptance_hold.py", "test_examples.py", "test_every_order.py", "test_wheel.py"),
     *("test_callbacks_processes.py", "test_queue_shapes.py", "test_database_sessions.py", "test_migrations.py"),
-    *("test_upgrade.py", "test_fault_matrix.py", "test_demo.py", "test_django.py"),
+    *("test_upgrade.py", "test_fault_matrix.py", "test_demo.py", "test_restored.py", "test_django.py"),
 )
 """Half a minute and more each. A new one that is missing here costs a little time, at the end of a run."""
 

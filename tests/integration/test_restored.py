@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import subprocess
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from smsclick.enqueue import enqueue_many
 from smsclick.errors import InvalidTime
 from smsclick.message import NewMessage
 from tests import programs
+from tests.acceptance import IMPATIENT, Cluster, ready, texts
 from tests.commandline import call
 from tests.factories import KEY, LONG_AGO, insert, row, states
 from tests.integration.settling import KEY as BENCH_KEY
@@ -26,6 +28,8 @@ from worker import gate, operations, restored, sweep
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.conftest import StartProcess
+    from tests.processes import Process
     from tests.servers import PostgresServer
 
 ACCOUNT = "0123456789abcdef"
@@ -313,3 +317,48 @@ def test_a_dump_in_the_middle_of_a_run_restored_at_its_end_sends_nothing_twice_a
             assert times == expected
         finally:
             postgres.drop_database("restored")
+
+
+def test_worker_processes_go_on_with_a_dump_that_was_made_while_they_sent(
+    migrated_postgres_url: str, postgres: PostgresServer, redis_url: str, start_process: StartProcess, tmp_path: Path
+) -> None:
+    """Workers are killed while they send, and others start on the restored dump; nobody touches a row by hand."""
+    env = IMPATIENT | {"SMSCLICK_SETTLE_SECONDS": "2", "SMSCLICK_MAX_PER_SECOND": "60"}
+    with Cluster(start_process, migrated_postgres_url, redis_url, env=env) as cluster:
+
+        def accepted(count: int) -> None:
+            wait_until(lambda: len(cluster.provider.ledger()) >= count, 120, what=f"{count} to be accepted")
+
+        worker, beat = cluster.worker(), cluster.beat()
+        ready(worker)
+        cluster.enqueue(texts(160))
+        accepted(40)
+        dumped_at = cluster.database.clock()
+        _copy(postgres, str(sa.make_url(migrated_postgres_url).database), tmp_path / "dump")
+        accepted(90)
+        worker.sigkill()
+        beat.sigkill()
+        cluster.database.dispose()
+        url = _restore(postgres, tmp_path / "dump", "restored_under_load")
+        others: list[Process] = []
+        try:
+            cluster.database, cluster.env["DATABASE_URL"] = Database(url), url
+            assert call("restored", "--since", dumped_at.isoformat(), env=cluster.env).code == 0
+            assert cluster.states()[State.QUEUED] == 0
+            others = [cluster.worker(), cluster.beat()]
+            # What was not sent is absent only where later messages show that the report is whole.
+            for number in range(40):
+                cluster.enqueue(texts(1, f"Luego {number}"))
+                open_ = cluster.states()
+                if number > 3 and not open_[State.UNKNOWN] + open_[State.QUEUED] + open_[State.SENDING]:
+                    break
+                time.sleep(2)
+            cluster.wait_final(len(cluster.rows()), 120)
+            times = Counter((entry.phone, entry.text) for entry in cluster.provider.ledger())
+            assert set(times.values()) == {1}
+            assert len(times) == len(cluster.rows())
+        finally:
+            cluster.database.dispose()
+            for each in others:
+                each.end()
+            postgres.drop_database("restored_under_load")
