@@ -35,7 +35,7 @@ _WORDS: Final = {
     "AuthenticationError": "it asks for a user and password, or refuses ours",
     "AccessRefused": "it refuses our user and password, or our rights",
     "NotAllowed": "it does not let our user into this virtual host",
-    "MasterNotFoundError": "no Sentinel knows the master",
+    "MasterNotFoundError": "no Sentinel names the master: none is reached, or with TLS none is trusted",
 }
 
 

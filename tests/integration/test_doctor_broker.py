@@ -13,6 +13,7 @@ from tests.acceptance import Cluster, ready
 from tests.commandline import call
 from tests.servers import HOST, RedisServer
 from worker import doctor_broker
+from worker.doctor import _guarded
 from worker.doctor_check import Check, Verdict
 
 if TYPE_CHECKING:
@@ -90,3 +91,11 @@ def test_doctor_sees_calls_that_wait_where_nobody_reads(own_server: OwnServer) -
         # As docs/wire.md moves it.
         assert client.lmove("shop:smsclick", "smsclick", "RIGHT", "LEFT")
         assert "database 5" in seen().found
+
+
+def test_doctor_says_that_a_broker_is_silent(own_server: OwnServer) -> None:
+    server = own_server(RedisServer)
+    server.freeze()
+    found = _guarded("broker", lambda: doctor_broker.reached(load_settings(CELERY_BROKER_URL=server.url())))
+    assert found.verdict is Verdict.FAILED
+    assert "silent" in found.found or "does not answer" in found.found, found

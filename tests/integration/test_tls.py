@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from smsclick.settings import load_settings
 from tests.acceptance import Cluster, ready
 from tests.certificates import Authority
 from tests.processes import wait_until
+from tests.sentinels import NAME, _Sentinel
 from tests.servers import HOST, PostgresServer, RabbitServer, RedisServer
 from worker import doctor_broker
 from worker.doctor import _guarded
@@ -168,3 +170,42 @@ def test_a_database_is_verified_as_its_address_asks(
         assert "certificate" in said.lower(), said
         assert "\n" not in said
         assert "Traceback" not in said
+
+
+class _SecuredSentinel(_Sentinel):
+    """Watches a Redis over TLS, alone; it shows the certificate of `secure`."""
+
+    root: Path
+
+    def _create(self) -> None:
+        assert self._tls
+        root = self.directory / "root.pem"
+        root.write_bytes(self.root.read_bytes())
+        root.chmod(0o644)
+        file = self.directory / "sentinel.conf"
+        file.write_text(
+            f"tls-port {self.tls_port}\ntls-cert-file {self._tls[0]}\ntls-key-file {self._tls[1]}\n"
+            f"tls-ca-cert-file {root}\ntls-auth-clients no\ntls-replication yes\n"
+            f"sentinel monitor {NAME} {HOST} {self.master.tls_port} 1\n"
+        )
+        if self._account:
+            os.chown(file, self._account.pw_uid, self._account.pw_gid)
+
+
+def test_sentinels_and_the_redis_that_they_name_are_verified(own_server: OwnServer, authority: Authority) -> None:
+    """The certificate names `localhost`, and Sentinels give out addresses: so the name of Redis is wrong."""
+    shown = authority.issue("DNS:localhost")
+    master = own_server(RedisServer, prepare=lambda server: server.secure(*shown))
+
+    def watch(server: _SecuredSentinel) -> None:
+        server.secure(*shown)
+        server.master, server.root = master, authority.root
+
+    sentinel = own_server(_SecuredSentinel, prepare=watch)
+    url = f"sentinel://localhost:{sentinel.tls_port}/0?master_name={NAME}"
+    known = f"&ssl_ca_certs={authority.root}"
+    assert "its certificate was not accepted: it names another" in published(f"{url}{known}")
+    assert published(f"{url}{known}&ssl_check_hostname=false") == ""
+    assert published(f"{url}&ssl_cert_reqs=none") == ""
+    assert examined(f"{url}{known}&ssl_check_hostname=false").verdict is Verdict.WARNING
+    assert examined(f"{url}&ssl=true").verdict is Verdict.FAILED
