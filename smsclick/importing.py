@@ -4,12 +4,14 @@ Lines are read one after the other (`smsclick.records`) and stored in chunks, so
 A bad line costs only itself: it is reported by its number and reason, without its phone or text.
 """
 
+import contextlib
 import csv
 import dataclasses
 import datetime as dt
 import itertools
 import json
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TextIO
@@ -145,10 +147,11 @@ def import_rows(
     rings = doorbell.MOST if doorbell.configured() else 0
     for chunk, good in _chunks(rows):
         stored: list[Stored] = []
-        if good:
-            with database.begin() as connection:
-                stored = store(connection, [row.message for row in good])
-        _count(chunk, good, stored, report, summary)
+        with _uninterrupted():
+            if good:
+                with database.begin() as connection:
+                    stored = store(connection, [row.message for row in good])
+            _count(chunk, good, stored, report, summary)
         fresh = [
             result.id
             for row, result in zip(good, stored, strict=True)
@@ -158,6 +161,33 @@ def import_rows(
             doorbell.ring(fresh[:rings])
             rings -= len(fresh[:rings])
         progress(summary)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C takes effect at the end of the block: what is stored is counted too. A second one does not wait."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # no person's terminal, or a program with a handler of its own
+        return
+    pressed = False
+
+    def press(_number: int, _frame: object) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+
+    try:
+        signal.signal(signal.SIGINT, press)
+    except ValueError:  # not the main thread, which alone is interrupted
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def try_rows(
