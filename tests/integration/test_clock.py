@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,8 +13,8 @@ import sqlalchemy as sa
 
 from smsclick.client import clock as measured
 from smsclick.contract import State, alerts, callbacks, clocks, gates, heartbeats, incidents, watermarks
+from tests.factories import LONG_AGO, insert, news, row
 from tests.factories import clock as time_of
-from tests.factories import insert, news, row
 from tests.integration.settling import Bench, bench
 from worker import clock_step, heartbeat
 from worker.clock import DatabaseClock, Look, shift, step_between, trusted_since
@@ -349,3 +350,10 @@ def test_absence_waits_until_the_clock_has_been_watched_for_long_enough(made: Be
         connection.execute(sa.update(clocks).values(trusted_since=time_of(made.database) - HALF_AN_HOUR))
     made.reconcile()
     assert made.row(never).state == State.QUEUED
+
+
+@pytest.mark.parametrize(("stage", "moved_by"), [(None, -60), (2, -1860)])
+def test_a_step_back_while_due_times_are_still_moved_takes_up_what_is_left(stage: int | None, moved_by: int) -> None:
+    row: Any = SimpleNamespace(shift_ms=None if stage is None else -1_800_000, shift_stage=stage)
+    begun = clock_step.begin_shift(row, -60, LONG_AGO)
+    assert begun == {"shift_ms": moved_by * 1000, "shift_stage": 0, "shift_after": LONG_AGO}

@@ -18,6 +18,7 @@ from smsclick.simulator import ENDPOINTS, Fault, FaultKind
 from tests.factories import change_gate, clock, insert, states
 from tests.integration.test_recorder import kill
 from tests.processes import ROOT, wait_until
+from worker import send
 from worker.pump import Pump
 
 if TYPE_CHECKING:
@@ -154,6 +155,32 @@ def test_retry_after_is_honoured_and_what_was_claimed_is_given_back(
         time.sleep(0.02)
     assert sends(simulator) == called
     assert count(database, State.QUEUED) == 41 - called
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_what_was_being_claimed_when_a_pause_was_heard_is_given_back_and_not_kept_for_as_long(
+    runtime: Runtime,
+    database: Database,
+    simulator: Simulator,
+    make_pump: Callable[[Runtime, int], Pump],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    insert(database, 5)
+    pump = make_pump(runtime, 4)
+    claimed = threading.Event()
+    claim = send.claim
+
+    def claim_and_hear(*args: Any) -> Any:  # noqa: ANN401 - as it is
+        batch = claim(*args)
+        pump._concurrency.pushed_back(time.monotonic(), 3600)
+        claimed.set()
+        return batch
+
+    monkeypatch.setattr(send, "claim", claim_and_hear)
+    pump.ring()
+    assert claimed.wait(60)
+    wait_until(lambda: count(database, State.QUEUED) == 5, what="the claims to be given back")
+    assert simulator.ledger() == []
 
 
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
@@ -295,6 +322,7 @@ import sqlalchemy as sa
 from smsclick.contract import messages
 from tests.factories import RecordingBell, settings
 from tests.processes import wait_until
+from worker import send
 from worker.pump import Pump
 from worker.runtime import Runtime
 

@@ -347,12 +347,13 @@ def test_worker_processes_go_on_with_a_dump_that_was_made_while_they_sent(
             assert cluster.states()[State.QUEUED] == 0
             others = [cluster.worker(), cluster.beat()]
             # What was not sent is absent only where later messages show that the report is whole.
-            for number in range(40):
-                cluster.enqueue(texts(1, f"Luego {number}"))
-                open_ = cluster.states()
-                if number > 3 and not open_[State.UNKNOWN] + open_[State.QUEUED] + open_[State.SENDING]:
+            for number in range(120):
+                waiting = cluster.states()
+                if number > 3 and not waiting[State.UNKNOWN] + waiting[State.QUEUED] + waiting[State.SENDING]:
                     break
-                time.sleep(2)
+                if number % 4 == 0:
+                    cluster.enqueue(texts(1, f"Luego {number}"))
+                time.sleep(0.5)
             cluster.wait_final(len(cluster.rows()), 120)
             times = Counter((entry.phone, entry.text) for entry in cluster.provider.ledger())
             assert set(times.values()) == {1}
