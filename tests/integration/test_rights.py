@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime as dt
 import re
 import threading
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +26,7 @@ from tests.factories import KEY, LONG_AGO, insert, settings
 from tests.processes import ROOT, wait_until
 from tests.ticks import TICKS, arguments, as_worker, make_due, run
 from worker import (
+    balances,
     clock_step,
     deadletters,
     doctor_broker,
@@ -278,13 +281,16 @@ def test_a_worker_does_all_that_it_does_with_its_rights_and_uses_each(site: Site
 
 
 def _by_hand(database: Database) -> None:
-    """What the commands do."""
+    """What the commands do, and the second reading of a balance."""
+    at = database.clock()
     with database.begin() as connection:
         gone = connection.scalar(sa.select(messages.c.id).limit(1))
         values = {"message_id": gone, "type": "t", "target": "x", "data": "{}", "event_id": "e", "due_at": None}
         connection.execute(sa.insert(callbacks).values(created_at=LONG_AGO, **values))
         watermark.make(connection, "of this test")
         letter = deadletters.keep(connection, queue="q", task="t", task_id="i", reason="r", content={})
+        for _ in range(2):  # the same balance twice is one row
+            balances.record(connection, "of this test", at, at, Decimal(1), dt.timedelta(minutes=1))
     list(deadletters.listed(database))
     list(deadletters.retry(database, [letter]))
     assert deadletters.drop(database, [letter]) == 1
