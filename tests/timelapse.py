@@ -136,8 +136,8 @@ class Timelapse:
             self.database.transact(partial(settle, group=ended, settings=runtime.settings, rng=runtime.rng))
             runtime.gate.forget()
 
-    def tick(self, *, balances: bool = True) -> None:
-        """What the sweep rings for, and what beat asks for; the balance of an open account only if `balances`."""
+    def tick(self) -> None:
+        """What the sweep rings for, and what beat asks for."""
         runtime = self.runtime
         self.database.transact(lambda connection: claims.strand(connection, 100))
         self.database.transact(problems.tick)
@@ -149,8 +149,7 @@ class Timelapse:
         if reports:
             follow.follow(runtime)
         poll.poll(runtime, due)
-        if balances or not now.is_open:
-            balance.probe(runtime)
+        balance.probe(runtime)
         if not now.is_open:
             with self.database.read() as connection:
                 canary = gate.read(connection).allowed_canary

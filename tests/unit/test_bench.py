@@ -108,7 +108,7 @@ def test_a_profile_counts_a_function_once_for_each_sample_that_it_is_in() -> Non
 
 
 def test_every_benchmark_is_found_by_its_name() -> None:
-    assert {"throughput", "latency", "memory_cpu"} <= set(benchmarks())
+    assert {"throughput", "latency", "memory_cpu", "quiet_account"} <= set(benchmarks())
 
 
 def test_figures_of_two_checkouts_come_from_the_samples_that_the_benchmarks_keep() -> None:
