@@ -33,7 +33,7 @@ doorbell._ANSWER_SECONDS = doorbell._EXIT_SECONDS = 60
 """How a producer's program begins whose doorbell must be heard: a slow moment of the machine loses no ring then."""
 
 # Nothing else of a person's environment reaches a process under test: no DATABASE_URL, no proxies, no keys.
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME")
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME", "COVERAGE_PROCESS_CONFIG")
 
 
 def wait_until(predicate: Callable[[], T], timeout: float = 60.0, *, what: str = "it", every: float = 0.05) -> T:
