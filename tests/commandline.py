@@ -73,7 +73,8 @@ def run(
         cwd: where it runs.
         python: a PYTHONPATH.
     """
-    needed = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "COVERAGE_PROCESS_CONFIG") if name in os.environ}
+    names = ("PATH", "HOME", "LANG", "TMPDIR", "COVERAGE_PROCESS_CONFIG")
+    needed = {name: os.environ[name] for name in names if name in os.environ}
     done = subprocess.run(
         [str(Path(sys.executable).with_name("smsclick")), *words],
         cwd=cwd,
