@@ -436,3 +436,31 @@ def test_a_date_in_the_hour_that_is_shown_twice_makes_the_end_of_a_pass_unsure()
     for start, stop in reading._plan(begin, end, dt.timedelta(minutes=10), [], tijuana):
         assert start == begin or not reading._repeats(start, tijuana)
         assert stop == end or not reading._repeats(stop, tijuana)
+
+
+def test_the_newest_control_row_is_kept_however_many_rows_a_span_has(light: Bench) -> None:
+    """One row of the span is no control row; where rows are left out for their number, the newest must not be."""
+    begin = LONG_AGO
+    count = reading._ALL + 2
+    end = begin + dt.timedelta(seconds=count)
+    mine = account.fingerprint(KEY)
+    with light.database.begin() as connection:
+        connection.execute(
+            sa.insert(messages),
+            [
+                {
+                    "key": f"k{n}",
+                    "phone": PHONE,
+                    "text": f"{TEXT} {n}",
+                    "state": State.SENT,
+                    "id_mensaje": n + 1,
+                    "attempts": 1,
+                    "attempted_at": begin + dt.timedelta(seconds=n) - dt.timedelta(seconds=not n),
+                    "sent_at": begin + dt.timedelta(seconds=n),
+                    "account_fingerprint": mine,
+                }
+                for n in range(count)
+            ],
+        )
+        found = reading._controls(connection, begin, end, mine)
+    assert max(control.id_mensaje for control in found) == count
