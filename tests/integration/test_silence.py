@@ -147,6 +147,19 @@ def test_a_share_that_rises_and_falls(ticking: Database, kind: str, event: dict[
     assert look(ticking) == set()
 
 
+def test_a_share_that_falls_little_keeps_its_incident_open(ticking: Database) -> None:
+    """Around the limit it would be closed and opened again with every few messages."""
+    unknown = 60
+    happen(ticking, unknown, to_state=State.UNKNOWN)
+    assert look(ticking) == {"many_unknown"}
+    answered = int(unknown / (LIMITS.unknown_share * 0.75)) - unknown
+    happen(ticking, answered)
+    assert look(ticking) == {"many_unknown"}
+    happen(ticking, 2 * answered)
+    assert look(ticking) == set()
+    assert news(ticking) == [("many_unknown", "opened"), ("many_unknown", "closed")]
+
+
 def test_a_share_of_a_few_says_nothing(ticking: Database) -> None:
     happen(ticking, 10, to_state=State.UNKNOWN)
     assert look(ticking) == set()
@@ -168,6 +181,17 @@ def test_a_fleet_that_has_just_started_raises_no_alarm(database: Database) -> No
     moment[0] = 61.0
     assert database.transact(checks.check)
     assert open_kinds(database) == {"no_ticks", "old_due", "no_records"}
+
+
+def test_what_ends_before_it_is_confirmed_begins_from_nothing_the_next_time(ticking: Database) -> None:
+    moment = [0.0]
+    checks = silence.Silence(dataclasses.replace(LIMITS, confirm=60), measure=lambda: moment[0])
+    for moment[0], held_for in ((0.0, 5000), (30.0, None), (61.0, 5000), (120.0, 5000)):
+        change_gate(ticking, operator_hold_at=None if held_for is None else ago(ticking, held_for))
+        assert not ticking.transact(checks.check), moment
+    moment[0] = 122.0
+    assert ticking.transact(checks.check)
+    assert open_kinds(ticking) == {"operator_hold"}
 
 
 def test_every_kind_says_what_to_do() -> None:
