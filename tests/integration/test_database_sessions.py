@@ -162,6 +162,18 @@ def test_a_statement_that_is_slow_but_answers_in_time_is_left_alone(
         assert connection.scalar(sa.text("SELECT 1 FROM pg_sleep(0.3)")) == 1
 
 
+def test_mariadb_waits_for_a_locked_row_for_less_time_than_for_a_silent_server(
+    migrated_mariadb_url: str, opened: Callable[..., Database]
+) -> None:
+    """Its own bound is 50 s: the results of a group would wait so long for the account's row."""
+    worker, migration = opened(migrated_mariadb_url), opened(migrated_mariadb_url, silence_seconds=None)
+    asked = sa.text("SELECT @@innodb_lock_wait_timeout, @@time_zone")
+    with worker.read() as connection:
+        assert connection.execute(asked).one() == (3, "+00:00")
+    with migration.read() as connection:
+        assert connection.execute(asked).one() == (50, "+00:00")
+
+
 def test_the_operating_system_gives_up_a_host_that_is_gone(
     migrated_postgres_url: str, opened: Callable[..., Database]
 ) -> None:

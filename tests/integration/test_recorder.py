@@ -123,6 +123,25 @@ def test_a_refusal_of_the_account_is_known_at_once_although_its_row_is_locked(
 
 
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_a_refusal_that_waits_for_the_locked_account_keeps_no_answer_from_being_written(
+    database: Database, started: Callable[..., Recorder], backend: sa.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait for the account's row ends, and the group is written one by one."""
+    monkeypatch.setattr(recorder, "_LOCK_TIMEOUT", "200ms")
+    group = claim(database, 5)
+    backend.execute(sa.select(gates.c.account).with_for_update())
+    waiting = started()
+    waiting.submit(Ended(group[0], NO_BALANCE, 0))
+    for each in group[1:]:
+        waiting.submit(answered(each))
+    wait_until(lambda: waiting.recorded == 4, what="the answers")
+    wait_until(lambda: waiting.waiting == 1, what="the refusal alone")
+    backend.rollback()
+    wait_until(lambda: not waiting.waiting, what="the refusal")
+    assert states(database) == [State.QUEUED] + [State.SENT] * 4
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
 def test_what_waits_is_bounded_and_room_comes_back(
     database: Database, started: Callable[..., Recorder], backend: sa.Connection
 ) -> None:
