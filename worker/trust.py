@@ -101,7 +101,7 @@ REASONS = {
         "check SMSCLICK_TIMEZONE and the zone files of this machine (smsclick doctor), then restart the workers",
     ),
     Doubt.ODD: Reason(
-        "the report has rows of its phone, or of none, that cannot be read and could be it",
+        "the report has rows that cannot be read, of the same phone or of none, and each could be it",
         f"look at them with `smsclick report FROM TO`; {_BY_HAND}",
     ),
     Doubt.LAG: Reason(
