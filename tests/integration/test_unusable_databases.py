@@ -22,11 +22,13 @@ import sqlalchemy as sa
 from tests.commandline import call
 from tests.conftest import migrate
 from tests.processes import ROOT
+from tests.servers import MariaDBServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.servers import MariaDBServer, PostgresServer
+    from tests.conftest import OwnServer
+    from tests.servers import PostgresServer
 
 SECRET = "tezontle8a5c"
 NOBODY = 65_534
@@ -142,7 +144,8 @@ def test_a_schema_of_another_library_is_where_the_tables_are(postgres_url: str) 
 # --- MariaDB
 
 
-def test_mariadb_says_why(mariadb: MariaDBServer, mariadb_url: str) -> None:
+def test_mariadb_says_why(mariadb: MariaDBServer, mariadb_url: str, own_server: OwnServer) -> None:
+    plain = own_server(MariaDBServer)  # the shared one offers TLS
     name = mariadb_url.partition("?")[0].rpartition("/")[2]
     administer(mariadb.url(), f"CREATE OR REPLACE USER careful@'127.0.0.1' IDENTIFIED BY '{SECRET}'")
     url = mariadb_url.replace("smsclick@", f"careful:{SECRET}@")
@@ -150,7 +153,7 @@ def test_mariadb_says_why(mariadb: MariaDBServer, mariadb_url: str) -> None:
         (url.replace(SECRET, f"{SECRET}x"), "refused the user or password"),
         (url, "its user may not use this database"),
         (mariadb.url("nowhere"), "there is no such database"),
-        (mariadb_url + "&ssl-mode=REQUIRED", "offers no TLS"),
+        (plain.url() + "&ssl-mode=REQUIRED", "offers no TLS"),
         (f"mysql://u:{SECRET}@localhost.invalid/d", "the name of its host is not known"),
     ):
         assert {says in line for line in every_line(wrong)} == {True}, every_line(wrong)

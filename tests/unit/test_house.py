@@ -105,7 +105,9 @@ def test_the_hooks_before_a_commit_use_tools_of_the_virtual_environment() -> Non
 
 def test_make_help_lists_every_target_within_eighty_columns() -> None:
     [phony] = re.findall(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)
-    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    # Within `make test` this is a make of a make, which says which folder it works in.
+    command = ["make", "--no-print-directory", "help"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     assert {line.split()[1] for line in listed} == set(phony.split())
     assert [line for line in listed if len(line) > 80] == []
 
