@@ -20,6 +20,7 @@ from smsclick.testing import Outbox
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Whoever imports MySQLdb.err then makes a second pymysql.err: tests name pymysql.OperationalError and the like.
 pymysql.install_as_MySQLdb()
 settings.configure(
     DATABASES={

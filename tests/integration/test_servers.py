@@ -78,7 +78,7 @@ def test_postgres_is_killed_and_comes_back_with_its_rows(postgres: PostgresServe
 def test_mariadb_is_killed_and_comes_back_with_its_rows(mariadb: MariaDBServer, mariadb_url: str) -> None:
     assert insert_and_count(mariadb_url) == 1
     mariadb.kill()
-    with pytest.raises(pymysql.err.OperationalError):
+    with pytest.raises(pymysql.OperationalError):
         pymysql.connect(host="127.0.0.1", port=mariadb.port, user="smsclick")
     mariadb.start()
     assert insert_and_count(mariadb_url) == 2

@@ -8,7 +8,6 @@ import psycopg
 import psycopg.errors
 import pymysql
 import pymysql.constants.ER
-import pymysql.err
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
@@ -113,13 +112,13 @@ def test_the_codes_of_postgresql_that_matter_most(code: str, fault: Fault, recon
 )
 def test_the_numbers_of_mariadb_that_matter_most(number: int, fault: Fault, reconnect: bool) -> None:  # noqa: FBT001
     for sqlstate in (None, "HY000", "23000"):
-        error = pymysql.err.OperationalError(number, "words")
+        error = pymysql.OperationalError(number, "words")
         # The driver sets it on what the server answered; it says less than the number.
         error.sqlstate = sqlstate
         assert (diagnose(error).fault, diagnose(error).reconnect) == (fault, reconnect)
 
 
-@pytest.mark.parametrize("error", [pymysql.err.OperationalError(number, "words") for number in (1021, 1114)])
+@pytest.mark.parametrize("error", [pymysql.OperationalError(number, "words") for number in (1021, 1114)])
 def test_a_full_disk_of_mariadb_is_named(error: Exception) -> None:
     assert diagnose(error).words == f"its disk is full, {error.args[0]}"
 
@@ -136,7 +135,7 @@ def test_every_number_of_mysql_that_is_not_in_the_table_waits() -> None:
     )
     for number in numbers:
         expected = MYSQL[number].fault if number in MYSQL else Fault.ENVIRONMENT
-        assert fault_of(_wrapped(pymysql.err.InternalError(number, "words"))) is expected, number
+        assert fault_of(_wrapped(pymysql.InternalError(number, "words"))) is expected, number
 
 
 @pytest.mark.parametrize("name", sorted(_SQLITE_CODES))
@@ -195,11 +194,11 @@ def test_what_has_no_code_is_told_by_its_kind(error: Exception, fault: Fault) ->
     ("error", "words"),
     [
         (
-            pymysql.err.IntegrityError(1062, "Duplicate entry 'a' for key 'b' for key 'uq_smsclick_messages_key'"),
+            pymysql.IntegrityError(1062, "Duplicate entry 'a' for key 'b' for key 'uq_smsclick_messages_key'"),
             "a constraint of the table, 1062 (uq_smsclick_messages_key)",
         ),
         (
-            pymysql.err.DataError(1366, "Incorrect string value: '\\xF1o 555' for column `t`.`m`.`text` at row 1"),
+            pymysql.DataError(1366, "Incorrect string value: '\\xF1o 555' for column `t`.`m`.`text` at row 1"),
             "a value that cannot be stored or read, 1366 (t.m.text)",
         ),
         (
@@ -220,8 +219,8 @@ def test_an_equal_message_in_flight_is_contention_and_not_a_broken_constraint() 
     lost = sqlite3.IntegrityError("UNIQUE constraint failed: smsclick_messages.wire_key")
     lost.sqlite_errorcode = sqlite3.SQLITE_CONSTRAINT_UNIQUE
     assert fault_of(lost) is Fault.CONTENTION
-    also = pymysql.err.IntegrityError(1062, "Duplicate entry 'x' for key 'uq_smsclick_messages_wire_key'")
+    also = pymysql.IntegrityError(1062, "Duplicate entry 'x' for key 'uq_smsclick_messages_wire_key'")
     assert fault_of(also) is Fault.CONTENTION
     # A text that only names it is not taken for it.
-    other = pymysql.err.IntegrityError(1062, "Duplicate entry 'wire_key' for key 'uq_smsclick_messages_key'")
+    other = pymysql.IntegrityError(1062, "Duplicate entry 'wire_key' for key 'uq_smsclick_messages_key'")
     assert fault_of(other) is Fault.ROW
