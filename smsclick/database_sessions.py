@@ -195,10 +195,12 @@ class _PostgreSQL:
             raise
         return connection
 
-    def _require_schema(self, wanted: str | None, found: str | None) -> None:
+    @staticmethod
+    def _require_schema(wanted: str | None, found: str | None) -> None:
         if wanted not in {None, found}:
-            raise self._kind().OperationalError(
-                f"its sessions are not in the schema {wanted}: CREATE SCHEMA, or ALTER ROLE … SET search_path"
+            raise DatabaseUnavailable(
+                f"the database's sessions are not in the schema {wanted}, which DATABASE_URL asks for; "
+                "CREATE SCHEMA, or ALTER ROLE … SET search_path"
             )
 
     @staticmethod
@@ -226,7 +228,10 @@ class _PostgreSQL:
                     raise
                 self._refuses_options = True
         if _SEARCH_PATH.sub("", cparams.get("options", "")).strip():
-            raise kind.OperationalError("its pooler takes no options: leave them out, and use ALTER ROLE … SET")
+            raise DatabaseUnavailable(
+                "the database is behind a pooler that takes no options, which DATABASE_URL has; "
+                "leave them out, and use ALTER ROLE … SET"
+            )
         return kind.connect(*cargs, **{name: value for name, value in cparams.items() if name != "options"})
 
 

@@ -1,7 +1,7 @@
 """What a person is told where a database cannot be used: the cause in words, and what to do about it.
 
-A driver's own words name the reason why no connection was made, so they are recognised here; they are passed on only
-where nothing else is known. Once a statement has been sent, they may hold a row's content and count no more.
+A driver's own words name the reason why no connection was made, so they are recognised here, and never passed on: they
+may repeat a part of the URL. Once a statement has been sent, they may hold a row's content and count no more.
 """
 
 from __future__ import annotations
@@ -79,6 +79,14 @@ CAUSES: Final[Sequence[Cause]] = (
     ),
 )
 
+_SILENCE: Final = (
+    (re.compile(r"refused", re.IGNORECASE), "the connection was refused"),
+    (re.compile(r"timed out|timeout|no answer within", re.IGNORECASE), "there was no answer in time"),
+    (re.compile(r"unreachable|no route", re.IGNORECASE), "its host cannot be reached"),
+    (re.compile(r"no such file", re.IGNORECASE), "there is no such socket"),
+)
+"""Why it may not answer, by the driver's words."""
+
 _DENIED: Final = (
     re.compile(r"permission denied for [a-z ]+ [\w.]+"),
     re.compile(r"[A-Z]+(?: [A-Z]+)*(?= command denied to user )"),
@@ -106,8 +114,8 @@ def unavailable(url: sa.URL, where: str, found: Diagnosis, error: DBAPIError) ->
     for cause in CAUSES:
         if re.search(cause.pattern, told):
             return f"the database {where} cannot be used ({cause.words}); {cause.todo}"
-    # No statement, so the words of the driver, which say most to a person, have no row's content in them.
-    return f"the database {where} does not answer ({' '.join(told.split())[:160]}); check DATABASE_URL and that it runs"
+    why = next((words for pattern, words in _SILENCE if pattern.search(told)), found.words)
+    return f"the database {where} does not answer ({why}); check DATABASE_URL and that it runs"
 
 
 def _full_disk(url: sa.URL) -> str | None:
