@@ -1,8 +1,15 @@
-"""Mexican phone numbers as the provider wants them: ten digits."""
+"""Mexican phone numbers as the provider wants them: ten digits.
+
+A text to the wrong phone reaches a stranger. So a writing is read only where it can be read in one way: marks between
+groups of digits are taken off where people put them, and whatever carries a meaning of its own (a decimal point, a
+slash, an extension, a second number, brackets at the end) is refused.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import itertools
 import re
 import unicodedata
 from typing import TYPE_CHECKING, Any, Final
@@ -19,19 +26,49 @@ _HINT: Final = "give ten digits, for example 5551402211 or +52 55 5140 2211"
 _LONGEST: Final = 64
 """No way to write a phone needs more characters."""
 
-_SEPARATORS: Final = re.compile(r"[\s().\-/\u2010-\u2015\u2212\u00b7]+")
-"""What people put between digits: spaces, parentheses, dots and every kind of dash."""
+_DASHES: Final = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
+_WIDE: Final = {ord(wide): plain for wide, plain in zip("０１２３４５６７８９＋（）．", "0123456789+().", strict=True)}  # noqa: RUF001
+"""What East Asian keyboards write. Not by NFKC, which also turns ² and ① into digits."""
 
-_LEGACY: Final = re.compile(r"(?:044|045|01|1)?(\d{10})")
+_PART: Final = re.compile(r"\+?[0-9]+|[()]| ?- ?|\.| ")
+_SHAPE: Final = re.compile(r"\(?d\)?(?:(?:s|(?<=\))|(?=\())\(?d\)?)*")
+"""Groups of digits (d), perhaps in brackets, with a separator (s) between them, which a bracket makes unnecessary."""
+_PAIRS: Final = re.compile(r"(?:\(\))*")
+_DECIMAL: Final = re.compile(r"[0-9]+[.,][0-9]*|[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?")
+
+_PREFIX: Final = re.compile(r"(?P<abroad>\+|00)?(?P<country>52)?(?P<trunk>044|045|01|1)?")
 """Until 2019 Mexico dialled 044 or 045 before a mobile, 01 before a distant number, and 1 after +52."""
+
+_GROUPS: Final = frozenset(
+    {
+        (10,),
+        (5, 5),
+        # After an area code of two digits, or of three.
+        (2, 8),
+        (2, 4, 4),
+        (2, 4, 2, 2),
+        (2, 2, 2, 4),
+        (2, 2, 2, 2, 2),
+        (3, 7),
+        (3, 3, 4),
+        (3, 3, 2, 2),
+        (3, 1, 2, 2, 2),
+    }
+)
+"""How the ten digits may be grouped. 4-4-2, 7-3 and the like are a local number with an extension."""
+
+_GROUPS_BEHIND_BRACKETS: Final = frozenset(
+    {(8,), (4, 4), (2, 2, 4), (4, 2, 2), (2, 2, 2, 2), (7,), (3, 4), (3, 2, 2), (2, 2, 3), (1, 2, 2, 2)}
+)
+"""How the rest may be grouped where brackets say what is the area code."""
 
 
 def normalize_phone(value: str | int) -> str:
     """Return a Mexican number as ten digits, the form that `sendMsg` takes ("TELEFONO: a 10 dígitos").
 
-    Country code (`+52`, `0052`, `52`), the prefixes that Mexico abolished in 2019 (`521`, `044`, `045`,
-    `01`), spaces, parentheses, dots and dashes are taken off; Google's numbering data then says whether such
-    a number can exist. Mobiles and landlines cannot be told apart in Mexico, so both pass.
+    Country code (`+52`, `0052`, `52`), the prefixes that Mexico abolished in 2019 (`521`, `044`, `045`, `01`), and
+    blanks, dashes, dots and brackets where people put them are taken off. Google's numbering data then says whether
+    such a number can exist. Mobiles and landlines cannot be told apart in Mexico, so both pass.
 
     Args:
         value: The number as a person or a program wrote it.
@@ -40,27 +77,37 @@ def normalize_phone(value: str | int) -> str:
         Ten digits, for example `"5551402211"`.
 
     Raises:
-        InvalidPhone: It is not a Mexican number. The text shows at most the last four digits.
+        InvalidPhone: It is not a Mexican number, could be read in another way too, or is one that no SMS reaches (800,
+            900). The text shows at most the last four digits.
     """
-    national = _national(_plain(value))
-    if national is None:
-        raise InvalidPhone(f"the phone {mask_phone(value)} is not a Mexican number: {_HINT}")
+    national = _read(value)
     if not _numbering_plan()(national):
+        if _unreachable()(national):
+            raise InvalidPhone(f"the phone {mask_phone(value)} is a toll-free or premium number, which no SMS reaches")
         raise InvalidPhone(f"the phone {mask_phone(value)} is not in use in Mexico's numbering plan: {_HINT}")
     return national
 
 
 @functools.cache
 def _numbering_plan() -> Callable[[str], object]:
-    """Whether ten digits are a number of any kind: what `phonenumbers.is_valid_number` asks, as one pattern.
+    """Whether ten digits are a phone or a mobile: what `phonenumbers.number_type` says, as one pattern.
 
     The library tries one pattern after the other, and a producer of many thousands would wait for that most of the
     time. A test compares the two over the whole plan.
     """
+    return _pattern("fixed_line", "mobile")
+
+
+@functools.cache
+def _unreachable() -> Callable[[str], object]:
+    """Whether ten digits are a number of another kind: one that is called and not written to."""
+    return _pattern("toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager", "uan", "voicemail")
+
+
+def _pattern(*kinds: str) -> Callable[[str], object]:
     plan: Any = phonenumbers.PhoneMetadata.metadata_for_region("MX")
-    kinds = [plan.fixed_line, plan.mobile, plan.toll_free, plan.premium_rate, plan.shared_cost, plan.personal_number]
-    kinds += [plan.voip, plan.pager, plan.uan, plan.voicemail]
-    patterns = [kind.national_number_pattern for kind in kinds if kind and kind.national_number_pattern]
+    found = [getattr(plan, kind) for kind in kinds]
+    patterns = [kind.national_number_pattern for kind in found if kind and kind.national_number_pattern]
     either = "|".join(f"(?:{pattern})" for pattern in patterns)
     return re.compile(f"(?=(?:{plan.general_desc.national_number_pattern})$)(?:{either})", re.ASCII).fullmatch
 
@@ -86,31 +133,126 @@ def _bounded(value: object) -> str:
     return text if len(text) <= _LONGEST else ""
 
 
-def _plain(value: object) -> str:
-    """Return only a possible `+` and ASCII digits, or raise."""
+def _read(value: object) -> str:
+    """Return the ten digits that a writing means, or raise."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise InvalidPhone(f"the phone must be text or a whole number, not {type(value).__name__}: {_HINT}")
     if isinstance(value, str) and len(value) == 10 and value.isascii() and value.isdigit():
         return value
-    if value == "":
-        raise InvalidPhone(f"the phone is empty: {_HINT}")
-    # NFKC makes full-width digits and no-break spaces plain; Cf are invisible marks that come with a paste.
-    text = unicodedata.normalize("NFKC", _bounded(value))
-    text = _SEPARATORS.sub("", "".join(c for c in text if unicodedata.category(c) != "Cf"))
-    if not re.fullmatch(r"\+?[0-9]+", text):
+    text = _plain(_bounded(value))
+    if not text:
+        raise InvalidPhone(
+            f"the phone {'is empty' if value == '' else mask_phone(value) + ' is not a number'}: {_HINT}"
+        )
+    if _DECIMAL.fullmatch(text):
+        raise InvalidPhone(
+            f"the phone {mask_phone(value)} is written as an amount, and digits of it may be lost: "
+            "make its column text before you save the file"
+        )
+    writing = _Writing.parse(text)
+    if writing is None:
         raise InvalidPhone(f"the phone {mask_phone(value)} is not a number: {_HINT}")
-    return text
+    prefix = _prefix(writing)
+    if prefix is None:
+        raise InvalidPhone(f"the phone {mask_phone(value)} is not a Mexican number: {_HINT}")
+    if not _reads_in_one_way(writing, prefix):
+        raise InvalidPhone(
+            f"the phone {mask_phone(value)} can be read in several ways (an extension, a second number?): {_HINT}"
+        )
+    return writing.digits[-10:]
 
 
-def _national(plain: str) -> str | None:
-    """Return the ten national digits, or None where the length or the country says it is something else."""
-    if plain.startswith(("+", "00")):
-        abroad = plain.lstrip("+").removeprefix("00")
-        plain = abroad.removeprefix("52") if abroad.startswith("52") else ""
-        match = _LEGACY.fullmatch(plain)
-    elif plain.startswith("52") and len(plain) > 10:
-        match = _LEGACY.fullmatch(plain.removeprefix("52"))
-    else:
-        # A bare 1 before ten digits is how the United States are dialled, not Mexico.
-        match = None if plain.startswith("1") and len(plain) == 11 else _LEGACY.fullmatch(plain)
-    return match.group(1) if match else None
+def _plain(text: str) -> str:
+    """Return it with one kind of blank and of dash, and without the invisible marks that come with a paste."""
+    visible = "".join(c for c in text if unicodedata.category(c) != "Cf").translate(_WIDE)
+    return _DASHES.sub("-", " ".join(visible.split()))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Writing:
+    """A phone taken apart.
+
+    Attributes:
+        digits: All of them, behind a `+` where there is one.
+        cuts: Where one group ends and the next begins, as how many of the digits are before it.
+        separators: What stands there.
+        brackets: Where each pair begins and ends, in the same way.
+    """
+
+    digits: str
+    cuts: tuple[int, ...]
+    separators: tuple[str, ...]
+    brackets: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> _Writing | None:
+        """Return its parts, or None where something else than groups of digits is in it."""
+        parts = _PART.findall(text)
+        shape = "".join(_kind(part) for part in parts)
+        if "".join(parts) != text or not _SHAPE.fullmatch(shape) or not _PAIRS.fullmatch(re.sub("[ds]", "", shape)):
+            return None
+        digits, cuts, separators = "", [], []
+        opened, closed = [], []
+        for place, (kind, part) in enumerate(zip(shape, parts, strict=True)):
+            if kind == "d":
+                if digits:
+                    cuts.append(len(digits))
+                    between = re.split(r"\d", "".join(parts[:place]))[-1]
+                    separators.append(between.strip("()"))
+                digits += part
+            elif kind == "(":
+                opened.append(len(digits))
+            elif kind == ")":
+                closed.append(len(digits))
+        if "+" in digits[1:]:
+            return None
+        return cls(digits, tuple(cuts), tuple(separators), tuple(zip(opened, closed, strict=True)))
+
+
+def _kind(part: str) -> str:
+    return part if part in "()" else "d" if part[-1].isdigit() else "s"
+
+
+def _prefix(writing: _Writing) -> set[int] | None:
+    """Return where parts of what is before the ten digits end, or None where that is not a Mexican prefix."""
+    before = writing.digits[:-10] if len(writing.digits) > 10 else ""
+    if len(writing.digits) < 10 or not (match := _PREFIX.fullmatch(before)):
+        return None
+    abroad, country, trunk = (match[name] or "" for name in ("abroad", "country", "trunk"))
+    if abroad and not country:
+        return None
+    if trunk == "1" and not country:
+        return None  # a bare 1 before ten digits is how the United States are dialled, not Mexico
+    return {len(abroad), len(abroad + country), len(abroad + country + trunk)}
+
+
+def _reads_in_one_way(writing: _Writing, prefix: set[int]) -> bool:
+    """Whether groups and brackets are as people make them for a whole number."""
+    start = len(writing.digits) - 10
+    if any(cut < start and cut not in prefix for cut in writing.cuts):
+        return False
+    if writing.cuts and writing.digits.startswith("52") and start >= 2 and not {2, start} & set(writing.cuts):
+        return False  # 5245 1513 7125: a country code, or two digits too many
+    area = 0
+    for begin, end in writing.brackets:
+        if begin > start or (begin not in prefix and begin != 0):
+            return False
+        if end - start in (2, 3):
+            area = end - start
+        elif end not in prefix or end > start:
+            return False
+    inside = [(cut - start, mark) for cut, mark in zip(writing.cuts, writing.separators, strict=True) if cut > start]
+    marks = [mark for _, mark in inside if mark]
+    # One point among digits is a decimal point; and where there are several, there is nothing else.
+    if "." in writing.separators and (writing.separators.count(".") < 2 or set(marks) != {"."}):
+        return False
+    groups = _lengths([0, *(cut for cut, _ in inside), 10])
+    if area:
+        return groups[0] == area and groups[1:] in _GROUPS_BEHIND_BRACKETS
+    if groups == (2, 2, 2, 2, 2) and len(set(marks)) > 1:
+        return False  # eight digits and an extension
+    return groups in _GROUPS
+
+
+def _lengths(cuts: list[int]) -> tuple[int, ...]:
+    return tuple(end - begin for begin, end in itertools.pairwise(cuts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final
 
 from smsclick.errors import InvalidText
@@ -18,6 +19,15 @@ _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udf
 """Control characters except tab and line ends, and halves of surrogate pairs (which UTF-8 cannot carry)."""
 
 
+_VISIBLE: Final = frozenset("LNPS")
+"""The first letters of the general categories of letters, numbers, punctuation and symbols. Marks need one of these to
+stand on; separators, controls, format characters, private use and what is not assigned show nothing by themselves."""
+
+_BLANK: Final = frozenset("\u115f\u1160\u3164\uffa0\u2800\ufffc")
+"""Letters and symbols that show nothing: the Hangul fillers (Default_Ignorable_Code_Point), the Braille pattern without
+a dot, and the place of an object that is not there."""
+
+
 def clean_text(value: str) -> str:
     """Return the text if it can be sent, exactly as it came.
 
@@ -30,15 +40,16 @@ def clean_text(value: str) -> str:
         The same text.
 
     Raises:
-        InvalidText: It is not text, holds nothing but blanks, is longer than `MAX_TEXT_LENGTH`, or holds a
+        InvalidText: It is not text, holds nothing that can be seen, is longer than `MAX_TEXT_LENGTH`, or holds a
             control character other than tab and line end, or half a surrogate pair. It does not show
             the text.
     """
     given: object = value
     if not isinstance(given, str):
         raise InvalidText(f"the text must be text, not {type(given).__name__}")
-    if not given.strip():
-        raise InvalidText("the text is empty: give at least one visible character")
+    if not any(map(_is_visible, given)):
+        why = "shows nothing" if given.strip() else "is empty"
+        raise InvalidText(f"the text {why}: give at least one visible character")
     if len(given) > MAX_TEXT_LENGTH:
         raise InvalidText(f"the text has {len(given)} characters: shorten it to {MAX_TEXT_LENGTH}")
     # Of what is printable nothing is forbidden, and that is quicker to tell.
@@ -48,6 +59,12 @@ def clean_text(value: str) -> str:
             "which no phone can show: remove it (a wrong encoding is a common cause)"
         )
     return given
+
+
+def _is_visible(character: str) -> bool:
+    if character.isascii():
+        return "!" <= character <= "~"
+    return unicodedata.category(character)[0] in _VISIBLE and character not in _BLANK
 
 
 def predict_credits(text: str) -> int:

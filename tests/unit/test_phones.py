@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smsclick.errors import InvalidPhone
-from smsclick.phones import _numbering_plan, mask_phone, normalize_phone
+from smsclick.phones import _numbering_plan, _unreachable, mask_phone, normalize_phone
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,16 @@ from smsclick.phones import _numbering_plan, mask_phone, normalize_phone
         "01 55 5140 2211",
         "+52 (044) 55 5140-2211",
         "\t5551402211\n",
+        "55 - 5140 - 2211",
+        "55-51-40-22-11",
+        "555 140 2211",
+        "(555) 140-22-11",
+        "(01 55) 5140 2211",
+        "+52(55)51402211",
+        "52-1-55-5140-2211",
+        "+52.55.5140.2211",
+        "\uff15\uff15\uff15\uff11\uff14\uff10\uff12\uff12\uff11\uff11",
+        "55\u200b5140\u200b2211",
     ],
 )
 def test_every_way_to_write_a_mexican_number_becomes_ten_digits(written: str | int) -> None:
@@ -111,7 +121,48 @@ def test_anything_gives_ten_digits_or_is_refused(value: str | int) -> None:
 
 def test_the_plan_in_one_pattern_says_what_the_library_says() -> None:
     """Each area code of four digits, which is more than any of the plan's patterns tells apart."""
+    reached = {
+        phonenumbers.PhoneNumberType.FIXED_LINE,
+        phonenumbers.PhoneNumberType.MOBILE,
+        phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE,
+    }
     for area in range(10_000):
         national = f"{area:04d}140221"
         number = phonenumbers.PhoneNumber(country_code=52, national_number=int(national))
-        assert bool(_numbering_plan()(national)) is phonenumbers.is_valid_number(number), national
+        kind = phonenumbers.number_type(number)
+        assert bool(_numbering_plan()(national)) is (kind in reached), national
+        assert bool(_unreachable()(national)) is (phonenumbers.is_valid_number(number) and kind not in reached), (
+            national
+        )
+
+
+@pytest.mark.parametrize("written", ["8001234567", "01 800 123 4567", "+52 900 123 4567", 8881234567, "5001234567"])
+def test_a_number_that_no_sms_reaches_is_refused(written: str | int) -> None:
+    with pytest.raises(InvalidPhone, match="toll-free or premium"):
+        normalize_phone(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("555140221.0", "an amount"),
+        ("5551402211.0", "an amount"),
+        ("5,551,402,211", "an amount"),
+        ("5512-3456/78", "is not a number"),
+        ("5533-1234 (45)", "several ways"),
+        ("5512 3456 78", "several ways"),
+        ("55123456-78", "several ways"),
+        ("55 5140 2211 / 12", "is not a number"),
+        ("555140221²", "is not a number"),
+        ("+5255 5140 221", "not a Mexican number"),
+        ("5 2 5551402211", "several ways"),
+        ("55-(51)402211", "several ways"),
+        ("((55) 5140 2211", "is not a number"),
+        ("55 +5140 2211", "is not a number"),
+        ("55--5140-2211", "is not a number"),
+        ("5551402211-", "is not a number"),
+    ],
+)
+def test_what_carries_a_meaning_of_its_own_is_refused_and_said(written: str, why: str) -> None:
+    with pytest.raises(InvalidPhone, match=why):
+        normalize_phone(written)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +32,51 @@ def test_a_text_that_can_be_sent_is_left_untouched(text: str) -> None:
 def test_an_empty_text_is_refused(text: str) -> None:
     with pytest.raises(InvalidText, match="empty"):
         clean_text(text)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ZERO WIDTH SPACE",
+        "ZERO WIDTH JOINER",
+        "ZERO WIDTH NO-BREAK SPACE",
+        "SOFT HYPHEN",
+        "WORD JOINER",
+        "RIGHT-TO-LEFT MARK",
+        "HANGUL FILLER",
+        "HALFWIDTH HANGUL FILLER",
+        "BRAILLE PATTERN BLANK",
+        "COMBINING GRAPHEME JOINER",
+        "VARIATION SELECTOR-16",
+        "MONGOLIAN VOWEL SEPARATOR",
+        "LINE SEPARATOR",
+        "TAG SPACE",
+        "COMBINING ACUTE ACCENT",
+        "OBJECT REPLACEMENT CHARACTER",
+    ],
+)
+def test_a_text_of_which_nothing_can_be_seen_is_refused(name: str) -> None:
+    invisible = unicodedata.lookup(name)
+    for text in (invisible, f" {invisible}\t{invisible}\n", "\ue000" + invisible):
+        with pytest.raises(InvalidText, match="at least one visible character"):
+            clean_text(text)
+    assert clean_text(f"{invisible}x{invisible}") == f"{invisible}x{invisible}"
+
+
+@given(st.characters(categories=["Zs", "Zl", "Zp", "Cf", "Co", "Cn", "Mn", "Me"]))
+def test_blanks_marks_and_format_characters_alone_are_no_text(character: str) -> None:
+    with pytest.raises(InvalidText):
+        clean_text(character)
+
+
+@given(st.characters(categories=["Lu", "Ll", "Nd", "P", "Sm", "Sc"]))
+def test_one_letter_digit_or_sign_is_a_text(character: str) -> None:
+    assert clean_text(character) == character
+
+
+@pytest.mark.parametrize("text", ["🙂", "👩‍👩‍👧", "ñ", "ツ", "।", "5", "."])
+def test_one_character_of_any_script_is_a_text(text: str) -> None:
+    assert clean_text(text) == text
 
 
 @pytest.mark.parametrize("character", ["\x00", "\x07", "\x1b", "\x7f", "\x93", "\ud83d", chr(0xDC00), "\r"])
