@@ -66,7 +66,7 @@ def poll(runtime: Runtime, ids: Collection[int], *, slice_seconds: float = 5.0) 
     for message_id, id_mensaje in claimed.items():
         if runtime.stopping.is_set() or time.monotonic() >= end:
             break
-        seen[message_id] = _ask(runtime, id_mensaje)
+        seen[message_id] = ask(runtime, id_mensaje)
         if key_refused(seen[message_id]):
             break
     _record(runtime, seen, unasked=claimed.keys() - seen.keys())
@@ -104,7 +104,12 @@ def _claim(runtime: Runtime, ids: Collection[int]) -> dict[int, int]:
 
 def ask(runtime: Runtime, id_mensaje: int) -> MessageStatus | PollFailed:
     """What `getMsg` says of one message; its caller has taken that from the budget."""
-    return _ask(runtime, id_mensaje)
+    try:
+        return runtime.client.status(id_mensaje)
+    except ProviderRefused as error:
+        return PollFailed(error.code, lookup(error.code).meaning)
+    except ProviderError as error:
+        return PollFailed(None, str(error))
 
 
 def key_refused(seen: MessageStatus | PollFailed) -> bool:
@@ -118,15 +123,6 @@ def close_gate(connection: sa.Connection, refused: PollFailed, settings: Setting
         answer = Refused(refused.code, refused.reason, Action.HOLD_KEY, refused.reason)
         epoch = gate.read(connection).epoch
         gate.close(connection, answer, epoch=epoch, needed_credits=1, settings=settings)
-
-
-def _ask(runtime: Runtime, id_mensaje: int) -> _Seen:
-    try:
-        return runtime.client.status(id_mensaje)
-    except ProviderRefused as error:
-        return PollFailed(error.code, lookup(error.code).meaning)
-    except ProviderError as error:
-        return PollFailed(None, str(error))
 
 
 def _record(runtime: Runtime, seen: dict[int, _Seen], unasked: Collection[int]) -> None:

@@ -104,23 +104,23 @@ def main(role: str, arguments: list[str]) -> None:
 
 
 def _arm() -> None:
-    import smsclick.client  # noqa: PLC0415
-    import smsclick.database  # noqa: PLC0415
-    import worker.claims  # noqa: PLC0415
-    import worker.follow  # noqa: PLC0415
-    import worker.poll  # noqa: PLC0415
-    import worker.reading  # noqa: PLC0415
-    import worker.reconcile  # noqa: PLC0415
-    import worker.recorder  # noqa: PLC0415
-    import worker.send  # noqa: PLC0415
+    from smsclick import client  # noqa: PLC0415
+    from smsclick import database  # noqa: PLC0415
+    from worker import claims  # noqa: PLC0415
+    from worker import follow  # noqa: PLC0415
+    from worker import poll  # noqa: PLC0415
+    from worker import reading  # noqa: PLC0415
+    from worker import reconcile  # noqa: PLC0415
+    from worker import recorder  # noqa: PLC0415
+    from worker import send  # noqa: PLC0415
     from worker.decisions import Released  # noqa: PLC0415
     from worker.settle import Settled  # noqa: PLC0415
 
     here = _Orders(Path(os.environ["CHAOS_ORDERS"])).here
     sending = threading.local()
 
-    _after(worker.claims, "claim", lambda claims: claims and here("claiming"))
-    _after(worker.send, "claim", lambda batch: batch.claims and here("claimed"))
+    _after(claims, "claim", lambda taken: taken and here("claiming"))
+    _after(send, "claim", lambda batch: batch.claims and here("claimed"))
 
     def leaving(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         here("leaving")
@@ -130,7 +130,7 @@ def _arm() -> None:
         finally:
             sending.now = False
 
-    _around(smsclick.client.SmsclickClient, "send", leaving)
+    _around(client.SmsclickClient, "send", leaving)
 
     def on_wire(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         if getattr(sending, "now", False):
@@ -138,27 +138,27 @@ def _arm() -> None:
         return real(*args, **kwargs)
 
     # Its one caller asks for the response right after the last byte of the request.
-    _around(smsclick.client._Connection, "getresponse", on_wire)
+    _around(client._Connection, "getresponse", on_wire)
 
     def answered(real: Callable[..., Any], recorder: Any, ended: Any) -> Any:  # noqa: ANN401
         if not isinstance(ended.outcome, Released):
             here("answered")
         return real(recorder, ended)
 
-    _around(worker.recorder.Recorder, "submit", answered)
-    _after(worker.recorder, "settle", lambda _: here("recording"))
-    _after(smsclick.database.Database, "transact", lambda result: isinstance(result, Settled) and here("recorded"))
-    _after(worker.reading, "_read", lambda _: here("report_read"))
-    _after(worker.reconcile, "_settle", lambda _: here("settling"))
-    _after(worker.poll, "_ask", lambda _: here("polled"))
-    _after(worker.follow, "_ask", lambda _: here("polled"))
+    _around(recorder.Recorder, "submit", answered)
+    _after(recorder, "settle", lambda _: here("recording"))
+    _after(database.Database, "transact", lambda result: isinstance(result, Settled) and here("recorded"))
+    _after(reading, "_read", lambda _: here("report_read"))
+    _after(reconcile, "_settle", lambda _: here("settling"))
+    _after(poll, "ask", lambda _: here("polled"))
+    _after(follow, "_ask", lambda _: here("polled"))
     _break(os.environ.get("CHAOS_DEFECT", ""))
 
 
 def _break(defect: str) -> None:
     """What a system without our care does."""
-    import worker.claims  # noqa: PLC0415
-    import worker.decisions  # noqa: PLC0415
+    from worker import claims  # noqa: PLC0415
+    from worker import decisions  # noqa: PLC0415
 
     if defect == "resend-at-once":
         from dataclasses import replace  # noqa: PLC0415
@@ -172,9 +172,9 @@ def _break(defect: str) -> None:
             queued = replace(message, state=State.QUEUED, due_at=now, token=None, wire_key=None, unknown_since=None)
             return Change(message, queued, Note(Cause.ABSENT))
 
-        _around(worker.decisions, "after_report", resend)
+        _around(decisions, "after_report", resend)
     elif defect == "no-lease-recovery":
-        _around(worker.claims, "strand", lambda _real, _connection, _limit: [])
+        _around(claims, "strand", lambda _real, _connection, _limit: [])
     elif defect:
         raise SystemExit(f"CHAOS_DEFECT: one of {', '.join(DEFECTS)}")
 
