@@ -207,7 +207,7 @@ def after_odd_content(message: Message, token: str, reason: str, now: dt.datetim
         now: by the database's clock.
     """
     claimed = replace(message, state=State.SENDING, token=token, waits_for=None, lease_until=now, due_at=now)
-    failed = replace(_settled(claimed, spent=True), state=State.FAILED, due_at=None, final_at=now, last_error=reason)
+    failed = replace(_without_claim(claimed, spent=True), state=State.FAILED, due_at=None, final_at=now, last_error=reason)
     return Change(message, claimed, Note(Cause.CLAIMED)), Change(claimed, failed, Note(Cause.INVALID, None, reason))
 
 
@@ -251,7 +251,7 @@ def after_attempt(
             return _refused(message, outcome, now, rng, late=late)
         case Invalid():
             becomes = replace(
-                _settled(message, spent=False),
+                _without_claim(message, spent=False),
                 state=State.FAILED,
                 due_at=None,
                 final_at=now,
@@ -259,7 +259,7 @@ def after_attempt(
             )
             return Change(message, becomes, Note(Cause.INVALID, None, outcome.reason))
         case Released():
-            becomes = replace(_settled(message, spent=False), state=State.QUEUED, due_at=now)
+            becomes = replace(_without_claim(message, spent=False), state=State.QUEUED, due_at=now)
             return Change(message, becomes, Note(Cause.RELEASED))
 
 
@@ -352,8 +352,9 @@ def settled_by_hand(message: Message, id_mensaje: int | None, who: str, now: dt.
 
 
 def _sent(message: Message, id_mensaje: int, source: str, sent_at: dt.datetime, now: dt.datetime) -> Message:
+    """A message whose attempt was accepted under this id, as `source` says."""
     return replace(
-        _settled(message, spent=True),
+        _without_claim(message, spent=True),
         state=State.SENT,
         id_mensaje=id_mensaje,
         id_source=source,
@@ -368,8 +369,9 @@ def _sent(message: Message, id_mensaje: int, source: str, sent_at: dt.datetime, 
 
 
 def _not_accepted(message: Message, now: dt.datetime) -> Message:
+    """A message whose attempt was not accepted: it waits again or fails, as its producer asked."""
     # The token stays: should the answer come after all, it is known whose it is.
-    becomes = replace(_settled(message, spent=True), token=message.token, polls=0)
+    becomes = replace(_without_claim(message, spent=True), token=message.token, polls=0)
     if message.if_absent is IfAbsent.FAIL:
         return replace(becomes, state=State.FAILED, due_at=None, final_at=now, last_error=_ABSENT)
     return replace(becomes, state=State.QUEUED, due_at=now)
@@ -477,8 +479,8 @@ def retried(message: Message, now: dt.datetime, said: str | None = None) -> Chan
     The token stays: should an answer to the attempt come after all, it is known whose it is. `said` is kept with the
     event.
     """
-    settled = replace(_settled(message, spent=True), token=message.token)
-    becomes = replace(settled, state=State.QUEUED, due_at=now, final_at=None, refusals=0, polls=0)
+    becomes = replace(_without_claim(message, spent=True), token=message.token)
+    becomes = replace(becomes, state=State.QUEUED, due_at=now, final_at=None, refusals=0, polls=0)
     return Change(message, becomes, Note(Cause.OPERATOR, None, said))
 
 
@@ -524,7 +526,7 @@ def _refused(
     late: bool,
 ) -> Change:
     becomes = replace(
-        _settled(message, spent=True),
+        _without_claim(message, spent=True),
         last_code=outcome.code,
         last_error=outcome.description or outcome.reason,
     )
@@ -546,7 +548,7 @@ def _refused(
     return Change(message, becomes, Note(cause, outcome.code, becomes.last_error))
 
 
-def _settled(message: Message, *, spent: bool) -> Message:
+def _without_claim(message: Message, *, spent: bool) -> Message:
     """Without its claim; `spent` tells whether the attempt counts."""
     attempts = message.attempts if spent else message.attempts - 1
     return replace(message, **_UNCLAIMED, attempts=attempts)
@@ -613,4 +615,5 @@ def _tracking_end(message: Message, policy: Policy) -> dt.datetime:
 
 
 def _seconds(value: float) -> dt.timedelta:
+    """A span of so many seconds."""
     return dt.timedelta(seconds=value)

@@ -109,10 +109,7 @@ def _arm() -> None:
     from worker import claims  # noqa: PLC0415
     from worker import follow  # noqa: PLC0415
     from worker import poll  # noqa: PLC0415
-    from worker import reading  # noqa: PLC0415
-    from worker import reconcile  # noqa: PLC0415
-    from worker import recorder  # noqa: PLC0415
-    from worker import send  # noqa: PLC0415
+    from worker import reading, reconcile, recorder, send  # noqa: PLC0415
     from worker.decisions import Released  # noqa: PLC0415
     from worker.settle import Settled  # noqa: PLC0415
 
