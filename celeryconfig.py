@@ -2,13 +2,13 @@
 
 from kombu import Exchange, Queue
 
-from smsclick.backlog import TTL_SECONDS
+from smsclick._wakeups.backlog import TTL_SECONDS
 from smsclick.settings import get_settings
 
 _settings = get_settings()
 
 _broker = _settings.broker
-# Said three times: Celery's own variables for reading and writing are other apps' (worker.foreign_env).
+# Said three times: Celery's own variables for reading and writing are other apps' (worker.compat.foreign_env).
 broker_url = broker_read_url = broker_write_url = _broker.url or "memory://localhost"
 broker_use_ssl = _broker.tls and dict(_broker.tls)
 _redis = _broker.is_redis
@@ -31,7 +31,7 @@ worker_disable_prefetch = _redis
 worker_enable_prefetch_count_reduction = False
 
 # Threads: a call waits for the provider most of its time. `--concurrency` is the number of calls at once at the most;
-# how many there are is found out (worker.concurrency), and a process starts no more threads than that.
+# how many there are is found out (worker.sending.concurrency), and a process starts no more threads than that.
 worker_pool = "threads"
 worker_concurrency = 256
 worker_proc_alive_timeout = 60
@@ -41,7 +41,7 @@ worker_redirect_stdouts = False
 worker_cancel_long_running_tasks_on_connection_loss = False
 
 # Goes on whatever the broker answers, takes queues as they are, and drops nothing unseen.
-worker_consumer = "worker.consumer:Consumer"
+worker_consumer = "worker.broker.consumer:Consumer"
 broker_connection_retry = True
 broker_channel_error_retry = True
 broker_connection_retry_on_startup = True
@@ -85,7 +85,7 @@ task_routes = {
 
 # In memory: the due times stand in the database, and two beats in one folder must not fight over a file. No `expires`:
 # it would compare this machine's clock with a worker's (docs/decisions/0026-no-clock-of-another-machine.md).
-beat_scheduler = "worker.beat:Scheduler"
+beat_scheduler = "worker.broker.beat:Scheduler"
 beat_max_loop_interval = 1
 beat_schedule = {
     name: {

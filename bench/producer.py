@@ -19,9 +19,9 @@ from sqlalchemy.orm import Session
 
 from bench.provider import phone, text
 from smsclick import enqueue, enqueue_many
+from smsclick._database.database import parse_url
+from smsclick._enqueue.message import NewMessage
 from smsclick.contract import Priority
-from smsclick.database import parse_url
-from smsclick.message import NewMessage
 from smsclick.settings import get_settings
 
 THREADS = 8

@@ -41,7 +41,7 @@ def top(lines: Iterable[str], many: int) -> tuple[Table, Table]:
 
 
 def _frame(frame: str) -> str:
-    """`function (worker/send.py:12)` without the line."""
+    """`function (worker/sending/attempts.py:12)` without the line."""
     name, _, place = frame.partition(" (")
     return f"{name} ({place.rpartition(':')[0].rpartition(_LIBRARY)[2]})"
 

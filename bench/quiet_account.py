@@ -19,7 +19,7 @@ from bench.harness import Benchmark, Place, Report, Table, percentile
 from smsclick.contract import State, events, messages
 from smsclick.simulator import Fault, FaultKind
 from tests.timelapse import Timelapse, timelapse
-from worker import balances, gate
+from worker.account import balance_history, holds
 
 if TYPE_CHECKING:
     import argparse
@@ -41,7 +41,7 @@ HOURS = (1, 30)
 
 
 @dataclasses.dataclass(frozen=True)
-class Settled:
+class Recorded:
     """What became of the unknown attempts of one run; durations in seconds.
 
     Attributes:
@@ -58,7 +58,7 @@ class Settled:
         return f"found {len(self.found)}, absent {len(self.absent)}, open {len(self.still_open)}"
 
 
-def run(place: Place, count: int, hours: float, *, witness: bool) -> Settled:
+def run(place: Place, count: int, hours: float, *, witness: bool) -> Recorded:
     """One account sends so many messages.
 
     Raises:
@@ -76,11 +76,11 @@ def run(place: Place, count: int, hours: float, *, witness: bool) -> Settled:
             running.clock.wait(max(step, coming - now))
             running.send()
             with running.database.read() as connection:
-                probed = gate.read(connection).probe_at <= running.clock.read()
+                probed = holds.read(connection).probe_at <= running.clock.read()
             if probed:
                 running.tick()
                 if not witness:
-                    running.database.transact(balances.forget)
+                    running.database.transact(balance_history.forget)
             else:
                 running.reconcile(running.runtime)
         outcome = running.outcome()
@@ -97,13 +97,13 @@ def _next(running: Timelapse) -> tuple[float, float]:
     with running.database.read() as connection:
         due = connection.scalar(sa.select(sa.func.min(messages.c.due_at)).where(waiting))
         youngest = connection.scalar(sa.select(sa.func.max(messages.c.unknown_since)))
-        probe = gate.read(connection).probe_at
+        probe = holds.read(connection).probe_at
     young = youngest is not None and running.clock.read() - youngest < YOUNG
     return min(time for time in (due, probe) if time is not None).timestamp(), SWEEP_SECONDS if young else HOUR / 12
 
 
-def _settled(running: Timelapse) -> Settled:
-    settled = Settled([], [], [])
+def _settled(running: Timelapse) -> Recorded:
+    settled = Recorded([], [], [])
     begun: dict[int, dt.datetime] = {}
     with running.database.read() as connection:
         query = sa.select(events).where(sa.or_(events.c.from_state == "unknown", events.c.to_state == "unknown"))
@@ -130,7 +130,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 def measure(place: Place, options: argparse.Namespace) -> Report:
     """Runs each account once with and once without; `rounds` does not apply: the clock is simulated."""
     count = 30 if options.quick else options.messages
-    accounts: dict[str, Settled] = {}
+    accounts: dict[str, Recorded] = {}
     for hours in HOURS:
         for witness in (False, True):
             name = f"{_every(hours)}, {'with' if witness else 'without'} the balance"

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from smsclick.client import SmsclickClient
+from smsclick.provider.client import SmsclickClient
 from smsclick.settings import get_settings
 
 

@@ -24,12 +24,14 @@ from sqlalchemy import event
 from bench import harness
 from bench.harness import KEY, Benchmark, Chart, Place, Report, Table, interleaved, median, number
 from smsclick.contract import State, messages, watermarks
-from smsclick.replies import Accepted
+from smsclick.provider.results import Accepted
 from smsclick.settings import load_settings
 from smsclick.simulator import Simulator
-from worker import budget, follow, poll, slices
-from worker.decisions import Policy
+from worker.account import request_budget
+from worker.lifecycle.policy import Policy
+from worker.reports import windows
 from worker.runtime import Runtime
+from worker.tracking import by_report, by_status
 
 if TYPE_CHECKING:
     import argparse
@@ -123,12 +125,12 @@ class World:
         """One sweep."""
         database = self.runtime.database
         with database.read() as connection:
-            reports = follow.due(connection, self.policy)
-            checks = poll.due(connection, budget.left(connection))
+            reports = by_report.due(connection, self.policy)
+            checks = by_status.due(connection, request_budget.left(connection))
         if reports:
-            follow.follow(self.runtime)
-        for start in range(0, len(checks), poll.BATCH):
-            poll.poll(self.runtime, checks[start : start + poll.BATCH], slice_seconds=60)
+            by_report.follow(self.runtime)
+        for start in range(0, len(checks), by_status.BATCH):
+            by_status.poll(self.runtime, checks[start : start + by_status.BATCH], slice_seconds=60)
 
     def requests(self) -> dict[str, int]:
         """Status requests so far, by endpoint."""
@@ -144,7 +146,7 @@ class World:
             marks = connection.scalars(sa.select(watermarks.c.due_at)).all()
         if not rows:
             return None
-        ages = [bracket.youngest for bracket in slices.brackets(self.policy)]
+        ages = [bracket.youngest for bracket in windows.brackets(self.policy)]
         times = [row.due_at for row in rows] + [mark for mark in marks if mark > self.now]
         for row in rows:
             age = (self.now - row.sent_at).total_seconds()

@@ -12,13 +12,13 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from bench.harness import Benchmark, Place, Report, Table, console, main, median, number
-from smsclick.database import Database
+from smsclick._database.database import Database
 from smsclick.simulator import Simulator
 from tests.factories import KEY
 from tests.large import fill
 from tests.ticks import TICKS, arguments, as_worker, make_due
-from worker import send
 from worker.app import app
+from worker.sending import attempts
 
 if TYPE_CHECKING:
     import argparse
@@ -85,7 +85,7 @@ def _round(url: str, base_url: str) -> dict[str, float]:
                 (held.stopping.set if tick in _ENDS_EARLY else held.stopping.clear)()
                 with _clocked(held.database.engine) as clocked:
                     if tick == "smsclick.send":
-                        send.claim(held, None, CLAIMED)  # the task itself only wakes the pump
+                        attempts.claim(held, None, CLAIMED)  # the task itself only wakes the pump
                     else:
                         app.tasks[tick].run(**called)
                 spent[tick] = sum(clocked)

@@ -33,13 +33,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from smsclick.contract import State, gates, messages
-from smsclick.database import Database
+from smsclick._database.database import Database
+from smsclick._importing.importing import Row, read_rows
+from smsclick._values.texts import predict_credits
+from smsclick.contract import State, accounts, messages
 from smsclick.errors import SmsclickError
-from smsclick.importing import Row, read_rows
 from smsclick.settings import variables
 from smsclick.simulator import Fault, FaultKind, LedgerEntry, SimulatorClient
-from smsclick.texts import predict_credits
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "examples" / "mensajes.csv"
@@ -231,7 +231,7 @@ class View:
         return self.states[State.DELIVERED] + self.states[State.REJECTED]
 
     @property
-    def gate(self) -> str:
+    def account_state(self) -> str:
         """Whether messages may go, in words."""
         if self.hold_reason is None:
             return "open"
@@ -250,12 +250,12 @@ class Watcher:
         with self._database.read() as connection:
             states = connection.execute(sa.select(messages.c.state, sa.func.count()).group_by(messages.c.state)).all()
             replies = sa.select(sa.func.count()).where(messages.c.reply.is_not(None))
-            gate = connection.execute(sa.select(gates.c.hold_reason, gates.c.canary_id)).one()
+            account_state = connection.execute(sa.select(accounts.c.hold_reason, accounts.c.canary_id)).one()
             return View(
                 states=Counter({State(state): count for state, count in states}),
                 replies=connection.execute(replies).scalar_one(),
-                hold_reason=gate.hold_reason,
-                canary=gate.canary_id,
+                hold_reason=account_state.hold_reason,
+                canary=account_state.canary_id,
                 credits=self._simulator.stats().balance,
             )
 
@@ -334,7 +334,7 @@ class Screen:
                 grid.add_row(Text(str(state), style=style), bar, str(count), MEANINGS[state])
         closed = view.hold_reason is not None
         about = Text(f"{view.credits} credits left at the provider; the gate is ")
-        about.append(view.gate, style="bold yellow" if closed else "bold green")
+        about.append(view.hold_cache, style="bold yellow" if closed else "bold green")
         return Group("", grid, Padding(about, (0, 0, 0, 12)))
 
 

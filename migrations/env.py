@@ -14,14 +14,14 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 import models  # noqa: F401 - so that the metadata is complete
+from smsclick._database.database import Database
+from smsclick._database.faults import diagnose
+from smsclick._database.sqlite_files import make_existing_private, path_of, require_there
+from smsclick._database.urls import parse_url, shown
 from smsclick.alembic import is_ours
 from smsclick.contract import VERSION_TABLE, metadata
-from smsclick.database import Database
-from smsclick.database_faults import diagnose
-from smsclick.database_urls import parse_url, shown
 from smsclick.errors import DatabaseNotMigrated, SmsclickError
 from smsclick.settings import load_settings
-from smsclick.sqlite_files import make_existing_private, path_of, require_there
 
 config = context.config
 

@@ -24,10 +24,10 @@ class Event(Base):
     __table__ = contract.events
 
 
-class Gate(Base):
+class AccountState(Base):
     """Whether the account may send, and what is known of its balance."""
 
-    __table__ = contract.gates
+    __table__ = contract.accounts
 
 
 class Incident(Base):

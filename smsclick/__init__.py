@@ -6,8 +6,8 @@ waits, `status` looks one up: its `Status`. What they raise is in `smsclick.erro
 `smsclick.simulator` the provider on your own machine.
 """
 
-from smsclick.enqueue import enqueue, enqueue_many
-from smsclick.message import NewMessage
-from smsclick.withdrawal import Status, cancel, status
+from smsclick._enqueue.enqueue import enqueue, enqueue_many
+from smsclick._enqueue.message import NewMessage
+from smsclick._enqueue.withdrawal import Status, cancel, status
 
 __all__ = ["NewMessage", "Status", "cancel", "enqueue", "enqueue_many", "status"]

@@ -21,8 +21,8 @@ from sqlalchemy import (
     text,
 )
 
-from smsclick import constraints
-from smsclick.columns import BigId, UtcDateTime, default_now
+from smsclick._database import constraints
+from smsclick._database.columns import BigId, UtcDateTime, default_now
 
 VERSION_TABLE = "smsclick_alembic_version"
 """Alembic's own table, so that ours can live in a backend's database beside its migrations."""
@@ -32,7 +32,7 @@ ACCOUNT = "default"
 
 
 class State(enum.StrEnum):
-    """Where a message stands. What may follow what is in `worker.lifecycle.TRANSITIONS`."""
+    """Where a message stands. What may follow what is in `worker.lifecycle.model.TRANSITIONS`."""
 
     QUEUED = "queued"
     SENDING = "sending"
@@ -47,7 +47,7 @@ class State(enum.StrEnum):
 
 
 WITHDRAWN = "withdrawn by its producer"
-"""The cause of the event that a withdrawal leaves; the others are `worker.lifecycle.Cause`."""
+"""The cause of the event that a withdrawal leaves; the others are `worker.lifecycle.model.Cause`."""
 
 
 class Priority(enum.IntEnum):
@@ -107,7 +107,9 @@ messages = Table(
     Column("wire_key", String(32), comment="of phone and text while a request may be on the wire"),
     Column("waits_for", String(32), comment="wire_key of the message in flight that this one waits for"),
     Column("unknown_since", UtcDateTime, comment="the latest moment at which the request can have left"),
-    Column("unknown_reason", String(24), comment="why the report could not tell, see worker.trust.Doubt"),
+    Column(
+        "unknown_reason", String(24), comment="why the report could not tell, see worker.reconciliation.trust.Doubt"
+    ),
     Column("account_fingerprint", String(16), comment="of the APIKEY of the last attempt; one-way"),
     Column(
         "absences",
@@ -175,7 +177,7 @@ Index(
     postgresql_where=text("erased_at IS NULL AND final_at IS NOT NULL"),
     sqlite_where=text("erased_at IS NULL AND final_at IS NOT NULL"),
 )
-# The same for those without a final status, see worker.retention.
+# The same for those without a final status, see worker.maintenance.retention.
 Index(
     "ix_smsclick_messages_erase_undetermined",
     messages.c.erased_at,
@@ -236,7 +238,7 @@ events = Table(
     **_MYSQL,
 )
 
-gates = Table(
+accounts = Table(
     "smsclick_gates",
     metadata,
     Column("account", String(40), primary_key=True),

@@ -26,13 +26,13 @@ The text of each is one line for a person: what was wrong and what to do. None c
 phone or a message's text, so that any of them may be logged. All survive pickling, because they cross process
 borders.
 
-A send has no errors here: `sendMsg` answers with a value (`smsclick.replies`).
+A send has no errors here: `sendMsg` answers with a value (`smsclick.provider.results`).
 """
 
 # ruff: noqa: N818  (the tree's names are words of the contract's sentences; an "Error" suffix would add nothing)
 from __future__ import annotations
 
-from smsclick.codes import lookup
+from smsclick.provider.codes import lookup
 
 
 class SmsclickError(Exception):
@@ -159,7 +159,7 @@ class ProviderRefused(ProviderError):
     """A readable answer with an error code of the manual, or one that it does not list.
 
     Attributes:
-        code: `codigo`; `smsclick.codes.lookup` says what it means.
+        code: `codigo`; `smsclick.provider.codes.lookup` says what it means.
         description: `descripcion`, cleaned and redacted as far as we know what was sent; for a person's eyes only.
     """
 

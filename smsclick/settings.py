@@ -24,12 +24,14 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from smsclick import broker, broker_urls, certificates, urls
-from smsclick.callback import TaskTarget, parse_callback
-from smsclick.database_urls import parse_url
+from smsclick._broker import broker
+from smsclick._broker import urls as broker_urls
+from smsclick._database.urls import parse_url
+from smsclick._net import certificates, urls
+from smsclick._values.callback import TaskTarget, parse_callback
+from smsclick._values.quiet_hours import QuietHours
+from smsclick._values.settings_sources import FILE, FromFile, Layer, Problem, environment_file
 from smsclick.errors import InvalidField, SettingsError
-from smsclick.quiet import QuietHours
-from smsclick.settings_sources import FILE, FromFile, Layer, Problem, environment_file
 
 _LONGEST = 10 * 366 * 86_400.0
 _Seconds = Annotated[float, Field(gt=0, le=_LONGEST)]

@@ -17,9 +17,9 @@ import kombu
 import sqlalchemy as sa
 
 from smsclick import NewMessage, enqueue_many
-from smsclick.columns import db_now
-from smsclick.contract import State, alerts, events, gates, incidents, messages
-from smsclick.database import Database
+from smsclick._database.columns import db_now
+from smsclick._database.database import Database
+from smsclick.contract import State, accounts, alerts, events, incidents, messages
 from smsclick.errors import SmsclickError
 from smsclick.simulator import Simulator
 from tests.processes import wait_until
@@ -197,7 +197,7 @@ class Cluster:
     def hold(self) -> str | None:
         """Why the gate is closed, if it is."""
         with self.database.read() as connection:
-            reason: str | None = connection.execute(sa.select(gates.c.hold_reason)).scalar_one()
+            reason: str | None = connection.execute(sa.select(accounts.c.hold_reason)).scalar_one()
             return reason
 
     def incidents(self) -> list[tuple[str, int, bool]]:

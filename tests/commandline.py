@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from smsclick.cli import main
+from smsclick._cli.main import main
 from smsclick.settings import get_settings
 from tests.processes import ROOT
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from smsclick.columns import db_now
-from smsclick.contract import ACCOUNT, IfAbsent, Priority, State, alerts, events, gates, incidents, messages
+from smsclick._database.columns import db_now
+from smsclick.contract import ACCOUNT, IfAbsent, Priority, State, accounts, alerts, events, incidents, messages
 from smsclick.settings import Settings, load_settings
-from worker.decisions import Policy
-from worker.lifecycle import Message
+from worker.lifecycle.model import Message
+from worker.lifecycle.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from smsclick.database import Database
+    from smsclick._database.database import Database
 
 NOW = dt.datetime(2026, 5, 4, 12, 0, tzinfo=dt.UTC)
 LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
@@ -115,10 +115,10 @@ def change(database: Database, ids: Sequence[int] | None = None, **values: Any) 
         connection.execute(query if ids is None else query.where(messages.c.id.in_(ids)))
 
 
-def change_gate(database: Database, **values: Any) -> None:  # noqa: ANN401 - any column
+def change_account(database: Database, **values: Any) -> None:  # noqa: ANN401 - any column
     """Write columns of the gate."""
     with database.begin() as connection:
-        connection.execute(sa.update(gates).where(gates.c.account == ACCOUNT).values(**values))
+        connection.execute(sa.update(accounts).where(accounts.c.account == ACCOUNT).values(**values))
 
 
 def row(database: Database, message_id: int) -> Any:  # noqa: ANN401 - a Row, whose columns no type can name
@@ -164,7 +164,7 @@ class Roll(random.Random):
         return self._value
 
 
-class RecordingBell:
+class RecordingWakeups:
     """A bell that only remembers what it was rung for."""
 
     def __init__(self) -> None:

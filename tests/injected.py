@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from smsclick.supervised import SupervisedThread
+    from smsclick._threads.supervised import SupervisedThread
 
 
 def supervised(name: str) -> SupervisedThread:
@@ -106,12 +106,12 @@ if __name__ == "__main__":
     from celery import signals
     from celery.__main__ import main
 
-    from worker import listening
+    from worker.broker import consumer_progress
 
     threading.Thread(target=_obey, args=(Path(sys.argv[1]),), daemon=True).start()
     signals.worker_ready.connect(lambda sender, **_: _consumers.append(sender), weak=False)
     # Sooner than in production; each test of it goes by these too.
-    listening.LOOK_SECONDS = 1.0
-    listening.STALLED_SECONDS = 48.0
+    consumer_progress.LOOK_SECONDS = 1.0
+    consumer_progress.STALLED_SECONDS = 48.0
     sys.argv = ["celery", "-A", "worker", *sys.argv[2:]]
     main()

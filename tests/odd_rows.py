@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from smsclick import constraints
+from smsclick._database import constraints
 
 if TYPE_CHECKING:
-    from smsclick.database import Database
+    from smsclick._database.database import Database
 
 SECRET = "secreto"
 """A part of the text of every odd row: it may stand in no log."""

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from smsclick.codes import Estatus
 from smsclick.contract import State, messages
 from smsclick.errors import ProviderError
-from smsclick.replies import ReportRow
-from worker import lifecycle
-from worker.lifecycle import Cause, Change, Note
-from worker.matching import digits, tolerant
+from smsclick.provider.codes import Estatus
+from smsclick.provider.results import ReportRow
+from worker.lifecycle import machine, message_rows, model
+from worker.lifecycle.fingerprint import digits, tolerant
+from worker.lifecycle.model import Cause, Change, Note
 
 if TYPE_CHECKING:
     from worker.runtime import Runtime
@@ -44,7 +44,7 @@ def believe_silence(runtime: Runtime) -> None:
 
 def _settle(runtime: Runtime, row: Any, report: list[Any], *, old: bool) -> None:  # noqa: ANN401 - a Row
     def work(connection: sa.Connection) -> None:
-        message = lifecycle.lock(connection, [row.id])[row.id]
+        message = message_rows.lock(connection, [row.id])[row.id]
         owned = set(connection.scalars(sa.select(messages.c.id_mensaje).where(messages.c.id_mensaje.is_not(None))))
         known = connection.scalars(
             sa.select(messages.c.id_mensaje).where(
@@ -56,7 +56,7 @@ def _settle(runtime: Runtime, row: Any, report: list[Any], *, old: bool) -> None
         complete = set(known) <= {each.id_mensaje for each in report}
         hits = [each for each in report if each.id_mensaje not in owned and _is(row, each)]
         if message.state is State.UNKNOWN and message.token == row.token and (hits or (old and complete)):
-            lifecycle.apply(connection, [_found(message, hits[0]) if hits else _absent(message, row.unknown_since)])
+            machine.apply(connection, [_found(message, hits[0]) if hits else _absent(message, row.unknown_since)])
 
     runtime.database.transact(work)
 
@@ -67,7 +67,7 @@ def _is(row: Any, each: ReportRow) -> bool:  # noqa: ANN401 - a Row
     return alike and at is not None and row.attempted_at - _SLACK <= at <= row.unknown_since + _SLACK
 
 
-def _found(message: lifecycle.Message, hit: ReportRow) -> Change:
+def _found(message: model.Message, hit: ReportRow) -> Change:
     becomes = dataclasses.replace(
         message,
         state=State.SENT,
@@ -83,7 +83,7 @@ def _found(message: lifecycle.Message, hit: ReportRow) -> Change:
     return Change(message, becomes, Note(Cause.REPORTED, 1, "by the old rule", hit.id_mensaje))
 
 
-def _absent(message: lifecycle.Message, at: dt.datetime) -> Change:
+def _absent(message: model.Message, at: dt.datetime) -> Change:
     becomes = dataclasses.replace(
         message, state=State.QUEUED, due_at=at, token=None, lease_until=None, wire_key=None, unknown_since=None
     )

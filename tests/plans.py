@@ -18,7 +18,7 @@ from sqlalchemy.sql import operators, visitors
 
 from smsclick.contract import metadata
 from tests.large import SMALL
-from worker import follow
+from worker.tracking import by_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,11 +33,11 @@ _MOST_ERASING = 45_000
 """MariaDB's index of what waits to be erased begins with all that is on its way: walked over, entry by entry."""
 
 _FOLLOWED = "smsclick_messages.id_mensaje IS NOT NULL ORDER BY smsclick_messages.sent_at LIMIT "
-"""So ends what `worker.follow` reads; in a turn the limit is `follow.OPEN`: it plans reports of so many messages."""
+"""The end of what `worker.tracking.by_report` reads; in a turn the limit is its `OPEN` messages."""
 
 _RANGE = (operators.eq, operators.in_op)
 
-# What `worker.setwise` writes by itself, and no more than that.
+# What `worker.sql.bulk` writes by itself, and no more than that.
 _RECORDS = r"FROM json_to_recordset\(%\(rows\)s::json\) AS new\([^;]*\)"
 _SAME = r'"\w+" = new\."\w+"'
 _FOUND = rf"(?P<found>old\.{_SAME}(?: AND old\.{_SAME})*)"
@@ -196,9 +196,9 @@ def _mariadb(nodes: Sequence[dict[str, Any]], read: int) -> list[Scan]:
 def _most(text: str, parameters: _Any, *, mariadb: bool) -> int:
     if mariadb and _ERASING in text:
         return _MOST_ERASING
-    if _FOLLOWED in text and follow.OPEN in parameters.values():
+    if _FOLLOWED in text and by_report.OPEN in parameters.values():
         # MariaDB counts an entry twice: as it is met, and as its row is read.
-        return 2 * follow.OPEN + 1 if mariadb else follow.OPEN
+        return 2 * by_report.OPEN + 1 if mariadb else by_report.OPEN
     return MOST_ROWS
 
 

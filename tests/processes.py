@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
 
-PATIENT_BELL = """
-from smsclick import doorbell
-doorbell._ANSWER_SECONDS = doorbell._EXIT_SECONDS = 60
+PATIENT_WAKEUPS = """
+from smsclick._wakeups import wakeups
+wakeups._ANSWER_SECONDS = wakeups._EXIT_SECONDS = 60
 """
 """How a producer's program begins whose doorbell must be heard: a slow moment of the machine loses no ring then."""
 

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from celery import signals
 
-from smsclick.columns import db_now
-from smsclick.contract import State, gates, heartbeats, messages
+from smsclick._database.columns import db_now
+from smsclick.contract import State, accounts, heartbeats, messages
 from smsclick.settings import get_settings
 from tests.factories import KEY, LONG_AGO, insert
 from tests.processes import wait_until
-from worker import incidents
+from worker.alerting import incidents
 from worker.app import app, pump, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from smsclick.database import Database
+    from smsclick._database.database import Database
     from worker.runtime import Runtime
 
 app.loader.import_default_modules()
@@ -52,7 +52,7 @@ def make_due(database: Database) -> None:
     """Every tick's turn has come, the gate is open, and there is news to deliver."""
     with database.begin() as connection:
         connection.execute(sa.delete(heartbeats))
-        connection.execute(sa.update(gates).values(probe_at=LONG_AGO, hold_reason=None, failures=0, lag_id=None))
+        connection.execute(sa.update(accounts).values(probe_at=LONG_AGO, hold_reason=None, failures=0, lag_id=None))
         incidents.close(connection, "bad_call")
         incidents.report(connection, "bad_call")
 
@@ -84,8 +84,8 @@ def run(held: Runtime, tick: str, called: Mapping[str, Any]) -> None:
     """
     app.tasks[tick].run(**called)
     if tick == "smsclick.send":
-        rung = len(called["ids"])
-        wait_until(lambda: held.recorder.recorded >= rung, what=f"{rung} results")
+        woken = len(called["ids"])
+        wait_until(lambda: held.recorder.recorded >= woken, what=f"{woken} results")
         pump().close()
         held.recorder.close()
 

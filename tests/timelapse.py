@@ -22,19 +22,24 @@ from sqlalchemy import event
 from smsclick.contract import State, alerts, incidents, messages
 from smsclick.settings import load_settings
 from smsclick.simulator import Simulator
-from tests.factories import RecordingBell
-from worker import balance, claims, follow, gate, lag, poll, reconcile, send
-from worker import incidents as problems
-from worker.clock import DatabaseClock
-from worker.decisions import Policy
+from tests.factories import RecordingWakeups
+from worker.account import holds
+from worker.alerting import incidents as problems
+from worker.database_clock.clock import DatabaseClock
+from worker.lifecycle.policy import Policy
+from worker.maintenance import balance
+from worker.queue import claims
+from worker.reconciliation import reconcile, report_lag
 from worker.runtime import Runtime
-from worker.settle import settle
+from worker.sending import attempts as send
+from worker.sending.results import record_results
+from worker.tracking import by_report, by_status
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from smsclick.database import Database
+    from smsclick._database.database import Database
     from smsclick.simulator import LedgerEntry
 
 KEY = "key-of-the-timelapse"
@@ -133,27 +138,27 @@ class Timelapse:
         runtime = self.runtime
         while (batch := send.claim(runtime, None if canary is None else [canary], send.BATCH)).claims:
             ended = [send.attempt(runtime, claim, batch.claimed_at, first=True) for claim in batch.claims]
-            self.database.transact(partial(settle, group=ended, settings=runtime.settings, rng=runtime.rng))
-            runtime.gate.forget()
+            self.database.transact(partial(record_results, group=ended, settings=runtime.settings, rng=runtime.rng))
+            runtime.hold_cache.forget()
 
     def tick(self) -> None:
         """What the sweep rings for, and what beat asks for."""
         runtime = self.runtime
         self.database.transact(lambda connection: claims.strand(connection, 100))
         self.database.transact(problems.tick)
-        lag.measure(runtime)
+        report_lag.measure(runtime)
         self.reconcile(runtime)
         with self.database.read() as connection:
-            due, now = poll.due(connection, 100), gate.read(connection)
-            reports = follow.due(connection, Policy.of(runtime.settings))
+            due, now = by_status.due(connection, 100), holds.read(connection)
+            reports = by_report.due(connection, Policy.of(runtime.settings))
         if reports:
-            follow.follow(runtime)
-        poll.poll(runtime, due)
+            by_report.follow(runtime)
+        by_status.poll(runtime, due)
         balance.probe(runtime)
         if not now.is_open:
             with self.database.read() as connection:
-                canary = gate.read(connection).allowed_canary
-            runtime.gate.forget()
+                canary = holds.read(connection).allowed_canary
+            runtime.hold_cache.forget()
             if canary is not None:
                 self.send(canary)
 
@@ -227,7 +232,7 @@ def timelapse(url: str, *, begin: dt.datetime = BEGIN, **given: object) -> Itera
     with Simulator(api_key=KEY, clock=clock, delivery_seconds=30, **settings) as simulator:
         running = Timelapse(_runtime(url, simulator, clock, variables), simulator, clock, url)
         # The migration stamped it by the true clock.
-        running.database.transact(lambda connection: gate.note(connection, probe_at=begin))
+        running.database.transact(lambda connection: holds.note(connection, probe_at=begin))
         try:
             yield running
         finally:
@@ -241,7 +246,7 @@ def _runtime(url: str, simulator: Simulator, clock: HeldClock, variables: Mappin
         "SMSCLICK_BASE_URL": simulator.base_url,
         "SMSCLICK_POLL_SECONDS": "900",
     }
-    started = Runtime.start(load_settings(**(settings | dict(variables))), RecordingBell(), threads=4)
+    started = Runtime.start(load_settings(**(settings | dict(variables))), RecordingWakeups(), threads=4)
     # This process's own clock goes with the others, or each wait would be a step of the database's clock.
     runtime = dataclasses.replace(started, clock=DatabaseClock(math.inf, measure=clock))
 

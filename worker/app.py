@@ -10,19 +10,25 @@ from typing import Any
 from celery import Celery, signals
 from celery.worker import state
 
-from smsclick.account_client import open_client
-from smsclick.backlog import TTL_SECONDS, Backlog
-from smsclick.bell import Bell
-from smsclick.database import Database, parse_url
+from smsclick._database.database import Database, parse_url
+from smsclick._database.sqlite_files import require_there
+from smsclick._wakeups.background import BackgroundPublisher
+from smsclick._wakeups.backlog import TTL_SECONDS, Backlog
 from smsclick.errors import DatabaseUnavailable, SettingsError, SmsclickError
+from smsclick.provider.account_client import open_client
 from smsclick.settings import Settings, get_settings
-from smsclick.sqlite_files import require_there
-from worker import alerts, foreign_env, heap, listening, restore_watch, simulated, strangers, task_calls
-from worker.life import BeatLife, WorkerLife, sending_step
-from worker.pump import Pump
+from worker.account import simulated
+from worker.alerting import alerts
+from worker.broker import consumer_progress, unknown_messages
+from worker.callbacks import celery_task
+from worker.compat import foreign_env
+from worker.monitoring.life import BeatLife, WorkerLife, sending_step
+from worker.monitoring.watch import Watch
+from worker.restore import detection
 from worker.runtime import Runtime
-from worker.supervision import SupervisedThread
-from worker.watch import Watch
+from worker.sending.pump import Pump
+from worker.threads import heap
+from worker.threads.supervision import SupervisedThread
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +36,14 @@ _MOST_UNREAD = 1000
 """Wake-ups in a queue on Redis that nobody reads; no more are sent meanwhile."""
 _PUBLISH_SECONDS = 5.0
 """What the broker has to take a wake-up; under a memory alarm RabbitMQ would let it wait for as long as that lasts."""
-_LAST_RINGS_SECONDS = 1.0
+_LAST_WAKEUPS_SECONDS = 1.0
 # At debug level these show whole task messages, which for smsclick.enqueue hold a phone and a text, or addresses.
 _TALKATIVE = ("celery.pool", "celery.worker", "kombu", "amqp", "urllib3", "requests", "apprise", "sqlalchemy")
 # A line or two for every task says nothing that our own lines do not.
 _PER_TASK = ("celery.app.trace", "celery.worker.strategy", "celery.beat")
 
 
-class CeleryBell:
+class CeleryWakeups:
     """Rings by publishing ids, in the background: whoever rings may be recording results or feeding the calls.
 
     What the broker does not take is left to the sweep.
@@ -45,48 +51,48 @@ class CeleryBell:
 
     def __init__(self, app: "_App") -> None:
         self._app = app
-        self._bell: Bell[tuple[str, tuple[object, ...]]] = Bell(self._publish)
+        self._publisher: BackgroundPublisher[tuple[str, tuple[object, ...]]] = BackgroundPublisher(self._publish)
         self._backlog = Backlog(app.conf.broker_url, lambda: app.connection_for_write().channel(), most=_MOST_UNREAD)
 
     def send(self, ids: Sequence[int]) -> None:
         """Publish to the senders."""
-        self._ring("smsclick.send", list(ids))
+        self._publish_later("smsclick.send", list(ids))
 
     def poll(self, ids: Sequence[int]) -> None:
         """Publish to those who ask for statuses."""
-        self._ring("smsclick.poll", list(ids))
+        self._publish_later("smsclick.poll", list(ids))
 
     def follow(self) -> None:
         """Publish to whoever follows by report."""
-        self._ring("smsclick.follow")
+        self._publish_later("smsclick.follow")
 
     def reconcile(self) -> None:
         """Publish to whoever settles unknown attempts."""
-        self._ring("smsclick.reconcile")
+        self._publish_later("smsclick.reconcile")
 
     def alerts(self) -> None:
         """Publish to whoever delivers alerts."""
-        self._ring("smsclick.alerts")
+        self._publish_later("smsclick.alerts")
 
     def callbacks(self) -> None:
         """Publish to whoever tells producers."""
-        self._ring("smsclick.callbacks")
+        self._publish_later("smsclick.callbacks")
 
     def sweep(self) -> None:
         """Publish an urgent sweep."""
-        self._ring("smsclick.sweep", True)  # noqa: FBT003 - a task's argument
+        self._publish_later("smsclick.sweep", True)  # noqa: FBT003 - a task's argument
 
     def flush(self, seconds: float) -> None:
         """Give what was rung so long to be heard."""
-        self._bell.flush(seconds)
+        self._publisher.flush(seconds)
 
-    def _ring(self, task: str, *args: object) -> None:
-        self._bell.put((task, args))
+    def _publish_later(self, task: str, *args: object) -> None:
+        self._publisher.put((task, args))
 
     def _publish(self, call: tuple[str, tuple[object, ...]]) -> None:
         # While it cannot connect, kombu tries again for some seconds.
         task, args = call
-        # The workers declare the queues, as they find them (worker.queue_shapes).
+        # The workers declare the queues, as they find them (worker.broker.queue_shapes).
         # No `expires`: it would compare this machine's clock with the receiver's.
         if not self._backlog.is_full(self._app.amqp.router.route({}, task)["queue"].name):
             self._app.send_task(
@@ -121,13 +127,13 @@ def _make_app() -> _App:
         "smsclick",
         set_as_current=False,
         include=["worker.tasks"],
-        task_cls=strangers.StrictTask,
+        task_cls=unknown_messages.StrictTask,
         loader="celery.loaders.app:AppLoader",
         fixups=[],  # DJANGO_SETTINGS_MODULE is another app's
     )
     made.config_from_object("celeryconfig")
     if broker.is_redis:
-        from worker import lost_broker  # noqa: PLC0415 - Redis' client takes memory, and not everybody uses it
+        from worker.compat import lost_broker  # noqa: PLC0415 - Redis' client takes memory, and not everybody uses it
 
         lost_broker.outlive()
     return made
@@ -137,7 +143,7 @@ app = _make_app()
 app.steps["worker"].add(sending_step(lambda: begin()))  # noqa: PLW0108 - it is defined below
 _runtime_lock = threading.Lock()
 _runtime: Runtime | None = None
-_bell: CeleryBell | None = None
+_publisher: CeleryWakeups | None = None
 _pump: Pump | None = None
 _life: WorkerLife | None = None
 _beat_life: BeatLife | None = None
@@ -148,16 +154,16 @@ _main_process = os.getpid()
 
 def runtime() -> Runtime:
     """This process's runtime, opened at the first call."""
-    global _runtime, _bell  # noqa: PLW0603 - one per process, and a fork must get its own
+    global _runtime, _publisher  # noqa: PLW0603 - one per process, and a fork must get its own
     with _runtime_lock:
         if _runtime is None:
-            _bell = _bell or CeleryBell(app)
+            _publisher = _publisher or CeleryWakeups(app)
             _runtime = Runtime.start(
                 get_settings(),
-                _bell,
+                _publisher,
                 threads=_calls_at_once,
                 simulated=app.simulated,
-                call_task=None if app.conf.broker_url.startswith("memory://") else task_calls.caller(app),
+                call_task=None if app.conf.broker_url.startswith("memory://") else celery_task.caller(app),
             )
         return _runtime
 
@@ -191,7 +197,7 @@ def _begin() -> None:
 
 
 def _look() -> None:
-    listening.look(app, busy=lambda: len(state.reserved_requests) >= _calls_at_once)
+    consumer_progress.look(app, busy=lambda: len(state.reserved_requests) >= _calls_at_once)
 
 
 def require_start(settings: Settings) -> None:
@@ -212,7 +218,7 @@ def require_start(settings: Settings) -> None:
         if not app.simulated:
             simulated.refuse(database)
             with open_client(settings, key=key) as client:
-                restore_watch.require_no_restore(database, client)
+                detection.require_no_restore(database, client)
     finally:
         database.dispose()
 
@@ -262,7 +268,7 @@ def _stop(**_: Any) -> None:  # noqa: ANN401
 @signals.worker_shutdown.connect(weak=False)
 @signals.worker_process_shutdown.connect(weak=False)
 def _close(**_: Any) -> None:  # noqa: ANN401
-    global _runtime, _bell, _pump, _watch, _life  # noqa: PLW0603
+    global _runtime, _publisher, _pump, _watch, _life  # noqa: PLW0603
     with _runtime_lock:
         if _pump is not None:
             _pump.close()
@@ -271,21 +277,21 @@ def _close(**_: Any) -> None:  # noqa: ANN401
             if _watch is not None:
                 _watch.close()
             _runtime.close()
-        if _bell is not None:
-            _bell.flush(_LAST_RINGS_SECONDS)
+        if _publisher is not None:
+            _publisher.flush(_LAST_WAKEUPS_SECONDS)
         if _life is not None:
             _life.close()
-        _runtime = _bell = _pump = _watch = _life = None
+        _runtime = _publisher = _pump = _watch = _life = None
 
 
 @signals.worker_process_init.connect(weak=False)
 def _forked(**_: Any) -> None:  # noqa: ANN401
     # A child must not use its parent's sockets and has none of its threads.
-    global _runtime, _bell, _pump, _watch, _life, _runtime_lock  # noqa: PLW0603
+    global _runtime, _publisher, _pump, _watch, _life, _runtime_lock  # noqa: PLW0603
     _runtime_lock = threading.Lock()
     if _runtime is not None:
         _runtime.database.dispose(close=False)
-    _runtime = _bell = _pump = _watch = _life = None
+    _runtime = _publisher = _pump = _watch = _life = None
     if os.getpid() != _main_process:
         begin()
 
@@ -308,7 +314,7 @@ def _take_concurrency(instance: Any = None, **_: Any) -> None:  # noqa: ANN401
 @signals.after_setup_logger.connect(weak=False)
 @signals.after_setup_task_logger.connect(weak=False)
 def _quiet(**_: Any) -> None:  # noqa: ANN401
-    strangers.hide_contents()
+    unknown_messages.hide_contents()
     for name in _PER_TASK:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in _TALKATIVE:

@@ -21,12 +21,12 @@ from celery import Celery, signals
 from celery.beat import Service
 from celery.exceptions import SecurityWarning
 
-from smsclick.database import Database
+from smsclick._database.database import Database
+from smsclick._threads.supervised import SupervisedThread
 from smsclick.errors import SmsclickError
 from smsclick.settings import Settings, get_settings
-from smsclick.supervised import SupervisedThread
-from worker import simulated
-from worker.beat import Scheduler
+from worker.account import simulated
+from worker.broker.beat import Scheduler
 
 log = logging.getLogger(__name__)
 
@@ -187,8 +187,9 @@ class _Beat:
 
 def _watch(path: str, ended: threading.Event) -> None:
     """Ring when another connection has committed and something waits."""
-    from worker import claims, gate  # noqa: PLC0415 - as above
+    from worker.account import holds  # noqa: PLC0415 - as above
     from worker.app import pump, runtime  # noqa: PLC0415
+    from worker.queue import claims  # noqa: PLC0415 - as above
 
     seen = -1
     with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection:
@@ -200,9 +201,9 @@ def _watch(path: str, ended: threading.Event) -> None:
             # Our own commits move the version too, so look before taking the one writer's place.
             try:
                 with runtime().database.read() as reading:
-                    wanted = gate.read(reading).is_open and bool(claims.waiting(reading, 1))
+                    wanted = holds.read(reading).is_open and bool(claims.waiting(reading, 1))
                 if wanted:
-                    pump().ring()
+                    pump().wake()
             except SmsclickError as error:
                 log.warning("Could not look for new messages. error=%s", error)
                 ended.wait(1.0)

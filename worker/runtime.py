@@ -7,28 +7,32 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from smsclick.account_client import open_client
-from smsclick.client import SmsclickClient
-from smsclick.database import Database
+from smsclick._database.database import Database
+from smsclick.provider.account_client import open_client
+from smsclick.provider.client import SmsclickClient
 from smsclick.settings import Settings
-from worker import account, alerts, gate, limiter, outbox
-from worker.callbacks import Courier
-from worker.clock import GAP_SECONDS, DatabaseClock
-from worker.gate import Gate
-from worker.lifecycle import Change
-from worker.limiter import Limiter
-from worker.recorder import Recorder
-from worker.settle import Settled
-from worker.supervision import Supervisor
-from worker.task_calls import CallTask
+from worker.account import account_key as account
+from worker.account import holds
+from worker.account import rate_limit as limiter
+from worker.account.holds import AccountState
+from worker.account.rate_limit import Limiter
+from worker.alerting import alerts
+from worker.callbacks.celery_task import CallTask
+from worker.callbacks.dispatcher import Courier
+from worker.database_clock.clock import GAP_SECONDS, DatabaseClock
+from worker.lifecycle import outbox
+from worker.lifecycle.model import Change
+from worker.sending.recorder import Recorder
+from worker.sending.results import Recorded
+from worker.threads.supervision import Supervisor
 
-_GATE_SECONDS = 0.02
+_CACHE_SECONDS = 0.02
 _END_SECONDS = 1.0
 _OTHER_CALLS = 32
 """Connections for what is asked beside the sends: statuses, reports, the balance."""
 
 
-class Bell(Protocol):
+class Wakeups(Protocol):
     """Rings for work by ids; a lost ring costs time, never a message."""
 
     def send(self, ids: Sequence[int]) -> None:
@@ -53,7 +57,7 @@ class Bell(Protocol):
         """Look for everything."""
 
 
-class GateWatch:
+class HoldCache:
     """The gate as it was at most 20 ms ago: read before every call, so that a hold stops the others almost at once.
 
     One thread reads it anew; the others go on with what they have meanwhile, unless that is twice as old.
@@ -62,34 +66,34 @@ class GateWatch:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._reading = threading.Lock()
-        self._read: tuple[float, Gate] | None = None
+        self._read: tuple[float, AccountState] | None = None
         self._forgotten_at = float("-inf")
 
-    def current(self) -> Gate:
+    def current(self) -> AccountState:
         """The gate; raises `DatabaseUnavailable`."""
-        seen = self._not_older(2 * _GATE_SECONDS if self._reading.locked() else _GATE_SECONDS)
+        seen = self._not_older(2 * _CACHE_SECONDS if self._reading.locked() else _CACHE_SECONDS)
         if seen is not None:
             return seen
         with self._reading:
-            seen = self._not_older(_GATE_SECONDS)
+            seen = self._not_older(_CACHE_SECONDS)
             if seen is None:
                 began = time.monotonic()
                 with self._database.read() as connection:
-                    seen = gate.read(connection)
+                    seen = holds.read(connection)
                 self._read = (began, seen)
             return seen
 
-    def seen(self, began: float, gate_seen: Gate) -> None:
+    def seen(self, began: float, state_seen: AccountState) -> None:
         """Somebody has read it anyway, in a transaction that began at this time of `time.monotonic`."""
         read = self._read
         if read is None or read[0] < began:
-            self._read = (began, gate_seen)
+            self._read = (began, state_seen)
 
     def forget(self) -> None:
         """Read anew next time."""
         self._forgotten_at = time.monotonic()
 
-    def _not_older(self, seconds: float) -> Gate | None:
+    def _not_older(self, seconds: float) -> AccountState | None:
         read = self._read
         if read is None or read[0] <= self._forgotten_at or time.monotonic() - read[0] > seconds:
             return None
@@ -103,10 +107,10 @@ class Runtime:
     settings: Settings
     database: Database
     client: SmsclickClient
-    gate: GateWatch
+    hold_cache: HoldCache
     limiter: Limiter
     recorder: Recorder
-    bell: Bell
+    wakeups: Wakeups
     channels: Sequence[alerts.Channel]
     courier: Courier
     stopping: threading.Event
@@ -121,7 +125,7 @@ class Runtime:
     def start(
         cls,
         settings: Settings,
-        bell: Bell,
+        wakeups: Wakeups,
         *,
         threads: int,
         call_task: CallTask | None = None,
@@ -131,7 +135,7 @@ class Runtime:
 
         Args:
             settings: this process's.
-            bell: how it rings for further work.
+            wakeups: how it asks for further work.
             threads: how many calls it makes at once at the most.
             call_task: hands call-backs of Celery tasks to the broker, where there is one.
             simulated: whether it sends to the simulator of `smsclick up --simulate`.
@@ -142,20 +146,20 @@ class Runtime:
         database = Database(settings.database_url)
         outbox.use_default(database.engine, settings.callback.get_secret_value())
         courier = Courier(database, settings, call_task)
-        watch = GateWatch(database)
+        watch = HoldCache(database)
         threads_of_ours = Supervisor()
 
-        def after(settled: Settled) -> None:
+        def after(settled: Recorded) -> None:
             if settled.opened or settled.alerts:
                 watch.forget()
             if settled.alerts:
-                bell.alerts()
+                wakeups.alerts()
             if settled.opened:
-                bell.sweep()
+                wakeups.sweep()
             if settled.callbacks and not courier.busy:
-                bell.callbacks()
+                wakeups.callbacks()
             if settled.released:
-                bell.send(settled.released)
+                wakeups.send(settled.released)
 
         api_key = settings.require_api_key()  # read once: the fingerprint must be the one of the client's key
         return cls(
@@ -163,10 +167,10 @@ class Runtime:
             account=account.fingerprint(api_key),
             database=database,
             client=open_client(settings, key=api_key, pool_size=threads + _OTHER_CALLS),
-            gate=watch,
+            hold_cache=watch,
             limiter=limiter.limiter(database, settings.max_per_second),
             recorder=Recorder(database, settings, after=after, supervisor=threads_of_ours),
-            bell=bell,
+            wakeups=wakeups,
             channels=alerts.channels(settings.alert_urls.get_secret_value()),
             courier=courier,
             stopping=threading.Event(),
@@ -179,7 +183,7 @@ class Runtime:
     def wake_callbacks(self, changes: Iterable[Change]) -> None:
         """Have producers notified now of committed changes that matter to them, instead of by the next sweep."""
         if outbox.matters(changes, self.settings.callback.get_secret_value()) and not self.courier.busy:
-            self.bell.callbacks()
+            self.wakeups.callbacks()
 
     def close(self) -> None:
         """Record what is left and close everything."""

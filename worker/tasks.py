@@ -12,18 +12,20 @@ from celery.exceptions import Reject
 from sqlalchemy.exc import SQLAlchemyError
 
 from smsclick.errors import SmsclickError
-from worker import alerts as alerting
-from worker import balance as balances
-from worker import callbacks as telling
-from worker import deadletters, doctor_broker, heartbeat, intake
-from worker import follow as following
-from worker import lag as lagging
-from worker import poll as polling
-from worker import reconcile as reconciling
-from worker import retention as retaining
-from worker import sweep as sweeping
+from worker.alerting import alerts as alerting
 from worker.app import app, pump, runtime
-from worker.log_limit import LimitedLog
+from worker.callbacks import dispatcher as telling
+from worker.intake import by_name, dead_letters
+from worker.maintenance import balance as balances
+from worker.maintenance import retention as retaining
+from worker.maintenance import sweep as sweeping
+from worker.operator.doctor import broker
+from worker.reconciliation import reconcile as reconciling
+from worker.reconciliation import report_lag as lagging
+from worker.sql import heartbeat
+from worker.threads.log_limit import LimitedLog
+from worker.tracking import by_report as following
+from worker.tracking import by_status
 
 log = logging.getLogger(__name__)
 _waits = LimitedLog(log)
@@ -33,7 +35,7 @@ _NOT_THE_CALLS_FAULT = (SmsclickError, SQLAlchemyError, MemoryError, OSError)
 """What says nothing about a call, which is the only copy of its message: it stays in the broker."""
 
 
-def _doorbell(name: str) -> Callable[[Callable[..., None]], Task[..., Any]]:
+def _wakeup(name: str) -> Callable[[Callable[..., None]], Task[..., Any]]:
     """A task whose failure is one log line: whatever it did not do is found by the sweep."""
 
     def decorate(function: Callable[..., None]) -> Task[..., Any]:
@@ -49,70 +51,70 @@ def _doorbell(name: str) -> Callable[[Callable[..., None]], Task[..., Any]]:
     return decorate
 
 
-@_doorbell("smsclick.send")
+@_wakeup("smsclick.send")
 def send(ids: list[int]) -> None:  # noqa: ARG001 - a wake-up's; what goes next is the database's affair
     """Send whatever is due."""
-    pump().ring()
+    pump().wake()
 
 
-@_doorbell("smsclick.poll")
+@_wakeup("smsclick.poll")
 def poll(ids: list[int]) -> None:
     """Ask for the status of these messages."""
-    polling.poll(runtime(), ids)
+    by_status.poll(runtime(), ids)
 
 
-@_doorbell("smsclick.follow")
+@_wakeup("smsclick.follow")
 def follow() -> None:
     """Read the reports that are due about sent messages."""
     following.follow(runtime())
 
 
-@_doorbell("smsclick.sweep")
+@_wakeup("smsclick.sweep")
 def sweep(urgent: bool = False) -> None:  # noqa: FBT001, FBT002 - a task's argument
     """Find what is due and ring for it."""
     sweeping.sweep(runtime(), urgent=urgent)
 
 
-@_doorbell("smsclick.reconcile")
+@_wakeup("smsclick.reconcile")
 def reconcile() -> None:
     """Settle attempts of unknown outcome by the report."""
     reconciling.reconcile(runtime())
 
 
-@_doorbell("smsclick.lag")
+@_wakeup("smsclick.lag")
 def lag() -> None:
     """Measure the report's lag."""
     lagging.measure(runtime())
 
 
-@_doorbell("smsclick.balance")
+@_wakeup("smsclick.balance")
 def balance() -> None:
     """Probe the balance where that is due."""
     balances.probe(runtime())
 
 
-@_doorbell("smsclick.alerts")
+@_wakeup("smsclick.alerts")
 def alerts() -> None:
     """Deliver the alerts that are due."""
     held = runtime()
     alerting.deliver(held.database, held.channels, random.Random())
 
 
-@_doorbell("smsclick.callbacks")
+@_wakeup("smsclick.callbacks")
 def callbacks() -> None:
     """Tell producers what they are to hear."""
     held = runtime()
-    if held.courier.deliver(held.stopping, held.bell.alerts):
-        held.bell.callbacks()
+    if held.courier.deliver(held.stopping, held.wakeups.alerts):
+        held.wakeups.callbacks()
 
 
-@_doorbell("smsclick.echo")
+@_wakeup("smsclick.echo")
 def echo(name: str) -> None:
     """Answer a probe of `smsclick doctor`, in this worker's database."""
-    doctor_broker.echo(runtime().database, name)
+    broker.echo(runtime().database, name)
 
 
-@_doorbell("smsclick.retention")
+@_wakeup("smsclick.retention")
 def retention() -> None:
     """Erase what is past its retention."""
     held = runtime()
@@ -124,7 +126,7 @@ def retention() -> None:
             stopping=held.stopping,
         )
         # A callback's record repeats what the provider said, so it does not outlive the message's own.
-        deadletters.purge(held.database, min(30, held.settings.retention_days or 30))
+        dead_letters.purge(held.database, min(30, held.settings.retention_days or 30))
         telling.purge(held.database, min(30, held.settings.retention_days or 30))
 
 
@@ -134,9 +136,9 @@ def enqueue(self: Any, *args: Any, **arguments: Any) -> None:  # noqa: ANN401 - 
     expires = self.request.expires
 
     def accept(call: str) -> None:
-        intake.accept(runtime(), call, arguments, positional=args, expires=expires)
+        by_name.accept(runtime(), call, arguments, positional=args, expires=expires)
 
-    _answer(self, accept, lambda call: deadletters.call_content(call, arguments, args, expires))
+    _answer(self, accept, lambda call: dead_letters.call_content(call, arguments, args, expires))
 
 
 @app.task(name="smsclick.cancel", bind=True, typing=False, acks_late=True, reject_on_worker_lost=True)
@@ -144,9 +146,9 @@ def cancel(self: Any, *args: Any, **arguments: Any) -> None:  # noqa: ANN401 - a
     """Withdraw a message of a producer without our database."""
 
     def accept(call: str) -> None:
-        intake.cancel(runtime(), call, arguments, positional=args)
+        by_name.cancel(runtime(), call, arguments, positional=args)
 
-    _answer(self, accept, lambda call: deadletters.call_content(call, arguments, args, task=deadletters.CANCEL))
+    _answer(self, accept, lambda call: dead_letters.call_content(call, arguments, args, task=dead_letters.CANCEL))
 
 
 def _answer(task: Any, accept: Callable[[str], None], content: Callable[[str], Mapping[str, Any]]) -> None:  # noqa: ANN401
@@ -162,7 +164,7 @@ def _answer(task: Any, accept: Callable[[str], None], content: Callable[[str], M
         _give_back(name, call, error)
     except Exception as error:  # noqa: BLE001 - told with its way, and not delivered again
         try:
-            intake.give_up(runtime(), call, error, content(call), task=name)
+            by_name.give_up(runtime(), call, error, content(call), task=name)
         except Exception as trouble:  # noqa: BLE001 - it could not be kept, so it stays in the broker
             _give_back(name, call, trouble)
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from smsclick.columns import BigId, UtcDateTime, default_now
+from smsclick._database.columns import BigId, UtcDateTime, default_now
 
 revision = "0001"
 down_revision = None

@@ -6,7 +6,7 @@ Plain ALTERs, no copies of tables: on SQLite a copy would drop the messages, and
 import sqlalchemy as sa
 from alembic import op
 
-from smsclick.columns import BigId, UtcDateTime
+from smsclick._database.columns import BigId, UtcDateTime
 
 revision = "0002"
 down_revision = "0001"

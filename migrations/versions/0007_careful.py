@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from smsclick.columns import UtcDateTime
+from smsclick._database.columns import UtcDateTime
 
 revision = "0007"
 down_revision = "0006"

@@ -6,7 +6,7 @@ Plain ALTERs of columns that may be NULL or have a default: no table is copied a
 import sqlalchemy as sa
 from alembic import op
 
-from smsclick.columns import UtcDateTime
+from smsclick._database.columns import UtcDateTime
 
 revision = "0008"
 down_revision = "0007"
@@ -16,7 +16,11 @@ depends_on = None
 
 def _columns() -> list[sa.Column[object]]:
     return [
-        sa.Column("unknown_reason", sa.String(24), comment="why the report could not tell, see worker.trust.Doubt"),
+        sa.Column(
+            "unknown_reason",
+            sa.String(24),
+            comment="why the report could not tell, see worker.reconciliation.trust.Doubt",
+        ),
         sa.Column("account_fingerprint", sa.String(16), comment="of the APIKEY of the last attempt; one-way"),
         sa.Column(
             "absences",

@@ -9,7 +9,7 @@ stand in docs/decisions/0031-odd-rows.md.
 import sqlalchemy as sa
 from alembic import op
 
-from smsclick import constraints
+from smsclick._database import constraints
 
 revision = "0011"
 down_revision = "0010"

@@ -7,7 +7,7 @@ one character more than may be, and a constraint refuses that. Wider columns cha
 import sqlalchemy as sa
 from alembic import op
 
-from smsclick.constraints import GUARDED_LENGTHS, MARIADB_LENGTHS
+from smsclick._database.constraints import GUARDED_LENGTHS, MARIADB_LENGTHS
 
 revision = "0013"
 down_revision = "0012"

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from smsclick.columns import BigId, UtcDateTime
+from smsclick._database.columns import BigId, UtcDateTime
 
 revision = "0014"
 down_revision = "0013"

@@ -7,9 +7,9 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
+from smsclick._values.phones import normalize_phone
 from smsclick.django.models import Event, Message
 from smsclick.errors import InvalidMessage
-from smsclick.phones import normalize_phone
 
 _LARGEST_ID = 2**63 - 1
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from smsclick import doorbell
+from smsclick._wakeups import wakeups
 from smsclick.simulator import Simulator
 from smsclick.testing.outbox import Bind, Outbox, Recorder, create_tables, recording
 from smsclick.testing.worker import Worker, checkout
@@ -24,7 +24,7 @@ def smsclick_bind() -> Iterator[Bind]:
 @pytest.fixture
 def smsclick_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """No wake-up goes out, whatever the environment says of a broker. The other fixtures have it already."""
-    monkeypatch.setattr(doorbell, "configured", lambda: False)
+    monkeypatch.setattr(wakeups, "configured", lambda: False)
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,11 @@ from unittest import mock
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, scoped_session
 
-from smsclick import doorbell
+from smsclick._enqueue.observers import observers
+from smsclick._values.phones import normalize_phone
+from smsclick._wakeups import wakeups
 from smsclick.contract import IfAbsent, Priority, State, callbacks, events, messages, metadata
 from smsclick.errors import SmsclickError
-from smsclick.observers import observers
-from smsclick.phones import normalize_phone
 
 Bind = (
     Session
@@ -272,7 +272,7 @@ def outbox(bind: Bind) -> Iterator[Outbox]:
     Args:
         bind: as of `Outbox`; for Django `smsclick.django.connected`.
     """
-    with mock.patch.object(doorbell, "configured", return_value=False), recording() as recorder:
+    with mock.patch.object(wakeups, "configured", return_value=False), recording() as recorder:
         made = Outbox(bind, recorder=recorder)
         yield made
         made.remove_committed()

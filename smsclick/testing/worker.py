@@ -38,7 +38,7 @@ class Worker:
         # Its working folder is not the checkout, so that a person's `.env` takes no part.
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [_python(checkout), "-c", "from smsclick.cli import main; main()", "up"],
+                [_python(checkout), "-c", "from smsclick._cli.main import main; main()", "up"],
                 cwd=folder,
                 env=_environment(checkout, database_url, provider),
                 stdin=subprocess.DEVNULL,

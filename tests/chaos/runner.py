@@ -15,8 +15,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from smsclick._database.database import Database
 from smsclick.contract import events, incidents, messages
-from smsclick.database import Database
 from smsclick.errors import DatabaseUnavailable, NotAllowed
 from smsclick.simulator import LedgerEntry
 from tests.chaos.judge import Verdict, judge, unfinished
@@ -24,8 +24,8 @@ from tests.chaos.mischief import Mischief, kinds_of, plan
 from tests.chaos.stack import Stack, set_environment
 from tests.chaos.traffic import LATE_SECONDS, Traffic, faults
 from tests.processes import wait_until
-from worker import unknowns
-from worker.trust import Doubt
+from worker.operator import unknowns
+from worker.reconciliation.trust import Doubt
 
 log = logging.getLogger(__name__)
 

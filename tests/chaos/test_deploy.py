@@ -13,12 +13,12 @@ import pytest
 import sqlalchemy as sa
 
 from smsclick import enqueue_many
-from smsclick.contract import State, events, gates, incidents, messages
+from smsclick.contract import State, accounts, events, incidents, messages
 from smsclick.simulator import ENDPOINTS, Fault, FaultKind
 from tests.chaos.stack import THREADS, Slot, Stack
 from tests.chaos.victim import RECEIVED
 from tests.processes import wait_until
-from worker.gate import BREAKER_FAILURES
+from worker.account.holds import BREAKER_FAILURES
 
 _LATENCY = Fault(FaultKind.LATENCY, seconds=0.05, jitter=0.05)
 # A slow machine must not look like a slow provider.
@@ -146,7 +146,7 @@ def _first_task_after(slot: Slot, moment: float) -> float:
 def test_an_outage_leaves_no_more_unknowns_than_were_on_the_wire(start_stack: StartStack) -> None:
     stack = start_stack(**_PATIENT_IN_AN_OUTAGE)
     down = (FaultKind.HANG_BEFORE, FaultKind.RESET_BEFORE, FaultKind.HTTP_503_BEFORE)
-    held = sa.select(sa.func.count()).where(gates.c.hold_reason == "provider_down")
+    held = sa.select(sa.func.count()).where(accounts.c.hold_reason == "provider_down")
     with _Load(stack) as load:
         wait_until(lambda: stack.simulator.stats().accepted > 100, 120, what="full load")
         before = _became_unknown(stack)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
+from smsclick._database.database import Database
 from smsclick.contract import events, messages
-from smsclick.database import Database
 from smsclick.simulator import LedgerEntry
 from tests.chaos.judge import Verdict, judge
 from tests.chaos.traffic import Wanted

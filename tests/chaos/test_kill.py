@@ -13,7 +13,7 @@ from smsclick.contract import State, messages
 from smsclick.simulator import Fault, FaultKind
 from tests.acceptance import IMPATIENT, Cluster, phone, sent_by_name, texts
 from tests.processes import wait_until
-from worker.lifecycle import Cause
+from worker.lifecycle.model import Cause
 
 if TYPE_CHECKING:
     from smsclick import NewMessage

@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from smsclick import enqueue_many
-from smsclick.client import SmsclickClient
-from smsclick.database import Database
+from smsclick._database.database import Database
 from smsclick.errors import SmsclickError
+from smsclick.provider.client import SmsclickClient
 from smsclick.simulator import Fault, FaultKind, Simulator
 
 log = logging.getLogger(__name__)

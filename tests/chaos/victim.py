@@ -104,20 +104,21 @@ def main(role: str, arguments: list[str]) -> None:
 
 
 def _arm() -> None:
-    from smsclick import client  # noqa: PLC0415
-    from smsclick import database  # noqa: PLC0415
-    from worker import claims  # noqa: PLC0415
-    from worker import follow  # noqa: PLC0415
-    from worker import poll  # noqa: PLC0415
-    from worker import reading, reconcile, recorder, send  # noqa: PLC0415
-    from worker.decisions import Released  # noqa: PLC0415
-    from worker.settle import Settled  # noqa: PLC0415
+    from smsclick._database import database  # noqa: PLC0415
+    from smsclick.provider import client  # noqa: PLC0415
+    from worker.account import status_check  # noqa: PLC0415
+    from worker.lifecycle.policy import Released  # noqa: PLC0415
+    from worker.queue import claims  # noqa: PLC0415
+    from worker.reconciliation import reading, reconcile  # noqa: PLC0415
+    from worker.sending import attempts, recorder  # noqa: PLC0415
+    from worker.sending.results import Recorded  # noqa: PLC0415
+    from worker.tracking import by_report  # noqa: PLC0415
 
     here = _Orders(Path(os.environ["CHAOS_ORDERS"])).here
     sending = threading.local()
 
     _after(claims, "claim", lambda taken: taken and here("claiming"))
-    _after(send, "claim", lambda batch: batch.claims and here("claimed"))
+    _after(attempts, "claim", lambda batch: batch.claims and here("claimed"))
 
     def leaving(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         here("leaving")
@@ -143,25 +144,25 @@ def _arm() -> None:
         return real(recorder, ended)
 
     _around(recorder.Recorder, "submit", answered)
-    _after(recorder, "settle", lambda _: here("recording"))
-    _after(database.Database, "transact", lambda result: isinstance(result, Settled) and here("recorded"))
+    _after(recorder, "record_results", lambda _: here("recording"))
+    _after(database.Database, "transact", lambda result: isinstance(result, Recorded) and here("recorded"))
     _after(reading, "_read", lambda _: here("report_read"))
-    _after(reconcile, "_settle", lambda _: here("settling"))
-    _after(poll, "ask", lambda _: here("polled"))
-    _after(follow, "_ask", lambda _: here("polled"))
+    _after(reconcile, "_record", lambda _: here("settling"))
+    _after(status_check, "ask", lambda _: here("polled"))
+    _after(by_report, "_ask", lambda _: here("polled"))
     _break(os.environ.get("CHAOS_DEFECT", ""))
 
 
 def _break(defect: str) -> None:
     """What a system without our care does."""
-    from worker import claims  # noqa: PLC0415
-    from worker import decisions  # noqa: PLC0415
+    from worker.lifecycle import on_report  # noqa: PLC0415
+    from worker.queue import claims  # noqa: PLC0415
 
     if defect == "resend-at-once":
         from dataclasses import replace  # noqa: PLC0415
 
         from smsclick.contract import State  # noqa: PLC0415
-        from worker.lifecycle import Cause, Change, Note  # noqa: PLC0415
+        from worker.lifecycle.model import Cause, Change, Note  # noqa: PLC0415
 
         def resend(_real: Callable[..., Any], message: Any, _token: str, _seen: Any, now: Any, *_: Any) -> Any:  # noqa: ANN401
             if message.state is not State.UNKNOWN:
@@ -169,7 +170,7 @@ def _break(defect: str) -> None:
             queued = replace(message, state=State.QUEUED, due_at=now, token=None, wire_key=None, unknown_since=None)
             return Change(message, queued, Note(Cause.ABSENT))
 
-        _around(decisions, "after_report", resend)
+        _around(on_report, "after_report", resend)
     elif defect == "no-lease-recovery":
         _around(claims, "strand", lambda _real, _connection, _limit: [])
     elif defect:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 import sqlalchemy as sa
 
-from smsclick.columns import db_now
-from smsclick.contract import gates, metadata
-from smsclick.database import Database
+from smsclick._database.columns import db_now
+from smsclick._database.database import Database
+from smsclick.contract import accounts, metadata
 from smsclick.simulator import Simulator
 from tests.conftest import migrate
-from tests.factories import KEY, RecordingBell, settings
+from tests.factories import KEY, RecordingWakeups, settings
 from worker.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ def _kept_mariadb_url(mariadb: MariaDBServer) -> str:
 def _emptied(database: Database) -> Database:
     with database.begin() as connection:
         for table in reversed(metadata.sorted_tables):
-            if table is not gates:
+            if table is not accounts:
                 connection.execute(sa.delete(table))
-        blank = {column.name: None for column in gates.c if column.nullable}
+        blank = {column.name: None for column in accounts.c if column.nullable}
         connection.execute(
-            sa.update(gates).values(
+            sa.update(accounts).values(
                 **blank, epoch=0, needed_credits=1, failures=0, probe_at=db_now(), relapses=0, canaries=0
             )
         )
@@ -63,9 +63,9 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 
 
 @pytest.fixture
-def bell() -> RecordingBell:
+def wakeups() -> RecordingWakeups:
     """What was rung for stands in it."""
-    return RecordingBell()
+    return RecordingWakeups()
 
 
 @pytest.fixture
@@ -83,13 +83,13 @@ class MakeRuntime(Protocol):
 
 
 @pytest.fixture
-def make_runtime(database: Database, simulator: Simulator, bell: RecordingBell) -> Iterator[MakeRuntime]:
+def make_runtime(database: Database, simulator: Simulator, wakeups: RecordingWakeups) -> Iterator[MakeRuntime]:
     """`make_runtime(SMSCLICK_BALANCE_SECONDS=60)`."""
     made: list[Runtime] = []
 
     def make(**variables: object) -> Runtime:
         url = database.engine.url.render_as_string(hide_password=False)
-        made.append(Runtime.start(settings(url, simulator.base_url, **variables), bell, threads=4))
+        made.append(Runtime.start(settings(url, simulator.base_url, **variables), wakeups, threads=4))
         return made[-1]
 
     yield make

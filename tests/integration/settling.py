@@ -10,23 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from smsclick.contract import ACCOUNT, State, alerts, events, gates, incidents, messages
+from smsclick.contract import ACCOUNT, State, accounts, alerts, events, incidents, messages
 from smsclick.settings import load_settings
 from smsclick.simulator import Simulator
-from tests.factories import LONG_AGO, PHONE, RecordingBell
-from worker import balance, claims, gate, poll, reconcile, send
-from worker.decisions import Outcome, Policy
+from tests.factories import LONG_AGO, PHONE, RecordingWakeups
+from worker.account import holds
+from worker.lifecycle.policy import Outcome, Policy
+from worker.maintenance import balance
+from worker.queue import claims
+from worker.reconciliation import reconcile
 from worker.runtime import Runtime
-from worker.settle import Ended, settle
+from worker.sending import attempts as send
+from worker.sending.results import Ended, record_results
+from worker.tracking import by_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from smsclick.database import Database
+    from smsclick._database.database import Database
     from smsclick.simulator import LedgerEntry
     from smsclick.simulator.state import Account
-    from worker.claims import Claim
-    from worker.gate import Gate
+    from worker.account.holds import AccountState
+    from worker.queue.claims import Claim
 
 KEY = "key-of-the-settling-tests"
 CONTROL = "control row"
@@ -39,11 +44,11 @@ _numbers = itertools.count(1)
 class Bench:
     """A runtime, its database and its provider, and what a test asks of them."""
 
-    def __init__(self, runtime: Runtime, simulator: Simulator, bell: RecordingBell) -> None:
+    def __init__(self, runtime: Runtime, simulator: Simulator, wakeups: RecordingWakeups) -> None:
         self.runtime = runtime
         self.database: Database = runtime.database
         self.simulator = simulator
-        self.bell = bell
+        self.wakeups = wakeups
 
     # --- What a worker does
 
@@ -75,7 +80,8 @@ class Bench:
     def record(self, claim: Claim, outcome: Outcome, *, epoch: int = 0, failures: int = 0) -> None:
         """An answer is written down, whenever that is; `failures` is the breaker's count when its request left."""
         group = [Ended(claim, outcome, epoch, failures)]
-        self.database.transact(lambda connection: settle(connection, group, self.runtime.settings, self.runtime.rng))
+        settings, rng = self.runtime.settings, self.runtime.rng
+        self.database.transact(lambda connection: record_results(connection, group, settings, rng))
 
     def reconcile(self) -> int:
         """Every unknown attempt's turn has come."""
@@ -126,22 +132,22 @@ class Bench:
     def live(self, rounds: int = 4) -> None:
         """What the sweep rings for, some times over, each time late enough for everything to be due."""
         for _ in range(rounds):
-            if self.gate().is_open:
+            if self.account_state().is_open:
                 self.witness(3)
             self.age()
             with self.database.begin() as connection:
                 mine = messages.c.text.not_like(f"{CONTROL}%")
                 query = sa.update(messages).where(messages.c.due_at.is_not(None), mine)
                 connection.execute(query.values(due_at=LONG_AGO))
-            self.change_gate(probe_at=LONG_AGO)
-            self.runtime.gate.forget()
+            self.change_account(probe_at=LONG_AGO)
+            self.runtime.hold_cache.forget()
             balance.probe(self.runtime)
-            canary = self.gate().allowed_canary
+            canary = self.account_state().allowed_canary
             self.send([] if canary is None else [canary])
             reconcile.reconcile(self.runtime)
             with self.database.read() as connection:
-                due = poll.due(connection, 100)
-            poll.poll(self.runtime, due)
+                due = by_status.due(connection, 100)
+            by_status.poll(self.runtime, due)
 
     # --- What stands in the database
 
@@ -179,10 +185,10 @@ class Bench:
         with self.database.read() as connection:
             return list(connection.scalars(query))
 
-    def gate(self) -> Gate:
+    def account_state(self) -> AccountState:
         """The account's gate."""
         with self.database.read() as connection:
-            return gate.read(connection)
+            return holds.read(connection)
 
     def ledger(self) -> list[LedgerEntry]:
         """What the provider truly accepted; no control rows."""
@@ -192,9 +198,9 @@ class Bench:
         """Write columns of all messages in a state, as only time can."""
         self._update(sa.update(messages).where(messages.c.state == state).values(**values))
 
-    def change_gate(self, **values: object) -> None:
+    def change_account(self, **values: object) -> None:
         """Write columns of the gate."""
-        self._update(sa.update(gates).where(gates.c.account == ACCOUNT).values(**values))
+        self._update(sa.update(accounts).where(accounts.c.account == ACCOUNT).values(**values))
 
     def _update(self, query: sa.Update) -> None:
         with self.database.begin() as connection:
@@ -218,9 +224,9 @@ def bench(database_url: str, **variables: object) -> Iterator[Bench]:
             "SMSCLICK_BASE_URL": simulator.base_url,
             "SMSCLICK_SETTLE_SECONDS": SETTLE_SECONDS,
         }
-        bell = RecordingBell()
-        runtime = Runtime.start(load_settings(**(given | variables)), bell, threads=4)
+        wakeups = RecordingWakeups()
+        runtime = Runtime.start(load_settings(**(given | variables)), wakeups, threads=4)
         try:
-            yield Bench(runtime, simulator, bell)
+            yield Bench(runtime, simulator, wakeups)
         finally:
             runtime.close()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from smsclick.enqueue import enqueue_many
+from smsclick._enqueue.enqueue import enqueue_many
 from smsclick.simulator import Fault, FaultKind
 from tests import programs
 from tests.acceptance import Cluster, ready, texts

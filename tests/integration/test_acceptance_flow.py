@@ -16,7 +16,7 @@ from smsclick import NewMessage
 from smsclick.contract import State, messages
 from tests.acceptance import Cluster, phone, sent_by_name, sent_strangely, texts
 from tests.factories import LONG_AGO
-from tests.processes import PATIENT_BELL, wait_until
+from tests.processes import PATIENT_WAKEUPS, wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import StartProcess
@@ -67,7 +67,7 @@ def test_messages_of_an_app_and_of_calls_by_name_are_sent_at_once_although_no_be
 ) -> None:
     with Cluster(start_process, migrated_postgres_url, redis_url) as cluster:
         cluster.start(workers=2, beats=0)
-        shop = cluster.run("python", "-c", PATIENT_BELL + textwrap.dedent(SHOP), name="shop")
+        shop = cluster.run("python", "-c", PATIENT_WAKEUPS + textwrap.dedent(SHOP), name="shop")
         assert shop.wait() == 0
         wait_until(lambda: cluster.provider.stats().accepted == 3, what="the shop's messages")
 

@@ -22,13 +22,14 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from smsclick import doorbell, enqueue, enqueue_many
+from smsclick import enqueue, enqueue_many
+from smsclick._wakeups import wakeups
+from smsclick._wakeups.wakeups import LIST, MOST
 from smsclick.contract import messages
-from smsclick.doorbell import LIST, MOST
 from smsclick.errors import InvalidPhone, KeyConflict
 from smsclick.settings import get_settings
 from tests.factories import PHONE
-from tests.processes import PATIENT_BELL, wait_until
+from tests.processes import PATIENT_WAKEUPS, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -43,19 +44,19 @@ def put(through: Any, key: str) -> int:  # noqa: ANN401 - any session or connect
 
 
 @pytest.fixture
-def rung(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[int]]]:
+def woken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[int]]]:
     """What the bell published so far, without a broker; `settled` waits for the rest."""
     monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")
     get_settings.cache_clear()
     published: list[list[int]] = []
-    monkeypatch.setattr(doorbell, "_bell", doorbell._Bell(published.append))
+    monkeypatch.setattr(wakeups, "_publisher", wakeups._ListPublisher(published.append))
     yield published
     get_settings.cache_clear()
 
 
 def settled() -> None:
-    assert doorbell._bell is not None
-    assert doorbell._bell.flush(60)
+    assert wakeups._publisher is not None
+    assert wakeups._publisher.flush(60)
 
 
 @pytest.fixture
@@ -242,18 +243,18 @@ DRIVERS = [
 
 @pytest.mark.parametrize("driver", DRIVERS, ids=lambda driver: driver.__name__)
 def test_what_was_committed_is_rung_for_and_nothing_else(
-    engine: sa.Engine, rung: list[list[int]], driver: Callable[[sa.Engine], list[list[int]]]
+    engine: sa.Engine, woken: list[list[int]], driver: Callable[[sa.Engine], list[list[int]]]
 ) -> None:
     expected = driver(engine)
     settled()
-    assert sorted(rung) == sorted(expected)
+    assert sorted(woken) == sorted(expected)
     with engine.connect() as connection:
         there = set(connection.scalars(sa.select(messages.c.id)))
-    assert {each for ids in rung for each in ids} <= there
+    assert {each for ids in woken for each in ids} <= there
 
 
 def test_it_rings_when_the_rows_are_there_for_others_however_long_the_commit_takes(
-    engine: sa.Engine, rung: list[list[int]], monkeypatch: pytest.MonkeyPatch
+    engine: sa.Engine, woken: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trigger that the commit waits for makes it slow; the bell looks, through a connection of its own."""
     with engine.begin() as connection:
@@ -275,7 +276,7 @@ def test_it_rings_when_the_rows_are_there_for_others_however_long_the_commit_tak
         with engine.connect() as other:
             seen.append(list(other.scalars(sa.select(messages.c.id).where(messages.c.id.in_(ids)))))
 
-    monkeypatch.setattr(doorbell, "_bell", doorbell._Bell(look))
+    monkeypatch.setattr(wakeups, "_publisher", wakeups._ListPublisher(look))
     with Session(engine) as session, session.begin():
         first = put(session, "a")
     with engine.begin() as connection:
@@ -290,7 +291,7 @@ def test_it_rings_when_the_rows_are_there_for_others_however_long_the_commit_tak
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_asynchronous_sessions_and_connections_are_awaited(
-    kind: str, rung: list[list[int]], request: pytest.FixtureRequest
+    kind: str, woken: list[list[int]], request: pytest.FixtureRequest
 ) -> None:
     url = request.getfixturevalue(f"migrated_{kind}_url").replace("sqlite:", "sqlite+aiosqlite:")
 
@@ -331,7 +332,7 @@ def test_asynchronous_sessions_and_connections_are_awaited(
 
     expected = asyncio.run(produce())
     settled()
-    assert sorted(rung) == sorted(expected)
+    assert sorted(woken) == sorted(expected)
 
 
 def test_what_is_no_session_is_refused() -> None:
@@ -350,7 +351,7 @@ def test_a_commit_does_not_wait_for_a_broker_that_is_silent() -> None:
         published.set()
         release.wait(60)
 
-    bell = doorbell._Bell(publish)
+    bell = wakeups._ListPublisher(publish)
     bell.put([1])
     assert published.wait(60)
     for number in range(3000):  # more than the queue holds: dropped, not waited for
@@ -366,7 +367,7 @@ def test_while_the_broker_fails_one_ring_in_a_pause_tries_it() -> None:
         tried.extend(ids)
         raise OSError
 
-    bell = doorbell._Bell(publish, pause=600)
+    bell = wakeups._ListPublisher(publish, pause=600)
     for number in range(50):
         bell.put([number])
     assert bell.flush(60)
@@ -386,7 +387,7 @@ def test_after_a_pause_the_broker_is_tried_again_and_then_all_ring() -> None:
         if tried == [0]:
             raise OSError
 
-    bell = doorbell._Bell(publish, pause=0.2)
+    bell = wakeups._ListPublisher(publish, pause=0.2)
     bell.put([0])
     assert bell.flush(60)
 
@@ -416,8 +417,8 @@ def produce(key):
 
 produce("parent")
 if sys.argv[1:] == ["fork"]:
-    from smsclick import doorbell
-    assert doorbell._bell.flush(60)  # so that its connection is open at the fork
+    from smsclick._wakeups import wakeups
+    assert wakeups._publisher.flush(60)  # so that its connection is open at the fork
     if os.fork() == 0:
         engine.dispose(close=False)
         produce("child")
@@ -433,10 +434,10 @@ def test_a_process_and_its_forked_child_ring_and_end(
     env = {"DATABASE_URL": migrated_sqlite_url, "CELERY_BROKER_URL": broker_url}
     with kombu.Connection(broker_url) as connection:
         queue = connection.SimpleQueue("smsclick.send")  # the workers have made it before
-        assert start_process(["python", "-c", PATIENT_BELL + PRODUCER, "fork"], env).wait() == 0
-        rung = [queue.get(timeout=60).payload[0][0] for _ in range(3)]
+        assert start_process(["python", "-c", PATIENT_WAKEUPS + PRODUCER, "fork"], env).wait() == 0
+        woken = [queue.get(timeout=60).payload[0][0] for _ in range(3)]
         queue.close()
-    assert rung == [[1], [2], [3]]
+    assert woken == [[1], [2], [3]]
 
 
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
@@ -455,7 +456,7 @@ def test_a_process_commits_and_ends_although_its_broker_never_answers(
 
 
 def test_the_call_that_rings_holds_nothing_but_ids() -> None:
-    headers, body = doorbell.call_to_send([7, 8])
+    headers, body = wakeups.call_to_send([7, 8])
     assert body[0] == [[7, 8]]
     assert headers["task"] == "smsclick.send"
     assert os.uname().nodename not in json.dumps([headers, body])

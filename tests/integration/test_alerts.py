@@ -19,15 +19,17 @@ from smsclick.contract import incidents as incidents_table
 from smsclick.contract import metadata
 from tests.factories import LONG_AGO, insert, news, states
 from tests.servers import free_port
-from worker import alerts, incidents, operations, send
+from worker.alerting import alerts, incidents
+from worker.operator import operations
+from worker.sending import attempts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from smsclick.database import Database
+    from smsclick._database.database import Database
     from smsclick.simulator import Simulator
     from tests.integration.conftest import MakeRuntime
-    from worker.alerts import Channel
+    from worker.alerting.alerts import Channel
 
 SECRET = "secreto-del-canal"
 
@@ -286,7 +288,7 @@ def test_a_dead_channel_delays_neither_the_hold_nor_what_follows(
     """By structure: sending never touches a channel; the news wait in their table."""
     runtime = make_runtime(ALERT_URLS=dead())
     simulator.set(balance=0)
-    send.send(runtime, insert(runtime.database, 2))
+    attempts.send(runtime, insert(runtime.database, 2))
     assert states(runtime.database) == ["queued", "queued"]
     assert news(runtime.database) == [("no_balance", "opened")]
     assert deliver(runtime.database, list(runtime.channels)) == 0

@@ -17,10 +17,10 @@ import sqlalchemy as sa
 from smsclick.contract import State, balances
 from smsclick.simulator import Fault, FaultKind
 from tests.timelapse import Timelapse, timelapse
-from worker import balances as store
-from worker.books import MOVES, Books, Flaw
-from worker.matching import Attempt
-from worker.trust import Doubt
+from worker.account import balance_history as store
+from worker.account.books import MOVES, Books, Flaw
+from worker.reconciliation.trust import Doubt
+from worker.reports.matching import Attempt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ from celery import Celery
 from celery.utils.imports import symbol_by_name
 
 from tests.servers import free_port
-from worker import beat
 from worker.app import app as ours
+from worker.broker import beat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,23 +14,26 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 import sqlalchemy as sa
 
-from smsclick.callback import WebHookTarget, parse_callback
+from smsclick._values.callback import WebHookTarget, parse_callback
 from smsclick.contract import State, callbacks, incidents, messages
 from smsclick.settings import load_settings
 from tests.factories import LONG_AGO, PHONE, clock, insert, news, row, sent
 from tests.hooks import SECRET, Hook
 from tests.processes import wait_until
-from worker import lifecycle, outbox, poll, retention, send
-from worker.callbacks import Courier, GivenUp, NotTaken, Taken, after_answer, due, next_wait, purge
-from worker.lifecycle import Cause, Change, Message, Note
-from worker.outbound import CallFailedError, Outbound, RefusedAddressError, Rules
-from worker.sweep import sweep
+from worker.callbacks.dispatcher import Courier, GivenUp, NotTaken, Taken, after_answer, due, next_wait, purge
+from worker.callbacks.webhook import CallFailedError, Outbound, RefusedAddressError, Rules
+from worker.lifecycle import machine, message_rows, outbox
+from worker.lifecycle.model import Cause, Change, Message, Note
+from worker.maintenance import retention
+from worker.maintenance.sweep import sweep
+from worker.sending import attempts
+from worker.tracking import by_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from smsclick.database import Database
-    from tests.factories import RecordingBell
+    from smsclick._database.database import Database
+    from tests.factories import RecordingWakeups
     from tests.hooks import Delivery
     from tests.integration.conftest import MakeRuntime
 
@@ -94,9 +97,9 @@ def aged(database: Database, days: float) -> None:
 def changed(database: Database, message_id: int, **values: Any) -> None:  # noqa: ANN401 - any column
     """A step changes a message."""
     with database.begin() as connection:
-        was = lifecycle.lock(connection, [message_id])[message_id]
+        was = message_rows.lock(connection, [message_id])[message_id]
         becomes = dataclasses.replace(was, **values)
-        lifecycle.apply(connection, [Change(was, becomes, Note(Cause.POLLED, 1, "RECIBIDO"))])
+        machine.apply(connection, [Change(was, becomes, Note(Cause.POLLED, 1, "RECIBIDO"))])
 
 
 def delivered(database: Database, count: int, callback: str) -> list[int]:
@@ -159,8 +162,8 @@ def test_what_is_rolled_back_is_not_told(database: Database) -> None:
 
     def work() -> None:
         with database.begin() as connection:
-            was = lifecycle.lock(connection, [message_id])[message_id]
-            lifecycle.apply(connection, [Change(was, dataclasses.replace(was, state=State.EXPIRED), None)])
+            was = message_rows.lock(connection, [message_id])[message_id]
+            machine.apply(connection, [Change(was, dataclasses.replace(was, state=State.EXPIRED), None)])
             raise LookupError
 
     with pytest.raises(LookupError):
@@ -169,7 +172,7 @@ def test_what_is_rolled_back_is_not_told(database: Database) -> None:
 
 
 def test_the_accounts_default_is_for_messages_without_their_own_also_by_plain_sql(
-    make_runtime: MakeRuntime, bell: RecordingBell, database: Database
+    make_runtime: MakeRuntime, wakeups: RecordingWakeups, database: Database
 ) -> None:
     runtime = make_runtime(SMSCLICK_CALLBACK="celery:shop.sms@shop")
     quoted = "`key`" if database.engine.dialect.name == "mysql" else "key"
@@ -178,16 +181,16 @@ def test_the_accounts_default_is_for_messages_without_their_own_also_by_plain_sq
             f"INSERT INTO smsclick_messages ({quoted}, phone, text) VALUES ('k', '5551402211', 'Hola')"  # noqa: S608
         )
     insert(database, callback="celery:other.sms@other")
-    send.send(runtime, [])
+    attempts.send(runtime, [])
     assert sorted((each.type, each.target) for each in stored(database)) == [
         ("message.sent", "celery:other.sms@other"),
         ("message.sent", "celery:shop.sms@shop"),
     ]
-    assert bell.told.wait(60)
+    assert wakeups.told.wait(60)
     assert sweep(runtime)
-    bell.told.clear()
+    wakeups.told.clear()
     sweep(runtime, urgent=True)
-    assert bell.told.is_set()
+    assert wakeups.told.is_set()
 
 
 @ON_ONE
@@ -265,12 +268,12 @@ def test_the_whole_way_of_an_interactive_message_is_told_in_order_with_its_reply
     runtime = make_runtime(**INSIDE)
     with Hook() as hook:
         [message_id] = insert(database, callback=hook.url, rule_id="1", key="interactive")
-        send.send(runtime, [])
+        attempts.send(runtime, [])
         end = time.monotonic() + 60
         while row(database, message_id).reply is None and time.monotonic() < end:
             with database.begin() as connection:
                 connection.execute(sa.update(messages).where(messages.c.due_at.is_not(None)).values(due_at=LONG_AGO))
-            poll.poll(runtime, [message_id])
+            by_status.poll(runtime, [message_id])
         runtime.courier.deliver(threading.Event(), lambda: None)
         assert hook.types == ["message.sent", "message.delivered", "message.replied"]
         reply = row(database, message_id).reply
@@ -299,7 +302,7 @@ def test_a_reply_that_was_erased_meanwhile_is_not_told(make_courier: MakeCourier
 def test_an_event_waits_for_the_earlier_one_of_its_message_and_not_for_other_messages(
     make_courier: MakeCourier, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.callbacks._WAITS", (3600,))  # it does not end before `hurry`
+    monkeypatch.setattr("worker.callbacks.dispatcher._WAITS", (3600,))  # it does not end before `hurry`
 
     def answer(delivery: Delivery) -> int:
         first_try = delivery.message_id == ids[0] and sum(each.message_id == ids[0] for each in hook.deliveries) == 1
@@ -487,7 +490,7 @@ def test_where_no_further_thread_can_be_started_what_was_called_is_recorded_and_
     with Hook() as hook:
         delivered(database, 10, hook.url)
         with monkeypatch.context() as patch:
-            patch.setattr("worker.callbacks.ThreadPoolExecutor", Few)
+            patch.setattr("worker.callbacks.dispatcher.ThreadPoolExecutor", Few)
             deliver(make_courier())
         assert len(hook.deliveries) == 3
         rows = stored(database)
@@ -519,7 +522,7 @@ def test_whatever_a_call_raises_takes_no_other_with_it(database: Database) -> No
 def test_a_dead_receiver_holds_up_no_other_and_gets_one_call_at_a_time(
     make_courier: MakeCourier, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.callbacks._WAITS", (3600,))  # nothing is tried again meanwhile
+    monkeypatch.setattr("worker.callbacks.dispatcher._WAITS", (3600,))  # nothing is tried again meanwhile
     over = threading.Event()
 
     def silent(_: Delivery) -> int:

@@ -13,13 +13,13 @@ import sqlalchemy as sa
 from celery import Celery
 
 from smsclick import NewMessage
-from smsclick.callback import TaskTarget
+from smsclick._values.callback import TaskTarget
 from smsclick.contract import State, callbacks
 from tests.acceptance import Cluster, Tap, ready, shows
 from tests.factories import LONG_AGO
 from tests.hooks import SECRET, Hook
 from tests.processes import wait_until
-from worker.task_calls import NotTakenError, caller
+from worker.callbacks.celery_task import NotTakenError, caller
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.conftest import StartProcess
     from tests.hooks import Delivery
     from tests.servers import RabbitServer, RedisServer
-    from worker.task_calls import CallTask
+    from worker.callbacks.celery_task import CallTask
 
 TARGET = "celery:shop.sms_changed@shop"
 WORD = "zarzamora6d1f"

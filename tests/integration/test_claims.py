@@ -12,13 +12,16 @@ import sqlalchemy as sa
 
 from smsclick.contract import Priority, State, events, messages
 from tests.factories import LONG_AGO, PHONE, POLICY, Roll, change, clock, history, insert, row, states
-from worker import claims, follow, lifecycle, operations, poll
+from worker.lifecycle import message_rows
+from worker.operator import operations
+from worker.queue import claims
+from worker.tracking import by_report, by_status
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from smsclick.database import Database
-    from worker.claims import Claim
+    from smsclick._database.database import Database
+    from worker.queue.claims import Claim
 
 HOUR = dt.timedelta(hours=1)
 
@@ -292,9 +295,9 @@ def _steps(database: Database) -> list[tuple[str, object]]:
     noted = _Statements(database)
     with database.read() as connection:
         claims.waiting(connection, 100)
-        poll.due(connection, 2000)
-        follow.due(connection, POLICY)
-    database.transact(lambda connection: lifecycle.lock_due(connection, State.SENDING, 500))
+        by_status.due(connection, 2000)
+        by_report.due(connection, POLICY)
+    database.transact(lambda connection: message_rows.lock_due(connection, State.SENDING, 500))
     database.transact(lambda connection: claims.expire(connection, 500))
     database.transact(lambda connection: claims.claim(connection, None, 10, POLICY))
     return noted.end()

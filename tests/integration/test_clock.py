@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from smsclick.client import clock as measured
-from smsclick.contract import State, alerts, callbacks, clocks, gates, heartbeats, incidents, watermarks
+from smsclick.contract import State, accounts, alerts, callbacks, clocks, heartbeats, incidents, watermarks
+from smsclick.provider.client import clock as measured
 from tests.factories import LONG_AGO, insert, news, row
 from tests.factories import clock as time_of
 from tests.integration.settling import Bench, bench
-from worker import clock_step, heartbeat
-from worker.clock import DatabaseClock, Look, shift, step_between, trusted_since
-from worker.trust import LEAST_CONTROLS, Doubt
+from worker.database_clock import step as clock_step
+from worker.database_clock.clock import DatabaseClock, Look, shift, step_between, trusted_since
+from worker.reconciliation.trust import LEAST_CONTROLS, Doubt
+from worker.sql import heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from smsclick.database import Database
+    from smsclick._database.database import Database
 
 STEP = 1800.0
 HALF_AN_HOUR = dt.timedelta(seconds=STEP)
@@ -208,7 +209,7 @@ def test_after_a_step_back_everything_comes_as_soon_as_without(
         database, state=State.UNKNOWN, token="t", attempted_at=at, unknown_since=at, due_at=later
     )[0]
     with database.begin() as connection:
-        connection.execute(sa.update(gates).values(probe_at=later, canary_until=later))
+        connection.execute(sa.update(accounts).values(probe_at=later, canary_until=later))
         connection.execute(sa.insert(watermarks).values(name="w", due_at=later, distrusted_until=later))
         connection.execute(sa.insert(heartbeats).values(name="tick", at=at))
         connection.execute(
@@ -232,8 +233,8 @@ def test_after_a_step_back_everything_comes_as_soon_as_without(
     assert row(database, ids[State.UNKNOWN]).attempted_at <= row(database, ids[State.UNKNOWN]).unknown_since
     with database.read() as connection:
         for column in (
-            gates.c.probe_at,
-            gates.c.canary_until,
+            accounts.c.probe_at,
+            accounts.c.canary_until,
             watermarks.c.due_at,
             watermarks.c.distrusted_until,
             callbacks.c.due_at,

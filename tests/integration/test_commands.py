@@ -15,17 +15,20 @@ import pytest
 import redis
 import requests
 
+from smsclick._database.database import Database
 from smsclick.contract import HoldReason, State
-from smsclick.database import Database
 from smsclick.errors import MessageNotFound, NotAllowed
 from smsclick.simulator import Simulator
 from tests.commandline import call, run
-from tests.factories import KEY, PHONE, change_gate, clock, history, insert, row, states
-from tests.processes import PATIENT_BELL
+from tests.factories import KEY, PHONE, change_account, clock, history, insert, row, states
+from tests.processes import PATIENT_WAKEUPS
 from tests.servers import free_port
-from worker import doctor, heartbeat, incidents, operations
-from worker.doctor_check import Check, Verdict
-from worker.exporting import FIELDS
+from worker.alerting import incidents
+from worker.operator import operations
+from worker.operator.doctor import checkup
+from worker.operator.doctor.check import Check, Verdict
+from worker.operator.exporting import FIELDS
+from worker.sql import heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,13 +123,13 @@ def test_next_is_said_in_words(
     given = {name: now + dt.timedelta(seconds=v) if isinstance(v, int) else v for name, v in values.items()}
     (message_id,) = insert(file, 1, **given)
     if held:
-        change_gate(file, **held, hold_since=now)
+        change_account(file, **held, hold_since=now)
     assert re.search(expected, operations.show(file, str(message_id)).next)
 
 
 def test_a_held_message_shows_the_incident_that_holds_it(file: Database) -> None:
     (message_id,) = insert(file)
-    change_gate(file, hold_reason=HoldReason.NO_BALANCE)
+    change_account(file, hold_reason=HoldReason.NO_BALANCE)
     with file.begin() as connection:
         incidents.report(connection, HoldReason.NO_BALANCE, detail="-104 Saldo insuficiente")
     (incident,) = operations.show(file, str(message_id)).incidents
@@ -209,7 +212,7 @@ def test_hold_and_resume(database: Database) -> None:
 
 
 def test_resume_says_what_still_holds(file: Database) -> None:
-    change_gate(file, hold_reason=HoldReason.KEY_REFUSED, hold_since=clock(file))
+    change_account(file, hold_reason=HoldReason.KEY_REFUSED, hold_since=clock(file))
     assert "still held: the APIKEY is refused" in call("resume", env=env_of(file)).out
 
 
@@ -218,7 +221,7 @@ def test_stats_count_every_state_and_the_age_of_the_oldest_due(database: Databas
     insert(database, 3, due_at=now - dt.timedelta(hours=2, minutes=30), priority=2)
     insert(database, 1, due_at=now + dt.timedelta(hours=1))
     insert(database, 2, state=State.SENT)
-    change_gate(database, balance=1234, balance_at=now)
+    change_account(database, balance=1234, balance_at=now)
     heartbeat.take(database, "sweep", 5)
     with database.begin() as connection:
         incidents.report(connection, "low_balance", detail="1234 credits")
@@ -367,7 +370,7 @@ def test_doctor_names_everything_that_is_wrong(file: Database, simulator: Simula
     heartbeat.take(file, "sweep", 5)
     with file.begin() as connection:
         incidents.report(connection, HoldReason.NO_BALANCE)
-    change_gate(file, hold_reason=HoldReason.NO_BALANCE)
+    change_account(file, hold_reason=HoldReason.NO_BALANCE)
     simulator.set(balance=0)
     env = {
         **env_of(file),
@@ -430,13 +433,13 @@ def test_a_check_that_raises_keeps_no_other_from_being_made() -> None:
     def explode() -> Check:
         raise RuntimeError("with a secret in it")
 
-    check = doctor._guarded("odd", explode)
+    check = checkup._guarded("odd", explode)
     assert (check.verdict, check.found) == (Verdict.FAILED, "it could not be checked (RuntimeError)")
 
 
 # --- the real program
 
-PATIENT = f"{PATIENT_BELL}\nfrom smsclick.cli import main\nraise SystemExit(main())"
+PATIENT = f"{PATIENT_WAKEUPS}\nfrom smsclick._cli.main import main\nraise SystemExit(main())"
 """As `smsclick`, whose last moment is as long as the machine makes it."""
 
 
@@ -444,9 +447,9 @@ def test_a_short_program_still_rings_the_doorbell(file: Database, redis_url: str
     env = {**env_of(file), "CELERY_BROKER_URL": redis_url}
     assert start_process(["python", "-c", PATIENT, "enqueue", PHONE, "Hola"], env).wait() == 0
     client = redis.Redis.from_url(redis_url)
-    (ring,) = client.lrange("smsclick.send", 0, -1)
+    (wake,) = client.lrange("smsclick.send", 0, -1)
     client.close()
-    assert PHONE.encode() not in ring
+    assert PHONE.encode() not in wake
 
 
 def test_a_broker_that_is_not_there_costs_a_line_and_never_the_message(

@@ -1,4 +1,4 @@
-"""`smsclick.database` on real databases that are not as they should be."""
+"""`smsclick._database.database` on real databases that are not as they should be."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from smsclick._database.database import Database, Fault, fault_of
 from smsclick.contract import messages
-from smsclick.database import Database, Fault, fault_of
 from smsclick.errors import DatabaseUnavailable
 from tests.factories import insert
 

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from smsclick.database import Database, parse_url
-from smsclick.database_sessions import SILENCE_SECONDS, connect_args, is_pooled
+from smsclick._database.database import Database, parse_url
+from smsclick._database.sessions import SILENCE_SECONDS, connect_args, is_pooled
 from smsclick.errors import DatabaseUnavailable
 from tests.chaos.proxy import Proxy
 from tests.conftest import migrate

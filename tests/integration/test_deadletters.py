@@ -17,10 +17,12 @@ from smsclick.errors import InvalidMessage, KeyConflict
 from tests.acceptance import Cluster, ready, sent_by_name
 from tests.processes import wait_until
 from tests.servers import HOST
-from worker import deadletters, intake, strangers
+from worker.broker import unknown_messages
+from worker.intake import by_name
+from worker.intake import dead_letters as deadletters
 
 if TYPE_CHECKING:
-    from smsclick.database import Database
+    from smsclick._database.database import Database
     from tests.conftest import StartProcess
     from worker.runtime import Runtime
 
@@ -37,7 +39,7 @@ def kept(database: Database) -> list[deadletters.DeadLetter]:
 
 @pytest.mark.parametrize("bad", [{"phone": "123"}, {"text": 5}, {"celular": "x"}, {"send_at": object()}])
 def test_a_refused_call_is_kept_with_its_content(runtime: Runtime, bad: dict[str, Any]) -> None:
-    assert intake.accept(runtime, "task-1", CALL | bad) is None
+    assert by_name.accept(runtime, "task-1", CALL | bad) is None
     (letter,) = kept(runtime.database)
     assert (letter.task, letter.task_id, letter.queue) == ("smsclick.enqueue", "task-1", "smsclick")
     assert SECRET not in letter.reason
@@ -46,7 +48,7 @@ def test_a_refused_call_is_kept_with_its_content(runtime: Runtime, bad: dict[str
 
 def test_a_defect_keeps_the_call(runtime: Runtime) -> None:
     content = deadletters.call_content("task-1", CALL)
-    intake.give_up(runtime, "task-1", ZeroDivisionError(), content)
+    by_name.give_up(runtime, "task-1", ZeroDivisionError(), content)
     ((_, result),) = deadletters.retry(runtime.database, [kept(runtime.database)[0].id])
     assert kept(runtime.database) == []
     with runtime.database.read() as connection:
@@ -55,8 +57,8 @@ def test_a_defect_keeps_the_call(runtime: Runtime) -> None:
 
 
 def test_a_call_stays_until_nothing_stands_against_it(runtime: Runtime) -> None:
-    assert intake.accept(runtime, "task-1", CALL | {"key": "order-1"}) is not None
-    assert intake.accept(runtime, "task-2", CALL | {"key": "order-1", "text": "otro"}) is None
+    assert by_name.accept(runtime, "task-1", CALL | {"key": "order-1"}) is not None
+    assert by_name.accept(runtime, "task-2", CALL | {"key": "order-1", "text": "otro"}) is None
     letter = kept(runtime.database)[0].id
     assert [type(result) for _, result in deadletters.retry(runtime.database, [letter])] == [KeyConflict]
     with runtime.database.begin() as connection:
@@ -116,7 +118,7 @@ def handed_over(app: Celery, error: Exception) -> list[str]:
         give_back=lambda _, error: given_back.append(type(error).__name__),
     )
 
-    @app.task(name="some.task", base=strangers.StrictTask, shared=False)
+    @app.task(name="some.task", base=unknown_messages.StrictTask, shared=False)
     def some() -> None:
         """Never runs."""
 
@@ -134,7 +136,7 @@ def handed_over(app: Celery, error: Exception) -> list[str]:
         content_encoding="",
         acknowledged=False,
     )
-    strangers.strategy(app.tasks["some.task"], app, consumer)(message, None, None, None, [fails])
+    unknown_messages.strategy(app.tasks["some.task"], app, consumer)(message, None, None, None, [fails])
     return given_back
 
 

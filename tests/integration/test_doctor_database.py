@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from smsclick.database import Database
+from smsclick._database.database import Database
 from tests.processes import wait_until
 from tests.servers import MariaDBServer, PostgresServer, StandbyServer
-from worker.doctor_check import Check, Verdict
-from worker.doctor_database import checks, disk
+from worker.operator.doctor.check import Check, Verdict
+from worker.operator.doctor.database import checks, disk
 
 if TYPE_CHECKING:
     from tests.conftest import OwnServer

@@ -8,14 +8,14 @@ import pytest
 
 from smsclick.simulator import Fault, FaultKind
 from tests.integration.settling import SETTLE_SECONDS, Bench, bench
-from worker import doctor, doctor_report
-from worker.doctor_check import Verdict
-from worker.trust import LEAST_CONTROLS
+from worker.operator.doctor import checkup, report
+from worker.operator.doctor.check import Verdict
+from worker.reconciliation.trust import LEAST_CONTROLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from worker.doctor_check import Check
+    from worker.operator.doctor.check import Check
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def made(migrated_sqlite_url: str) -> Iterator[Bench]:
 def tried(made: Bench) -> Check:
     made.witness(LEAST_CONTROLS)
     made.age(SETTLE_SECONDS + 1)
-    return doctor_report.check(made.runtime.settings)
+    return report.check(made.runtime.settings)
 
 
 HABITS: dict[str, tuple[dict[str, Any], Verdict, str]] = {
@@ -56,12 +56,12 @@ def test_doctor_says_what_this_accounts_reports_are_worth(habit: str, made: Benc
 def test_what_is_not_there_yet_is_not_told_as_missing(made: Bench) -> None:
     made.simulator.set(report_lag=3600)
     made.witness(LEAST_CONTROLS)
-    check = doctor_report.check(made.runtime.settings)
+    check = report.check(made.runtime.settings)
     assert (check.verdict, check.found) == (Verdict.WARNING, "3 of 3 messages of known id are not in the report yet")
 
 
 def test_without_messages_nothing_is_tried(made: Bench) -> None:
-    assert doctor_report.check(made.runtime.settings).verdict is Verdict.SKIPPED
+    assert report.check(made.runtime.settings).verdict is Verdict.SKIPPED
 
 
 def test_a_report_that_fails_is_told(made: Bench) -> None:
@@ -71,5 +71,5 @@ def test_a_report_that_fails_is_told(made: Bench) -> None:
 
 def test_it_is_one_of_doctors_checks(made: Bench) -> None:
     made.witness(LEAST_CONTROLS)
-    checks = {check.name: check for check in doctor.examine(load=lambda: made.runtime.settings)}
+    checks = {check.name: check for check in checkup.examine(load=lambda: made.runtime.settings)}
     assert checks["report"].verdict is Verdict.OK

@@ -13,14 +13,17 @@ import pytest
 import sqlalchemy as sa
 
 from smsclick.contract import State, messages
-from smsclick.replies import Accepted
+from smsclick.provider.results import Accepted
 from smsclick.settings import load_settings
 from smsclick.simulator import Fault, FaultKind
 from tests.factories import LONG_AGO, PHONE
 from tests.integration.settling import KEY, SETTLE_SECONDS, Bench, bench
-from worker import account, incidents, reading, reconcile, trust, watermark
+from worker.account import account_key
+from worker.alerting import incidents
+from worker.reconciliation import reading, reconcile, trust
+from worker.reconciliation.trust import LEAST_CONTROLS, Doubt
+from worker.reports import watermark
 from worker.runtime import Runtime
-from worker.trust import LEAST_CONTROLS, Doubt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -209,7 +212,7 @@ def with_key(made: Bench, key: str) -> Bench:
     url = made.database.engine.url.render_as_string(hide_password=False)
     settings = {"DATABASE_URL": url, "SMSCLICK_API_KEY": key, "SMSCLICK_BASE_URL": made.simulator.base_url}
     given = load_settings(**settings, SMSCLICK_SETTLE_SECONDS=SETTLE_SECONDS)
-    return Bench(Runtime.start(given, made.bell, threads=4), made.simulator, made.bell)
+    return Bench(Runtime.start(given, made.wakeups, threads=4), made.simulator, made.wakeups)
 
 
 def test_under_another_key_nothing_is_concluded_until_the_old_one_is_back(made: Bench) -> None:
@@ -284,8 +287,8 @@ def test_one_message_of_the_old_key_that_the_report_of_the_new_key_lacks_proves_
 def test_the_fingerprint_of_an_account_is_the_same_everywhere_and_not_its_key(light: Bench) -> None:
     lost(light, accepted=False)
     [row] = light.rows()
-    assert row.account_fingerprint == light.runtime.account == account.fingerprint(KEY)
-    assert account.fingerprint(OTHER_KEY) != row.account_fingerprint
+    assert row.account_fingerprint == light.runtime.account == account_key.fingerprint(KEY)
+    assert account_key.fingerprint(OTHER_KEY) != row.account_fingerprint
     assert len(row.account_fingerprint) == 16
     assert KEY not in str(row)
 
@@ -443,7 +446,7 @@ def test_the_newest_control_row_is_kept_however_many_rows_a_span_has(light: Benc
     begin = LONG_AGO
     count = reading._ALL + 2
     end = begin + dt.timedelta(seconds=count)
-    mine = account.fingerprint(KEY)
+    mine = account_key.fingerprint(KEY)
     with light.database.begin() as connection:
         connection.execute(
             sa.insert(messages),

@@ -16,9 +16,10 @@ import redis
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from smsclick import NewMessage, doorbell, enqueue, enqueue_many
+from smsclick import NewMessage, enqueue, enqueue_many
+from smsclick._enqueue.enqueue import CHUNK, SORTED, store
+from smsclick._wakeups import wakeups
 from smsclick.contract import messages
-from smsclick.enqueue import CHUNK, SORTED, store
 from smsclick.errors import InvalidPhone, KeyConflict
 from smsclick.settings import get_settings
 from tests.factories import PHONE, clock, row
@@ -28,7 +29,7 @@ from tests.servers import free_port
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from smsclick.database import Database
+    from smsclick._database.database import Database
 
 
 @pytest.fixture
@@ -339,9 +340,9 @@ def broker(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
 def _broker(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[Any]]]:
     monkeypatch.setenv("CELERY_BROKER_URL", url)
-    monkeypatch.setattr(doorbell, "_ANSWER_SECONDS", 60)
+    monkeypatch.setattr(wakeups, "_ANSWER_SECONDS", 60)
     get_settings.cache_clear()
-    doorbell._forget()
+    wakeups._forget()
     client = redis.Redis.from_url(url)
 
     def queued(expected: int) -> list[Any]:
@@ -351,12 +352,12 @@ def _broker(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int
     yield queued
     client.close()
     get_settings.cache_clear()
-    doorbell._forget()
+    wakeups._forget()
 
 
-def ids_of(rung: list[Any]) -> list[list[int]]:
+def ids_of(woken: list[Any]) -> list[list[int]]:
     """In order of the ids; two transactions' lists may overtake each other."""
-    return sorted(json.loads(base64.b64decode(each["body"]))[0][0] for each in rung)
+    return sorted(json.loads(base64.b64decode(each["body"]))[0][0] for each in woken)
 
 
 @pytest.fixture
@@ -413,10 +414,10 @@ def test_nothing_but_ids_crosses_the_broker(one: sa.Engine, broker: Callable[[in
 
 
 def test_many_ring_in_a_few_lists(one: sa.Engine, broker: Callable[[int], list[Any]]) -> None:
-    count = 2 * doorbell.LIST + 5
+    count = 2 * wakeups.LIST + 5
     with Session(one) as session, session.begin():
         ids = enqueue_many(session, [{"phone": PHONE, "text": f"x{n}", "key": f"k{n:03d}"} for n in range(count)])
-    assert ids_of(broker(3)) == [ids[start : start + doorbell.LIST] for start in range(0, count, doorbell.LIST)]
+    assert ids_of(broker(3)) == [ids[start : start + wakeups.LIST] for start in range(0, count, wakeups.LIST)]
 
 
 def test_a_commit_with_the_broker_down_succeeds(one: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -430,7 +431,7 @@ def test_a_commit_with_the_broker_down_succeeds(one: sa.Engine, monkeypatch: pyt
 def test_without_a_broker_nothing_is_rung(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
     get_settings.cache_clear()
-    assert not doorbell.configured()
+    assert not wakeups.configured()
 
 
 @pytest.mark.parametrize("hours", [-1, 1])

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from smsclick.contract import State, messages
 from tests.acceptance import Cluster, Row, phone
-from tests.processes import PATIENT_BELL, ROOT, Process, wait_until
+from tests.processes import PATIENT_WAKEUPS, ROOT, Process, wait_until
 from tests.servers import HOST, free_port
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ HASTY = {"SMSCLICK_SWEEP_SECONDS": "0.3", "SMSCLICK_POLL_SECONDS": "0.2,0.4"}
 
 # What each server process begins with: the process dies in the moment after the commit, once the file is there.
 # Whether it is there is seen before: nothing after the commit lets another thread, such as the doorbell's, run first.
-DIES = f"""{PATIENT_BELL}
+DIES = f"""{PATIENT_WAKEUPS}
 import os, pathlib, signal, sys
 dying = False
 def look(*_):
@@ -202,11 +202,11 @@ def delivered(cluster: Cluster, to: str) -> Row:
     return row
 
 
-def rung_for(server: RedisServer) -> set[int]:
+def woken_for(server: RedisServer) -> set[int]:
     """The ids that the apps rang for so far."""
     with closing(redis.Redis.from_url(server.url(APPS))) as client:
         bells = [json.loads(entry) for entry in client.lrange("smsclick.send", 0, -1)]
-    return {each for bell in bells for each in json.loads(base64.b64decode(bell["body"]))[0][0]}
+    return {each for wakeups in bells for each in json.loads(base64.b64decode(wakeups["body"]))[0][0]}
 
 
 @pytest.mark.parametrize("shop", SERVERS)
@@ -221,8 +221,8 @@ def test_an_order_that_is_committed_is_told_and_one_that_fails_after_enqueue_is_
     row = delivered(cluster, good)
     assert (row.key, row.text) == (f"{shop}-order-{number}:placed", f"Recibimos tu pedido {number}, ¡gracias!")
     assert by_phone(cluster, bad) == []
-    wait_until(lambda: row.id in rung_for(redis_server), what="the doorbell")
-    assert rung_for(redis_server) <= {each.id for each in cluster.rows()}
+    wait_until(lambda: row.id in woken_for(redis_server), what="the doorbell")
+    assert woken_for(redis_server) <= {each.id for each in cluster.rows()}
 
 
 @pytest.mark.parametrize("shop", SERVERS)
@@ -232,7 +232,7 @@ def test_an_order_whose_process_is_killed_in_the_moment_after_its_commit_is_told
     to = phone(30 + [*SERVERS].index(shop))
     shops.order_and_die(shop, to)
     row = delivered(cluster, to)
-    assert row.id not in rung_for(redis_server)
+    assert row.id not in woken_for(redis_server)
 
 
 def test_an_async_session_does_the_same_on_sqlite(migrated_sqlite_url: str, cluster: Cluster, tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from smsclick.simulator import Fault, FaultKind
 from tests.factories import LONG_AGO
 from tests.integration.settling import Bench, bench
 from tests.processes import wait_until
-from worker import balance, poll
-from worker.trust import LEAST_CONTROLS
+from worker.maintenance import balance
+from worker.reconciliation.trust import LEAST_CONTROLS
+from worker.tracking import by_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,7 +121,7 @@ def test_a_fault_at_getmsg_tells_nothing_wrong_and_the_status_is_asked_again(kin
     made.send([message_id])
     made.change(State.SENT, due_at=LONG_AGO)
     with fault(made, kind, "getMsg"):
-        poll.poll(made.runtime, [message_id])
+        by_status.poll(made.runtime, [message_id])
     assert made.states() == [State.DELIVERED if kind in ANSWERED else State.SENT]
     made.enqueue()  # the canary, where the key was refused
     made.live()
@@ -133,12 +134,12 @@ def test_a_fault_at_credits_keeps_the_gate_as_it_is_and_the_balance_is_asked_aga
     kind: FaultKind, made: Bench
 ) -> None:
     made.enqueue()
-    made.change_gate(hold_reason=HoldReason.PROVIDER_DOWN, hold_since=LONG_AGO, probe_at=LONG_AGO)
+    made.change_account(hold_reason=HoldReason.PROVIDER_DOWN, hold_since=LONG_AGO, probe_at=LONG_AGO)
     with fault(made, kind, "credits"):
         balance.probe(made.runtime)
-    assert not made.gate().is_open
+    assert not made.account_state().is_open
     assert made.ledger() == []
     made.live()
-    assert made.gate().is_open
+    assert made.account_state().is_open
     assert made.states() == [State.DELIVERED]
     assert len(made.ledger()) == 1

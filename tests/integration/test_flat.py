@@ -14,19 +14,20 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from smsclick.contract import State, gates, messages
-from smsclick.database import Database
+from smsclick._database.database import Database
+from smsclick.contract import State, accounts, messages
 from smsclick.simulator import Simulator
 from tests.conftest import migrate
 from tests.factories import KEY, LONG_AGO
 from tests.large import fill
 from tests.plans import recorded
 from tests.ticks import TICKS, arguments, as_worker, make_due, run
-from worker import clock_step, counting, exporting, operations, unknowns
 from worker.app import app
-from worker.lifecycle import FINAL
-from worker.silence import Limits
-from worker.watch import Watch
+from worker.database_clock import step
+from worker.lifecycle.model import FINAL
+from worker.monitoring.silence import Limits
+from worker.monitoring.watch import Watch
+from worker.operator import counting, exporting, operations, unknowns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -143,7 +144,7 @@ def test_every_statement_of_the_watch_is_bounded_and_served_by_an_index(held: Ru
     with recorded(held.database.engine) as ran:
         watch.look()
         watch.deliver()
-        held.database.transact(lambda connection: clock_step.adjust(connection, held.database.clock(), -1800, 5))
+        held.database.transact(lambda connection: step.adjust(connection, held.database.clock(), -1800, 5))
     judge(ran)
 
 
@@ -194,7 +195,7 @@ def test_a_request_within_a_transaction_is_noticed(held: Runtime) -> None:
     with calls_in_transactions(held.database.engine) as caught:
         held.client.credits()
         with held.database.read() as connection:
-            connection.execute(sa.select(gates))
+            connection.execute(sa.select(accounts))
             held.client.credits()
         held.client.credits()
     assert len(set(caught)) == 1

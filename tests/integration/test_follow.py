@@ -13,13 +13,17 @@ import sqlalchemy as sa
 
 from smsclick.contract import State, messages, watermarks
 from smsclick.simulator import Fault, FaultKind
-from tests.factories import KEY, LONG_AGO, PHONE, RecordingBell, change, clock, insert, news, row, states
+from tests.factories import KEY, LONG_AGO, PHONE, RecordingWakeups, change, clock, insert, news, row, states
 from tests.processes import ROOT
-from worker import budget, follow, poll, send, slices, sweep
-from worker.decisions import Policy
+from worker.account import request_budget
+from worker.lifecycle.policy import Policy
+from worker.maintenance import sweep
+from worker.reports import windows
+from worker.sending import attempts
+from worker.tracking import by_report, by_status
 
 if TYPE_CHECKING:
-    from smsclick.database import Database
+    from smsclick._database.database import Database
     from smsclick.simulator import Simulator
     from tests.integration.conftest import MakeRuntime
     from worker.runtime import Runtime
@@ -31,7 +35,7 @@ on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def sent(runtime: Runtime, count: int = 6, **values: object) -> list[int]:
     """Messages that the simulator accepted."""
     ids = insert(runtime.database, count, **values)
-    send.send(runtime, ids)
+    attempts.send(runtime, ids)
     return ids
 
 
@@ -72,7 +76,7 @@ def mark(database: Database, **values: Any) -> Any:  # noqa: ANN401 - any column
 def read(runtime: Runtime) -> int:
     """The next report's time has come."""
     mark(runtime.database, due_at=LONG_AGO)
-    return follow.follow(runtime)
+    return by_report.follow(runtime)
 
 
 def requests(simulator: Simulator) -> dict[str, int]:
@@ -93,18 +97,18 @@ def test_one_request_tells_the_status_of_all(runtime: Runtime, simulator: Simula
 
 
 def test_producers_are_notified_as_soon_as_a_report_shows_the_final_status(
-    runtime: Runtime, bell: RecordingBell
+    runtime: Runtime, wakeups: RecordingWakeups
 ) -> None:
     ids = sent(runtime, callback="celery:app.tasks.sms_changed@queue")
-    bell.told.clear()
+    wakeups.told.clear()
     assert read(runtime) == len(ids)
-    assert bell.told.is_set()
+    assert wakeups.told.is_set()
 
 
-def test_nobody_is_woken_where_no_producer_waits(runtime: Runtime, bell: RecordingBell) -> None:
+def test_nobody_is_woken_where_no_producer_waits(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     sent(runtime)
     assert read(runtime) == 6
-    assert not bell.told.is_set()
+    assert not wakeups.told.is_set()
 
 
 def test_what_a_report_does_not_show_is_written_once_and_then_left_alone(
@@ -121,25 +125,27 @@ def test_what_a_report_does_not_show_is_written_once_and_then_left_alone(
     assert requests(simulator) == {"report": 2}
 
 
-def test_the_sweep_rings_for_reports_that_answer_for_more_than_a_few(runtime: Runtime, bell: RecordingBell) -> None:
-    few = sent(runtime, slices.FEW)
+def test_the_sweep_rings_for_reports_that_answer_for_more_than_a_few(
+    runtime: Runtime, wakeups: RecordingWakeups
+) -> None:
+    few = sent(runtime, windows.FEW)
     change(runtime.database, few, due_at=LONG_AGO)
     sweep.sweep(runtime, urgent=True)
-    assert not bell.followed.is_set()
-    assert sorted(each for ids in bell.polls for each in ids) == few
-    assert follow.follow(runtime) == 0
+    assert not wakeups.followed.is_set()
+    assert sorted(each for ids in wakeups.polls for each in ids) == few
+    assert by_report.follow(runtime) == 0
     sent(runtime, 1)
     sweep.sweep(runtime, urgent=True)
-    assert bell.followed.is_set()
-    assert follow.follow(runtime) == slices.FEW + 1
+    assert wakeups.followed.is_set()
+    assert by_report.follow(runtime) == windows.FEW + 1
 
 
 def test_a_bracket_has_one_reader_and_is_read_again_after_its_death(runtime: Runtime, simulator: Simulator) -> None:
     sent(runtime)
-    policy, [youngest, *_] = Policy.of(runtime.settings), slices.brackets(Policy.of(runtime.settings))
-    assert runtime.database.transact(lambda connection: follow._claim(connection, youngest, runtime)) is not None
+    policy, [youngest, *_] = Policy.of(runtime.settings), windows.brackets(Policy.of(runtime.settings))
+    assert runtime.database.transact(lambda connection: by_report._claim(connection, youngest, runtime)) is not None
     with runtime.database.read() as connection:
-        assert not follow.due(connection, policy)
+        assert not by_report.due(connection, policy)
     assert read(runtime) == 0
     mark(runtime.database, lease_until=LONG_AGO)
     assert read(runtime) == 6
@@ -149,21 +155,21 @@ def test_after_a_restart_a_round_goes_on_where_it_was(make_runtime: MakeRuntime,
     runtime = make_runtime()
     begin = clock(runtime.database) - HOUR
     for number in range(12):
-        for each in range(slices.FEW + 1):
+        for each in range(windows.FEW + 1):
             sent_at = begin + dt.timedelta(seconds=number * 60)
             id_mensaje = number * 10 + each + 1
             insert(
                 runtime.database, state=State.SENT, id_mensaje=id_mensaje, sent_at=sent_at, due_at=sent_at + 9 * HOUR
             )
-    follow.follow(runtime)
+    by_report.follow(runtime)
     mark(runtime.database, density=1e6, cursor_at=None, due_at=LONG_AGO)
     before = requests(simulator)["report"]
-    follow.follow(runtime)
+    by_report.follow(runtime)
     half = mark(runtime.database)
-    assert requests(simulator)["report"] - before == follow._REPORTS
-    assert half.cursor_at == begin + dt.timedelta(seconds=(follow._REPORTS - 1) * 60)
+    assert requests(simulator)["report"] - before == by_report._REPORTS
+    assert half.cursor_at == begin + dt.timedelta(seconds=(by_report._REPORTS - 1) * 60)
     assert half.due_at <= clock(runtime.database)
-    follow.follow(make_runtime())
+    by_report.follow(make_runtime())
     # The slice at the cursor is read again: what became final meanwhile must not be skipped.
     assert requests(simulator)["report"] - before == 13
     assert mark(runtime.database).cursor_at is None
@@ -185,7 +191,7 @@ def test_a_report_that_fails_leaves_its_messages_to_getmsg_and_is_asked_less_oft
         assert read(runtime) == 0
         waits.append(mark(runtime.database).due_at - clock(runtime.database))
     assert waits[0] < waits[1] < waits[2]
-    assert poll.poll(runtime, ids, slice_seconds=60) == 6
+    assert by_status.poll(runtime, ids, slice_seconds=60) == 6
     assert states(runtime.database) == ["delivered"] * 6
 
 
@@ -196,7 +202,7 @@ def test_rows_before_a_cut_are_used_and_silence_after_it_is_not(runtime: Runtime
     found = read(runtime)
     assert 0 < found < 600
     with runtime.database.read() as connection:
-        assert len(poll.due(connection, 1000)) == 600 - found
+        assert len(by_status.due(connection, 1000)) == 600 - found
     assert read(runtime) == 600 - found
 
 
@@ -205,20 +211,20 @@ def test_getmsg_keeps_within_a_budget_of_all_workers(runtime: Runtime, simulator
     ids = _ids(runtime.database)
     began = clock(runtime.database)
     with runtime.database.begin() as connection:
-        taken = budget.take(connection, budget.BURST - 5)
-        assert budget.left(connection) >= 5
-    asked = poll.poll(runtime, ids, slice_seconds=60)
+        taken = request_budget.take(connection, request_budget.BURST - 5)
+        assert request_budget.left(connection) >= 5
+    asked = by_status.poll(runtime, ids, slice_seconds=60)
     assert 5 <= asked <= 8
     taken += asked
     for _ in range(3):
         with runtime.database.begin() as connection:
-            taken += budget.take(connection, 10**6)
-    asked_later = poll.poll(runtime, ids, slice_seconds=60)
+            taken += request_budget.take(connection, 10**6)
+    asked_later = by_status.poll(runtime, ids, slice_seconds=60)
     assert asked_later <= 8 - asked
     taken += asked_later
     # What flowed in meanwhile, and no more, was there besides the bucket.
     seconds = (clock(runtime.database) - began).total_seconds()
-    assert budget.BURST <= taken <= budget.BURST + seconds * budget.CHECKS_PER_SECOND
+    assert request_budget.BURST <= taken <= request_budget.BURST + seconds * request_budget.CHECKS_PER_SECOND
 
 
 def _ids(database: Database) -> list[int]:
@@ -237,7 +243,7 @@ def test_a_report_that_lacks_what_getmsg_knows_is_not_believed_for_a_while(
         at = now - dt.timedelta(seconds=5 if number in {0, 1} else 1 if number in {6, 7} else 3)
         change(runtime.database, [message_id], sent_at=at, due_at=LONG_AGO)
     read(runtime)
-    mark(runtime.database, reads=follow._PROBE_EVERY - 1)
+    mark(runtime.database, reads=by_report._PROBE_EVERY - 1)
     read(runtime)
     assert requests(simulator) == {"report": 2, "getMsg": 1}
     assert states(runtime.database).count("delivered") == 1
@@ -247,7 +253,7 @@ def test_a_report_that_lacks_what_getmsg_knows_is_not_believed_for_a_while(
     assert read(runtime) == 0
     assert requests(simulator)["report"] == 3
     change(runtime.database, ends, due_at=LONG_AGO)
-    assert poll.poll(runtime, ends, slice_seconds=60) == 7
+    assert by_status.poll(runtime, ends, slice_seconds=60) == 7
     assert set(states(runtime.database)) == {"delivered"}
 
 
@@ -258,18 +264,18 @@ def test_slices_become_shorter_where_reports_are_dense(runtime: Runtime, simulat
     read(runtime)
     seen = mark(runtime.database).density
     assert 1 < seen <= 500 / 100
-    assert slices.longest(seen * 100) < slices.longest(seen)
+    assert windows.longest(seen * 100) < windows.longest(seen)
 
 
 def test_a_key_that_a_report_refuses_closes_the_gate_once(
-    runtime: Runtime, simulator: Simulator, bell: RecordingBell
+    runtime: Runtime, simulator: Simulator, wakeups: RecordingWakeups
 ) -> None:
     sent(runtime)
     simulator.faults([Fault(FaultKind.WRONG_KEY, endpoints=("report",))])
     assert read(runtime) + read(runtime) == 0
     assert requests(simulator) == {"report": 1}
     assert news(runtime.database) == [("key_refused", "opened")]
-    assert bell.alerted.is_set()
+    assert wakeups.alerted.is_set()
 
 
 def test_a_reply_is_taken_from_a_report_that_is_read_anyway(runtime: Runtime, simulator: Simulator) -> None:
@@ -296,7 +302,7 @@ def test_a_reports_silence_never_ends_the_tracking_of_a_message(runtime: Runtime
 _READ = """
 import datetime as dt, json, sys
 from bench.reading import peak
-from smsclick.client import SmsclickClient
+from smsclick.provider.client import SmsclickClient
 now = dt.datetime.now(dt.UTC)
 before = peak()
 with SmsclickClient(sys.argv[1], sys.argv[2]) as client:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from smsclick.codes import Action
-from smsclick.contract import Priority, State, gates, incidents, messages
-from smsclick.replies import Accepted, Refused, Unknown
+from smsclick.contract import Priority, State, accounts, incidents, messages
+from smsclick.provider.codes import Action
+from smsclick.provider.results import Accepted, Refused, Unknown
 from smsclick.simulator import Fault, FaultKind
 from tests.factories import (
     LONG_AGO,
     POLICY,
-    RecordingBell,
+    RecordingWakeups,
     change,
-    change_gate,
+    change_account,
     clock,
     insert,
     news,
@@ -27,19 +27,23 @@ from tests.factories import (
     settings,
     states,
 )
-from worker import balance, claims, gate, poll, send
-from worker.decisions import Released
-from worker.matching import wire_key
-from worker.settle import Ended, Settled, settle
+from worker.account import holds
+from worker.lifecycle.fingerprint import wire_key
+from worker.lifecycle.policy import Released
+from worker.maintenance import balance
+from worker.queue import claims
+from worker.sending import attempts
+from worker.sending.results import Ended, Recorded, record_results
+from worker.tracking import by_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from smsclick.database import Database
+    from smsclick._database.database import Database
     from smsclick.simulator import Simulator
     from tests.integration.conftest import MakeRuntime
-    from worker.claims import Claim
-    from worker.gate import Gate
+    from worker.account.holds import AccountState
+    from worker.queue.claims import Claim
     from worker.runtime import Runtime
 
 SETTINGS = settings("sqlite:///never-opened.db")
@@ -49,9 +53,9 @@ ENDED = [("no_balance", "opened"), ("no_balance", "closed")]
 RNG = random.Random(0)
 
 
-def read(database: Database) -> Gate:
+def read(database: Database) -> AccountState:
     with database.read() as connection:
-        return gate.read(connection)
+        return holds.read(connection)
 
 
 def claim(database: Database, count: int = 1, text: str = "x") -> list[Claim]:
@@ -61,21 +65,21 @@ def claim(database: Database, count: int = 1, text: str = "x") -> list[Claim]:
 
 def refuse(database: Database, group: list[Claim], epoch: int, refused: Refused = NO_BALANCE) -> None:
     ended = [Ended(each, refused, epoch) for each in group]
-    database.transact(lambda connection: settle(connection, ended, SETTINGS, RNG))
+    database.transact(lambda connection: record_results(connection, ended, SETTINGS, RNG))
 
 
 def probe(runtime: Runtime) -> int | None:
     """A probe whose time has come."""
-    change_gate(runtime.database, probe_at=LONG_AGO)
+    change_account(runtime.database, probe_at=LONG_AGO)
     return balance.probe(runtime)
 
 
-def release(runtime: Runtime, bell: RecordingBell) -> None:
+def release(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     """A probe, and the canary that it lets go, if any."""
-    bell.sends.clear()
+    wakeups.sends.clear()
     probe(runtime)
-    for ids in bell.sends:
-        send.send(runtime, ids)
+    for ids in wakeups.sends:
+        attempts.send(runtime, ids)
 
 
 # --- Closing
@@ -100,7 +104,7 @@ def test_the_refused_wait_with_the_code_and_lose_no_attempt(database: Database) 
 
 def test_an_answer_from_before_the_last_reopening_closes_nothing(database: Database) -> None:
     group = claim(database, 2)
-    change_gate(database, epoch=3)
+    change_account(database, epoch=3)
     refuse(database, group[:1], epoch=2)
     assert read(database).is_open
     refuse(database, group[1:], epoch=3)
@@ -127,13 +131,13 @@ def test_a_key_that_is_refused_while_there_is_no_balance_takes_its_place(databas
 
 
 def test_nothing_is_claimed_or_rung_for_while_it_is_held(
-    runtime: Runtime, database: Database, bell: RecordingBell, simulator: Simulator
+    runtime: Runtime, database: Database, wakeups: RecordingWakeups, simulator: Simulator
 ) -> None:
-    change_gate(database, hold_reason="no_balance")
+    change_account(database, hold_reason="no_balance")
     ids = insert(database, 3)
-    assert send.send(runtime, ids) == 0
-    assert send.ring_for_waiting(runtime, 10) == 0
-    assert bell.sends == []
+    assert attempts.send(runtime, ids) == 0
+    assert attempts.wake_for_waiting(runtime, 10) == 0
+    assert wakeups.sends == []
     assert simulator.stats().requests == {}
     assert states(database) == ["queued"] * 3
 
@@ -143,7 +147,7 @@ def test_what_was_claimed_before_it_closed_goes_back_without_a_call(
 ) -> None:
     simulator.set(balance=0)
     ids = insert(database, 10)
-    send.send(runtime, ids)
+    attempts.send(runtime, ids)
     assert simulator.stats().requests["sendMsg"] == {"-104": 1}
     assert states(database) == ["queued"] * 10
     assert {row(database, each).attempts for each in ids} == {0}
@@ -157,19 +161,19 @@ def test_who_met_the_refusal_begins_no_further_call_however_late_the_recorder_te
 ) -> None:
     after = runtime.recorder._after
 
-    def late(settled: Settled) -> None:
+    def late(settled: Recorded) -> None:
         time.sleep(0.2)
         after(settled)
 
     monkeypatch.setattr(runtime.recorder, "_after", late)
     monkeypatch.setattr("worker.runtime._GATE_SECONDS", 60.0)  # as on a machine where all of it takes no time
     simulator.set(balance=0)
-    send.send(runtime, insert(runtime.database, 3))
+    attempts.send(runtime, insert(runtime.database, 3))
     assert simulator.stats().requests["sendMsg"] == {"-104": 1}
 
 
 def test_expired_messages_end_while_it_is_held(database: Database) -> None:
-    change_gate(database, hold_reason="no_balance")
+    change_account(database, hold_reason="no_balance")
     insert(database, expires_at=LONG_AGO)
     database.transact(lambda connection: claims.expire(connection, 10))
     assert states(database) == ["expired"]
@@ -178,13 +182,13 @@ def test_expired_messages_end_while_it_is_held(database: Database) -> None:
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_what_expired_while_it_was_held_is_not_sent_when_the_hold_ends(runtime: Runtime, simulator: Simulator) -> None:
     database = runtime.database
-    change_gate(database, hold_reason="no_balance")
+    change_account(database, hold_reason="no_balance")
     ids = insert(database, expires_at=clock(database) + dt.timedelta(seconds=0.3))
-    send.send(runtime, ids)
+    attempts.send(runtime, ids)
     assert states(database) == ["queued"]
     time.sleep(0.4)
-    change_gate(database, hold_reason=None)
-    send.send(runtime, ids)
+    change_account(database, hold_reason=None)
+    attempts.send(runtime, ids)
     assert states(database) == ["expired"]
     assert simulator.stats().requests.get("sendMsg", {}) == {}
 
@@ -201,84 +205,84 @@ def test_a_probe_happens_when_its_time_has_come_and_once(runtime: Runtime, simul
 
 
 def test_without_enough_for_the_smallest_refused_message_nothing_goes(
-    runtime: Runtime, bell: RecordingBell, simulator: Simulator
+    runtime: Runtime, wakeups: RecordingWakeups, simulator: Simulator
 ) -> None:
-    change_gate(runtime.database, hold_reason="no_balance", needed_credits=2)
+    change_account(runtime.database, hold_reason="no_balance", needed_credits=2)
     simulator.set(balance=1)
     insert(runtime.database)
-    release(runtime, bell)
-    assert bell.sends == []
+    release(runtime, wakeups)
+    assert wakeups.sends == []
     assert "sendMsg" not in simulator.stats().requests
 
 
 def test_the_canary_is_the_first_by_priority_that_the_balance_covers(
-    runtime: Runtime, bell: RecordingBell, simulator: Simulator
+    runtime: Runtime, wakeups: RecordingWakeups, simulator: Simulator
 ) -> None:
     database = runtime.database
-    change_gate(database, hold_reason="no_balance")
+    change_account(database, hold_reason="no_balance")
     insert(database, text="x" * 301, priority=Priority.HIGH)
     insert(database, priority=Priority.LOW)
     [normal] = insert(database, text="x" * 300)
     simulator.set(balance=2)
     probe(runtime)
-    assert bell.sends == [[normal]]
+    assert wakeups.sends == [[normal]]
     assert read(database).allowed_canary == normal
 
 
 @pytest.mark.parametrize("form", ["decimal", "commas", "text", "words"])
 def test_a_hold_is_lifted_however_the_provider_writes_the_balance(
-    form: str, runtime: Runtime, bell: RecordingBell, simulator: Simulator
+    form: str, runtime: Runtime, wakeups: RecordingWakeups, simulator: Simulator
 ) -> None:
     """Also where nobody can read it: the canary's own answer says whether there is enough."""
     database = runtime.database
     simulator.set(balance=0, credits_form=form)
-    send.send(runtime, insert(database, 3))
+    attempts.send(runtime, insert(database, 3))
     assert read(database).hold_reason == "no_balance"
-    release(runtime, bell)
+    release(runtime, wakeups)
     assert not read(database).is_open
     simulator.set(balance=1_234_567)
-    release(runtime, bell)
+    release(runtime, wakeups)
     assert states(database) == ["sent"] * 3
     assert read(database).is_open
     assert read(database).balance == (None if form == "words" else 1_234_567)
 
 
 def test_one_accepted_canary_opens_the_gate_and_says_so_once(
-    runtime: Runtime, bell: RecordingBell, simulator: Simulator
+    runtime: Runtime, wakeups: RecordingWakeups, simulator: Simulator
 ) -> None:
     database = runtime.database
     simulator.set(balance=0)
     ids = insert(database, 5)
-    send.send(runtime, ids)
+    attempts.send(runtime, ids)
     simulator.set(balance=100)
-    release(runtime, bell)
+    release(runtime, wakeups)
     found = read(database)
     assert (found.is_open, found.epoch, found.canary_id) == (True, 1, None)
     assert news(database) == ENDED
-    assert bell.alerted.wait(60)
-    assert bell.swept.wait(60)
+    assert wakeups.alerted.wait(60)
+    assert wakeups.swept.wait(60)
     # The one who brought the canary's answer goes on with the rest.
     assert states(database) == ["sent"] * 5
     assert len(simulator.ledger()) == 5
 
 
-def test_only_one_canary_flies_at_a_time(runtime: Runtime, bell: RecordingBell) -> None:
-    change_gate(runtime.database, hold_reason="no_balance")
+def test_only_one_canary_flies_at_a_time(runtime: Runtime, wakeups: RecordingWakeups) -> None:
+    change_account(runtime.database, hold_reason="no_balance")
     insert(runtime.database, 5)
     probe(runtime)
     probe(runtime)
-    assert len(bell.sends) == 1
+    assert len(wakeups.sends) == 1
 
 
-def test_a_canary_whose_worker_died_gives_way_to_another(runtime: Runtime, bell: RecordingBell) -> None:
+def test_a_canary_whose_worker_died_gives_way_to_another(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     database = runtime.database
-    change_gate(database, hold_reason="no_balance")
+    change_account(database, hold_reason="no_balance")
     first, second = insert(database, 2)
     probe(runtime)
     database.transact(lambda connection: claims.claim(connection, [first], 1, POLICY, canary=first))
-    change_gate(database, canary_until=LONG_AGO)
-    release(runtime, bell)
-    assert bell.sends == [[second]]
+    change_account(database, canary_until=LONG_AGO)
+    release(runtime, wakeups)
+    assert wakeups.sends == [[second]]
     assert read(database).is_open
     # The first one may have been accepted: it is not sent again.
     assert states(database) == ["sending", "sent"]
@@ -313,126 +317,128 @@ def _has_a_duplicate_in_flight(database: Database, message_id: int) -> None:
     ids=lambda each: each.__name__,
 )
 def test_a_canary_that_does_not_go_gives_way_to_another_in_the_same_claim(
-    runtime: Runtime, bell: RecordingBell, befalls: Callable[[Database, int], None]
+    runtime: Runtime, wakeups: RecordingWakeups, befalls: Callable[[Database, int], None]
 ) -> None:
     database = runtime.database
-    change_gate(database, hold_reason="provider_down")
+    change_account(database, hold_reason="provider_down")
     [first] = insert(database, priority=Priority.HIGH)
     [low] = insert(database, priority=Priority.LOW)
     [high] = insert(database, priority=Priority.HIGH, due_at=clock(database))
     probe(runtime)
-    assert bell.sends == [[first]]
+    assert wakeups.sends == [[first]]
     befalls(database, first)
-    [claim] = send.claim(runtime, [first], 1).claims
+    [claim] = attempts.claim(runtime, [first], 1).claims
     assert (claim.id, claim.canary) == (high, True)
     assert read(database).canary_id == high
     assert row(database, low).state == "queued"
 
 
-def test_canaries_that_do_not_go_are_passed_over_by_the_dozen(runtime: Runtime, bell: RecordingBell) -> None:
+def test_canaries_that_do_not_go_are_passed_over_by_the_dozen(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     """Quiet hours: what waits for the morning does not keep the account closed."""
     database = runtime.database
-    change_gate(database, hold_reason="no_balance")
+    change_account(database, hold_reason="no_balance")
     expired = insert(database, 20, expires_at=clock(database) + dt.timedelta(hours=1))
     probe(runtime)
     change(database, expired, expires_at=LONG_AGO)
     [good] = insert(database, due_at=clock(database))
-    [claim] = send.claim(runtime, bell.sends[-1], 1).claims
+    [claim] = attempts.claim(runtime, wakeups.sends[-1], 1).claims
     assert claim.id == good
 
 
-def test_where_no_canary_is_left_an_account_whose_key_works_opens(runtime: Runtime, bell: RecordingBell) -> None:
+def test_where_no_canary_is_left_an_account_whose_key_works_opens(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     database = runtime.database
-    change_gate(database, hold_reason="key_refused")
+    change_account(database, hold_reason="key_refused")
     [only] = insert(database)
     probe(runtime)
     change(database, [only], expires_at=LONG_AGO)
-    assert send.claim(runtime, [only], 1).claims == []
+    assert attempts.claim(runtime, [only], 1).claims == []
     assert read(database).is_open
     assert row(database, only).state == "expired"
 
 
-def test_a_canary_that_another_worker_holds_keeps_its_place(runtime: Runtime, bell: RecordingBell) -> None:
+def test_a_canary_that_another_worker_holds_keeps_its_place(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     database = runtime.database
-    change_gate(database, hold_reason="no_balance")
+    change_account(database, hold_reason="no_balance")
     first, _ = insert(database, 2)
     probe(runtime)
-    assert [each.id for each in send.claim(runtime, [first], 1).claims] == [first]
-    assert send.claim(runtime, [first], 1).claims == []
+    assert [each.id for each in attempts.claim(runtime, [first], 1).claims] == [first]
+    assert attempts.claim(runtime, [first], 1).claims == []
     assert read(database).canary_id == first
 
 
 def test_a_canary_that_was_claimed_and_not_called_for_is_followed_by_another_at_once(
-    runtime: Runtime, bell: RecordingBell
+    runtime: Runtime, wakeups: RecordingWakeups
 ) -> None:
     database = runtime.database
-    change_gate(database, hold_reason="no_balance")
+    change_account(database, hold_reason="no_balance")
     [low] = insert(database, priority=Priority.LOW)
     probe(runtime)
-    [claim] = send.claim(runtime, [low], 1).claims
-    database.transact(lambda connection: settle(connection, [Ended(claim, Released(), 0)], SETTINGS, RNG))
+    [claim] = attempts.claim(runtime, [low], 1).claims
+    database.transact(lambda connection: record_results(connection, [Ended(claim, Released(), 0)], SETTINGS, RNG))
     [high] = insert(database, priority=Priority.HIGH)
     assert balance.probe(runtime) is not None
-    assert bell.sends[-1] == [high]
+    assert wakeups.sends[-1] == [high]
 
 
 @pytest.mark.parametrize("code", [-102, -105])
 def test_a_canary_that_is_refused_for_its_own_fault_is_followed_by_another_at_once(
-    runtime: Runtime, bell: RecordingBell, simulator: Simulator, code: int
+    runtime: Runtime, wakeups: RecordingWakeups, simulator: Simulator, code: int
 ) -> None:
     database = runtime.database
-    change_gate(database, hold_reason="no_balance")
+    change_account(database, hold_reason="no_balance")
     bad, good = insert(database, 2)
     change(database, [bad], **({"rule_id": "99"} if code == -105 else {"phone": "123"}))
     change(database, [good], due_at=LONG_AGO + dt.timedelta(hours=1))
-    release(runtime, bell)
+    release(runtime, wakeups)
     assert not read(database).is_open
     assert balance.probe(runtime) is not None  # due at once
-    send.send(runtime, bell.sends[-1])
+    attempts.send(runtime, wakeups.sends[-1])
     assert read(database).is_open
     assert [row(database, each).state for each in (bad, good)] == ["failed", "sent"]
 
 
 @pytest.mark.parametrize("kind", [FaultKind.NO_BALANCE, FaultKind.HTTP_500_AFTER, FaultKind.RESET_AFTER])
 def test_a_canary_without_success_leaves_it_closed_until_the_next_probe(
-    runtime: Runtime, bell: RecordingBell, simulator: Simulator, kind: FaultKind
+    runtime: Runtime, wakeups: RecordingWakeups, simulator: Simulator, kind: FaultKind
 ) -> None:
     database = runtime.database
     simulator.set(balance=0)
     insert(database, 3)
-    send.send(runtime, [])
+    attempts.send(runtime, [])
     simulator.set(balance=100)
     simulator.faults([Fault(kind, count=1)])
-    release(runtime, bell)
+    release(runtime, wakeups)
     assert not read(database).is_open
     assert balance.probe(runtime) is None  # not due before its time
     assert news(database) == [("no_balance", "opened")]
-    release(runtime, bell)
+    release(runtime, wakeups)
     assert news(database) == ENDED
 
 
 def test_a_canary_of_unknown_outcome_is_not_sent_again(
-    runtime: Runtime, bell: RecordingBell, simulator: Simulator
+    runtime: Runtime, wakeups: RecordingWakeups, simulator: Simulator
 ) -> None:
     database = runtime.database
-    change_gate(database, hold_reason="no_balance")
+    change_account(database, hold_reason="no_balance")
     [only] = insert(database)
     simulator.faults([Fault(FaultKind.RESET_AFTER, count=1)])
-    release(runtime, bell)
-    release(runtime, bell)
+    release(runtime, wakeups)
+    release(runtime, wakeups)
     assert row(database, only).state == "unknown"
     assert len(simulator.ledger()) == 1
 
 
-def test_a_nearly_empty_account_does_not_flap(runtime: Runtime, bell: RecordingBell, simulator: Simulator) -> None:
+def test_a_nearly_empty_account_does_not_flap(
+    runtime: Runtime, wakeups: RecordingWakeups, simulator: Simulator
+) -> None:
     """One credit and two that wait: one goes, the gate stays closed, and no alert says that it is over."""
     database = runtime.database
     simulator.set(balance=0)
     insert(database, 2)
-    send.send(runtime, [])
+    attempts.send(runtime, [])
     for left in (1, 0):
         simulator.set(balance=1)
-        release(runtime, bell)
+        release(runtime, wakeups)
         assert states(database).count("queued") == left
         if left:
             assert not read(database).is_open
@@ -443,14 +449,14 @@ def test_a_nearly_empty_account_does_not_flap(runtime: Runtime, bell: RecordingB
 
 def test_two_workers_that_probe_at_once_ask_once(make_runtime: MakeRuntime, simulator: Simulator) -> None:
     first, second = make_runtime(), make_runtime()
-    change_gate(first.database, probe_at=LONG_AGO)
+    change_account(first.database, probe_at=LONG_AGO)
     assert [balance.probe(first) is None, balance.probe(second) is None] == [False, True]
     assert simulator.stats().requests["credits"] == {"1": 1}
 
 
 @pytest.mark.parametrize("kind", [FaultKind.HTTP_503_BEFORE, FaultKind.HTML_BEFORE, FaultKind.UNLISTED])
 def test_a_probe_without_an_answer_changes_nothing(runtime: Runtime, simulator: Simulator, kind: FaultKind) -> None:
-    change_gate(runtime.database, hold_reason="no_balance")
+    change_account(runtime.database, hold_reason="no_balance")
     insert(runtime.database)
     simulator.faults([Fault(kind, endpoints=("credits",))])
     assert probe(runtime) is None
@@ -461,52 +467,52 @@ def test_a_probe_without_an_answer_changes_nothing(runtime: Runtime, simulator: 
 
 
 def test_a_refused_key_holds_everything_and_reopens_when_it_works(
-    runtime: Runtime, bell: RecordingBell, simulator: Simulator
+    runtime: Runtime, wakeups: RecordingWakeups, simulator: Simulator
 ) -> None:
     database = runtime.database
     simulator.faults([Fault(FaultKind.WRONG_KEY, endpoints=("sendMsg", "getMsg", "report", "credits"))])
     ids = insert(database, 5)
-    send.send(runtime, ids)
+    attempts.send(runtime, ids)
     assert simulator.stats().requests["sendMsg"] == {"wrong_key": 1}
-    release(runtime, bell)
+    release(runtime, wakeups)
     assert read(database).hold_reason == "key_refused"
     simulator.faults()
-    release(runtime, bell)
+    release(runtime, wakeups)
     assert read(database).is_open
     assert news(database) == [("key_refused", "opened"), ("key_refused", "closed")]
     assert simulator.stats().requests["sendMsg"] == {"1": 5, "wrong_key": 1}
 
 
 def test_a_key_that_works_again_opens_the_gate_although_nothing_waits_that_could_be_the_canary(
-    runtime: Runtime, bell: RecordingBell, simulator: Simulator
+    runtime: Runtime, wakeups: RecordingWakeups, simulator: Simulator
 ) -> None:
     """Otherwise the messages that were sent would not be followed until somebody sends another one."""
     database = runtime.database
     [followed] = insert(database, state=State.SENT, id_mensaje=1, sent_at=clock(database))
     simulator.faults([Fault(FaultKind.WRONG_KEY, endpoints=("getMsg",))])
-    poll.poll(runtime, [followed])
+    by_status.poll(runtime, [followed])
     assert read(database).hold_reason == "key_refused"
     simulator.faults()
     change(database, due_at=LONG_AGO)
     with database.read() as connection:
-        assert poll.due(connection, 10) == []
+        assert by_status.due(connection, 10) == []
     probe(runtime)
     assert read(database).is_open
     assert news(database) == [("key_refused", "opened"), ("key_refused", "closed")]
-    assert bell.swept.is_set()
+    assert wakeups.swept.is_set()
     with database.read() as connection:
-        assert poll.due(connection, 10) == [followed]
+        assert by_status.due(connection, 10) == [followed]
 
 
 def test_a_key_that_works_again_on_an_empty_account_ends_the_right_incident(
-    runtime: Runtime, bell: RecordingBell, simulator: Simulator
+    runtime: Runtime, wakeups: RecordingWakeups, simulator: Simulator
 ) -> None:
     database = runtime.database
-    change_gate(database, hold_reason="key_refused")
+    change_account(database, hold_reason="key_refused")
     simulator.set(balance=0)
     insert(database)
-    release(runtime, bell)
-    send.send(runtime, [])
+    release(runtime, wakeups)
+    attempts.send(runtime, [])
     assert read(database).hold_reason == "no_balance"
 
 
@@ -521,33 +527,35 @@ def test_a_key_that_only_the_probe_finds_refused_closes_the_gate_too(runtime: Ru
 
 
 def test_an_operators_hold_is_his_and_its_repetition_is_told(database: Database) -> None:
-    assert database.transact(gate.hold)
-    assert not database.transact(gate.hold)
+    assert database.transact(holds.hold)
+    assert not database.transact(holds.hold)
     assert not read(database).is_open
-    assert database.transact(gate.resume).is_open
+    assert database.transact(holds.resume).is_open
 
 
-def test_no_canary_goes_against_the_operators_wish(runtime: Runtime, bell: RecordingBell, simulator: Simulator) -> None:
+def test_no_canary_goes_against_the_operators_wish(
+    runtime: Runtime, wakeups: RecordingWakeups, simulator: Simulator
+) -> None:
     database = runtime.database
-    change_gate(database, hold_reason="no_balance")
+    change_account(database, hold_reason="no_balance")
     [only] = insert(database)
-    database.transact(gate.hold)
-    release(runtime, bell)
-    assert bell.sends == []
-    change_gate(database, canary_id=only)
-    assert send.send(runtime, [only]) == 0
+    database.transact(holds.hold)
+    release(runtime, wakeups)
+    assert wakeups.sends == []
+    change_account(database, canary_id=only)
+    assert attempts.send(runtime, [only]) == 0
     assert simulator.ledger() == []
 
 
 def test_a_hold_of_the_operator_outlasts_the_end_of_the_automatic_one_and_the_reverse(database: Database) -> None:
     [canary] = claim(database)
-    database.transact(gate.hold)
+    database.transact(holds.hold)
     refuse(database, claim(database), epoch=0)
-    assert database.transact(gate.resume).hold_reason == "no_balance"
-    database.transact(gate.hold)
-    change_gate(database, canary_id=canary.id, balance=100)
+    assert database.transact(holds.resume).hold_reason == "no_balance"
+    database.transact(holds.hold)
+    change_account(database, canary_id=canary.id, balance=100)
     with database.begin() as connection:
-        assert gate.settle_canary(connection, canary.id, Accepted(1, 1, "ok"), SETTINGS)
+        assert holds.judge_canary(connection, canary.id, Accepted(1, 1, "ok"), SETTINGS)
     found = read(database)
     assert found.hold_reason is None
     assert not found.is_open
@@ -558,15 +566,15 @@ def down_and_probed(database: Database, probes: int, rng: random.Random) -> int:
     opened = 0
     for _ in range(probes):
         with database.begin() as connection:
-            now = gate.read(connection)
+            now = holds.read(connection)
             if now.hold_reason is None:
                 opened += 1
-                failed = gate.BREAKER_FAILURES
-                assert gate.count_failures(connection, failed, answered=False, epoch=now.epoch, settings=SETTINGS)
-            canary = gate.choose_canary(connection, None, now.now)
+                failed = holds.BREAKER_FAILURES
+                assert holds.count_failures(connection, failed, answered=False, epoch=now.epoch, settings=SETTINGS)
+            canary = holds.choose_canary(connection, None, now.now)
             assert canary is not None
             outcome = Unknown("reset") if rng.random() < 0.7 else Accepted(1, 1, "ok")
-            gate.settle_canary(connection, canary, outcome, SETTINGS)
+            holds.judge_canary(connection, canary, outcome, SETTINGS)
     return opened
 
 
@@ -580,27 +588,27 @@ def test_a_provider_that_fails_most_of_the_time_does_not_open_and_close_the_gate
     # Once it works, a few canaries in a row suffice.
     answers = 0
     with database.begin() as connection:
-        while gate.read(connection).hold_reason is not None and answers < 20:
+        while holds.read(connection).hold_reason is not None and answers < 20:
             answers += 1
-            canary = gate.choose_canary(connection, None, gate.read(connection).now)
+            canary = holds.choose_canary(connection, None, holds.read(connection).now)
             assert canary is not None
-            gate.settle_canary(connection, canary, Accepted(1, 1, "ok"), SETTINGS)
-    assert answers <= gate.MOST_CANARIES
+            holds.judge_canary(connection, canary, Accepted(1, 1, "ok"), SETTINGS)
+    assert answers <= holds.MOST_CANARIES
 
 
 def test_a_provider_that_was_down_long_ago_needs_one_canary(database: Database) -> None:
     insert(database, 2)
-    change_gate(database, relapses=4, opened_at=LONG_AGO)
+    change_account(database, relapses=4, opened_at=LONG_AGO)
     with database.begin() as connection:
-        assert gate.count_failures(connection, gate.BREAKER_FAILURES, answered=False, epoch=0, settings=SETTINGS)
-        canary = gate.choose_canary(connection, None, gate.read(connection).now)
+        assert holds.count_failures(connection, holds.BREAKER_FAILURES, answered=False, epoch=0, settings=SETTINGS)
+        canary = holds.choose_canary(connection, None, holds.read(connection).now)
         assert canary is not None
-        assert gate.settle_canary(connection, canary, Accepted(1, 1, "ok"), SETTINGS)
+        assert holds.judge_canary(connection, canary, Accepted(1, 1, "ok"), SETTINGS)
 
 
 def test_resume_probes_at_once(database: Database) -> None:
-    change_gate(database, hold_reason="no_balance", probe_at=dt.datetime(2099, 1, 1, tzinfo=dt.UTC))
-    found = database.transact(gate.resume)
+    change_account(database, hold_reason="no_balance", probe_at=dt.datetime(2099, 1, 1, tzinfo=dt.UTC))
+    found = database.transact(holds.resume)
     assert found.probe_at <= found.now
 
 
@@ -625,7 +633,7 @@ def test_the_early_warning_does_not_join_the_incident_that_there_is_nothing_at_a
     make_runtime: MakeRuntime, simulator: Simulator
 ) -> None:
     runtime = make_runtime(SMSCLICK_LOW_BALANCE=50)
-    change_gate(runtime.database, hold_reason="no_balance")
+    change_account(runtime.database, hold_reason="no_balance")
     simulator.set(balance=0)
     probe(runtime)
     assert news(runtime.database) == []
@@ -633,5 +641,5 @@ def test_the_early_warning_does_not_join_the_incident_that_there_is_nothing_at_a
 
 def test_there_is_one_gate(database: Database) -> None:
     with database.read() as connection:
-        assert connection.execute(sa.select(gates.c.account)).scalars().all() == ["default"]
+        assert connection.execute(sa.select(accounts.c.account)).scalars().all() == ["default"]
         assert connection.execute(sa.select(incidents.c.id)).all() == []

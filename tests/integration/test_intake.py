@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from smsclick.contract import incidents, messages
-from tests.factories import RecordingBell, news, row
-from worker import deadletters, intake
+from tests.factories import RecordingWakeups, news, row
+from worker.intake import by_name, dead_letters
 
 if TYPE_CHECKING:
     from worker.runtime import Runtime
@@ -24,37 +24,39 @@ def count(runtime: Runtime) -> int:
         return int(connection.execute(sa.select(sa.func.count()).select_from(messages)).scalar_one())
 
 
-def test_a_call_is_stored_and_rung_for(runtime: Runtime, bell: RecordingBell) -> None:
-    stored = intake.accept(runtime, "task-1", CALL | {"key": "order-1", "priority": "high"})
+def test_a_call_is_stored_and_rung_for(runtime: Runtime, wakeups: RecordingWakeups) -> None:
+    stored = by_name.accept(runtime, "task-1", CALL | {"key": "order-1", "priority": "high"})
     assert stored is not None
     found = row(runtime.database, stored)
     assert (found.key, found.phone, found.text, found.priority) == ("order-1", PHONE, CALL["text"], 0)
-    assert bell.sends == [[stored]]
+    assert wakeups.sends == [[stored]]
 
 
 @pytest.mark.parametrize("given", [{}, {"key": None}, {"key": ""}, {"key": "  "}, {"clave": ""}])
 def test_without_a_key_a_redelivered_call_is_one_message(
-    runtime: Runtime, bell: RecordingBell, given: dict[str, Any]
+    runtime: Runtime, wakeups: RecordingWakeups, given: dict[str, Any]
 ) -> None:
-    ids = {intake.accept(runtime, "task-1", CALL | given) for _ in range(3)}
+    ids = {by_name.accept(runtime, "task-1", CALL | given) for _ in range(3)}
     assert len(ids) == count(runtime) == 1
     assert row(runtime.database, ids.pop() or 0).key == "task-1"
-    assert len(bell.sends) == 1
+    assert len(wakeups.sends) == 1
 
 
 def test_a_redelivered_call_with_a_key_is_one_message(runtime: Runtime) -> None:
-    ids = {intake.accept(runtime, task, CALL | {"key": "order-1"}) for task in ("task-1", "task-1", "task-2")}
+    ids = {by_name.accept(runtime, task, CALL | {"key": "order-1"}) for task in ("task-1", "task-1", "task-2")}
     assert len(ids) == count(runtime) == 1
 
 
-def test_a_call_for_later_is_not_rung_for(runtime: Runtime, bell: RecordingBell) -> None:
-    assert intake.accept(runtime, "task-1", CALL | {"send_at": "2099-01-01T00:00:00Z"}) is not None
-    assert bell.sends == []
+def test_a_call_for_later_is_not_rung_for(runtime: Runtime, wakeups: RecordingWakeups) -> None:
+    assert by_name.accept(runtime, "task-1", CALL | {"send_at": "2099-01-01T00:00:00Z"}) is not None
+    assert wakeups.sends == []
 
 
-def test_a_key_with_other_content_is_refused_and_the_first_message_stays(runtime: Runtime, bell: RecordingBell) -> None:
-    first = intake.accept(runtime, "task-1", CALL | {"key": "order-1"})
-    assert intake.accept(runtime, "task-2", CALL | {"key": "order-1", "text": "otro"}) is None
+def test_a_key_with_other_content_is_refused_and_the_first_message_stays(
+    runtime: Runtime, wakeups: RecordingWakeups
+) -> None:
+    first = by_name.accept(runtime, "task-1", CALL | {"key": "order-1"})
+    assert by_name.accept(runtime, "task-2", CALL | {"key": "order-1", "text": "otro"}) is None
     assert count(runtime) == 1
     assert first is not None
     assert row(runtime.database, first).text == CALL["text"]
@@ -88,12 +90,12 @@ def test_a_key_with_other_content_is_refused_and_the_first_message_stays(runtime
     ],
 )
 def test_a_call_that_cannot_be_a_message_is_refused_with_an_incident(
-    runtime: Runtime, bell: RecordingBell, bad: dict[str, Any], caplog: pytest.LogCaptureFixture
+    runtime: Runtime, wakeups: RecordingWakeups, bad: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert intake.accept(runtime, "task-1", CALL | bad) is None
+    assert by_name.accept(runtime, "task-1", CALL | bad) is None
     assert count(runtime) == 0
-    assert bell.sends == []
-    assert bell.alerted.is_set()
+    assert wakeups.sends == []
+    assert wakeups.alerted.is_set()
     assert news(runtime.database) == [("bad_call", "opened")]
     with runtime.database.read() as connection:
         detail = connection.execute(sa.select(incidents.c.detail)).scalar_one()
@@ -104,7 +106,7 @@ def test_a_call_that_cannot_be_a_message_is_refused_with_an_incident(
 
 def test_many_bad_calls_are_one_incident_with_a_count(runtime: Runtime) -> None:
     for number in range(3):
-        intake.accept(runtime, f"task-{number}", {"phone": "123", "text": "x"})
+        by_name.accept(runtime, f"task-{number}", {"phone": "123", "text": "x"})
     assert news(runtime.database) == [("bad_call", "opened")]
     with runtime.database.read() as connection:
         assert connection.execute(sa.select(incidents.c.occurrences)).scalar_one() == 3
@@ -117,7 +119,7 @@ def test_a_call_that_the_database_refuses_is_refused_and_does_not_come_back(
     trigger = "CREATE TRIGGER no BEFORE INSERT ON smsclick_messages BEGIN SELECT RAISE(ABORT, 'not 5540001234'); END"
     with runtime.database.begin() as connection:
         connection.execute(sa.text(trigger))
-    assert intake.accept(runtime, "task-1", CALL) is None
+    assert by_name.accept(runtime, "task-1", CALL) is None
     assert details(runtime) == ["the database cannot hold it (IntegrityError) (task task-1)"]
     assert "1234" not in caplog.text
 
@@ -129,7 +131,7 @@ def test_a_defect_is_told_by_its_type_and_its_way_without_its_words(
     try:
         int(CALL["phone"])
     except ValueError as error:
-        intake.give_up(runtime, "task-1\n" + "9" * 99, error, {"body": "x"})
+        by_name.give_up(runtime, "task-1\n" + "9" * 99, error, {"body": "x"})
     (detail,) = details(runtime)
     assert detail.startswith("a defect of this program (ValueError)")
     assert "test_intake.py" in caplog.text
@@ -145,8 +147,8 @@ def details(runtime: Runtime) -> list[str]:
 @pytest.mark.parametrize("zone", ["+00:00", ""])
 def test_celerys_option_expires_is_the_messages_validity(runtime: Runtime, zone: str) -> None:
     """Celery itself would drop the call unseen, by the worker's clock."""
-    stored = intake.accept(runtime, "task-1", CALL, expires=f"2099-01-01T00:00:00{zone}")
-    other = intake.accept(
+    stored = by_name.accept(runtime, "task-1", CALL, expires=f"2099-01-01T00:00:00{zone}")
+    other = by_name.accept(
         runtime, "task-2", CALL | {"expires_at": "2098-01-01T00:00:00Z"}, expires="2099-01-01T00:00:00"
     )
     assert stored is not None
@@ -157,7 +159,7 @@ def test_celerys_option_expires_is_the_messages_validity(runtime: Runtime, zone:
 
 @pytest.mark.parametrize("expires", ["2001-01-01T00:00:00+00:00", "soon"])
 def test_a_call_that_is_over_is_refused_and_not_sent(runtime: Runtime, expires: str) -> None:
-    assert intake.accept(runtime, "task-1", CALL, expires=expires) is None
+    assert by_name.accept(runtime, "task-1", CALL, expires=expires) is None
     assert news(runtime.database) == [("bad_call", "opened")]
 
 
@@ -165,26 +167,26 @@ def test_a_call_that_is_over_is_refused_and_not_sent(runtime: Runtime, expires: 
 
 
 def test_a_cancel_withdraws_a_message_and_once_more_does_nothing(runtime: Runtime) -> None:
-    stored = intake.accept(runtime, "task-1", CALL | {"key": "order-1"})
+    stored = by_name.accept(runtime, "task-1", CALL | {"key": "order-1"})
     assert stored is not None
-    assert intake.cancel(runtime, "task-2", {"key": " order-1 "})
-    assert not intake.cancel(runtime, "task-2", {"clave": "order-1"})
+    assert by_name.cancel(runtime, "task-2", {"key": " order-1 "})
+    assert not by_name.cancel(runtime, "task-2", {"clave": "order-1"})
     assert row(runtime.database, stored).state == "cancelled"
     assert news(runtime.database) == []
 
 
 def test_a_cancel_that_overtakes_its_message_withdraws_it(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "_OVERTAKEN_SECONDS", 60)
+    monkeypatch.setattr(by_name, "_OVERTAKEN_SECONDS", 60)
     with ThreadPoolExecutor(1) as pool:
-        cancelled = pool.submit(intake.cancel, runtime, "task-2", {"key": "order-1"})
-        stored = intake.accept(runtime, "task-1", CALL | {"key": "order-1"})
+        cancelled = pool.submit(by_name.cancel, runtime, "task-2", {"key": "order-1"})
+        stored = by_name.accept(runtime, "task-1", CALL | {"key": "order-1"})
         assert cancelled.result(60)
     assert row(runtime.database, stored or 0).state == "cancelled"
 
 
 def test_a_cancel_of_no_message_is_passed_over(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "_OVERTAKEN_SECONDS", 0)
-    assert not intake.cancel(runtime, "task-1", {"key": "nobody's"})
+    monkeypatch.setattr(by_name, "_OVERTAKEN_SECONDS", 0)
+    assert not by_name.cancel(runtime, "task-1", {"key": "nobody's"})
     assert news(runtime.database) == []
 
 
@@ -199,10 +201,10 @@ def test_a_cancel_that_names_no_key_is_told_once_and_kept(runtime: Runtime) -> N
         ({"key": "a"}, ("a",)),
     ]
     for number, (arguments, positional) in enumerate(bad):
-        assert not intake.cancel(runtime, f"task-{number}", arguments, positional=positional)
+        assert not by_name.cancel(runtime, f"task-{number}", arguments, positional=positional)
     assert news(runtime.database) == [("bad_call", "opened")]
-    letters = list(deadletters.listed(runtime.database))
+    letters = list(dead_letters.listed(runtime.database))
     assert len(letters) == len(bad)
     assert {letter.task for letter in letters} == {"smsclick.cancel"}
-    ((_, refused),) = deadletters.retry(runtime.database, [letters[0].id])
+    ((_, refused),) = dead_letters.retry(runtime.database, [letters[0].id])
     assert "no call of smsclick.enqueue" in str(refused)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from smsclick.contract import heartbeats, incidents
 from smsclick.simulator import Fault, FaultKind
 from tests.integration.settling import SETTLE_SECONDS, Bench, bench
-from worker import lag
+from worker.reconciliation import report_lag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,10 +28,10 @@ def made(migrated_sqlite_url: str) -> Iterator[Bench]:
 
 def later(made: Bench, seconds: float) -> None:
     """Time passes, and with it the turn of the next measurement comes."""
-    since = made.gate().lag_since
+    since = made.account_state().lag_since
     made.age(seconds)
     if since is not None:
-        made.change_gate(lag_since=since - dt.timedelta(seconds=seconds))
+        made.change_account(lag_since=since - dt.timedelta(seconds=seconds))
     with made.database.begin() as connection:
         last = connection.scalar(sa.select(incidents.c.last_at).where(incidents.c.open_key == "report_lag:"))
         if last is not None:
@@ -46,51 +46,51 @@ def turn(made: Bench) -> None:
 
 def test_the_reports_lag_is_measured(made: Bench) -> None:
     made.send(made.enqueue())
-    measured = lag.measure(made.runtime)
+    measured = report_lag.measure(made.runtime)
     assert measured is not None
     assert 0 <= measured < SETTLE_SECONDS
-    assert made.gate().report_lag == measured
+    assert made.account_state().report_lag == measured
 
 
 def test_a_lag_near_settle_opens_an_incident_that_ends_when_none_was_late_for_as_long(made: Bench) -> None:
     made.simulator.set(report_lag=3600)
     made.send(made.enqueue())
-    assert lag.measure(made.runtime) is None
+    assert report_lag.measure(made.runtime) is None
     assert made.news() == []
     later(made, SETTLE_SECONDS * 0.5 + 1)
-    assert lag.measure(made.runtime) is None
+    assert report_lag.measure(made.runtime) is None
     assert made.news() == [("report_lag", "opened")]
     assert "set SMSCLICK_SETTLE_SECONDS well above the lag" in made.details()[0]
     made.simulator.set(report_lag=0)
-    assert lag.measure(made.runtime) is not None
+    assert report_lag.measure(made.runtime) is not None
     made.send(made.enqueue())
     turn(made)
-    assert lag.measure(made.runtime) is not None
+    assert report_lag.measure(made.runtime) is not None
     assert made.news() == [("report_lag", "opened")]
     later(made, SETTLE_SECONDS + 1)
     made.send(made.enqueue())
-    assert lag.measure(made.runtime) is not None
+    assert report_lag.measure(made.runtime) is not None
     assert made.news() == [("report_lag", "opened"), ("report_lag", "closed")]
 
 
 def test_a_message_that_nobody_could_look_for_earlier_is_not_late(made: Bench) -> None:
     made.send(made.enqueue())
     made.simulator.faults([Fault(kind=FaultKind.HTTP_500_BEFORE, endpoints=("report",), count=1)])
-    assert lag.measure(made.runtime) is None
+    assert report_lag.measure(made.runtime) is None
     later(made, SETTLE_SECONDS * 0.5 + 1)
-    assert lag.measure(made.runtime) is not None
+    assert report_lag.measure(made.runtime) is not None
     assert made.news() == []
 
 
 def test_a_provider_whose_clock_is_a_little_off_does_not_look_like_a_report_that_lags(made: Bench) -> None:
     made.simulator.set(report_lag=3600)
     made.send(made.enqueue())
-    assert lag.measure(made.runtime) is None
+    assert report_lag.measure(made.runtime) is None
     made.simulator.set(report_lag=0)
-    since = made.gate().lag_since
+    since = made.account_state().lag_since
     assert since is not None
-    made.change_gate(lag_since=since - dt.timedelta(seconds=25))  # by which its date is later than ours
-    assert lag.measure(made.runtime) is not None
+    made.change_account(lag_since=since - dt.timedelta(seconds=25))  # by which its date is later than ours
+    assert report_lag.measure(made.runtime) is not None
     assert made.news() == []
 
 
@@ -98,23 +98,23 @@ def test_a_message_that_never_shows_is_given_up_and_the_next_one_is_measured(mad
     made.simulator.set(omit_suffixes=[OMITTED[-2:]])
     made.send(made.enqueue(phone=OMITTED))
     for _ in range(3):
-        assert lag.measure(made.runtime) is None
-        later(made, SETTLE_SECONDS * lag.GIVE_UP / 2)
-    assert lag.measure(made.runtime) is None
-    assert made.gate().lag_id is None
+        assert report_lag.measure(made.runtime) is None
+        later(made, SETTLE_SECONDS * report_lag.GIVE_UP / 2)
+    assert report_lag.measure(made.runtime) is None
+    assert made.account_state().lag_id is None
     assert made.news() == [("report_lag", "opened")]
     made.send(made.enqueue())
     turn(made)
-    assert lag.measure(made.runtime) is not None
+    assert report_lag.measure(made.runtime) is not None
 
 
 def test_one_that_is_left_out_among_others_is_not_told_as_a_lag(made: Bench) -> None:
     made.simulator.set(omit_suffixes=[OMITTED[-2:]])
     made.send(made.enqueue(2))
     made.send(made.enqueue(phone=OMITTED))
-    lag.measure(made.runtime)
+    report_lag.measure(made.runtime)
     later(made, SETTLE_SECONDS * 0.5 + 1)
-    lag.measure(made.runtime)
+    report_lag.measure(made.runtime)
     [detail] = made.details()
     assert "the report has others of the same time and lacks this one" in detail
     assert "SETTLE" not in detail
@@ -124,9 +124,9 @@ def test_one_that_is_left_out_among_others_is_not_told_as_a_lag(made: Bench) -> 
 def test_a_zone_that_is_hours_off_is_told_as_that_and_not_as_a_lag(made: Bench, zone: str, way: str) -> None:
     made.simulator.set(timezone=ZoneInfo(zone).key)
     made.send(made.enqueue())
-    lag.measure(made.runtime)
+    report_lag.measure(made.runtime)
     later(made, SETTLE_SECONDS * 0.5 + 1)
-    lag.measure(made.runtime)
+    report_lag.measure(made.runtime)
     [detail] = made.details()
     assert f"s {way} ours; check SMSCLICK_TIMEZONE" in detail
     assert "SETTLE" not in detail

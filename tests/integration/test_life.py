@@ -15,8 +15,9 @@ from tests.acceptance import Cluster, ready, texts
 from tests.commandline import call
 from tests.processes import together, wait_until
 from tests.servers import PostgresServer, RedisServer, free_port
-from worker import health, liveness
-from worker.liveness import SILENT_SECONDS
+from worker.operator import health
+from worker.threads import liveness
+from worker.threads.liveness import SILENT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,14 +14,14 @@ import pytest
 import sqlalchemy as sa
 
 from smsclick import NewMessage
-from smsclick.client import clock
+from smsclick._database.database import Database
 from smsclick.contract import State, limits
-from smsclick.database import Database
+from smsclick.provider.client import clock
 from tests.acceptance import Cluster, phone
-from tests.factories import change_gate, insert, states
+from tests.factories import change_account, insert, states
 from tests.processes import wait_until
-from worker import send
-from worker.limiter import BURST_SECONDS, SharedLimiter, Unlimited
+from worker.account.rate_limit import BURST_SECONDS, SharedLimiter, Unlimited
+from worker.sending import attempts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -144,9 +144,9 @@ def test_what_is_over_when_its_moment_comes_does_not_leave(
         runtime = dataclasses.replace(runtime, limiter=Dozing())
     assert runtime.limiter.acquire(NEVER)
     [message_id] = insert(database)
-    [claim] = send.claim(runtime, [message_id], 1).claims
-    batch = send.Batch(clock(), [dataclasses.replace(claim, valid_seconds=0.2)])
-    assert send._work(runtime, batch) == 1
+    [claim] = attempts.claim(runtime, [message_id], 1).claims
+    batch = attempts.Batch(clock(), [dataclasses.replace(claim, valid_seconds=0.2)])
+    assert attempts._work(runtime, batch) == 1
     assert states(database) == ["queued"]
     assert simulator.ledger() == []
 
@@ -159,12 +159,12 @@ def test_a_hold_that_comes_while_a_call_waits_for_its_moment_is_honoured(
         """Its call's moment comes when the gate has been closed, and what was known of the gate is no longer new."""
 
         def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:  # noqa: ARG002
-            change_gate(database, hold_reason="no_balance")
+            change_account(database, hold_reason="no_balance")
             time.sleep(0.1)
             return True
 
     runtime = dataclasses.replace(make_runtime(), limiter=Held())
-    send._work(runtime, send.claim(runtime, insert(database), 1))
+    attempts._work(runtime, attempts.claim(runtime, insert(database), 1))
     assert states(database) == ["queued"]
     assert simulator.ledger() == []
 

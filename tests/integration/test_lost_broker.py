@@ -11,14 +11,14 @@ import pytest
 import redis
 from kombu.transport import redis as transport
 
-from worker import lost_broker
+from worker.compat import lost_broker
 
 log = logging.getLogger(__name__)
 
 
 @pytest.fixture(params=["ours", "kombu's"])
 def ours(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Where the tests of kombu's own way fail, `worker.lost_broker` is no longer needed."""
+    """Where the tests of kombu's own way fail, `worker.compat.lost_broker` is no longer needed."""
     monkeypatch.setattr(transport.Channel, "_connparams", lost_broker._CONNPARAMS)
     if request.param == "ours":
         lost_broker.outlive()

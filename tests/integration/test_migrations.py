@@ -12,13 +12,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from smsclick._database.database import Database
 from smsclick.contract import VERSION_TABLE, metadata
-from smsclick.database import Database
 from smsclick.errors import DatabaseNotMigrated
 from tests.conftest import migrate
 from tests.factories import POLICY
 from tests.processes import ROOT
-from worker import claims
+from worker.queue import claims
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

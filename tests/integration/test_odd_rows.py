@@ -10,24 +10,30 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from smsclick._database.database import Database
 from smsclick.contract import State, events, messages
-from smsclick.database import Database
 from smsclick.errors import DatabaseUnavailable
 from tests import odd_rows
 from tests.conftest import migrate
-from tests.factories import LONG_AGO, NOW, change_gate, clock, insert, message, news, row, settings
+from tests.factories import LONG_AGO, NOW, change_account, clock, insert, message, news, row, settings
 from tests.odd_rows import KINDS, SECRET, Odd
-from worker import callbacks, decisions, exporting, follow, operations, poll, reconcile, retention, send
-from worker import odd_rows as product
-from worker.readable import UNREADABLE
+from worker.callbacks import dispatcher
+from worker.lifecycle import on_claim
+from worker.maintenance import retention
+from worker.maintenance.sweep import sweep
+from worker.operator import exporting, operations
+from worker.queue import odd_rows as product
+from worker.reconciliation import reconcile
 from worker.runtime import Runtime
-from worker.sweep import sweep
+from worker.sending import attempts
+from worker.sql.readable import UNREADABLE
+from worker.tracking import by_report, by_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from smsclick.simulator import Simulator
-    from tests.factories import RecordingBell
+    from tests.factories import RecordingWakeups
     from tests.servers import MariaDBServer, PostgresServer
 
 
@@ -78,10 +84,10 @@ def unchecked(server: str, request: pytest.FixtureRequest) -> Iterator[Database]
 
 
 @pytest.fixture
-def worker(unchecked: Database, simulator: Simulator, bell: RecordingBell) -> Iterator[Runtime]:
+def worker(unchecked: Database, simulator: Simulator, wakeups: RecordingWakeups) -> Iterator[Runtime]:
     """A worker process on that database."""
     url = unchecked.engine.url.render_as_string(hide_password=False)
-    made = Runtime.start(settings(url, simulator.base_url), bell, threads=4)
+    made = Runtime.start(settings(url, simulator.base_url), wakeups, threads=4)
     yield made
     made.close()
 
@@ -89,12 +95,12 @@ def worker(unchecked: Database, simulator: Simulator, bell: RecordingBell) -> It
 def two_sweeps(worker: Runtime) -> None:
     for _ in range(2):
         sweep(worker, urgent=True)
-        send.send(worker, [])
+        attempts.send(worker, [])
         reconcile.reconcile(worker)
-        follow.follow(worker)
+        by_report.follow(worker)
         with worker.database.read() as connection:
-            due = poll.due(connection, 100)
-        poll.poll(worker, due)
+            due = by_status.due(connection, 100)
+        by_status.poll(worker, due)
         retention.erase(worker.database, 1)
 
 
@@ -219,7 +225,7 @@ def test_a_queued_row_without_a_due_time_is_found_by_the_sweep(
     assert server
     ids = [stored(unchecked, {"due_at": "NULL", "priority": str(each)}, each) for each in (0, 1, 2)]
     sweep(worker, urgent=True)
-    send.send(worker, [])
+    attempts.send(worker, [])
     assert states(unchecked, ids) == ["sent"] * 3
 
 
@@ -228,9 +234,9 @@ def test_an_odd_canary_gives_way(server: str, unchecked: Database, worker: Runti
     odd = {"sqlite": "'01/12/2030'", "postgres": "'infinity'"}[server]
     message_id = stored(unchecked, {"send_at": odd, "priority": "0"})
     [good] = insert(unchecked)
-    change_gate(unchecked, hold_reason="no_balance", canary_id=message_id, balance=10)
-    [claim] = send.claim(worker, [message_id], 1).claims
-    change_gate(unchecked, hold_reason=None, canary_id=None)
+    change_account(unchecked, hold_reason="no_balance", canary_id=message_id, balance=10)
+    [claim] = attempts.claim(worker, [message_id], 1).claims
+    change_account(unchecked, hold_reason=None, canary_id=None)
     assert claim.id == good
     assert states(unchecked, [message_id]) == ["failed"]
 
@@ -280,13 +286,13 @@ def test_a_producer_hears_of_an_odd_key_without_it_and_others_of_theirs(server: 
     odd = stored(unchecked, {"key": "CAST(x'f161' AS TEXT)"})
     [good] = insert(unchecked, key="order-1")
     with unchecked.begin() as connection:
-        about = callbacks._about(connection, {odd, good})
+        about = dispatcher._about(connection, {odd, good})
     assert about[good].key == "order-1"
     assert about[odd].key == UNREADABLE
 
 
 def test_what_odd_content_makes_of_a_message_is_failed_through_sending() -> None:
-    first, second = decisions.after_odd_content(message(waits_for="w"), "token", "text cannot be read", NOW)
+    first, second = on_claim.after_odd_content(message(waits_for="w"), "token", "text cannot be read", NOW)
     assert (first.was.state, first.becomes.state, first.becomes.waits_for) == (State.QUEUED, State.SENDING, None)
     assert first.becomes.due_at is not None
     assert (second.becomes.state, second.becomes.due_at, second.becomes.token) == (State.FAILED, None, None)

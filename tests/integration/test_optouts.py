@@ -8,13 +8,16 @@ import pytest
 
 from smsclick.contract import optouts as table
 from tests.commandline import call
-from tests.factories import PHONE, POLICY, change_gate, history, insert, row, states
-from worker import claims, gate, operations, optouts, send
+from tests.factories import PHONE, POLICY, change_account, history, insert, row, states
+from worker.account import holds
+from worker.operator import operations
+from worker.queue import claims, optouts
+from worker.sending import attempts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from smsclick.database import Database
+    from smsclick._database.database import Database
     from smsclick.simulator import Simulator
     from tests.integration.conftest import MakeRuntime
     from worker.runtime import Runtime
@@ -31,7 +34,7 @@ def test_nothing_leaves_for_a_phone_that_opted_out_and_the_producer_is_told_why(
     database = runtime.database
     optouts.add(database, ["55 5140 2211"])
     refused, other = insert(database, phone=phone, text="a")[0], insert(database, phone="6641234567", text="b")[0]
-    send.send(runtime, [refused, other])
+    attempts.send(runtime, [refused, other])
     found = row(database, refused)
     assert (found.state, found.attempts, found.last_error, found.credits_used) == ("failed", 0, optouts.REASON, None)
     assert [(e.to_state, e.description) for e in history(database, refused)] == [
@@ -53,10 +56,10 @@ def test_an_opt_out_that_is_committed_before_the_claim_is_honoured_and_one_that_
     [claimed] = database.transact(lambda connection: claims.claim(connection, [second], 1, POLICY))
     assert claimed.refusal == optouts.REASON
     third = insert(database, phone=PHONE, text="c")
-    send.send(runtime, third)
+    attempts.send(runtime, third)
     optouts.remove(database, [PHONE])
     list(operations.retry(database, [str(each) for each in third]))
-    send.send(runtime, third)
+    attempts.send(runtime, third)
     assert states(database) == ["sending", "sending", "sent"]
     assert len(simulator.ledger()) == 1
 
@@ -66,11 +69,11 @@ def test_a_canary_that_opted_out_gives_way_to_another_at_once(runtime: Runtime, 
     database = runtime.database
     optouts.add(database, [PHONE])
     [message_id] = insert(database)
-    change_gate(database, hold_reason="no_balance", canary_id=message_id)
-    send.send(runtime, [message_id])
+    change_account(database, hold_reason="no_balance", canary_id=message_id)
+    attempts.send(runtime, [message_id])
     assert states(database) == ["failed"]
     with database.read() as connection:
-        now = gate.read(connection)
+        now = holds.read(connection)
     assert (now.canary_id, now.is_open, now.probe_at <= now.now) == (None, False, True)
     assert simulator.ledger() == []
 
@@ -80,7 +83,7 @@ def test_a_stopping_worker_still_tells_it(make_runtime: MakeRuntime) -> None:
     runtime = make_runtime()
     optouts.add(runtime.database, [PHONE])
     runtime.stopping.set()
-    send.send(runtime, insert(runtime.database))
+    attempts.send(runtime, insert(runtime.database))
     assert states(runtime.database) == ["failed"]
 
 

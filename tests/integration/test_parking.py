@@ -11,18 +11,20 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from smsclick.contract import Priority, State, messages
-from smsclick.replies import Accepted
+from smsclick.provider.results import Accepted
 from tests.factories import LONG_AGO, PHONE, POLICY, Roll, change, clock, insert, row, settings
-from worker import claims, operations, parking
-from worker.decisions import Released
-from worker.matching import wire_key
-from worker.settle import Ended, Settled, settle
+from worker.lifecycle import parking
+from worker.lifecycle.fingerprint import wire_key
+from worker.lifecycle.policy import Released
+from worker.operator import operations
+from worker.queue import claims
+from worker.sending.results import Ended, Recorded, record_results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from smsclick.database import Database
-    from worker.claims import Claim
+    from smsclick._database.database import Database
+    from worker.queue.claims import Claim
 
 TEXT = "Alerta: el servidor no responde"
 SETTINGS = settings("sqlite:///never-opened.db")
@@ -115,8 +117,8 @@ def test_one_of_them_goes_for_each_that_lands(database: Database) -> None:
     assert count(database, messages.c.state == State.SENT) == 4
 
 
-def record(database: Database, claimed: Claim, outcome: Accepted | Released) -> Settled:
-    return database.transact(lambda connection: settle(connection, [Ended(claimed, outcome, 0)], SETTINGS, RNG))
+def record(database: Database, claimed: Claim, outcome: Accepted | Released) -> Recorded:
+    return database.transact(lambda connection: record_results(connection, [Ended(claimed, outcome, 0)], SETTINGS, RNG))
 
 
 def test_the_first_to_go_is_the_one_of_the_highest_priority(database: Database) -> None:

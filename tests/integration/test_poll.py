@@ -12,9 +12,9 @@ from smsclick.simulator import Fault, FaultKind
 from tests.factories import (
     LONG_AGO,
     PHONE,
-    RecordingBell,
+    RecordingWakeups,
     change,
-    change_gate,
+    change_account,
     clock,
     history,
     insert,
@@ -22,10 +22,11 @@ from tests.factories import (
     row,
     states,
 )
-from worker import poll, send
+from worker.sending import attempts
+from worker.tracking import by_status
 
 if TYPE_CHECKING:
-    from smsclick.database import Database
+    from smsclick._database.database import Database
     from smsclick.simulator import Simulator
     from tests.integration.conftest import MakeRuntime
     from worker.runtime import Runtime
@@ -42,13 +43,13 @@ UNANSWERED = [
 
 def due(database: Database, limit: int = 100) -> list[int]:
     with database.read() as connection:
-        return poll.due(connection, limit)
+        return by_status.due(connection, limit)
 
 
 def sent(runtime: Runtime, count: int = 1, **values: object) -> list[int]:
     """Messages that the simulator accepted and whose check is due."""
     ids = insert(runtime.database, count, **values)
-    send.send(runtime, ids)
+    attempts.send(runtime, ids)
     change(runtime.database, ids, due_at=LONG_AGO)
     return ids
 
@@ -56,7 +57,7 @@ def sent(runtime: Runtime, count: int = 1, **values: object) -> list[int]:
 def ask(runtime: Runtime, ids: list[int]) -> int:
     """A check whose time has come."""
     change(runtime.database, ids, due_at=LONG_AGO)
-    return poll.poll(runtime, ids)
+    return by_status.poll(runtime, ids)
 
 
 def test_a_message_is_followed_until_it_is_received(runtime: Runtime, simulator: Simulator) -> None:
@@ -117,25 +118,25 @@ def test_what_is_not_due_is_not_asked_for(runtime: Runtime, simulator: Simulator
     ids = sent(runtime)
     change(runtime.database, due_at=clock(runtime.database) + dt.timedelta(hours=1))
     assert due(runtime.database) == []
-    assert poll.poll(runtime, ids) == 0
+    assert by_status.poll(runtime, ids) == 0
     assert "getMsg" not in simulator.stats().requests
 
 
 def test_a_doubled_doorbell_asks_once(runtime: Runtime, simulator: Simulator) -> None:
     ids = sent(runtime, 3)
     simulator.set(delivery_seconds=60)
-    assert poll.poll(runtime, ids) + poll.poll(runtime, ids) == 3
+    assert by_status.poll(runtime, ids) + by_status.poll(runtime, ids) == 3
 
 
 def test_one_task_asks_for_a_bounded_number(runtime: Runtime) -> None:
-    ids = sent(runtime, poll.BATCH + 5)
-    assert poll.poll(runtime, ids, slice_seconds=60) == poll.BATCH
+    ids = sent(runtime, by_status.BATCH + 5)
+    assert by_status.poll(runtime, ids, slice_seconds=60) == by_status.BATCH
     assert len(due(runtime.database)) == 5
 
 
 def test_what_the_slice_leaves_over_is_due_again_at_once(runtime: Runtime, simulator: Simulator) -> None:
     ids = sent(runtime, 3)
-    assert poll.poll(runtime, ids, slice_seconds=0) == 0
+    assert by_status.poll(runtime, ids, slice_seconds=0) == 0
     assert sorted(due(runtime.database)) == ids
     assert "getMsg" not in simulator.stats().requests
 
@@ -143,13 +144,13 @@ def test_what_the_slice_leaves_over_is_due_again_at_once(runtime: Runtime, simul
 def test_a_worker_that_stops_asks_for_nothing_more(runtime: Runtime) -> None:
     ids = sent(runtime, 3)
     runtime.stopping.set()
-    assert poll.poll(runtime, ids) == 0
+    assert by_status.poll(runtime, ids) == 0
     assert sorted(due(runtime.database)) == ids
 
 
 def test_a_worker_that_died_with_its_checks_costs_time_and_nothing_else(runtime: Runtime) -> None:
     ids = sent(runtime)
-    assert poll._claim(runtime, ids).keys() == set(ids)
+    assert by_status._claim(runtime, ids).keys() == set(ids)
     assert due(runtime.database) == []
     change(runtime.database, due_at=LONG_AGO)
     assert sorted(due(runtime.database)) == ids
@@ -168,7 +169,7 @@ def test_a_later_status_corrects_an_undetermined_message(runtime: Runtime, simul
     ids = sent(runtime)
     change(runtime.database, ids, state=State.UNDETERMINED, due_at=LONG_AGO)
     assert sorted(due(runtime.database)) == ids
-    poll.poll(runtime, ids)
+    by_status.poll(runtime, ids)
     assert states(runtime.database) == ["delivered"]
 
 
@@ -193,29 +194,29 @@ def test_a_reply_is_stored_once_with_its_time(runtime: Runtime, simulator: Simul
 
 
 def test_a_refused_key_stops_the_asking_and_closes_the_gate_once(
-    runtime: Runtime, simulator: Simulator, bell: RecordingBell
+    runtime: Runtime, simulator: Simulator, wakeups: RecordingWakeups
 ) -> None:
     ids = sent(runtime, 5)
     simulator.faults([Fault(FaultKind.WRONG_KEY, endpoints=("getMsg",))])
-    assert poll.poll(runtime, ids) == 1
+    assert by_status.poll(runtime, ids) == 1
     assert news(runtime.database) == [("key_refused", "opened")]
-    assert bell.alerted.is_set()
+    assert wakeups.alerted.is_set()
     assert due(runtime.database) == []
-    assert poll.poll(runtime, ids) == 0
+    assert by_status.poll(runtime, ids) == 0
     assert states(runtime.database) == ["sent"] * 5
 
 
 def test_statuses_are_asked_for_while_there_is_no_balance_or_the_operator_holds(runtime: Runtime) -> None:
     ids = sent(runtime)
-    change_gate(runtime.database, hold_reason="no_balance", operator_hold_at=LONG_AGO)
+    change_account(runtime.database, hold_reason="no_balance", operator_hold_at=LONG_AGO)
     assert sorted(due(runtime.database)) == ids
-    assert poll.poll(runtime, ids) == 1
+    assert by_status.poll(runtime, ids) == 1
 
 
 def test_a_provider_that_is_not_there_fails_no_message(make_runtime: MakeRuntime, simulator: Simulator) -> None:
     runtime = make_runtime()
     ids = sent(runtime, 2)
     simulator.stop()
-    assert poll.poll(runtime, ids) == 2
+    assert by_status.poll(runtime, ids) == 2
     assert states(runtime.database) == ["sent", "sent"]
     assert due(runtime.database) == []

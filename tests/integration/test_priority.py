@@ -12,20 +12,21 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
+from smsclick._database.database import Database
+from smsclick._values.quiet_hours import QuietHours
 from smsclick.contract import Priority, State, messages
-from smsclick.database import Database
-from smsclick.quiet import QuietHours
 from tests.factories import LONG_AGO, PHONE, POLICY, Roll, change, clock, history, insert, row, states
 from tests.plans import recorded
-from worker import claims, send
-from worker.lifecycle import Cause
+from worker.lifecycle.model import Cause
+from worker.queue import claims
+from worker.sending import attempts
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from smsclick.simulator import Simulator
     from tests.integration.conftest import MakeRuntime
-    from worker.claims import Claim
+    from worker.queue.claims import Claim
 
 NOBODYS, NORMALS, LOWS = Roll(0.99), Roll(0.15), Roll(0.05)
 """Whose turn the dice say it is, besides the order of priority."""
@@ -174,6 +175,6 @@ def test_the_setting_keeps_low_messages_and_lets_others_go(
     hours = quiet_now(database)
     runtime = make_runtime(SMSCLICK_QUIET_HOURS=f"{hours.begin:%H:%M}-{hours.end:%H:%M}")
     ids = insert(database, phone=PHONE, text="a", priority=Priority.LOW) + insert(database, text="b")
-    assert send.send(runtime, ids) == 1
+    assert attempts.send(runtime, ids) == 1
     assert states(database) == ["queued", "sent"]
     assert [entry.text for entry in simulator.ledger()] == ["b"]

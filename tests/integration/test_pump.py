@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import pytest
 import sqlalchemy as sa
 
-from smsclick.contract import HoldReason, State, gates, messages
+from smsclick.contract import HoldReason, State, accounts, messages
 from smsclick.simulator import ENDPOINTS, Fault, FaultKind
-from tests.factories import change_gate, clock, insert, states
+from tests.factories import change_account, clock, insert, states
 from tests.integration.test_recorder import kill
 from tests.processes import ROOT, wait_until
-from worker import send
-from worker.pump import Pump
+from worker.sending import attempts
+from worker.sending.pump import Pump
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from smsclick.database import Database
+    from smsclick._database.database import Database
     from smsclick.simulator import Simulator
-    from tests.factories import RecordingBell
+    from tests.factories import RecordingWakeups
     from tests.integration.conftest import MakeRuntime
-    from worker.recorder import Recorder
     from worker.runtime import Runtime
+    from worker.sending.recorder import Recorder
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ def test_one_ring_sends_all_that_is_due_and_each_once(
     runtime: Runtime, database: Database, simulator: Simulator, make_pump: Callable[[Runtime, int], Pump]
 ) -> None:
     insert(database, 250)
-    make_pump(runtime, 16).ring()
+    make_pump(runtime, 16).wake()
     wait_until(lambda: count(database, State.SENT) == 250, what="all to be sent")
     assert len(simulator.ledger()) == 250
 
@@ -77,7 +77,7 @@ def test_many_calls_are_under_way_at_once_where_the_provider_is_slow(
         # However long it takes, there is always more to send.
         if count(database, State.QUEUED) < 200:
             insert(database, 200)
-            pump.ring()
+            pump.wake()
         return simulator.stats().max_in_flight > 16
 
     wait_until(more_than_it_began_with, 120)
@@ -88,7 +88,7 @@ def test_no_more_calls_are_under_way_than_allowed(
 ) -> None:
     simulator.faults([latency(0.05)])
     insert(database, 60)
-    make_pump(runtime, 3).ring()
+    make_pump(runtime, 3).wake()
     wait_until(lambda: count(database, State.SENT) == 60, what="all to be sent")
     assert simulator.stats().max_in_flight <= 3
 
@@ -99,7 +99,7 @@ def test_little_is_claimed_ahead_of_a_provider_that_does_not_answer(
     simulator.faults([Fault(FaultKind.HANG_BEFORE)])
     insert(database, 200)
     pump = make_pump(make_runtime(SMSCLICK_READ_TIMEOUT=3), 64)
-    pump.ring()
+    pump.wake()
     wait_until(lambda: count(database, State.SENDING) > 0, what="a claim")
     time.sleep(0.5)
     assert count(database, State.SENDING) <= 16
@@ -139,7 +139,7 @@ def test_retry_after_is_honoured_and_what_was_claimed_is_given_back(
     late.go_on.clear()
     insert(database, 1)
     pump = make_pump(dataclasses.replace(runtime, database=cast("Database", late)), 2)
-    pump.ring()
+    pump.wake()
     assert late.under_way.wait(60)
     late.under_way.clear()
     insert(database, 40)
@@ -151,7 +151,7 @@ def test_retry_after_is_honoured_and_what_was_claimed_is_given_back(
     called = sends(simulator)
     assert called <= 2
     for _ in range(20):
-        pump.ring()
+        pump.wake()
         time.sleep(0.02)
     assert sends(simulator) == called
     assert count(database, State.QUEUED) == 41 - called
@@ -168,7 +168,7 @@ def test_what_was_being_claimed_when_a_pause_was_heard_is_given_back_and_not_kep
     insert(database, 5)
     pump = make_pump(runtime, 4)
     claimed = threading.Event()
-    claim = send.claim
+    claim = attempts.claim
 
     def claim_and_hear(*args: Any) -> Any:  # noqa: ANN401 - as it is
         batch = claim(*args)
@@ -176,8 +176,8 @@ def test_what_was_being_claimed_when_a_pause_was_heard_is_given_back_and_not_kep
         claimed.set()
         return batch
 
-    monkeypatch.setattr(send, "claim", claim_and_hear)
-    pump.ring()
+    monkeypatch.setattr(attempts, "claim", claim_and_hear)
+    pump.wake()
     assert claimed.wait(60)
     wait_until(lambda: count(database, State.QUEUED) == 5, what="the claims to be given back")
     assert simulator.ledger() == []
@@ -191,7 +191,7 @@ def test_after_the_pause_all_that_waited_is_sent_and_none_before(
     simulator.faults([Fault(FaultKind.RATE_LIMIT, count=2, retry_after=2)])
     insert(database, 40)
     began = time.time()
-    make_pump(runtime, 2).ring()
+    make_pump(runtime, 2).wake()
     wait_until(lambda: count(database, State.SENT) == 38, what="the rest to be sent after the pause")
     assert count(database, State.UNKNOWN) == 2
     assert min(entry.accepted_at for entry in simulator.ledger()) >= began + 2
@@ -203,8 +203,8 @@ def test_when_the_balance_ends_nothing_begins_but_what_was_under_way(
     simulator.set(balance=20)
     simulator.faults([latency(0.01)])
     insert(database, 200)
-    make_pump(runtime, 8).ring()
-    held = sa.select(gates.c.hold_reason == HoldReason.NO_BALANCE)
+    make_pump(runtime, 8).wake()
+    held = sa.select(accounts.c.hold_reason == HoldReason.NO_BALANCE)
 
     def rests() -> bool:
         with database.read() as connection:
@@ -220,14 +220,14 @@ def test_while_the_gate_is_held_only_the_canary_goes_and_without_a_wake_up(
 ) -> None:
     # With the balance all but gone it remains held after the canary.
     ids = insert(database, 5)
-    change_gate(database, hold_reason=HoldReason.NO_BALANCE, hold_since=clock(database), probe_at=clock(database))
+    change_account(database, hold_reason=HoldReason.NO_BALANCE, hold_since=clock(database), probe_at=clock(database))
     simulator.set(balance=1)
-    change_gate(database, balance=1)
+    change_account(database, balance=1)
     pump = make_pump(make_runtime(SMSCLICK_SWEEP_SECONDS=1), 4)
-    pump.ring()
+    pump.wake()
     time.sleep(0.3)
     assert simulator.ledger() == []
-    change_gate(database, canary_id=ids[3])
+    change_account(database, canary_id=ids[3])
     wait_until(lambda: states(database)[3] == State.SENT, what="the canary to be sent")
     assert [state for state in states(database) if state == State.QUEUED] == [State.QUEUED] * 4
 
@@ -265,7 +265,7 @@ def test_nothing_is_claimed_while_results_cannot_be_recorded(
     pump = make_pump(dataclasses.replace(runtime, recorder=cast("Recorder", full)), 4)
     insert(database, 20)
     for _ in range(10):
-        pump.ring()
+        pump.wake()
         time.sleep(0.02)
     assert states(database) == [State.QUEUED] * 20
     full.has_room = True
@@ -281,7 +281,7 @@ def test_no_call_begins_while_results_cannot_be_recorded(
     late.go_on.clear()
     pump = make_pump(dataclasses.replace(runtime, recorder=cast("Recorder", full), database=cast("Database", late)), 4)
     insert(database, 2)
-    pump.ring()
+    pump.wake()
     assert late.under_way.wait(60)
     full.has_room = False
     late.go_on.set()
@@ -304,7 +304,7 @@ def test_a_pump_whose_threads_are_killed_goes_on(
     for killed in range(4):
         insert(database, 10)
         kill(pump._feeder)
-        pump.ring()
+        pump.wake()
         wait_until(runtime.threads.revive, what="its threads")
         wait_until(lambda: count(database, State.QUEUED) == 0, what="all to be taken")
         wait_until(lambda: pump._active == 0, what="rest")
@@ -322,8 +322,8 @@ import sqlalchemy as sa
 from smsclick.contract import messages
 from tests.factories import RecordingBell, settings
 from tests.processes import wait_until
-from worker import send
-from worker.pump import Pump
+from worker.sending import attempts
+from worker.sending.pump import Pump
 from worker.runtime import Runtime
 
 def sent():
@@ -377,7 +377,7 @@ def test_a_process_that_ends_awaits_its_calls_and_gives_back_the_rest(
     simulator.faults([latency(0.5)])
     insert(database, 500)  # more than can be sent before the end, however late that comes
     pump = make_pump(runtime, 8)
-    pump.ring()
+    pump.wake()
     wait_until(lambda: simulator.stats().max_in_flight >= 4, what="calls under way")
     pump.close()
     runtime.recorder.close()
@@ -393,7 +393,7 @@ def test_a_message_that_comes_while_the_feeder_looks_is_not_overlooked(
     def produce() -> None:
         for _ in range(25):
             insert(database)
-            pump.ring()
+            pump.wake()
 
     producers = [threading.Thread(target=produce) for _ in range(2)]
     for producer in producers:
@@ -404,14 +404,14 @@ def test_a_message_that_comes_while_the_feeder_looks_is_not_overlooked(
 
 
 def test_a_backlog_rings_for_other_workers_too(
-    runtime: Runtime, database: Database, bell: RecordingBell, make_pump: Callable[[Runtime, int], Pump]
+    runtime: Runtime, database: Database, wakeups: RecordingWakeups, make_pump: Callable[[Runtime, int], Pump]
 ) -> None:
     insert(database, 200)
     began = time.monotonic()
-    make_pump(runtime, 4).ring()
-    wait_until(lambda: bell.sends, what="a doorbell")
+    make_pump(runtime, 4).wake()
+    wait_until(lambda: wakeups.sends, what="a doorbell")
     wait_until(lambda: count(database, State.SENT) == 200, what="all to be sent")
-    assert len(bell.sends) <= 1 + (time.monotonic() - began)  # one a second
+    assert len(wakeups.sends) <= 1 + (time.monotonic() - began)  # one a second
 
 
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
@@ -426,10 +426,10 @@ def test_what_the_database_refuses_does_not_end_the_sending(
     try:
         pump = make_pump(runtime, 4)
         insert(database, 3)
-        pump.ring()
+        pump.wake()
         wait_until(lambda: "Could not claim messages" in caplog.text, what="the refusal")
     finally:
         with database.begin() as connection:
             connection.execute(sa.text("ALTER TABLE events_away RENAME TO smsclick_events"))
-    pump.ring()
+    pump.wake()
     wait_until(lambda: count(database, State.SENT) == 3, what="all to be sent")

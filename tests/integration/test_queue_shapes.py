@@ -13,7 +13,7 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from tests.acceptance import Cluster, phone, ready
-from worker import queue_shapes
+from worker.broker import queue_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

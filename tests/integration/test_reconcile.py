@@ -10,23 +10,27 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from smsclick.client import clock
-from smsclick.codes import Action
 from smsclick.contract import HoldReason, IfAbsent, State
-from smsclick.replies import Accepted, Refused, Unknown
+from smsclick.provider.client import clock
+from smsclick.provider.codes import Action
+from smsclick.provider.results import Accepted, Refused, Unknown
 from smsclick.simulator import Fault, FaultKind
 from tests.factories import LONG_AGO, PHONE
 from tests.integration.settling import SETTLE_SECONDS, Bench, bench
-from worker import balance, gate, reconcile, send, watermark
-from worker.gate import BREAKER_FAILURES
-from worker.matching import SLACK
-from worker.trust import LEAST_CONTROLS
+from worker.account import holds
+from worker.account.holds import BREAKER_FAILURES
+from worker.maintenance import balance
+from worker.reconciliation import reconcile
+from worker.reconciliation.trust import LEAST_CONTROLS
+from worker.reports import watermark
+from worker.reports.matching import SLACK
+from worker.sending import attempts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from worker.claims import Claim
-    from worker.decisions import Outcome
+    from worker.lifecycle.policy import Outcome
+    from worker.queue.claims import Claim
     from worker.runtime import Runtime
 
 TWIN = "Recordatorio: su cita es mañana a las 10"
@@ -80,9 +84,9 @@ def test_what_the_report_has_is_sent_with_its_id_and_the_event_says_how(made: Be
 
 def test_producers_are_notified_as_soon_as_the_report_shows_the_attempt(made: Bench) -> None:
     unknown(made, accepted=True, callback="celery:app.tasks.sms_changed@queue")
-    made.bell.told.clear()
+    made.wakeups.told.clear()
     made.reconcile()
-    assert made.bell.told.is_set()
+    assert made.wakeups.told.is_set()
 
 
 def test_what_is_found_is_followed_to_its_end(made: Bench) -> None:
@@ -106,7 +110,7 @@ def test_what_a_later_report_lacks_is_sent_again(made: Bench) -> None:
     made.ripen()
     assert made.reconcile() == 1
     assert (made.row(message_id).state, causes(made, message_id)[-1]) == (State.QUEUED, ABSENT)
-    assert made.bell.swept.is_set()
+    assert made.wakeups.swept.is_set()
     made.send([message_id])
     assert (made.states(), len(made.ledger())) == ([State.SENT], 1)
     assert made.row(message_id).attempts == 2
@@ -184,7 +188,7 @@ def test_unknowns_that_grow_old_open_one_incident_that_ends_with_them(made: Benc
     made.reconcile()
     made.reconcile()
     assert made.news() == [("old_unknown", "opened")]
-    assert made.bell.alerted.is_set()
+    assert made.wakeups.alerted.is_set()
     made.simulator.faults()
     made.age(-2 * SETTLE_SECONDS)  # back to where the provider's dates are
     made.reconcile()
@@ -203,7 +207,7 @@ def test_a_report_that_lags_finds_the_message_when_it_shows_it(made: Bench) -> N
 
 def test_nothing_is_asked_while_the_key_is_refused(made: Bench) -> None:
     unknown(made, accepted=True)
-    made.change_gate(hold_reason=HoldReason.KEY_REFUSED)
+    made.change_account(hold_reason=HoldReason.KEY_REFUSED)
     made.reconcile()
     assert "report" not in made.simulator.stats().requests
     assert made.states() == [State.UNKNOWN]
@@ -431,7 +435,7 @@ def test_a_provider_that_is_down_leaves_no_more_unknowns_than_the_breaker_counts
     made.send(made.enqueue(30)[:10])
     assert made.states().count(State.UNKNOWN) == BREAKER_FAILURES
     assert made.states().count(State.QUEUED) == 30 - BREAKER_FAILURES
-    assert made.gate().hold_reason is HoldReason.PROVIDER_DOWN
+    assert made.account_state().hold_reason is HoldReason.PROVIDER_DOWN
     assert made.news() == [("provider_down", "opened")]
 
 
@@ -441,12 +445,12 @@ def test_an_answer_lets_the_count_begin_anew(made: Bench) -> None:
         fails = message_id != ids[BREAKER_FAILURES - 1]
         made.simulator.faults([Fault(kind=FaultKind.HTTP_503_BEFORE)] if fails else [])
         [claim] = made.claim([message_id])
-        made.record(claim, made.call(claim), failures=made.gate().failures)
+        made.record(claim, made.call(claim), failures=made.account_state().failures)
         if not fails:
-            assert made.gate().failures == 0
+            assert made.account_state().failures == 0
             break
-        assert made.gate().is_open
-    assert made.gate().is_open
+        assert made.account_state().is_open
+    assert made.account_state().is_open
 
 
 def test_an_answer_to_a_request_that_left_before_the_failures_does_not_end_their_count(made: Bench) -> None:
@@ -455,41 +459,41 @@ def test_an_answer_to_a_request_that_left_before_the_failures_does_not_end_their
     for message_id in ids:
         made.simulator.faults([Fault(kind=FaultKind.HTTP_503_BEFORE)])
         [claim] = made.claim([message_id])
-        made.record(claim, made.call(claim), failures=made.gate().failures)
+        made.record(claim, made.call(claim), failures=made.account_state().failures)
         if message_id == ids[-2]:
             made.simulator.faults([])
             made.record(answered, made.call(answered), failures=0)
-    assert made.gate().hold_reason is HoldReason.PROVIDER_DOWN
+    assert made.account_state().hold_reason is HoldReason.PROVIDER_DOWN
 
 
 def test_failures_from_before_the_last_reopening_do_not_count(made: Bench) -> None:
-    made.change_gate(epoch=3)
+    made.change_account(epoch=3)
     for _ in range(2 * BREAKER_FAILURES):
         with made.database.begin() as connection:
-            gate.count_failures(connection, 1, answered=False, epoch=2, settings=made.runtime.settings)
-    assert (made.gate().is_open, made.gate().failures) == (True, 0)
+            holds.count_failures(connection, 1, answered=False, epoch=2, settings=made.runtime.settings)
+    assert (made.account_state().is_open, made.account_state().failures) == (True, 0)
 
 
 def test_claims_that_were_over_when_their_worker_woke_are_given_back_and_do_not_count(made: Bench) -> None:
     made.enqueue(2 * BREAKER_FAILURES)
     for _ in range(2 * BREAKER_FAILURES):
         [claim] = made.claim()[:1]
-        send._work(made.runtime, send.Batch(clock() - 3600, [claim]))
-    assert (made.gate().is_open, made.gate().failures, made.ledger()) == (True, 0, [])
+        attempts._work(made.runtime, attempts.Batch(clock() - 3600, [claim]))
+    assert (made.account_state().is_open, made.account_state().failures, made.ledger()) == (True, 0, [])
 
 
 def test_the_breakers_gate_reopens_through_one_canary(made: Bench) -> None:
     down(made)
     made.send(made.enqueue(30)[:10])
     made.simulator.faults()
-    made.change_gate(probe_at=LONG_AGO)
+    made.change_account(probe_at=LONG_AGO)
     balance.probe(made.runtime)
-    canary = made.gate().allowed_canary
-    assert made.bell.sends[-1] == [canary]
+    canary = made.account_state().allowed_canary
+    assert made.wakeups.sends[-1] == [canary]
     assert made.ledger() == []
-    made.runtime.gate.forget()
+    made.runtime.hold_cache.forget()
     made.send([canary] if canary else [])
-    assert made.gate().is_open
+    assert made.account_state().is_open
     assert made.news() == [("provider_down", "opened"), ("provider_down", "closed")]
     assert len(made.ledger()) == 30 - BREAKER_FAILURES
 
@@ -497,12 +501,12 @@ def test_the_breakers_gate_reopens_through_one_canary(made: Bench) -> None:
 def test_a_canary_that_is_not_answered_leaves_the_gate_closed(made: Bench) -> None:
     down(made)
     made.send(made.enqueue(30)[:10])
-    made.change_gate(probe_at=LONG_AGO)
+    made.change_account(probe_at=LONG_AGO)
     balance.probe(made.runtime)
-    canary = made.gate().allowed_canary
-    made.runtime.gate.forget()
+    canary = made.account_state().allowed_canary
+    made.runtime.hold_cache.forget()
     made.send([canary] if canary else [])
-    assert made.gate().hold_reason is HoldReason.PROVIDER_DOWN
+    assert made.account_state().hold_reason is HoldReason.PROVIDER_DOWN
     assert made.states().count(State.UNKNOWN) == BREAKER_FAILURES + 1
     assert made.news() == [("provider_down", "opened")]
 

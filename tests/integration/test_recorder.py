@@ -13,23 +13,24 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from smsclick.codes import Action
-from smsclick.contract import HoldReason, State, gates, incidents, messages
-from smsclick.database import Database
-from smsclick.replies import Accepted, Refused
+from smsclick._database.database import Database
+from smsclick.contract import HoldReason, State, accounts, incidents, messages
+from smsclick.provider.codes import Action
+from smsclick.provider.results import Accepted, Refused
 from tests.conftest import migrate
 from tests.factories import POLICY, insert, news, row, settings, states
 from tests.processes import wait_until
-from worker import claims, recorder
-from worker.recorder import Recorder
-from worker.settle import Ended
-from worker.supervision import SupervisedThread, Supervisor
+from worker.queue import claims
+from worker.sending import recorder
+from worker.sending.recorder import Recorder
+from worker.sending.results import Ended
+from worker.threads.supervision import SupervisedThread, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.servers import PostgresServer
-    from worker.claims import Claim
+    from worker.queue.claims import Claim
 
 SETTINGS = settings("sqlite:///never-opened.db")
 NO_BALANCE = Refused(-104, "Sin saldo", Action.HOLD_NO_BALANCE, "no balance")
@@ -114,7 +115,7 @@ def test_a_refusal_of_the_account_is_known_at_once_although_its_row_is_locked(
     waiting = started()
     waiting.record(Ended(only, NO_BALANCE, 0))
     with database.read() as connection:
-        assert connection.scalar(sa.select(gates.c.hold_reason)) == HoldReason.NO_BALANCE
+        assert connection.scalar(sa.select(accounts.c.hold_reason)) == HoldReason.NO_BALANCE
     assert states(database) == [State.SENDING]
     backend.rollback()
     wait_until(lambda: states(database) == [State.QUEUED], what="the row")
@@ -129,7 +130,7 @@ def test_a_refusal_that_waits_for_the_locked_account_keeps_no_answer_from_being_
     """The wait for the account's row ends, and the group is written one by one."""
     monkeypatch.setattr(recorder, "_LOCK_TIMEOUT", "200ms")
     group = claim(database, 5)
-    backend.execute(sa.select(gates.c.account).with_for_update())
+    backend.execute(sa.select(accounts.c.account).with_for_update())
     waiting = started()
     waiting.submit(Ended(group[0], NO_BALANCE, 0))
     for each in group[1:]:

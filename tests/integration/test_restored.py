@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
+from smsclick._database.database import Database
+from smsclick._enqueue.enqueue import enqueue_many
+from smsclick._enqueue.message import NewMessage
 from smsclick.contract import State, messages
-from smsclick.database import Database
-from smsclick.enqueue import enqueue_many
 from smsclick.errors import InvalidTime
-from smsclick.message import NewMessage
 from tests import programs
 from tests.acceptance import IMPATIENT, Cluster, ready, texts
 from tests.commandline import call
@@ -23,7 +23,10 @@ from tests.factories import KEY, LONG_AGO, insert, row, states
 from tests.integration.settling import KEY as BENCH_KEY
 from tests.integration.settling import Bench, bench
 from tests.processes import wait_until
-from worker import gate, operations, restored, sweep
+from worker.account import holds
+from worker.maintenance import sweep
+from worker.operator import operations
+from worker.restore import restored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,7 +99,7 @@ def test_sending_is_held_until_all_have_been_looked_for(database: Database) -> N
     ids = insert(database, 3)
     restored.restored(database, database.clock() - HOUR, ACCOUNT)
     with database.read() as connection:
-        state = gate.read(connection)
+        state = holds.read(connection)
     assert not state.is_open
     assert "restored" in operations.held_for(state)[0]
     for reason in (None, "settling", "no_report"):
@@ -109,7 +112,7 @@ def test_sending_is_held_until_all_have_been_looked_for(database: Database) -> N
     with database.begin() as connection:
         connection.execute(sa.update(messages).values(unknown_reason="no_control_rows"))
     assert database.transact(restored.release)
-    assert operations.stats(database).gate.is_open
+    assert operations.stats(database).account_state.is_open
     assert not operations.stats(database).incidents
 
 
@@ -126,18 +129,18 @@ def test_a_restore_that_was_interrupted_stays_held_until_it_is_run_again(databas
     with database.begin() as connection:
         connection.execute(sa.update(messages).values(unknown_reason="no_control_rows"))
     assert not database.transact(restored.release), "what is still queued could have been sent"
-    assert "run it again" in operations.held_for(operations.stats(database).gate)[0]
+    assert "run it again" in operations.held_for(operations.stats(database).account_state)[0]
     done = restored.restored(database, since + HOUR / 2, ACCOUNT)
     assert (done.since, done.unknown) == (since, 1100), "the earliest time counts"
     assert set(states(database)) == {State.UNKNOWN}
     database.transact(restored.end)
-    assert operations.stats(database).gate.is_open
+    assert operations.stats(database).account_state.is_open
 
 
 def test_a_time_in_the_future_is_refused_and_holds_nothing(database: Database) -> None:
     with pytest.raises(InvalidTime, match="in the future"):
         restored.restored(database, database.clock() + HOUR, ACCOUNT)
-    assert operations.stats(database).gate.is_open
+    assert operations.stats(database).account_state.is_open
 
 
 def test_producers_learn_which_keys_and_ids_are_gone(database: Database) -> None:
@@ -164,7 +167,7 @@ def test_the_command_holds_and_its_end_lifts(migrated_sqlite_url: str, tmp_path:
     keys.write_text("gone-1\ngone-ñ\n", encoding="utf-8")
     assert call("restored", "--missing-keys", str(keys), env=_env(database)).out == "gone-1\ngone-ñ\n"
     assert call("restored", "--end", env=_env(database)).code == 0
-    assert operations.stats(database).gate.is_open
+    assert operations.stats(database).account_state.is_open
     database.dispose()
 
 
@@ -187,7 +190,7 @@ def test_what_cannot_be_done_is_one_line_and_changes_nothing(
     ended = call("restored", *words, env=_env(database))
     assert (ended.code, line in ended.err) == (code, True), ended.err
     assert states(database) == [State.QUEUED]
-    assert operations.stats(database).gate.is_open
+    assert operations.stats(database).account_state.is_open
     database.dispose()
 
 
@@ -293,7 +296,7 @@ def test_a_dump_in_the_middle_of_a_run_restored_at_its_end_sends_nothing_twice_a
             with bench(restored_url, **variables) as after:
                 _settle(after)
                 sweep.sweep(after.runtime, urgent=True)
-                assert after.gate().is_open, "each has been looked for"
+                assert after.account_state().is_open, "each has been looked for"
                 assert Counter(entry.text for entry in provider.ledger()) == sent_before, (
                     "nothing left while it was held"
                 )

@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from smsclick.codes import Estatus
+from smsclick._database.database import Database
 from smsclick.contract import State, events, heartbeats, messages
-from smsclick.database import Database
-from smsclick.replies import MessageStatus
+from smsclick.provider.codes import Estatus
+from smsclick.provider.results import MessageStatus
 from tests.factories import LONG_AGO, POLICY, clock, history, insert, message, row
-from worker import claims, decisions, operations, retention
-from worker.lifecycle import FINAL, Cause
+from worker.lifecycle import on_status
+from worker.lifecycle.model import FINAL, Cause
+from worker.maintenance import retention
+from worker.operator import operations
+from worker.queue import claims
 
 DAY = dt.timedelta(days=1)
 
@@ -75,7 +78,7 @@ def test_a_status_that_comes_after_that_is_kept_and_a_reply_is_not(database: Dat
         state=State.UNDETERMINED, id_mensaje=7, rule_id="1", sent_at=LONG_AGO, erased_at=clock(database), polls=3
     )
     seen = MessageStatus(Estatus.RECIBIDO, None, None, None, "SI", None, "")
-    change = decisions.after_poll(was, seen, clock(database), POLICY, random.Random(1))
+    change = on_status.after_poll(was, seen, clock(database), POLICY, random.Random(1))
     assert change is not None
     assert (change.becomes.state, change.becomes.reply, change.becomes.replied_at) == (State.DELIVERED, None, None)
 

@@ -16,8 +16,8 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from smsclick import cancel, enqueue, enqueue_many, status
-from smsclick.contract import State, callbacks, gates, messages, metadata
-from smsclick.database import Database
+from smsclick._database.database import Database
+from smsclick.contract import State, accounts, callbacks, messages, metadata
 from smsclick.errors import BrokerUnavailable, KeyConflict, SmsclickError
 from smsclick.simulator import Simulator
 from tests.acceptance import Cluster
@@ -25,19 +25,16 @@ from tests.conftest import migrate
 from tests.factories import KEY, LONG_AGO, insert, settings
 from tests.processes import ROOT, wait_until
 from tests.ticks import TICKS, arguments, as_worker, make_due, run
-from worker import (
-    balances,
-    clock_step,
-    deadletters,
-    doctor_broker,
-    doctor_database,
-    exporting,
-    incidents,
-    operations,
-    optouts,
-    watermark,
-)
-from worker.callbacks import purge
+from worker.account import balance_history
+from worker.alerting import incidents
+from worker.callbacks.dispatcher import purge
+from worker.database_clock import step
+from worker.intake import dead_letters
+from worker.operator import exporting, operations
+from worker.operator.doctor import broker
+from worker.operator.doctor import database as doctor_database
+from worker.queue import optouts
+from worker.reports import watermark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,7 +120,7 @@ def site(_site: Site, request: pytest.FixtureRequest) -> Site:
     server.start()
     with _site.admin.begin() as connection:
         for table in reversed(metadata.sorted_tables):
-            if table is not gates:
+            if table is not accounts:
                 connection.execute(sa.delete(table))
     return _site
 
@@ -176,13 +173,13 @@ def look(url: str, settings: Any) -> None:  # noqa: ANN401 - Settings
         operations.stats(database)
         operations.show(database, "seen")
         assert len(list(exporting.export(database))) == 1
-        list(deadletters.listed(database))
+        list(dead_letters.listed(database))
         with database.read() as connection:  # as a dashboard
             connection.execute(sa.select(callbacks.c.id, callbacks.c.last_error).limit(1)).first()
         for _, check in doctor_database.checks(database):
             check()
         with contextlib.suppress(BrokerUnavailable):
-            doctor_broker._echo(settings, database)
+            broker._echo(settings, database)
     finally:
         database.dispose()
 
@@ -213,7 +210,7 @@ def test_a_reader_needs_each_of_its_rights_and_no_other(site: Site, monkeypatch:
     def away(*_: object) -> None:
         raise BrokerUnavailable("away")
 
-    monkeypatch.setattr(doctor_broker, "_within", away)
+    monkeypatch.setattr(broker, "_within", away)
     site.grant("sms_reader")
     owner = Database(site.url.render_as_string(hide_password=False), threads=1)
     insert(owner, key="seen")
@@ -268,7 +265,7 @@ def test_a_worker_does_all_that_it_does_with_its_rights_and_uses_each(site: Site
             held.courier.deliver(threading.Event(), lambda: None)
             _by_hand(database)
             held.clock.read(database)
-            database.transact(lambda connection: clock_step.adjust(connection, database.clock(), -1800, 5))
+            database.transact(lambda connection: step.adjust(connection, database.clock(), -1800, 5))
             with database.begin() as connection:
                 incidents.close(connection, "bad_call")
     rights = [
@@ -288,12 +285,12 @@ def _by_hand(database: Database) -> None:
         values = {"message_id": gone, "type": "t", "target": "x", "data": "{}", "event_id": "e", "due_at": None}
         connection.execute(sa.insert(callbacks).values(created_at=LONG_AGO, **values))
         watermark.make(connection, "of this test")
-        letter = deadletters.keep(connection, queue="q", task="t", task_id="i", reason="r", content={})
+        letter = dead_letters.keep(connection, queue="q", task="t", task_id="i", reason="r", content={})
         for _ in range(2):  # the same balance twice is one row
-            balances.record(connection, "of this test", at, at, Decimal(1), dt.timedelta(minutes=1))
-    list(deadletters.listed(database))
-    list(deadletters.retry(database, [letter]))
-    assert deadletters.drop(database, [letter]) == 1
+            balance_history.record(connection, "of this test", at, at, Decimal(1), dt.timedelta(minutes=1))
+    list(dead_letters.listed(database))
+    list(dead_letters.retry(database, [letter]))
+    assert dead_letters.drop(database, [letter]) == 1
     optouts.add(database, ["5551402299"], "asked")
     optouts.remove(database, ["5551402299"])
     operations.hold(database)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance import Cluster, phone, ready, texts
-from tests.processes import PATIENT_BELL, ROOT, wait_until
+from tests.processes import PATIENT_WAKEUPS, ROOT, wait_until
 from tests.sentinels import Sentinels
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def sentinels(servers_directory: Path) -> Iterator[Sentinels]:
 
 def producer(cluster: Cluster, number: int) -> None:
     """A program that enqueues and ends once its wake-up was heard; it complains where it was not."""
-    program = PATIENT_BELL + ENQUEUE.format(phone(number), number, f"producer-{number}")
+    program = PATIENT_WAKEUPS + ENQUEUE.format(phone(number), number, f"producer-{number}")
     env = {**cluster.env, "PATH": os.environ.get("PATH", "")}
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=200)

@@ -11,23 +11,24 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from smsclick.codes import Action
+from smsclick._database.database import Database
 from smsclick.contract import State, messages
-from smsclick.database import Database
 from smsclick.errors import DatabaseUnavailable
-from smsclick.replies import Accepted, Refused, Unknown
+from smsclick.provider.codes import Action
+from smsclick.provider.results import Accepted, Refused, Unknown
 from tests.conftest import migrate
 from tests.factories import LONG_AGO, POLICY, change, history, insert, news, row, settings, states
 from tests.processes import wait_until
 from tests.servers import PostgresServer
-from worker import claims
-from worker.decisions import MAX_REFUSALS, Outcome, Released
-from worker.recorder import Recorder
-from worker.settle import Ended, Settled, settle
+from worker.lifecycle.on_attempt import MAX_REFUSALS
+from worker.lifecycle.policy import Outcome, Released
+from worker.queue import claims
+from worker.sending.recorder import Recorder
+from worker.sending.results import Ended, Recorded, record_results
 
 if TYPE_CHECKING:
     from tests.conftest import OwnServer
-    from worker.claims import Claim
+    from worker.queue.claims import Claim
 
 SETTINGS = settings("sqlite:///never-opened.db")
 UNLISTED = Refused(-999, "Error no documentado", Action.RETRY, "a code that the manual does not list")
@@ -45,9 +46,9 @@ def claim(database: Database, count: int = 1) -> list[Claim]:
     return sorted(found, key=lambda each: each.id)
 
 
-def record(database: Database, *ended: tuple[Claim, Outcome]) -> Settled:
+def record(database: Database, *ended: tuple[Claim, Outcome]) -> Recorded:
     group = [Ended(each, outcome, 0) for each, outcome in ended]
-    return database.transact(lambda connection: settle(connection, group, SETTINGS, RNG))
+    return database.transact(lambda connection: record_results(connection, group, SETTINGS, RNG))
 
 
 def lose(database: Database) -> None:
@@ -196,9 +197,9 @@ class Told:
     """What a recorder said after its commits."""
 
     def __init__(self) -> None:
-        self.settled: list[Settled] = []
+        self.settled: list[Recorded] = []
 
-    def __call__(self, settled: Settled) -> None:
+    def __call__(self, settled: Recorded) -> None:
         self.settled.append(settled)
 
 
@@ -215,7 +216,7 @@ def test_results_that_come_while_one_is_written_go_in_one_transaction(database: 
     group, told = claim(database, 20), []
     writing, written = threading.Event(), threading.Event()
 
-    def after(settled: Settled) -> None:
+    def after(settled: Recorded) -> None:
         told.append(settled)
         writing.set()
         assert written.wait(60)
@@ -248,7 +249,7 @@ def test_one_odd_result_does_not_take_the_others_with_it(database: Database) -> 
 
 
 def test_news_that_cannot_be_told_do_not_stop_the_recorder(database: Database) -> None:
-    def fail(_: Settled) -> None:
+    def fail(_: Recorded) -> None:
         raise RuntimeError("OOM command not allowed")
 
     recorder = Recorder(database, SETTINGS, after=fail)

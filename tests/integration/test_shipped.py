@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 from smsclick.contract import messages
 from tests.acceptance import Cluster, phone, ready
 from tests.environments import built, environment, fetch, pip, required
-from tests.processes import PATIENT_BELL, ROOT, wait_until
+from tests.processes import PATIENT_WAKEUPS, ROOT, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,7 +113,7 @@ def test_commands_worker_beat_and_wake_ups_run_in_the_image(
         assert migrated.returncode == 0, migrated.stderr
         worker = started(cluster, image, start_process, "celery", "-A", "worker", "worker", "-l", "info")
         ready(worker)
-        queued = image.run(cluster.env, "python", "-c", PATIENT_BELL + ENQUEUE)
+        queued = image.run(cluster.env, "python", "-c", PATIENT_WAKEUPS + ENQUEUE)
         assert (queued.returncode, queued.stdout, queued.stderr) == (0, "1\n", "")
         worker_sends(cluster, 1)
         cluster.env["SMSCLICK_SWEEP_SECONDS"] = "1"
@@ -177,7 +177,7 @@ asyncio.run(main())
 
 SIMULATE = """
 import httptools, uvloop
-from smsclick.client import SmsclickClient
+from smsclick.provider.client import SmsclickClient
 from smsclick.simulator import Simulator
 
 with Simulator(api_key="key") as simulator, SmsclickClient("key", simulator.base_url) as client:
@@ -242,7 +242,7 @@ def test_the_extra_celery_publishes_the_wake_up(
         queue: Any = SEND_QUEUE(connection.default_channel)
         queue.declare()
         env = {"DATABASE_URL": migrated_sqlite_url, "CELERY_BROKER_URL": broker_url}
-        assert producer(PATIENT_BELL + ENQUEUE, "celery", env=env) == "1"
+        assert producer(PATIENT_WAKEUPS + ENQUEUE, "celery", env=env) == "1"
         woken = queue.get(no_ack=True)
         assert woken is not None
         assert woken.payload[0] == [[1]]

@@ -12,18 +12,20 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from smsclick.contract import HoldReason, Priority, State, events, heartbeats, incidents, messages
-from tests.factories import RecordingBell, change_gate, clock, insert, news
+from tests.factories import RecordingWakeups, change_account, clock, insert, news
 from tests.processes import wait_until
-from worker import doctor_queue, heartbeat, silence
-from worker.doctor_check import Verdict
-from worker.incidents import KINDS
-from worker.lifecycle import Cause
-from worker.watch import AGAIN_SECONDS, UNUSABLE_SECONDS, Watch
+from worker.alerting.incidents import KINDS
+from worker.lifecycle.model import Cause
+from worker.monitoring import silence
+from worker.monitoring.watch import AGAIN_SECONDS, UNUSABLE_SECONDS, Watch
+from worker.operator.doctor import queue
+from worker.operator.doctor.check import Verdict
+from worker.sql import heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from smsclick.database import Database
+    from smsclick._database.database import Database
     from tests.integration.conftest import MakeRuntime
     from worker.runtime import Runtime
 
@@ -99,7 +101,7 @@ def test_messages_that_wait_for_long_while_others_go(
 
 def test_what_is_held_does_not_wait_too_long(ticking: Database) -> None:
     insert(ticking, due_at=ago(ticking, 1000))
-    change_gate(ticking, hold_reason=HoldReason.NO_BALANCE)
+    change_account(ticking, hold_reason=HoldReason.NO_BALANCE)
     assert look(ticking) == set()
 
 
@@ -120,11 +122,11 @@ def test_nothing_is_recorded_although_something_is_due(ticking: Database, last: 
 
 
 def test_a_hold_that_somebody_forgot(ticking: Database) -> None:
-    change_gate(ticking, operator_hold_at=ago(ticking, 100))
+    change_account(ticking, operator_hold_at=ago(ticking, 100))
     assert look(ticking) == set()
-    change_gate(ticking, operator_hold_at=ago(ticking, 5000))
+    change_account(ticking, operator_hold_at=ago(ticking, 5000))
     assert look(ticking) == {"operator_hold"}
-    change_gate(ticking, operator_hold_at=None)
+    change_account(ticking, operator_hold_at=None)
     assert look(ticking) == set()
     assert news(ticking) == [("operator_hold", "opened"), ("operator_hold", "closed")]
 
@@ -187,7 +189,7 @@ def test_what_ends_before_it_is_confirmed_begins_from_nothing_the_next_time(tick
     moment = [0.0]
     checks = silence.Silence(dataclasses.replace(LIMITS, confirm=60), measure=lambda: moment[0])
     for moment[0], held_for in ((0.0, 5000), (30.0, None), (61.0, 5000), (120.0, 5000)):
-        change_gate(ticking, operator_hold_at=None if held_for is None else ago(ticking, held_for))
+        change_account(ticking, operator_hold_at=None if held_for is None else ago(ticking, held_for))
         assert not ticking.transact(checks.check), moment
     moment[0] = 122.0
     assert ticking.transact(checks.check)
@@ -219,12 +221,14 @@ def with_channel(runtime: Runtime) -> tuple[Runtime, Channel]:
     return dataclasses.replace(runtime, channels=[channel]), channel
 
 
-def test_without_beat_and_broker_an_alert_is_delivered_all_the_same(runtime: Runtime, bell: RecordingBell) -> None:
+def test_without_beat_and_broker_an_alert_is_delivered_all_the_same(
+    runtime: Runtime, wakeups: RecordingWakeups
+) -> None:
     """The bell leads nowhere, no sweep comes: what stays due is delivered by the worker itself."""
     held, channel = with_channel(runtime)
     watch = Watch(held, LIMITS)
     watch.look()
-    assert bell.alerted.is_set()
+    assert wakeups.alerted.is_set()
     watch.deliver()
     assert channel.titles == []  # somebody may be at it
     with held.database.begin() as connection:
@@ -293,18 +297,18 @@ def test_the_threads_look_by_themselves_and_end_with_the_process(make_runtime: M
 
 
 def test_doctor_looks_at_the_age_of_what_waits_and_of_the_last_result(database: Database) -> None:
-    assert doctor_queue.check(database).verdict is Verdict.OK
+    assert queue.check(database).verdict is Verdict.OK
     insert(database, due_at=ago(database, 400))
-    stuck = doctor_queue.check(database)
+    stuck = queue.check(database)
     assert stuck.verdict is Verdict.FAILED
     assert "no result was ever recorded" in stuck.found
     happen(database, 1)
-    assert doctor_queue.check(database).verdict is Verdict.OK
+    assert queue.check(database).verdict is Verdict.OK
     insert(database, due_at=ago(database, 4000))
-    assert doctor_queue.check(database).verdict is Verdict.WARNING
-    change_gate(database, operator_hold_at=clock(database))
-    assert doctor_queue.check(database).verdict is Verdict.OK
+    assert queue.check(database).verdict is Verdict.WARNING
+    change_account(database, operator_hold_at=clock(database))
+    assert queue.check(database).verdict is Verdict.OK
     with database.begin() as connection:
         connection.execute(sa.delete(messages).where(messages.c.state == State.QUEUED))
-    change_gate(database, operator_hold_at=None)
-    assert doctor_queue.check(database).found == "no message waits for a worker"
+    change_account(database, operator_hold_at=None)
+    assert queue.check(database).found == "no message waits for a worker"

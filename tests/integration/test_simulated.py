@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
+from smsclick._database.database import Database
 from smsclick.contract import heartbeats
-from smsclick.database import Database
 from smsclick.errors import NotAllowed
-from tests.factories import LONG_AGO, change_gate, insert, settings, states
-from worker import send, simulated
+from tests.factories import LONG_AGO, change_account, insert, settings, states
+from worker.account import simulated
 from worker.app import require_start
+from worker.sending import attempts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,8 +73,8 @@ def test_a_worker_that_runs_already_sends_nothing_from_it(
 ) -> None:
     runtime = make_runtime()
     ids = insert(database)
-    change_gate(database, simulated_at=LONG_AGO)
-    assert send.send(runtime, ids) == 0
+    change_account(database, simulated_at=LONG_AGO)
+    assert attempts.send(runtime, ids) == 0
     assert (states(database), simulator.ledger()) == (["queued"], [])
 
 
@@ -84,7 +85,7 @@ def test_up_refuses_the_others_database_with_one_line(own: Database, start_proce
     assert refused.wait() == 1
     assert "would swallow them" in refused.output.splitlines()[-1]
     assert "Traceback" not in refused.output
-    change_gate(own, simulated_at=LONG_AGO)
+    change_account(own, simulated_at=LONG_AGO)
     refused = start_process(["smsclick", "up"], env)
     assert refused.wait() == 1
     assert "must not go out for real" in refused.output.splitlines()[-1]

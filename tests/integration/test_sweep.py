@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from smsclick.columns import db_now
+from smsclick._database.columns import db_now
 from smsclick.contract import State, heartbeats, messages
-from tests.factories import LONG_AGO, POLICY, RecordingBell, change, change_gate, clock, insert, row, states
-from worker import claims, heartbeat, incidents, send
-from worker.sweep import sweep
+from tests.factories import LONG_AGO, POLICY, RecordingWakeups, change, change_account, clock, insert, row, states
+from worker.alerting import incidents
+from worker.maintenance.sweep import sweep
+from worker.queue import claims
+from worker.sending import attempts
+from worker.sql import heartbeat
 
 if TYPE_CHECKING:
-    from smsclick.database import Database
+    from smsclick._database.database import Database
     from tests.integration.conftest import MakeRuntime
     from worker.runtime import Runtime
 
@@ -24,62 +27,62 @@ LONG = 3600
 """Seconds between sweeps: no next tick's turn comes while a test waits for a processor."""
 
 
-def test_what_no_doorbell_announced_is_rung_for_in_lists(runtime: Runtime, bell: RecordingBell) -> None:
-    ids = insert(runtime.database, send.BATCH + 3)
+def test_what_no_doorbell_announced_is_rung_for_in_lists(runtime: Runtime, wakeups: RecordingWakeups) -> None:
+    ids = insert(runtime.database, attempts.BATCH + 3)
     assert sweep(runtime)
-    assert sorted(each for batch in bell.sends for each in batch) == ids
-    assert max(map(len, bell.sends)) == send.BATCH
+    assert sorted(each for batch in wakeups.sends for each in batch) == ids
+    assert max(map(len, wakeups.sends)) == attempts.BATCH
 
 
-def test_due_checks_are_rung_for(runtime: Runtime, bell: RecordingBell) -> None:
+def test_due_checks_are_rung_for(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     ids = insert(runtime.database, 2, state=State.SENT, sent_at=clock(runtime.database))
     sweep(runtime)
-    assert sorted(each for batch in bell.polls for each in batch) == ids
+    assert sorted(each for batch in wakeups.polls for each in batch) == ids
 
 
-def test_a_lost_claim_is_unknown_and_is_not_rung_for(runtime: Runtime, bell: RecordingBell) -> None:
+def test_a_lost_claim_is_unknown_and_is_not_rung_for(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     insert(runtime.database, state=State.SENDING, token="t", lease_until=LONG_AGO)
     sweep(runtime)
     sweep(runtime, urgent=True)
     assert states(runtime.database) == ["unknown"]
-    assert bell.sends == bell.polls == []
+    assert wakeups.sends == wakeups.polls == []
 
 
-def test_expired_messages_end_and_are_not_rung_for(runtime: Runtime, bell: RecordingBell) -> None:
+def test_expired_messages_end_and_are_not_rung_for(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     insert(runtime.database, expires_at=LONG_AGO)
     sweep(runtime)
     assert states(runtime.database) == ["expired"]
-    assert bell.sends == []
+    assert wakeups.sends == []
 
 
-def test_while_it_is_held_checks_go_on_and_nothing_is_sent(runtime: Runtime, bell: RecordingBell) -> None:
-    change_gate(runtime.database, hold_reason="no_balance")
+def test_while_it_is_held_checks_go_on_and_nothing_is_sent(runtime: Runtime, wakeups: RecordingWakeups) -> None:
+    change_account(runtime.database, hold_reason="no_balance")
     insert(runtime.database)
     insert(runtime.database, state=State.SENT, sent_at=clock(runtime.database))
     sweep(runtime)
-    assert bell.sends == []
-    assert len(bell.polls) == 1
+    assert wakeups.sends == []
+    assert len(wakeups.polls) == 1
 
 
-def test_news_that_wait_are_rung_for(runtime: Runtime, bell: RecordingBell) -> None:
+def test_news_that_wait_are_rung_for(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     sweep(runtime)
-    assert not bell.alerted.is_set()
+    assert not wakeups.alerted.is_set()
     runtime.database.transact(lambda connection: incidents.report(connection, "bad_call"))
     sweep(runtime, urgent=True)
-    assert bell.alerted.is_set()
+    assert wakeups.alerted.is_set()
 
 
 def test_a_second_sweep_of_the_same_tick_is_passed_over_unless_it_is_urgent(
-    make_runtime: MakeRuntime, bell: RecordingBell
+    make_runtime: MakeRuntime, wakeups: RecordingWakeups
 ) -> None:
     runtime = make_runtime(SMSCLICK_SWEEP_SECONDS=LONG)
     insert(runtime.database)
     assert [sweep(runtime), sweep(runtime)] == [True, False]
-    assert len(bell.sends) == 1
+    assert len(wakeups.sends) == 1
     assert sweep(runtime, urgent=True)
 
 
-def test_two_beats_at_once_sweep_once(make_runtime: MakeRuntime, bell: RecordingBell) -> None:
+def test_two_beats_at_once_sweep_once(make_runtime: MakeRuntime, wakeups: RecordingWakeups) -> None:
     runtimes = [make_runtime(SMSCLICK_SWEEP_SECONDS=LONG) for _ in range(4)]
     ids = insert(runtimes[0].database, 5)
     for rounds in (1, 2):
@@ -91,7 +94,7 @@ def test_two_beats_at_once_sweep_once(make_runtime: MakeRuntime, bell: Recording
 
         with ThreadPoolExecutor(4) as pool:
             assert sum(pool.map(run, runtimes)) == 1
-        assert bell.sends == [ids] * rounds
+        assert wakeups.sends == [ids] * rounds
         with runtimes[0].database.begin() as connection:
             connection.execute(sa.update(heartbeats).values(at=LONG_AGO))
 
@@ -113,13 +116,13 @@ def test_two_urgent_sweeps_at_once_do_no_harm(make_runtime: MakeRuntime) -> None
     assert {row(database, each).state for each in expired} == {"expired"}
 
 
-def test_the_doorbells_of_one_sweep_are_bounded(runtime: Runtime, bell: RecordingBell) -> None:
+def test_the_doorbells_of_one_sweep_are_bounded(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     insert(runtime.database, 1)
     with runtime.database.begin() as connection:
         rows = [{"key": f"many-{n}", "phone": "5551402211", "text": "x", "due_at": LONG_AGO} for n in range(400)]
         connection.execute(sa.insert(messages), rows)
     sweep(runtime)
-    assert sum(map(len, bell.sends)) == 320
+    assert sum(map(len, wakeups.sends)) == 320
 
 
 # --- Turns and signs of life
@@ -144,11 +147,13 @@ def test_a_process_shows_its_progress(database: Database) -> None:
         ]
 
 
-def test_a_worker_that_died_with_its_claims_loses_and_doubles_nothing(runtime: Runtime, bell: RecordingBell) -> None:
+def test_a_worker_that_died_with_its_claims_loses_and_doubles_nothing(
+    runtime: Runtime, wakeups: RecordingWakeups
+) -> None:
     """From the claim to the end of the lease: in the report it may be, on the wire it must not be again."""
     ids = insert(runtime.database, 3)
     runtime.database.transact(lambda connection: claims.claim(connection, ids, 3, POLICY))
     change(runtime.database, due_at=LONG_AGO, lease_until=LONG_AGO)
     sweep(runtime)
-    assert send.send(runtime, ids) == 0
+    assert attempts.send(runtime, ids) == 0
     assert states(runtime.database) == ["unknown"] * 3

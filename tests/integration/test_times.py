@@ -7,8 +7,8 @@ import datetime as dt
 import pytest
 import sqlalchemy as sa
 
+from smsclick._database.database import Database
 from smsclick.contract import messages
-from smsclick.database import Database
 from tests.factories import NOW, insert
 
 

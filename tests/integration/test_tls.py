@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from smsclick.certificates import tls_reason
-from smsclick.database import Database
-from smsclick.doorbell import _Publisher
+from smsclick._database.database import Database
+from smsclick._net.certificates import tls_reason
+from smsclick._wakeups.wakeups import _Publisher
 from smsclick.errors import DatabaseUnavailable
 from smsclick.settings import load_settings
 from tests.acceptance import Cluster, ready
@@ -19,9 +19,9 @@ from tests.certificates import Authority
 from tests.processes import wait_until
 from tests.sentinels import NAME, _Sentinel
 from tests.servers import HOST, PostgresServer, RabbitServer, RedisServer
-from worker import doctor_broker
-from worker.doctor import _guarded
-from worker.doctor_check import Check, Verdict
+from worker.operator.doctor import broker as doctor_broker
+from worker.operator.doctor.check import Check, Verdict
+from worker.operator.doctor.checkup import _guarded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

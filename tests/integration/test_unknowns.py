@@ -10,8 +10,8 @@ from smsclick.contract import IfAbsent, State
 from smsclick.simulator import Fault, FaultKind
 from tests.commandline import call
 from tests.integration.settling import Bench, bench
-from worker import unknowns
-from worker.trust import LEAST_CONTROLS
+from worker.operator import unknowns
+from worker.reconciliation.trust import LEAST_CONTROLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

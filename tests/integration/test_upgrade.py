@@ -12,9 +12,9 @@ import pytest
 import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 
-from smsclick import constraints
+from smsclick._database import constraints
+from smsclick._database.database import Database
 from smsclick.contract import State, events, messages
-from smsclick.database import Database
 from tests import odd_rows
 from tests.conftest import migrate
 from tests.processes import ROOT, wait_until

@@ -15,18 +15,20 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_ses
 from sqlalchemy.orm import Session
 
 from smsclick import cancel, enqueue, status
+from smsclick._enqueue.withdrawal import withdraw
 from smsclick.contract import WITHDRAWN, State, events, messages
 from smsclick.errors import InvalidField
-from smsclick.withdrawal import withdraw
 from tests.factories import NOW, POLICY, change, clock, history, insert, row, states
 from tests.processes import ROOT
-from worker import claims, parking, sweep
-from worker.lifecycle import Cause
+from worker.lifecycle import parking
+from worker.lifecycle.model import Cause
+from worker.maintenance import sweep
+from worker.queue import claims
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from smsclick.database import Database
+    from smsclick._database.database import Database
     from worker.runtime import Runtime
 
 PHONE = "5551402211"

@@ -1,9 +1,9 @@
 """Every order of events of one message, two workers, a reader of the report and an operator: all of them, not a sample.
 
-The worker's own pure decisions (`worker.decisions`) are driven over a state that holds what each party knows. Time goes
-in whole units: a call takes at most one, a lease lasts two, SETTLE three. Ages beyond what any decision asks for are
-all the same, so the number of states is finite, and a search that finds no new one has seen every interleaving, however
-long. Due times are left out: whatever may happen may happen at once, which is more than the product does.
+The worker's own pure decisions (`worker.lifecycle.policy`) are driven over a state that holds what each party knows.
+Time goes in whole units: a call takes at most one, a lease lasts two, SETTLE three. Ages beyond what any decision asks
+for are all the same, so the number of states is finite, and a search that finds no new one has seen every interleaving,
+however long. Due times are left out: whatever may happen may happen at once, which is more than the product does.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
-from smsclick.codes import Action, Estatus
 from smsclick.contract import IfAbsent, Priority, State
-from smsclick.replies import Accepted, Refused, ReportRow, Unknown, UnreadableRow
-from worker import decisions
-from worker.decisions import Found, NotFound, Policy, Released
-from worker.lifecycle import TRANSITIONS, Change, Message
-from worker.matching import Attempt
-from worker.trust import LEAST_CONTROLS, Control, Doubt, Reading
+from smsclick.provider.codes import Action, Estatus
+from smsclick.provider.results import Accepted, Refused, ReportRow, Unknown, UnreadableRow
+from worker.lifecycle import on_attempt, on_claim, on_operator, on_report
+from worker.lifecycle import policy as policy_of_lifecycle
+from worker.lifecycle.model import TRANSITIONS, Change, Message
+from worker.lifecycle.on_report import Found, NotFound
+from worker.lifecycle.policy import Policy, Released
+from worker.reconciliation.trust import LEAST_CONTROLS, Control, Doubt, Reading
+from worker.reports.matching import Attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -156,7 +158,7 @@ class Rules:
 
     shown_within: int = SETTLE
     leaves_late: bool = False
-    after_lease: Callable[[Message, dt.datetime], Change] = decisions.after_lease
+    after_lease: Callable[[Message, dt.datetime], Change] = on_attempt.after_lease
     settle: int = SETTLE
     judged_by_reading: bool = True
     habit: Habit | None = None
@@ -282,9 +284,9 @@ def _steps(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
     yield from _provider(world, rules)
     yield from _settling(world, rules)
     if world.row.state is State.FAILED:
-        yield "an operator retries", _written(world, decisions.retried(world.row, NOW))
+        yield "an operator retries", _written(world, on_operator.retried(world.row, NOW))
     if world.row.state is State.QUEUED:
-        yield "an operator cancels", _written(world, decisions.cancelled(world.row, NOW))
+        yield "an operator cancels", _written(world, on_operator.cancelled(world.row, NOW))
 
 
 def _workers(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
@@ -292,7 +294,7 @@ def _workers(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
         who = f"worker {number + 1}"
         if job is None:
             if world.row.state is State.QUEUED:
-                change = decisions.after_claim(world.row, "mine", "key", NOW, _POLICY)
+                change = on_claim.after_claim(world.row, "mine", "key", NOW, _POLICY)
                 claimed = dataclasses.replace(_written(_stale(world), change), witnessed=rules.habit is None)
                 yield f"{who} claims", _with_job(claimed, number, Job(current=True, time_left=LEASE - CALL))
             continue
@@ -365,12 +367,12 @@ def _judged(world: World, report: Report, rules: Rules) -> World:
     doubt = None if report.doubt in rules.believes else report.doubt
     seen = Found(7, None, "equal") if report.sees else NotFound(read_at, doubt)
     policy = dataclasses.replace(_POLICY, settle=rules.settle * 60.0)
-    change = decisions.after_report(world.row, token, seen, NOW, policy, _RNG)
+    change = on_report.after_report(world.row, token, seen, NOW, policy, _RNG)
     return after if change is None else _written(after, change)
 
 
 def _recorded(world: World, number: int, job: Job) -> World:
-    outcomes: dict[str, decisions.Outcome] = {
+    outcomes: dict[str, policy_of_lifecycle.Outcome] = {
         "accepted": Accepted(7, 1, ""),
         "refused": Refused(-999, "", Action.RETRY, ""),
         "nothing": Unknown(""),
@@ -379,10 +381,10 @@ def _recorded(world: World, number: int, job: Job) -> World:
     outcome = outcomes[str(job.answer)]
     after = _with_job(world, number, None)
     token = (world.row.token if job.current else None) or "another"
-    first = decisions.accepted_after_all(after.row, token, outcome)
+    first = on_attempt.accepted_after_all(after.row, token, outcome)
     if first is not None:
         after = _written(after, first)
-    change = decisions.after_attempt(after.row, token, outcome, NOW, _POLICY, _RNG)
+    change = on_attempt.after_attempt(after.row, token, outcome, NOW, _POLICY, _RNG)
     return after if change is None else _written(after, change)
 
 

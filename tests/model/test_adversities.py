@@ -17,8 +17,10 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from smsclick.simulator.settings import SimulatorSettings
 from tests.model.test_attempt_protocol import TEXTS, AttemptProtocol, some, workers
 from tests.model.world import ACCOUNT_OF_MODEL, MANUAL, NEW_KEY, OTHER_ACCOUNT, READ, World
-from worker import clock, clock_step, decisions, reading
-from worker.trust import Doubt
+from worker.database_clock import clock, step
+from worker.lifecycle import on_report
+from worker.reconciliation import reading
+from worker.reconciliation.trust import Doubt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,14 +197,14 @@ def believing(*doubts: Doubt) -> Callable[[pytest.MonkeyPatch], None]:
     """A product that does not have these doubts."""
 
     def leave_out(patch: pytest.MonkeyPatch) -> None:
-        real = decisions.after_report
+        real = on_report.after_report
 
         def after_report(message: Any, token: str, seen: Any, *rest: Any) -> Any:  # noqa: ANN401
-            if isinstance(seen, decisions.NotFound) and seen.doubt in doubts:
+            if isinstance(seen, on_report.NotFound) and seen.doubt in doubts:
                 seen = dataclasses.replace(seen, doubt=None)
             return real(message, token, seen, *rest)
 
-        patch.setattr(decisions, "after_report", after_report)
+        patch.setattr(on_report, "after_report", after_report)
 
     return leave_out
 
@@ -243,7 +245,7 @@ def unwatched(patch: pytest.MonkeyPatch) -> None:
 
 
 def unmoved(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(clock_step, "adjust", lambda *_: True)
+    patch.setattr(step, "adjust", lambda *_: True)
 
 
 def always_trusted(patch: pytest.MonkeyPatch) -> None:

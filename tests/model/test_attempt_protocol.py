@@ -23,8 +23,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from smsclick.codes import Action
 from smsclick.contract import IfAbsent, events
+from smsclick.provider.codes import Action
 from tests.model.world import LEASE, READ, SETTLE, Job, World
 
 if TYPE_CHECKING:

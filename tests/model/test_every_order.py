@@ -9,26 +9,26 @@ import pytest
 
 from smsclick.contract import IfAbsent, State
 from tests.model.exhaustive import NOW, SETTLE, UNIT, Habit, Rules, explore
-from worker import decisions
-from worker.lifecycle import Change
-from worker.trust import Doubt
+from worker.lifecycle import on_attempt
+from worker.lifecycle.model import Change
+from worker.reconciliation.trust import Doubt
 
 if TYPE_CHECKING:
     import datetime as dt
 
-    from worker.lifecycle import Message
+    from worker.lifecycle.model import Message
 
 
 def resent_at_once(message: Message, now: dt.datetime) -> Change:
     """What most queues do with a lost worker's message."""
-    change = decisions.after_lease(message, now)
+    change = on_attempt.after_lease(message, now)
     becomes = dataclasses.replace(message, state=State.QUEUED, token=None, lease_until=None, due_at=now)
     return Change(change.was, becomes, change.note)
 
 
 def counted_from_the_claim(message: Message, now: dt.datetime) -> Change:
     """SETTLE begins when the attempt began, although its request may have left later."""
-    change = decisions.after_lease(message, now)
+    change = on_attempt.after_lease(message, now)
     began = (message.lease_until or NOW) - 2 * UNIT
     return Change(change.was, dataclasses.replace(change.becomes, unknown_since=began), change.note)
 

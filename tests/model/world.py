@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, cast
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from smsclick.codes import Action, Estatus
-from smsclick.contract import ACCOUNT, State, events, gates, incidents, messages, metadata
-from smsclick.database import Database
+from smsclick._database.database import Database
+from smsclick.contract import ACCOUNT, State, accounts, events, incidents, messages, metadata
 from smsclick.errors import DatabaseUnavailable, UnreadableAnswer
-from smsclick.replies import (
+from smsclick.provider.codes import Action, Estatus
+from smsclick.provider.results import (
     Accepted,
     HttpAnswer,
     MessageStatus,
@@ -39,17 +39,21 @@ from smsclick.settings import load_settings
 from smsclick.simulator.rows import report_parts
 from smsclick.simulator.settings import SimulatorSettings
 from smsclick.simulator.state import RECEIVED, Message
-from worker import claims, clock, decisions, lifecycle, reconcile
-from worker.clock import DatabaseClock
-from worker.decisions import Outcome, Policy, Released
-from worker.matching import SLACK, digits, tolerant, wire_key
-from worker.settle import Ended, settle
-from worker.trust import LEAST_CONTROLS, Doubt
+from worker.database_clock import clock
+from worker.database_clock.clock import DatabaseClock
+from worker.lifecycle import machine, message_rows, model, on_operator
+from worker.lifecycle.fingerprint import digits, tolerant, wire_key
+from worker.lifecycle.policy import Outcome, Policy, Released
+from worker.queue import claims
+from worker.reconciliation import reconcile
+from worker.reconciliation.trust import LEAST_CONTROLS, Doubt
+from worker.reports.matching import SLACK
+from worker.sending.results import Ended, record_results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from worker.claims import Claim
+    from worker.queue.claims import Claim
     from worker.runtime import Runtime
 
 BEGIN = dt.datetime(2026, 5, 4, 12, 0, tzinfo=dt.UTC)
@@ -262,7 +266,7 @@ class World:
         group = [Ended(job.claim, job.outcome, 0) for job in jobs if job.outcome is not None]
         if group:
             try:
-                self.database.transact(lambda connection: settle(connection, group, self.settings, self._rng))
+                self.database.transact(lambda connection: record_results(connection, group, self.settings, self._rng))
             except DatabaseUnavailable:
                 return
         if acknowledged:
@@ -388,22 +392,22 @@ class World:
 
     def cancel(self, message_id: int) -> None:
         """Withdraw a queued message."""
-        self._by_hand(message_id, State.QUEUED, decisions.cancelled)
+        self._by_hand(message_id, State.QUEUED, on_operator.cancelled)
 
     def retry(self, message_id: int, *, even_if_unknown: bool = False) -> None:
         """Send a failed message once more."""
-        self._by_hand(message_id, State.UNKNOWN if even_if_unknown else State.FAILED, decisions.retried)
+        self._by_hand(message_id, State.UNKNOWN if even_if_unknown else State.FAILED, on_operator.retried)
 
     def _by_hand(
         self,
         message_id: int,
         state: State,
-        decide: Callable[[lifecycle.Message, dt.datetime], lifecycle.Change],
+        decide: Callable[[model.Message, dt.datetime], model.Change],
     ) -> None:
         with contextlib.suppress(DatabaseUnavailable), self.database.begin() as connection:
-            row = lifecycle.lock(connection, [message_id])[message_id]
+            row = message_rows.lock(connection, [message_id])[message_id]
             if row.state is state:
-                lifecycle.apply(connection, [decide(row, self.database_now)])
+                machine.apply(connection, [decide(row, self.database_now)])
 
     # --- What must never happen
 
@@ -485,7 +489,7 @@ class World:
             self._last_event = each.id
             if each.from_state != self._states[each.message_id]:
                 found.append(f"message {each.message_id}: an event begins at {each.from_state}")
-            allowed = lifecycle.TRANSITIONS[State(each.from_state)]
+            allowed = model.TRANSITIONS[State(each.from_state)]
             if each.to_state != each.from_state and State(each.to_state) not in allowed:
                 found.append(f"message {each.message_id}: {each.from_state} became {each.to_state}")
             if each.from_state == State.FAILED and each.to_state != State.FAILED and each.cause != "operator":
@@ -613,5 +617,5 @@ def _database() -> Database:
     with _databases[0].begin() as connection:
         for table in reversed(metadata.sorted_tables):
             connection.execute(sa.delete(table))
-        connection.execute(sa.insert(gates).values(account=ACCOUNT))
+        connection.execute(sa.insert(accounts).values(account=ACCOUNT))
     return _databases[0]

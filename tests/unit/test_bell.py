@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smsclick.bell import Bell
+from smsclick._wakeups.background import BackgroundPublisher
 
 
 class Broken:
@@ -15,8 +15,8 @@ class Broken:
 
 def test_what_fails_outside_of_publishing_costs_one_wake_up_and_not_the_thread() -> None:
     published: list[int] = []
-    bell = Bell(published.append)
-    bell.put(1, after=Broken())
-    bell.put(2)
-    assert bell.flush(60)
+    publisher = BackgroundPublisher(published.append)
+    publisher.put(1, after=Broken())
+    publisher.put(2)
+    assert publisher.flush(60)
     assert published == [2]

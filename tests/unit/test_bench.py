@@ -10,8 +10,8 @@ import requests
 from bench import before, harness, memory_cpu, profile, throughput
 from bench.__main__ import benchmarks
 from bench.provider import Arrival, Provider, phone, text
-from smsclick.phones import normalize_phone
-from smsclick.replies import Accepted, HttpAnswer, classify_send
+from smsclick._values.phones import normalize_phone
+from smsclick.provider.results import Accepted, HttpAnswer, classify_send
 from tests.conftest import StartProcess
 
 

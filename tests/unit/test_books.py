@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from worker.books import MOVES, Books, Charge, Flaw, Level
-from worker.matching import Attempt
+from worker.account.books import MOVES, Books, Charge, Flaw, Level
+from worker.reports.matching import Attempt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

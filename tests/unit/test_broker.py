@@ -7,7 +7,7 @@ import ssl
 import kombu
 import pytest
 
-from smsclick.broker import parse
+from smsclick._broker.broker import parse
 
 
 def test_sentinels_each_know_what_one_of_them_says() -> None:

@@ -7,7 +7,7 @@ import pytest
 from kombu.exceptions import OperationalError
 from redis import exceptions as redis
 
-from worker.broker_trouble import LONGEST_PAUSE_SECONDS, SAID_SECONDS, Trouble, reason
+from worker.broker.trouble import LONGEST_PAUSE_SECONDS, SAID_SECONDS, Trouble, reason
 
 SECRET = "5551402211"
 

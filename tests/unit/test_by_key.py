@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsclick.by_key import ByKey
-from smsclick.message import NewMessage
+from smsclick._enqueue.by_key import ByKey
+from smsclick._enqueue.message import NewMessage
 
 
 def new(key: str, text: str = "x") -> NewMessage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smsclick import NewMessage
-from smsclick.callback import TaskTarget, WebHookTarget, parse_callback
+from smsclick._values.callback import TaskTarget, WebHookTarget, parse_callback
 from smsclick.errors import InvalidField, SettingsError
 from smsclick.settings import load_settings
 from tests.hooks import SECRET

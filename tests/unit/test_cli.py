@@ -14,9 +14,9 @@ import pytest
 import sqlalchemy as sa
 
 import smsclick
-from smsclick.cli import OPERATORS, PROVIDERS
-from smsclick.contract import gates, messages
-from smsclick.database import Database
+from smsclick._cli.main import OPERATORS, PROVIDERS
+from smsclick._database.database import Database
+from smsclick.contract import accounts, messages
 from tests.commandline import call, run
 from tests.processes import wait_until
 
@@ -220,7 +220,7 @@ def test_a_dry_run_stores_nothing_and_says_what_an_import_would_say(env: dict[st
 def test_a_dry_run_compares_with_the_balance_that_was_seen_last(env: dict[str, str]) -> None:
     database = Database(env["DATABASE_URL"])
     with database.begin() as connection:
-        connection.execute(sa.update(gates).values(balance=1, balance_at=dt.datetime(2026, 5, 4, tzinfo=dt.UTC)))
+        connection.execute(sa.update(accounts).values(balance=1, balance_at=dt.datetime(2026, 5, 4, tzinfo=dt.UTC)))
     database.dispose()
     tried = call("import", "-", "--dry-run", env=env, stdin=b"phone,text,key\n5551402211,a,a\n5551402211,b,b\n")
     assert tried.err.splitlines()[-1] == (

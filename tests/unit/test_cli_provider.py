@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from smsclick.client import SmsclickClient
+from smsclick._cli.provider_commands import parse_statuses
+from smsclick._values.times import parse_moment
 from smsclick.errors import InvalidField, InvalidTime
-from smsclick.moments import parse_moment
-from smsclick.provider_commands import parse_statuses
-from smsclick.replies import Accepted
+from smsclick.provider.client import SmsclickClient
+from smsclick.provider.results import Accepted
 from smsclick.simulator import Fault, FaultKind, Simulator
 from tests.commandline import call
 from tests.servers import free_port

@@ -23,8 +23,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from smsclick.client import SMALL_ANSWER, SmsclickClient, _Call
-from smsclick.codes import Action, Estatus
 from smsclick.errors import (
     InvalidField,
     InvalidText,
@@ -34,7 +32,9 @@ from smsclick.errors import (
     SettingsError,
     UnreadableAnswer,
 )
-from smsclick.replies import Accepted, Refused, Unknown
+from smsclick.provider.client import SMALL_ANSWER, SmsclickClient, _Call
+from smsclick.provider.codes import Action, Estatus
+from smsclick.provider.results import Accepted, Refused, Unknown
 from tests.moved_time import MovedTime
 from tests.processes import wait_until
 
@@ -544,7 +544,7 @@ def test_bytes_that_trickle_in_do_not_hold_a_call_longer_than_its_timeouts(head:
 
 def test_silence_after_a_trickle_does_not_start_the_timeout_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     moved = MovedTime()
-    monkeypatch.setattr("smsclick.client.time", moved)
+    monkeypatch.setattr("smsclick.provider.client.time", moved)
 
     def handle(server: Server, connection: socket.socket) -> None:
         server.read(connection)

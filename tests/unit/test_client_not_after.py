@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from smsclick.client import SmsclickClient, clock
-from smsclick.codes import Action
-from smsclick.replies import Accepted, Refused
+from smsclick.provider.client import SmsclickClient, clock
+from smsclick.provider.codes import Action
+from smsclick.provider.results import Accepted, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

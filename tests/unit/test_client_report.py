@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from smsclick.client import SmsclickClient
 from smsclick.errors import InvalidTime, ProviderUnreachable, UnreadableAnswer
+from smsclick.provider.client import SmsclickClient
 from tests.moved_time import MovedTime
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class _Slow(ThreadingHTTPServer):
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Slow]:
     server = _Slow(MovedTime())
-    monkeypatch.setattr("smsclick.client.time", server.time)
+    monkeypatch.setattr("smsclick.provider.client.time", server.time)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     yield server

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smsclick.codes import CODES, Action, Estatus, Fault, lookup
+from smsclick.provider.codes import CODES, Action, Estatus, Fault, lookup
 
 MANUAL = [1, -100, -101, -102, -103, -104, -105, -200, -201, -300, -301, -302, -303]
 

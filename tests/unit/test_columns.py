@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-from smsclick.columns import BigId, UtcDateTime, db_now, default_now
+from smsclick._database.columns import BigId, UtcDateTime, db_now, default_now
 
 MEXICO = dt.timezone(dt.timedelta(hours=-6))
 DIALECTS = [postgresql.dialect(), mysql.dialect(), sqlite.dialect()]  # type: ignore[no-untyped-call]

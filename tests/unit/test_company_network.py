@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from smsclick.account_client import open_client
-from smsclick.client import SmsclickClient
-from smsclick.codes import Action
 from smsclick.errors import ProviderUnreachable, SettingsError, UnreadableAnswer
-from smsclick.replies import Accepted, Refused, Unknown
+from smsclick.provider.account_client import open_client
+from smsclick.provider.client import SmsclickClient
+from smsclick.provider.codes import Action
+from smsclick.provider.results import Accepted, Refused, Unknown
 from smsclick.settings import Settings, load_settings
 from smsclick.simulator import ENDPOINTS, Fault, FaultKind, Simulator
 from tests.certificates import Authority
@@ -22,7 +22,7 @@ from tests.commandline import call
 from tests.factories import KEY
 from tests.proxies import ConnectProxy, TlsFront
 from tests.unit.test_client import Server, forever, reply, serving
-from worker.doctor import examine
+from worker.operator.doctor.checkup import examine
 
 if TYPE_CHECKING:
     import socket

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from smsclick.quiet import QuietHours
+from smsclick._values.quiet_hours import QuietHours
 from smsclick.settings import Settings, load_settings
 from tests.compose import COMPOSE, DOCUMENT, OURS, SERVICES, container_environment, dot_env, first_lines, interpolated
 from tests.processes import ROOT

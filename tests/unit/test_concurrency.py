@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.concurrency import Concurrency
+from worker.sending.concurrency import Concurrency
 
 
 class Provider:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from smsclick.callback import WebHookTarget
+from smsclick._net.urls import scheme_of
+from smsclick._values.callback import WebHookTarget
 from smsclick.errors import SettingsError
 from smsclick.settings import load_settings
-from smsclick.urls import scheme_of
 from tests.commandline import call, run
 from tests.factories import settings as make_settings
-from worker import alerts
-from worker.outbound import RefusedAddressError, Rules
+from worker.alerting import alerts
+from worker.callbacks.webhook import RefusedAddressError, Rules
 
 SECRET = "tezontle8a5c"
 SIGNS = ["@", "/", "?", "#", ":", "@@", "#/", "?@"]

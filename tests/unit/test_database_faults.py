@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from smsclick.database_faults import MYSQL, POSTGRESQL, SQLITE, DatabaseBusy, Fault, diagnose, fault_of, safe_words
+from smsclick._database.faults import MYSQL, POSTGRESQL, SQLITE, DatabaseBusy, Fault, diagnose, fault_of, safe_words
 from smsclick.errors import DatabaseNotMigrated, DatabaseUnavailable, InvalidText
 
 _ROW_CLASSES = {"20", "21", "22", "23", "27", "44", "P0"}

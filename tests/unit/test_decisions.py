@@ -11,14 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsclick.codes import CODES, Action, Estatus, lookup
 from smsclick.contract import State
-from smsclick.replies import Accepted, MessageStatus, Refused, Unknown
+from smsclick.provider.codes import CODES, Action, Estatus, lookup
+from smsclick.provider.results import Accepted, MessageStatus, Refused, Unknown
 from smsclick.settings import load_settings
 from tests.factories import NOW, POLICY, message, sending, sent
-from worker import decisions
-from worker.decisions import MAX_REFUSALS, Invalid, Outcome, Policy, PollFailed, Released
-from worker.lifecycle import FINAL, TRANSITIONS, Cause, Change, Message
+from worker.lifecycle import on_attempt, on_claim, on_operator, on_status, policy
+from worker.lifecycle.model import FINAL, TRANSITIONS, Cause, Change, Message
+from worker.lifecycle.on_attempt import MAX_REFUSALS
+from worker.lifecycle.on_status import PollFailed
+from worker.lifecycle.policy import Invalid, Outcome, Policy, Released
 
 RNG = random.Random(0)
 ACCEPTED = Accepted(id_mensaje=7, credits_used=2, description="Mensaje enviado")
@@ -38,13 +40,13 @@ def status(estatus: int, reply: str | None = None, replied_at: dt.datetime | Non
 
 
 def attempt(was: Message, outcome: Outcome, rng: random.Random = RNG) -> Change:
-    change = decisions.after_attempt(was, "mine", outcome, NOW, POLICY, rng)
+    change = on_attempt.after_attempt(was, "mine", outcome, NOW, POLICY, rng)
     assert change is not None
     return change
 
 
 def poll(was: Message, seen: MessageStatus | PollFailed, now: dt.datetime = NOW) -> Change:
-    change = decisions.after_poll(was, seen, now, POLICY, RNG)
+    change = on_status.after_poll(was, seen, now, POLICY, RNG)
     assert change is not None
     return change
 
@@ -53,7 +55,7 @@ def poll(was: Message, seen: MessageStatus | PollFailed, now: dt.datetime = NOW)
 
 
 def test_a_claim_puts_the_attempt_on_record_with_a_token_and_a_lease() -> None:
-    change = decisions.after_claim(message(attempts=2), "mine", "wire", NOW, POLICY)
+    change = on_claim.after_claim(message(attempts=2), "mine", "wire", NOW, POLICY)
     assert change.note is not None
     assert change.note.cause is Cause.CLAIMED
     assert change.becomes == message(
@@ -69,19 +71,19 @@ def test_a_claim_puts_the_attempt_on_record_with_a_token_and_a_lease() -> None:
 
 @pytest.mark.parametrize("ago", [0, 1, 86_400])
 def test_a_message_whose_validity_is_over_expires_instead_of_being_claimed(ago: int) -> None:
-    change = decisions.after_claim(message(expires_at=NOW - seconds(ago)), "mine", "wire", NOW, POLICY)
+    change = on_claim.after_claim(message(expires_at=NOW - seconds(ago)), "mine", "wire", NOW, POLICY)
     assert (change.becomes.state, change.becomes.due_at, change.becomes.final_at) == (State.EXPIRED, None, NOW)
     assert change.becomes.attempts == 0
 
 
 def test_a_message_that_is_still_valid_is_claimed() -> None:
-    change = decisions.after_claim(message(expires_at=NOW + seconds(0.001)), "mine", "wire", NOW, POLICY)
+    change = on_claim.after_claim(message(expires_at=NOW + seconds(0.001)), "mine", "wire", NOW, POLICY)
     assert change.becomes.state is State.SENDING
 
 
 def test_a_message_before_its_time_waits_for_it_without_an_event() -> None:
     send_at = NOW + seconds(1)
-    change = decisions.after_claim(message(send_at=send_at), "mine", "wire", NOW, POLICY)
+    change = on_claim.after_claim(message(send_at=send_at), "mine", "wire", NOW, POLICY)
     assert change == Change(message(send_at=send_at), message(send_at=send_at, due_at=send_at), None)
 
 
@@ -202,22 +204,22 @@ def test_a_late_answer_that_proves_a_refusal_settles_an_unknown_row(outcome: Out
 
 
 def test_a_late_answer_that_proves_nothing_changes_nothing() -> None:
-    assert decisions.after_attempt(late(), "mine", Unknown("reset"), NOW, POLICY, RNG) is None
+    assert on_attempt.after_attempt(late(), "mine", Unknown("reset"), NOW, POLICY, RNG) is None
 
 
 @pytest.mark.parametrize("outcome", [ACCEPTED, refused(-102), Unknown("reset"), Released(), Invalid("x")])
 def test_an_answer_to_an_attempt_that_is_not_the_latest_changes_nothing(outcome: Outcome) -> None:
-    assert decisions.after_attempt(sending(token="another"), "mine", outcome, NOW, POLICY, RNG) is None
+    assert on_attempt.after_attempt(sending(token="another"), "mine", outcome, NOW, POLICY, RNG) is None
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.SENDING, State.UNKNOWN}))
 @pytest.mark.parametrize("outcome", [ACCEPTED, refused(-102), Released()])
 def test_an_answer_for_a_row_that_does_not_wait_for_it_changes_nothing(state: State, outcome: Outcome) -> None:
-    assert decisions.after_attempt(sending(state=state), "mine", outcome, NOW, POLICY, RNG) is None
+    assert on_attempt.after_attempt(sending(state=state), "mine", outcome, NOW, POLICY, RNG) is None
 
 
 def test_a_lost_worker_makes_its_message_unknown_and_never_queued() -> None:
-    becomes = decisions.after_lease(sending(), NOW).becomes
+    becomes = on_attempt.after_lease(sending(), NOW).becomes
     assert (becomes.state, becomes.due_at, becomes.lease_until, becomes.token) == (State.UNKNOWN, NOW, None, "mine")
     assert becomes.attempts == 1
 
@@ -247,7 +249,7 @@ def test_an_estatus_never_goes_backwards(before: int, seen: int) -> None:
 def test_a_final_status_stays_whatever_is_seen_later(state: State, seen: int) -> None:
     estatus = 3 if state is State.DELIVERED else 4
     was = sent(state=state, estatus_mensaje=estatus, final_at=NOW, rule_id="1")
-    change = decisions.after_poll(was, status(seen), NOW, POLICY, RNG)
+    change = on_status.after_poll(was, status(seen), NOW, POLICY, RNG)
     assert change is None or (change.becomes.state, change.becomes.estatus_mensaje) == (state, estatus)
 
 
@@ -265,7 +267,7 @@ def test_the_waits_follow_the_schedule_with_jitter_and_the_last_repeats(polls: i
     wait = POLICY.poll[min(polls + 1, len(POLICY.poll) - 1)]
     found = set()
     for seed in range(50):
-        change = decisions.after_poll(sent(polls=polls), status(1), NOW, POLICY, random.Random(seed))
+        change = on_status.after_poll(sent(polls=polls), status(1), NOW, POLICY, random.Random(seed))
         assert change is not None
         assert change.becomes.due_at is not None
         found.add((change.becomes.due_at - NOW).total_seconds())
@@ -302,7 +304,7 @@ def test_an_undetermined_message_is_asked_for_rarely_and_not_for_ever() -> None:
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.SENT, State.UNDETERMINED, State.DELIVERED}))
 def test_a_status_of_a_message_that_is_not_followed_changes_nothing(state: State) -> None:
-    assert decisions.after_poll(sent(state=state), status(3), NOW, POLICY, RNG) is None
+    assert on_status.after_poll(sent(state=state), status(3), NOW, POLICY, RNG) is None
 
 
 # --- Replies
@@ -365,13 +367,13 @@ def test_a_message_that_was_never_sent_is_not_followed() -> None:
 
 
 def test_a_cancelled_message_is_final() -> None:
-    becomes = decisions.cancelled(message(), NOW).becomes
+    becomes = on_operator.cancelled(message(), NOW).becomes
     assert (becomes.state, becomes.due_at, becomes.final_at) == (State.CANCELLED, None, NOW)
 
 
 def test_a_retried_message_begins_anew_with_its_refusals_and_keeps_the_token_for_a_late_answer() -> None:
     was = message(state=State.FAILED, due_at=None, final_at=NOW, refusals=MAX_REFUSALS, attempts=8, token="old")
-    becomes = decisions.retried(was, NOW).becomes
+    becomes = on_operator.retried(was, NOW).becomes
     assert (becomes.state, becomes.due_at, becomes.final_at) == (State.QUEUED, NOW, None)
     assert (becomes.refusals, becomes.attempts, becomes.token) == (0, 8, "old")
 
@@ -381,11 +383,11 @@ def test_a_retried_message_begins_anew_with_its_refusals_and_keeps_the_token_for
 
 @given(st.integers(1, 10**9), st.integers())
 def test_a_backoff_stays_within_its_bounds(tries: int, seed: int) -> None:
-    assert 1 <= decisions.backoff(tries, (2.0, 300.0), random.Random(seed)) <= 300
+    assert 1 <= policy.backoff(tries, (2.0, 300.0), random.Random(seed)) <= 300
 
 
 def test_a_backoff_doubles() -> None:
-    waits = [decisions.backoff(tries, (2.0, 300.0), random.Random(1)) for tries in range(1, 6)]
+    waits = [policy.backoff(tries, (2.0, 300.0), random.Random(1)) for tries in range(1, 6)]
     assert [round(later / earlier, 6) for earlier, later in itertools.pairwise(waits)] == [2.0] * 4
 
 
@@ -424,21 +426,21 @@ def step(was: Message, what: str, argument: object, now: dt.datetime, rng: rando
     """What the worker's steps do: each looks only at rows of the states that its query asks for."""
     match what, was.state, argument:
         case "claim", State.QUEUED, _:
-            return decisions.after_claim(was, f"token {was.attempts}{rng.random()}", "wire", now, POLICY)
+            return on_claim.after_claim(was, f"token {was.attempts}{rng.random()}", "wire", now, POLICY)
         case "answer", _, (Accepted() | Refused() | Unknown() | Released() | Invalid()) as outcome:
-            return decisions.after_attempt(was, was.token or "none", outcome, now, POLICY, rng)
+            return on_attempt.after_attempt(was, was.token or "none", outcome, now, POLICY, rng)
         case "late answer of an earlier attempt", _, (Accepted() | Refused() | Unknown()) as outcome:
-            return decisions.after_attempt(was, "earlier", outcome, now, POLICY, rng)
+            return on_attempt.after_attempt(was, "earlier", outcome, now, POLICY, rng)
         case "lease", State.SENDING, _:
-            return decisions.after_lease(was, now)
+            return on_attempt.after_lease(was, now)
         case "poll", _, (MessageStatus() | PollFailed()) as seen:
-            return decisions.after_poll(was, seen, now, POLICY, rng)
+            return on_status.after_poll(was, seen, now, POLICY, rng)
         case "expiry", State.QUEUED, _:
-            return decisions.after_expiry(was, now)
+            return on_claim.after_expiry(was, now)
         case "cancel", State.QUEUED, _:
-            return decisions.cancelled(was, now)
+            return on_operator.cancelled(was, now)
         case "retry", State.FAILED, _:
-            return decisions.retried(was, now)
+            return on_operator.retried(was, now)
         case _:
             return None
 

@@ -7,7 +7,7 @@ import datetime as dt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.followed import Followed, FollowedMessages
+from worker.tracking.tracked import Followed, FollowedMessages
 
 BEGIN = dt.datetime(2026, 11, 25, tzinfo=dt.UTC)
 MOMENTS = st.integers(0, 20).map(lambda number: BEGIN + number * dt.timedelta(microseconds=1))

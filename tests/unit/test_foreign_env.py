@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smsclick.errors import SettingsError
-from worker import foreign_env
+from worker.compat import foreign_env
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import pytest
 PROGRAM = """
 import sys, threading
 from pathlib import Path
-from worker import heap
+from worker.threads import heap
 
 if sys.argv[1] == "one":
     heap.keep_small()

@@ -16,12 +16,12 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smsclick._database.database import Database
+from smsclick._enqueue.enqueue import CHUNK
+from smsclick._importing.importing import Defaults, Row, Summary, import_rows, read_rows
+from smsclick._importing.records import Problem
 from smsclick.contract import messages
-from smsclick.database import Database
-from smsclick.enqueue import CHUNK
 from smsclick.errors import DatabaseUnavailable, InvalidField
-from smsclick.importing import Defaults, Row, Summary, import_rows, read_rows
-from smsclick.records import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

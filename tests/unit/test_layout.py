@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsclick.layout import cell_width, choose
+from smsclick._cli.layout import cell_width, choose
 from tests.processes import ROOT
 
 if TYPE_CHECKING:

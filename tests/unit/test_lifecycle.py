@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from smsclick.contract import State, messages
 from tests.factories import message
-from worker import lifecycle
-from worker.lifecycle import FINAL, TRANSITIONS, Cause, Change, IllegalTransitionError, Note
+from worker.lifecycle import machine, message_rows
+from worker.lifecycle.model import FINAL, TRANSITIONS, Cause, Change, IllegalTransitionError, Note
 
 CONTRACT = {
     "queued": {"sending", "expired", "cancelled"},
@@ -44,10 +44,10 @@ def test_a_change_is_written_only_where_the_table_allows_it(was: State, becomes:
     with engine.begin() as connection:
         connection.execute(sa.insert(messages).values(id=1, key="k", phone="5551402211", text="x", state=was))
         if becomes in CONTRACT[was]:
-            lifecycle.apply(connection, [change])
+            machine.apply(connection, [change])
         else:
             with pytest.raises(IllegalTransitionError):
-                lifecycle.apply(connection, [change])
+                machine.apply(connection, [change])
         written = connection.execute(sa.select(messages.c.state)).scalar_one()
     engine.dispose()
     assert written == (becomes if becomes in CONTRACT[was] else was)
@@ -62,7 +62,7 @@ def test_one_forbidden_change_keeps_the_others_from_being_written_too() -> None:
             values = {"id": each.id, "key": str(each.id), "phone": "5551402211", "text": "x", "state": each.state}
             connection.execute(sa.insert(messages).values(values))
         with pytest.raises(IllegalTransitionError):
-            lifecycle.apply(
+            machine.apply(
                 connection,
                 [
                     Change(good, dataclasses.replace(good, state=State.CANCELLED), None),
@@ -81,12 +81,12 @@ def test_a_row_that_is_not_as_it_was_decided_on_is_not_overwritten() -> None:
         values = {"id": 1, "key": "k", "phone": "5551402211", "text": "x", "state": State.CANCELLED}
         connection.execute(sa.insert(messages).values(values))
         with pytest.raises(IllegalTransitionError):
-            lifecycle.apply(connection, [Change(stale, dataclasses.replace(stale, state=State.SENDING), None)])
+            machine.apply(connection, [Change(stale, dataclasses.replace(stale, state=State.SENDING), None)])
         assert connection.execute(sa.select(messages.c.state)).scalar_one() == "cancelled"
     engine.dispose()
 
 
 def test_states_are_literals_in_the_sql_so_that_partial_indexes_serve() -> None:
-    query = sa.select(messages.c.id).where(lifecycle.in_state(State.SENT, State.DELIVERED))
+    query = sa.select(messages.c.id).where(message_rows.in_state(State.SENT, State.DELIVERED))
     compiled = query.compile(compile_kwargs={"render_postcompile": True})
     assert "IN ('sent', 'delivered')" in str(compiled)

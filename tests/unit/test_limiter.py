@@ -8,8 +8,8 @@ import time
 import pytest
 from pyrate_limiter import Rate
 
-from smsclick.client import clock
-from worker.limiter import Given, Unlimited, give
+from smsclick.provider.client import clock
+from worker.account.rate_limit import Given, Unlimited, give
 
 NOW = 1_790_000_000_000_000
 RATE = Rate(limit=50_000, interval=1_000_000, burst=50)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from worker import listening
-from worker.listening import LOOK_SECONDS, STALLED_SECONDS, Listening
+from worker.broker import consumer_progress
+from worker.broker.consumer_progress import LOOK_SECONDS, STALLED_SECONDS, Listening
 
 
 @dataclasses.dataclass
@@ -156,8 +156,8 @@ def test_a_look_tells_what_lies_unread_although_it_could_be_taken(
     clock = Clock()
     noted = Noted(clock)
     noted.turned()
-    listening.look(App(length), busy=lambda: busy, listening=noted)
+    consumer_progress.look(App(length), busy=lambda: busy, listening=noted)
     assert seen == [found]
     noted.received()
-    listening.look(App(length), busy=lambda: busy, listening=noted)
+    consumer_progress.look(App(length), busy=lambda: busy, listening=noted)
     assert seen == [found]  # what receives needs no look

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.processes import ROOT, wait_until
-from worker import health, liveness
-from worker.liveness import FAILING_SECONDS, SILENT_SECONDS, WRITE_SECONDS, LifeSign, Sign, problems
-from worker.supervision import ThreadReport
+from worker.operator import health
+from worker.threads import liveness
+from worker.threads.liveness import FAILING_SECONDS, SILENT_SECONDS, WRITE_SECONDS, LifeSign, Sign, problems
+from worker.threads.supervision import ThreadReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,8 +71,8 @@ def test_it_is_seen_within_two_minutes() -> None:
 PROCESS = """
 import sys, time
 from pathlib import Path
-from worker.liveness import LifeSign
-from worker.supervision import ThreadReport
+from worker.threads.liveness import LifeSign
+from worker.threads.supervision import ThreadReport
 life = LifeSign(sys.argv[1], sys.argv[2], lambda: [ThreadReport("feeder", alive=True)], directory=Path(sys.argv[3]))
 while True:
     life.write()

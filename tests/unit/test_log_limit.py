@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from smsclick.errors import DatabaseUnavailable
-from worker.log_limit import LimitedLog
+from worker.threads.log_limit import LimitedLog
 
 if TYPE_CHECKING:
     import pytest

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsclick.codes import Estatus
-from smsclick.replies import ReportRow
-from worker.matching import PLAIN, SLACK, Attempt, Form, digits, forms, match, similar, tolerant, wire_key
+from smsclick.provider.codes import Estatus
+from smsclick.provider.results import ReportRow
+from worker.lifecycle.fingerprint import digits, tolerant, wire_key
+from worker.reports.matching import PLAIN, SLACK, Attempt, Form, forms, match, similar
 
 if TYPE_CHECKING:
     from collections.abc import Callable

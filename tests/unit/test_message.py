@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smsclick._enqueue.message import COLUMNS, NewMessage
 from smsclick.contract import IfAbsent, Priority
 from smsclick.errors import InvalidField, InvalidMessage, InvalidPhone, InvalidText, InvalidTime
-from smsclick.message import COLUMNS, NewMessage
 from tests.factories import NOW
 
 MINUTE = dt.timedelta(minutes=1)

@@ -9,7 +9,7 @@ import pytest
 
 from smsclick.contract import State
 from tests.factories import NOW, POLICY, sent
-from worker.decisions import NotShown, after_poll, horizon
+from worker.lifecycle.on_status import NotShown, after_poll, horizon
 
 DAY = dt.timedelta(days=1)
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from smsclick.callback import WebHookTarget, parse_callback
+from smsclick._values.callback import WebHookTarget, parse_callback
 from tests.hooks import Hook
-from worker.outbound import CallFailedError, Outbound, RefusedAddressError, Rules, is_public
+from worker.callbacks.webhook import CallFailedError, Outbound, RefusedAddressError, Rules, is_public
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

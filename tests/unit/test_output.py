@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.commandline import call
-from worker import commands
-from worker.doctor_check import Check, Verdict
+from worker.operator import commands
+from worker.operator.doctor.check import Check, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

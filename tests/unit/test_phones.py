@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smsclick._values.phones import _numbering_plan, _unreachable, mask_phone, normalize_phone
 from smsclick.errors import InvalidPhone
-from smsclick.phones import _numbering_plan, _unreachable, mask_phone, normalize_phone
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from smsclick._values.phones import normalize_phone
 from smsclick.errors import InvalidPhone
-from smsclick.phones import normalize_phone
 
 if TYPE_CHECKING:
     from collections.abc import Callable

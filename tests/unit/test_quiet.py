@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smsclick._values.quiet_hours import QuietHours
+from smsclick._values.zones import zones_of
 from smsclick.contract import Priority, State
-from smsclick.quiet import QuietHours
-from smsclick.zones import zones_of
 from tests.factories import POLICY, message
-from worker import decisions
-from worker.lifecycle import Cause
+from worker.lifecycle import on_claim
+from worker.lifecycle import policy as policy_of_lifecycle
+from worker.lifecycle.model import Cause
 
 MEXICO, TIJUANA, JUAREZ = (ZoneInfo(f"America/{name}") for name in ("Mexico_City", "Tijuana", "Ciudad_Juarez"))
 NIGHT, SIESTA = QuietHours.parse("22:00-08:00"), QuietHours.parse("14:00-16:30")
@@ -145,7 +146,7 @@ LATE = at("2026-05-04T23:00")
 
 def test_a_low_message_whose_recipient_sleeps_waits_for_the_morning_and_spends_no_attempt() -> None:
     was = message(priority=Priority.LOW)
-    change = decisions.after_claim(was, "mine", "wire", LATE, QUIET, [MEXICO])
+    change = on_claim.after_claim(was, "mine", "wire", LATE, QUIET, [MEXICO])
     assert change.note is not None
     assert change.note.cause is Cause.QUIET
     assert change.becomes == dataclasses.replace(was, due_at=at("2026-05-05T08:00"))
@@ -162,17 +163,17 @@ def test_a_low_message_whose_recipient_sleeps_waits_for_the_morning_and_spends_n
     ids=["normal", "high", "no quiet hours", "by day"],
 )
 def test_other_messages_and_other_times_know_no_quiet_hours(
-    priority: Priority, policy: decisions.Policy, now: dt.datetime
+    priority: Priority, policy: policy_of_lifecycle.Policy, now: dt.datetime
 ) -> None:
-    change = decisions.after_claim(message(priority=priority), "mine", "wire", now, policy, [MEXICO])
+    change = on_claim.after_claim(message(priority=priority), "mine", "wire", now, policy, [MEXICO])
     assert change.becomes.state is State.SENDING
 
 
 def test_quiet_hours_keep_no_message_alive_beyond_its_validity() -> None:
     was = message(priority=Priority.LOW, expires_at=LATE)
-    assert decisions.after_claim(was, "mine", "wire", LATE, QUIET, [MEXICO]).becomes.state is State.EXPIRED
+    assert on_claim.after_claim(was, "mine", "wire", LATE, QUIET, [MEXICO]).becomes.state is State.EXPIRED
 
 
 def test_lower_classes_have_their_turn_in_three_of_ten_claims() -> None:
-    turns = Counter(decisions.favoured((n + 0.5) / 1000) for n in range(1000))
+    turns = Counter(on_claim.favoured((n + 0.5) / 1000) for n in range(1000))
     assert turns == {None: 700, Priority.NORMAL: 200, Priority.LOW: 100}

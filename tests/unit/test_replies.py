@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from smsclick.codes import Action, Estatus
 from smsclick.errors import ProviderRefused, UnreadableAnswer, UnreadableBalance
-from smsclick.replies import (
+from smsclick.provider.codes import Action, Estatus
+from smsclick.provider.results import (
     Accepted,
     HttpAnswer,
     MessageStatus,

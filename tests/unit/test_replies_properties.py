@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from smsclick.errors import ProviderError
-from smsclick.replies import (
+from smsclick.provider.results import (
     Accepted,
     HttpAnswer,
     Refused,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from smsclick._values.quiet_hours import QuietHours
 from smsclick.errors import SettingsError
-from smsclick.quiet import QuietHours
 from smsclick.settings import Settings, load_settings
 from tests.factories import KEY
 

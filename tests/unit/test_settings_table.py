@@ -18,7 +18,7 @@ import pytest
 
 from smsclick.errors import SettingsError
 from smsclick.settings import Settings, load_settings
-from worker import alerts
+from worker.alerting import alerts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smsclick.errors import ProviderRefused, SmsclickError, UnreadableAnswer
-from smsclick.replies import HttpAnswer, ReportRow, UnreadableRow, parse_report
-from smsclick.streaming import LONGEST_ROW, ReportReader
+from smsclick.provider.results import HttpAnswer, ReportRow, UnreadableRow, parse_report
+from smsclick.provider.streaming import LONGEST_ROW, ReportReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from smsclick import supervised
-from smsclick.supervised import SupervisedThread, periodic
-from worker.supervision import Supervisor
+from smsclick._threads import supervised
+from smsclick._threads.supervised import SupervisedThread, periodic
+from worker.threads.supervision import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,7 +195,7 @@ def test_one_that_cannot_start_keeps_no_other_from_its_start() -> None:
 
 CANNOT_START = """
 import resource, threading, time
-from worker.supervision import SupervisedThread, Supervisor
+from worker.threads.supervision import SupervisedThread, Supervisor
 
 threading.stack_size(1 << 30)
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, resource.RLIM_INFINITY))

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smsclick._values.texts import MAX_TEXT_LENGTH, clean_text, predict_credits
 from smsclick.errors import InvalidText
-from smsclick.texts import MAX_TEXT_LENGTH, clean_text, predict_credits
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsclick.codes import Estatus
-from smsclick.replies import ReportRow, UnreadableRow
-from worker.matching import PLAIN, Attempt, Form, match
-from worker.trust import LEAST_CONTROLS, REASONS, Control, Doubt, Reading, reason
+from smsclick.provider.codes import Estatus
+from smsclick.provider.results import ReportRow, UnreadableRow
+from worker.reconciliation.trust import LEAST_CONTROLS, REASONS, Control, Doubt, Reading, reason
+from worker.reports.matching import PLAIN, Attempt, Form, match
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

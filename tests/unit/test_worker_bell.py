@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from worker.app import CeleryBell, app
+from worker.app import CeleryWakeups, app
 
 if TYPE_CHECKING:
     import pytest
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
 def test_a_broker_that_is_silent_holds_nobody_who_rings(monkeypatch: pytest.MonkeyPatch) -> None:
     """By structure, not by the clock: the broker does not answer until all have rung."""
-    release, asked, rung = threading.Event(), threading.Event(), []
+    release, asked, woken = threading.Event(), threading.Event(), []
 
     def send_task(task: str, **options: Any) -> None:  # noqa: ANN401
         asked.set()
         release.wait(60)
-        rung.append((task, options["args"]))
+        woken.append((task, options["args"]))
 
     monkeypatch.setattr(app, "send_task", send_task)
-    bell = CeleryBell(app)
-    bell.sweep()
+    publisher = CeleryWakeups(app)
+    publisher.sweep()
     assert asked.wait(60)
-    bell.send([1, 2])
-    bell.alerts()
-    assert rung == []
+    publisher.send([1, 2])
+    publisher.alerts()
+    assert woken == []
     release.set()
-    bell.flush(60)
-    assert rung == [("smsclick.sweep", (True,)), ("smsclick.send", ([1, 2],)), ("smsclick.alerts", ())]
+    publisher.flush(60)
+    assert woken == [("smsclick.sweep", (True,)), ("smsclick.send", ([1, 2],)), ("smsclick.alerts", ())]
 
 
 def test_a_broker_that_fails_fails_nobody_who_rings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,6 +37,6 @@ def test_a_broker_that_fails_fails_nobody_who_rings(monkeypatch: pytest.MonkeyPa
         raise OSError
 
     monkeypatch.setattr(app, "send_task", send_task)
-    bell = CeleryBell(app)
-    bell.callbacks()
-    bell.flush(60)
+    publisher = CeleryWakeups(app)
+    publisher.callbacks()
+    publisher.flush(60)

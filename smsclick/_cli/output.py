@@ -1,0 +1,128 @@
+"""What the `smsclick` program writes: tables for people, JSON lines for programs, one line for what went wrong."""
+
+import datetime as dt
+import json
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from smsclick._cli import layout
+from smsclick._values.times import iso
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_WIDTH = 120
+"""Of tables that go into a file or a pipe; a terminal tells its own."""
+
+
+def for_people() -> bool:
+    """Whether a person reads what is written now."""
+    return sys.stdout.isatty()
+
+
+def can_show(text: str) -> bool:
+    """Whether stdout has these characters; others would become `?` on a terminal."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def say(text: str) -> None:
+    """One line of the result."""
+    typer.echo(text)
+
+
+def complain(text: object) -> None:
+    """One line on stderr, whatever the text holds."""
+    typer.echo(f"smsclick: {' '.join(shown(text).split())}", err=True)
+
+
+def note(text: str) -> None:
+    """One line on stderr about something that is not an error."""
+    typer.echo(text, err=True)
+
+
+def json_line(value: Mapping[str, Any]) -> None:
+    """One JSON object on one line."""
+    typer.echo(json.dumps(value, ensure_ascii=False, default=_plain))
+
+
+def show_table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    title: str | None = None,
+    texts: Collection[str] = (),
+    spare: Collection[str] = (),
+) -> None:
+    """A table with a heading for each column. Nothing in it is ever cut: what identifies stays in one piece.
+
+    Args:
+        headers: of the columns.
+        rows: their cells.
+        title: above the table.
+        texts: columns that may become narrow; other columns keep their words whole.
+        spare: columns that are left out where there is no room, the last one first. Where there is still none, each row
+            becomes a list.
+    """
+    from rich.table import Table  # noqa: PLC0415 - most commands print a line and start sooner without it
+
+    cells = [[shown(cell) for cell in row] for row in rows]
+    console = _console()
+    chosen = layout.choose(headers, cells, console.width, texts, spare)
+    if chosen is None:
+        _show_list(headers, cells, title)
+        return
+    table = Table(title=title, title_justify="left")
+    for place, width in chosen.items():
+        table.add_column(headers[place], width=width, overflow="fold")
+    for row in cells:
+        table.add_row(*(row[place] for place in chosen))
+    console.print(table)
+
+
+def _show_list(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str | None) -> None:
+    if title is not None:
+        say(title)
+    for row in rows:
+        show_pairs(dict(zip(headers, row, strict=True)))
+        say("")
+
+
+def show_pairs(pairs: Mapping[str, object]) -> None:
+    """Names and values, without those that have no value."""
+    from rich.table import Table  # noqa: PLC0415 - as above
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, value in pairs.items():
+        if value is not None and value != "":
+            table.add_row(name, shown(value))
+    _console().print(table)
+
+
+def shown(value: object) -> str:
+    """A value as a person reads it; what could steer a terminal is taken out."""
+    if value is None:
+        return ""
+    text = value.strftime("%Y-%m-%d %H:%M:%SZ") if isinstance(value, dt.datetime) else str(value)
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _console() -> "Console":
+    from rich.console import Console  # noqa: PLC0415 - as above
+
+    # No markup: a text like "[red]" is somebody's message, not ours.
+    return Console(width=None if for_people() else _WIDTH, markup=False, highlight=False, emoji=False)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dt.datetime):
+        return iso(value)
+    raise TypeError(f"{type(value).__name__} has no place in JSON")

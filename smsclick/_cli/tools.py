@@ -1,0 +1,74 @@
+"""What several commands of `smsclick` need: the database, a file, a line that counts along."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from smsclick._cli import output
+from smsclick._database.database import Database, parse_url
+from smsclick._database.sqlite_files import require_there
+from smsclick.errors import SmsclickError
+from smsclick.settings import get_settings
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+
+@contextlib.contextmanager
+def open_database() -> Iterator[Database]:
+    """The database of the settings."""
+    url = get_settings().database_url
+    require_there(parse_url(url))
+    database = Database(url, threads=2)
+    try:
+        yield database
+    finally:
+        database.dispose()
+
+
+@contextlib.contextmanager
+def opened(file: str) -> Iterator[BinaryIO]:
+    """A file's bytes; `-` is stdin. Raises `SmsclickError` where it cannot be read."""
+    if file == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = Path(file).open("rb")  # noqa: SIM115 - closed below; only the opening's own errors are translated
+    except OSError as error:
+        raise SmsclickError(f"{file} cannot be read ({error.strerror})") from None
+    with stream:
+        yield stream
+
+
+class Progress:
+    """A line that counts along on a person's terminal, with whole lines above it."""
+
+    def __init__(self, status: "Status | None" = None) -> None:
+        self._status = status
+
+    def show(self, words: str) -> None:
+        """Show how far it came."""
+        if self._status is not None:
+            self._status.update(f"{words} …")
+
+    def say(self, text: str) -> None:
+        """Write a line that stays."""
+        line = " ".join(output.shown(text).split())
+        if self._status is None:
+            output.note(line)
+        else:
+            self._status.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def progress_line() -> Iterator[Progress]:
+    """The line, or nothing where nobody watches."""
+    if not sys.stderr.isatty():
+        yield Progress()
+        return
+    from rich.console import Console  # noqa: PLC0415 - only where someone watches
+
+    with Console(stderr=True, markup=False).status("reading …") as status:
+        yield Progress(status)

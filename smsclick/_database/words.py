@@ -1,0 +1,125 @@
+"""What a person is told where a database cannot be used: the cause in words, and what to do about it.
+
+A driver's own words name the reason why no connection was made, so they are recognised here, and never passed on: they
+may repeat a part of the URL. Once a statement has been sent, they may hold a row's content and count no more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shutil
+from typing import TYPE_CHECKING, Final
+
+from smsclick._database.sqlite_files import path_of, why_unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import sqlalchemy as sa
+    from sqlalchemy.exc import DBAPIError
+
+    from smsclick._database.faults import Diagnosis
+
+_FULL_BYTES: Final = 256 * 1024
+"""SQLite needs about so much beside its file; with less it fails in many ways."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cause:
+    """Why no connection was made.
+
+    Attributes:
+        pattern: in the driver's words; those of MariaDB and MySQL begin with their number.
+        words: ours.
+        todo: what to do.
+    """
+
+    pattern: str
+    words: str
+    todo: str
+
+
+CAUSES: Final[Sequence[Cause]] = (
+    Cause(
+        r"no pg_hba\.conf entry|pg_hba\.conf rejects|^\((1129|1130),",
+        "it takes no connections of this user from this machine",
+        "let its administrator allow them",
+    ),
+    Cause(
+        r"authentication failed|no password supplied|role \S+ does not exist|^\((1045|1698|1862),",
+        "it refused the user or password",
+        "check both in DATABASE_URL",
+    ),
+    Cause(
+        r"database \S+ does not exist|^\(1049,",
+        "there is no such database",
+        "create it, or name another one in DATABASE_URL",
+    ),
+    Cause(
+        r"permission denied for database|^\(1044,",
+        "its user may not use this database",
+        "let its owner GRANT that, or name another one in DATABASE_URL",
+    ),
+    Cause(
+        r"does not support SSL|doesn't support it",
+        "it offers no TLS, which sslmode in DATABASE_URL asks for",
+        "let its administrator switch TLS on",
+    ),
+    Cause(
+        r"certificate|SSL error|ssl\.SSL|server does not match host name",
+        "its certificate is not one that sslmode in DATABASE_URL accepts",
+        "name the authority with sslrootcert (MariaDB, MySQL: ssl_ca), and the host as the certificate does",
+    ),
+    Cause(
+        r"failed to resolve host|could not translate host name|Name or service not known|nodename nor servname"
+        r"|Temporary failure in name resolution",
+        "the name of its host is not known",
+        "check the host in DATABASE_URL",
+    ),
+)
+
+_SILENCE: Final = (
+    (re.compile(r"refused", re.IGNORECASE), "the connection was refused"),
+    (re.compile(r"timed out|timeout|no answer within", re.IGNORECASE), "there was no answer in time"),
+    (re.compile(r"unreachable|no route", re.IGNORECASE), "its host cannot be reached"),
+    (re.compile(r"no such file", re.IGNORECASE), "there is no such socket"),
+)
+"""Why it may not answer, by the driver's words."""
+
+_DENIED: Final = (
+    re.compile(r"permission denied for [a-z ]+ [\w.]+"),
+    re.compile(r"[A-Z]+(?: [A-Z]+)*(?= command denied to user )"),
+)
+
+
+def unavailable(url: sa.URL, where: str, found: Diagnosis, error: DBAPIError) -> str:
+    """Return the line about a database that cannot be used now.
+
+    Args:
+        url: its address.
+        where: what of it may be shown.
+        found: what is known of the error.
+        error: as SQLAlchemy raised it.
+    """
+    if (path := path_of(url)) is not None:
+        why = why_unusable(path) or (_full_disk(url) if found.fault.name == "ENVIRONMENT" else None)
+        return f"the database {where} cannot be used ({why or found.words}); check the file that DATABASE_URL names"
+    if error.statement is not None:
+        denied = next(filter(None, (pattern.search(str(error.orig)) for pattern in _DENIED)), None)
+        if denied is not None and found.is_denied:
+            return f"the database {where} cannot be used ({found.words}: {denied[0]}); let its owner GRANT it"
+        return f"the database {where} cannot be used ({found.words}); check it, messages wait meanwhile"
+    told = str(error.orig)
+    for cause in CAUSES:
+        if re.search(cause.pattern, told):
+            return f"the database {where} cannot be used ({cause.words}); {cause.todo}"
+    why = next((words for pattern, words in _SILENCE if pattern.search(told)), found.words)
+    return f"the database {where} does not answer ({why}); check DATABASE_URL and that it runs"
+
+
+def _full_disk(url: sa.URL) -> str | None:
+    path = path_of(url)
+    if path is not None and path.parent.is_dir() and shutil.disk_usage(path.parent).free < _FULL_BYTES:
+        return "its disk is full"
+    return None

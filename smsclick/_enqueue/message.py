@@ -1,0 +1,253 @@
+"""A message before it is stored: validated at the door, so that bad input is refused and nothing else is lost."""
+
+import dataclasses
+import datetime as dt
+import re
+import unicodedata
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from smsclick._database.constraints import AFTER_LAST_TIME, FIRST_TIME
+from smsclick._values.callback import parse_callback
+from smsclick._values.phones import normalize_phone
+from smsclick._values.texts import clean_text
+from smsclick.contract import IfAbsent, Priority
+from smsclick.errors import InvalidField, InvalidTime
+
+COLUMNS = (
+    "phone",
+    "text",
+    "key",
+    "send_at",
+    "expires_at",
+    "ttl",
+    "priority",
+    "rule_id",
+    "if_absent",
+    "callback",
+    "reference",
+)
+"""The contract's columns in, in its order."""
+
+SPANISH = {"telefono": "phone", "mensaje": "text", "clave": "key"}
+"""Other names that files may use."""
+
+_LIMITS = {"key": 200, "rule_id": 40, "callback": 500, "reference": 200}
+_NAME = re.compile(r"[a-z][a-z_]{0,29}")
+_NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
+_FIRST = dt.datetime.fromisoformat(FIRST_TIME).replace(tzinfo=dt.UTC)
+_AFTER_LAST = dt.datetime.fromisoformat(AFTER_LAST_TIME).replace(tzinfo=dt.UTC)
+"""What the tables take, see `smsclick._database.constraints`."""
+_PAST_TOLERATED = dt.timedelta(minutes=1)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message that may be stored. Make it with `NewMessage.of`, which validates.
+
+    Attributes:
+        valid_for: a validity that counts from the storing, by the database's clock; `expires_at` is then an estimate.
+    """
+
+    key: str
+    phone: str = dataclasses.field(repr=False)
+    text: str = dataclasses.field(repr=False)
+    send_at: dt.datetime | None
+    expires_at: dt.datetime | None
+    priority: Priority
+    rule_id: str | None
+    if_absent: IfAbsent
+    callback: str | None
+    reference: str | None
+    valid_for: dt.timedelta | None = None
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        phone: str | int,
+        text: str,
+        key: str | None = None,
+        send_at: dt.datetime | str | None = None,
+        expires_at: dt.datetime | str | None = None,
+        ttl: float | dt.timedelta | None = None,
+        priority: Priority | str | None = None,
+        rule_id: str | int | None = None,
+        if_absent: IfAbsent | str | None = None,
+        callback: str | None = None,
+        reference: str | None = None,
+        now: dt.datetime | None = None,
+        zone: dt.tzinfo | None = None,
+    ) -> "NewMessage":
+        """Validate the parts of a message.
+
+        Args:
+            phone: a Mexican number in any usual form.
+            text: what to send.
+            key: the producer's idempotency key, unique for ever; without one a new one is made.
+            send_at: not before this; aware, or ISO 8601 with a zone. None: now.
+            expires_at: not after this.
+            ttl: the same as seconds, or a timedelta, from `send_at` or else from now; one of the two may be given.
+            priority: `high`, `normal` (default) or `low`.
+            rule_id: ID_REGLA_INTERACTIVA of the manual, for messages that expect a reply.
+            if_absent: what to do where an attempt is surely not in the provider's report: `resend` (default) or `fail`.
+            callback: who hears of what becomes of it: `celery:app.tasks.sms_changed@queue` or `https://…`.
+            reference: the producer's own words, given back with the record.
+            now: what `ttl` and the checks count from; None: this machine's clock.
+            zone: of times that say none; None: such times are refused.
+
+        Raises:
+            InvalidMessage: one line with what was wrong (`InvalidPhone`, `InvalidText`, `InvalidTime`, `InvalidField`).
+        """
+        now = now or dt.datetime.now(dt.UTC)
+        sends = _time("send_at", send_at, zone)
+        expires = _time("expires_at", expires_at, zone)
+        if sends is not None and sends < now - _PAST_TOLERATED:
+            raise InvalidTime(f"send_at: {sends.isoformat()} is in the past; leave it out to send now")
+        valid_for = None
+        if ttl is not None:
+            if expires is not None:
+                raise InvalidTime("ttl: expires_at is given as well; give one of the two")
+            expires = _later(sends or now, ttl)
+            valid_for = expires - now if sends is None else None
+        if expires is not None and expires <= max(now, sends or now):
+            raise InvalidTime(
+                f"expires_at: {expires.isoformat()} is over before the message may be sent; give a later time"
+            )
+        return cls(
+            key=_word("key", key) or str(uuid.uuid4()),
+            phone=normalize_phone(phone),
+            text=clean_text(text),
+            send_at=sends,
+            expires_at=expires,
+            priority=_priority(priority),
+            rule_id=_word("rule_id", None if rule_id is None else str(rule_id)),
+            if_absent=_if_absent(if_absent),
+            callback=_callback(callback),
+            reference=_word("reference", reference),
+            valid_for=valid_for,
+        )
+
+    @classmethod
+    def from_mapping(
+        cls, values: Mapping[str, Any], *, now: dt.datetime | None = None, zone: dt.tzinfo | None = None
+    ) -> "NewMessage":
+        """Validate a record of a file or a task: empty values count as not given, unknown columns are refused.
+
+        Args:
+            values: by the columns' names, English or Spanish.
+            now: as for `of`.
+            zone: as for `of`.
+        """
+        named: dict[str, Any] = {}
+        for given, value in values.items():
+            name = canonical(given)
+            if name not in COLUMNS:
+                # What is no name may be a phone or a text in the wrong place, which is not shown.
+                which = f" {name}" if _NAME.fullmatch(name) else ""
+                raise InvalidField(f"unknown column{which}; there are: {', '.join(COLUMNS)}")
+            if name in named:
+                raise InvalidField(f"the column {name} comes twice")
+            named[name] = value
+        filled = {name: value for name, value in named.items() if value is not None and value != ""}
+        missing = [name for name in ("phone", "text") if name not in filled]
+        if missing:
+            raise InvalidField(f"{' and '.join(missing)} missing: every message needs a phone and a text")
+        if isinstance(ttl := filled.get("ttl"), str) and _NUMBER.fullmatch(ttl.strip()):
+            filled["ttl"] = float(ttl)
+        return cls.of(**filled, now=now, zone=zone)
+
+
+def canonical(name: object, synonyms: Mapping[str, str] = SPANISH) -> str:
+    """The contract's name of a column, from one in any case, with accents or blanks, or a synonym (Spanish)."""
+    plain = unicodedata.normalize("NFKD", str(name).strip().strip("\ufeff").lower())
+    plain = re.sub(r"[\s-]+", "_", "".join(c for c in plain if not unicodedata.combining(c)))
+    return synonyms.get(plain, plain)
+
+
+def valid_key(value: object) -> str:
+    """A key as `enqueue` stores it, to look a message up by.
+
+    Raises:
+        InvalidField: nothing can have such a key.
+    """
+    key = _word("key", value)
+    if key is None:
+        raise InvalidField("key: is empty; give the key that the message was enqueued with")
+    return key
+
+
+def _time(name: str, value: object, zone: dt.tzinfo | None) -> dt.datetime | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = dt.datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise InvalidTime(f"{name}: not a time; write ISO 8601, like 2026-12-01T09:30:00-06:00") from None
+    if not isinstance(value, dt.datetime):
+        raise InvalidTime(f"{name}: not a time; write ISO 8601, like 2026-12-01T09:30:00-06:00")
+    if zone is not None and value.tzinfo is None:
+        value = value.replace(tzinfo=zone)
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise InvalidTime(f"{name}: {value.isoformat()} has no time zone; add one, like {value.isoformat()}-06:00")
+    try:
+        moment = value.astimezone(dt.UTC)
+    except OverflowError:
+        moment = None
+    if moment is None or not _FIRST <= moment < _AFTER_LAST:
+        raise InvalidTime(f"{name}: {value.isoformat()} is outside the calendar; give a nearer time")
+    return moment
+
+
+def _later(start: dt.datetime, ttl: object) -> dt.datetime:
+    if isinstance(ttl, bool) or not isinstance(ttl, int | float | dt.timedelta):
+        raise InvalidTime("ttl: not a number of seconds; write one, like 300")
+    try:
+        end = start + (ttl if isinstance(ttl, dt.timedelta) else dt.timedelta(seconds=ttl))
+    except (OverflowError, ValueError):
+        raise InvalidTime("ttl: reaches beyond the calendar; give fewer seconds") from None
+    if end >= _AFTER_LAST:
+        raise InvalidTime("ttl: reaches beyond the calendar; give fewer seconds")
+    if end <= start:
+        raise InvalidTime("ttl: must be more than 0 seconds")
+    return end
+
+
+def _word(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise InvalidField(f"{name}: must be text")
+    value = value.strip()
+    if len(value) > _LIMITS[name]:
+        raise InvalidField(f"{name}: has {len(value)} characters, at most {_LIMITS[name]} fit")
+    if not value.isprintable():
+        raise InvalidField(f"{name}: holds a character that cannot be printed; remove it")
+    return value or None
+
+
+def _callback(value: object) -> str | None:
+    word = _word("callback", value)
+    if word is not None:
+        parse_callback(word)
+    return word
+
+
+def _priority(value: Priority | str | None) -> Priority:
+    if value is None:
+        return Priority.NORMAL
+    try:
+        return value if isinstance(value, Priority) else Priority[str(value).strip().upper()]
+    except KeyError:
+        raise InvalidField("priority: it is none of high, normal, low") from None  # a shifted line has its text here
+
+
+def _if_absent(value: IfAbsent | str | None) -> IfAbsent:
+    if value is None:
+        return IfAbsent.RESEND
+    try:
+        return IfAbsent(str(value).strip().lower())
+    except ValueError:
+        raise InvalidField("if_absent: it is none of resend, fail") from None

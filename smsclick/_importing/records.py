@@ -1,0 +1,265 @@
+"""Records of a file, CSV or JSON lines, as the programs that people have write them. The one reader for all files.
+
+A bad line costs only itself: it is reported by its number and reason, without what it holds.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import re
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from smsclick._enqueue.message import canonical
+from smsclick._importing.files import LONGEST_LINE, Lines
+from smsclick.errors import InvalidField
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+REJECTED_LINE: Final = "rejected_line"
+REJECTED_REASON: Final = "rejected_reason"
+"""Columns that `import --rejected` adds; they are passed over, so that its file may be corrected and imported."""
+
+_JSON_SUFFIXES: Final = {".json", ".jsonl", ".ndjson"}
+_DELIMITERS: Final = (",", ";", "\t", "|")
+_MOST_LINES: Final = 100
+"""Of one CSV record. Beyond it a quote was never closed, and what follows are records of their own."""
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z_]{0,29}")
+_SEPARATOR_LINE: Final = re.compile(r"\"?sep=(?P<delimiter>[^\"\r\n])\"?\s*", re.IGNORECASE)
+_AS_FORMULA: Final = re.compile(r'="(?P<value>[^"]*)"')
+_APOSTROPHE: Final = re.compile(r"['\u2019](?=[+(0-9])")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Schema:
+    """What a file may hold.
+
+    Attributes:
+        columns: By their names of the contract.
+        required: Those that every file must have.
+        synonyms: Other names of columns.
+        numbers: Columns whose values spreadsheets mark as text, with an apostrophe or as a formula.
+        others: What becomes of columns that are not among these.
+        alone: The column that a file without a header consists of; None where there must be a header.
+        example: A header, for who has none.
+    """
+
+    columns: tuple[str, ...]
+    required: tuple[str, ...]
+    synonyms: Mapping[str, str]
+    numbers: frozenset[str]
+    others: Literal["refused", "ignored"]
+    alone: str | None
+    example: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """A line that could be taken apart, by the contract's names of columns."""
+
+    line: int
+    values: dict[str, Any] = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Problem:
+    """A bad line and why.
+
+    Attributes:
+        line: Its number.
+        reason: Without its phone or text.
+        values: What it holds, where it could be taken apart.
+        raw: The line itself, where it could not.
+    """
+
+    line: int
+    reason: str
+    values: Mapping[str, Any] | None = dataclasses.field(default=None, repr=False, compare=False)
+    raw: str | None = dataclasses.field(default=None, repr=False, compare=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """A file's records in order.
+
+    Attributes:
+        form: How it is written.
+        columns: The columns of a CSV, in their order.
+        rows: The lines; to be read once.
+    """
+
+    form: Literal["csv", "json"]
+    columns: tuple[str, ...]
+    rows: Iterator[Record | Problem]
+
+
+def read_records(lines: Lines, schema: Schema, *, name: str = "") -> Records:
+    """Read a file.
+
+    Args:
+        lines: Of `smsclick._importing.files.opened`.
+        schema: What it may hold.
+        name: Of the file; its suffix helps to tell JSON lines from CSV where the first line does not.
+
+    Raises:
+        InvalidField: The file as a whole is none of ours: it is empty, or its header is wrong.
+    """
+    first = lines.peek_content()
+    if first is None:
+        raise InvalidField(f"the file is empty: a CSV needs a header line like {schema.example}")
+    if first.lstrip().startswith("["):
+        raise InvalidField("the file is one JSON array: write one JSON object a line instead")
+    if first.lstrip().startswith("{") or PurePath(name).suffix.lower() in _JSON_SUFFIXES:
+        return Records("json", (), _json_rows(lines, schema))
+    names, delimiter = _header(lines, schema)
+    shown = tuple(each for each in names if each and not each.startswith("rejected_"))
+    return Records("csv", shown, _csv_rows(lines, names, delimiter, schema))
+
+
+def _json_rows(lines: Lines, schema: Schema) -> Iterator[Record | Problem]:
+    while (line := lines.next()) is not None:
+        number, text = line
+        if text is None:
+            yield Problem(number, _too_long())
+        elif text.strip():
+            yield _json_row(number, text, schema)
+
+
+def _json_row(number: int, text: str, schema: Schema) -> Record | Problem:
+    raw = text.rstrip("\r\n")
+    try:
+        record = json.loads(text)
+    except json.JSONDecodeError as error:
+        return Problem(number, f"not JSON from character {error.colno} on", raw=raw)
+    except (ValueError, RecursionError):  # a number of thousands of digits; thousands of brackets
+        return Problem(number, "not a JSON object of a message", raw=raw)
+    if not isinstance(record, dict):
+        return Problem(number, "not a JSON object: write one like {…phone…, …text…, …key…} a line", raw=raw)
+    names = [canonical(each, schema.synonyms) for each in record]
+    if wrong := _wrong_names(names, schema):
+        return Problem(number, wrong, raw=raw)
+    return Record(number, _wanted(zip(names, record.values(), strict=True), schema))
+
+
+def _header(lines: Lines, schema: Schema) -> tuple[list[str], str]:
+    """The columns' names and the delimiter; a wrong header makes every line wrong, so it is refused at once."""
+    line = lines.next()
+    text = line[1] if line is not None else None
+    delimiter = None
+    if text is not None and (said := _SEPARATOR_LINE.fullmatch(text)):
+        delimiter = said["delimiter"]  # what Excel writes for itself
+        line = lines.next()
+        text = line[1] if line is not None else None
+    if line is None or text is None or "\0" in text:
+        raise InvalidField(f"the header cannot be read: write one like {schema.example}")
+    delimiter = delimiter or max(_DELIMITERS, key=text.count)
+    try:
+        given = next(csv.reader([text], delimiter=delimiter, strict=True))
+    except csv.Error:
+        raise InvalidField(f"the header cannot be read: write one like {schema.example}") from None
+    names = [canonical(each, schema.synonyms) for each in given]
+    if not set(names) & set(schema.columns):
+        if schema.alone is None:
+            raise InvalidField(f"the first line is no header: it must name columns of {', '.join(schema.columns)}")
+        lines.push_back([line])
+        return [schema.alone, *[""] * (len(names) - 1)], delimiter
+    filled = len(names)
+    while filled > 1 and not names[filled - 1]:
+        filled -= 1  # columns that a spreadsheet has shown and nobody has filled
+    if wrong := _wrong_names(names[:filled], schema):
+        raise InvalidField(wrong)
+    if missing := [each for each in schema.required if each not in names]:
+        raise InvalidField(f"the header lacks {' and '.join(missing)}: write one like {schema.example}")
+    return names, delimiter
+
+
+def _csv_rows(lines: Lines, names: Sequence[str], delimiter: str, schema: Schema) -> Iterator[Record | Problem]:
+    while (record := _record(lines, delimiter)) is not None:
+        number, fields, raw = record
+        if isinstance(fields, str):
+            yield Problem(number, fields, raw=raw)
+        elif any(field.strip() for field in fields):
+            yield _csv_row(number, fields, names, schema, raw)
+
+
+def _csv_row(number: int, fields: list[str], names: Sequence[str], schema: Schema, raw: str) -> Record | Problem:
+    # A field too many is refused although it is empty: it may come from a comma in a text without quotes.
+    if len(fields) != len(names) and not (schema.alone and len(fields) < len(names)):
+        hint = "" if len(fields) < len(names) else "; put a text that holds a separator in quotes"
+        return Problem(number, f"{len(fields)} fields where the header has {len(names)}{hint}", raw=raw)
+    if any(field.strip() for name, field in zip(names, fields, strict=False) if not name and not schema.alone):
+        return Problem(number, "a field stands in a column that has no name", raw=raw)
+    values = _wanted(zip(names, fields, strict=False), schema)
+    for each in schema.numbers & values.keys():
+        values[each] = _unmarked(values[each])
+    return Record(number, values)
+
+
+def _unmarked(value: str) -> str:
+    """A number that a spreadsheet keeps as text: '5551402211 or ="5551402211"."""
+    value = value.strip()
+    if match := _AS_FORMULA.fullmatch(value):
+        return match["value"]
+    return value[1:] if _APOSTROPHE.match(value) else value
+
+
+def _record(lines: Lines, delimiter: str) -> tuple[int, list[str] | str, str] | None:
+    """The next CSV record, which may go over several lines, or the reason why there is none; None at the end.
+
+    After an error only its first line is given up: those that an unclosed quote has swallowed are read again.
+    """
+    taken: list[tuple[int, str | None]] = []
+
+    def feed() -> Iterator[str]:
+        while len(taken) < _MOST_LINES and (line := lines.next()) is not None:
+            if line[1] is None and taken:
+                lines.push_back([line])
+                return
+            if line[1] is None or line[1].strip() or taken:
+                taken.append(line)
+                yield line[1] or ""
+
+    try:
+        fields = next(csv.reader(feed(), delimiter=delimiter, strict=True), None)
+    except csv.Error as error:
+        lines.push_back(taken[1:])
+        return taken[0][0], _csv_problem(error), _raw(taken[:1])
+    if fields is None:
+        return None
+    return taken[0][0], _too_long() if taken[0][1] is None else fields, _raw(taken)
+
+
+def _raw(taken: Sequence[tuple[int, str | None]]) -> str:
+    return "".join(text or "" for _, text in taken).rstrip("\r\n")
+
+
+def _csv_problem(error: csv.Error) -> str:
+    if "new-line" in str(error):
+        return "a carriage return outside of quotes"
+    return "a quote is not closed, or a quoted field goes on after its end (write quotes inside one twice)"
+
+
+def _wanted(pairs: Iterator[tuple[str, Any]] | zip[tuple[str, Any]], schema: Schema) -> dict[str, Any]:
+    return {name: value for name, value in pairs if name in schema.columns}
+
+
+def _wrong_names(names: Sequence[str], schema: Schema) -> str | None:
+    """What is wrong with columns' names. One that may be a phone or a text in the wrong place is not shown."""
+    for position, name in enumerate(names, start=1):
+        if name in {REJECTED_LINE, REJECTED_REASON}:
+            continue
+        if name not in schema.columns:
+            if schema.others == "ignored":
+                continue
+            which = repr(name) if _NAME.fullmatch(name) else f"at position {position}"
+            return f"unknown column {which}; there are {', '.join(schema.columns)}"
+        if name in names[: position - 1]:
+            return f"the column {name} comes twice"
+    return None
+
+
+def _too_long() -> str:
+    return f"longer than {LONGEST_LINE // 1024} KiB"

@@ -1,0 +1,186 @@
+"""The producer's doorbell: tells the workers by ids to look now. It never blocks or fails a commit.
+
+A bounded queue and one daemon thread stand between the producer and the broker. What is lost here, because the queue is
+full, the broker is down or silent, or the process ends, costs time and never a message: the sweep finds it.
+"""
+
+import atexit
+
+# Redis' client needs it; once a program ends, Python lets no thread import it for the first time.
+import concurrent.futures.thread  # noqa: F401
+import contextlib
+import functools
+import logging
+import os
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from smsclick._broker import broker
+from smsclick._wakeups.background import PAUSE_SECONDS, BackgroundPublisher, Watched
+from smsclick._wakeups.backlog import TTL_SECONDS, Backlog
+from smsclick.errors import SettingsError
+from smsclick.settings import get_settings
+
+log = logging.getLogger(__name__)
+
+MOST = 300
+"""Messages of one transaction, or one file, that are rung for; the workers then find the others by themselves."""
+
+LIST = 75
+"""Messages of one doorbell. Each costs a worker a millisecond, and one is enough to wake it."""
+
+_ANSWER_SECONDS = 1
+"""What a broker has for each answer."""
+
+_EXIT_SECONDS = 1.5
+"""What a program that ends gives the doorbell."""
+
+_MOST_UNREAD = 1000
+_QUEUE_NAME = "smsclick.send"
+
+
+def configured() -> bool:
+    """Whether there is a broker to ring through; without one the sweep finds new messages."""
+    try:
+        url = get_settings().broker_url
+    except SettingsError:
+        return False
+    return bool(url) and not url.startswith("memory://")
+
+
+def wake(ids: Sequence[int], *, after: Watched | None = None) -> None:
+    """Ring for these messages, in the background; returns at once.
+
+    Args:
+        ids: of messages that are committed, or will be.
+        after: rings once this transaction is over; None: now. Should its commit fail, nobody finds the ids.
+    """
+    _the_publisher().put(list(ids), after)
+
+
+class _ListPublisher(BackgroundPublisher[list[int]]):
+    """Publishes ids, in lists that are not too long."""
+
+    def __init__(self, publish: Callable[[list[int]], None], *, pause: float = PAUSE_SECONDS) -> None:
+        super().__init__(functools.partial(_in_lists, publish), pause=pause)
+
+
+def _in_lists(publish: Callable[[list[int]], None], ids: list[int]) -> None:
+    for start in range(0, len(ids), LIST):
+        publish(ids[start : start + LIST])
+
+
+_publisher: _ListPublisher | None = None
+_publisher_lock = threading.Lock()
+
+
+def _the_publisher() -> _ListPublisher:
+    global _publisher  # noqa: PLW0603 - one per process
+    with _publisher_lock:
+        if _publisher is None:
+            _publisher = _ListPublisher(_Publisher(get_settings().broker_url))
+        return _publisher
+
+
+def _forget() -> None:
+    """In a forked child: the thread, the lock's owner and the broker's socket are the parent's."""
+    global _publisher, _publisher_lock
+    _publisher, _publisher_lock = None, threading.Lock()
+
+
+def _flush() -> None:
+    """A short script ends right after its commit: give the thread a moment."""
+    if _publisher is not None and not _publisher.flush(_EXIT_SECONDS):
+        log.warning("The doorbell did not ring, because the broker did not answer; the sweep will find the messages.")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+atexit.register(_flush)
+
+
+class _Publisher:
+    """Publishes over one connection of its own, as Celery would, whose pools and limits belong to the producer's app.
+
+    It declares no queue: the workers do, as they see fit, and before them nobody is there to hear.
+    """
+
+    def __init__(self, broker_url: str) -> None:
+        self._broker = broker.parse(broker_url)
+        self._connection: Any = None
+        self._producer: Any = None
+        self._missing = False
+        self._backlog = Backlog(broker_url, lambda: self._producer.channel, most=_MOST_UNREAD)
+
+    def __call__(self, ids: list[int]) -> None:
+        """Publish once; over a connection that was open before, and may have been closed meanwhile, twice."""
+        if self._missing:
+            return
+        fresh = self._producer is None
+        try:
+            self._send(ids)
+        except Exception:
+            self._close()
+            if fresh:
+                raise
+            self._send(ids)
+
+    def _send(self, ids: list[int]) -> None:
+        if self._producer is None:
+            self._connect()
+        if self._producer is not None and not self._backlog.is_full(_QUEUE_NAME):
+            headers, body = call_to_send(ids)
+            self._producer.publish(
+                body,
+                exchange="",
+                routing_key=_QUEUE_NAME,
+                serializer="json",
+                headers=headers,
+                correlation_id=headers["id"],
+                delivery_mode="transient",
+                expiration=TTL_SECONDS,
+                timeout=_ANSWER_SECONDS,
+            )
+
+    def _connect(self) -> None:
+        try:
+            import kombu  # noqa: PLC0415 - an extra, and slow to import: not in the thread that commits
+        except ModuleNotFoundError:
+            self._missing = True
+            log.warning("smsclick[celery] is not installed: no doorbell; the sweep finds new messages")
+            return
+        options = self._broker.transport_options(_ANSWER_SECONDS)
+        self._connection = kombu.Connection(
+            self._broker.url,
+            connect_timeout=_ANSWER_SECONDS,
+            transport_options=options,
+            ssl=dict(self._broker.tls) if self._broker.tls else False,
+        )
+        # Not its default channel, which would try to connect for ever.
+        self._producer = kombu.Producer(self._connection.channel())
+
+    def _close(self) -> None:
+        connection, self._connection, self._producer = self._connection, None, None
+        self._backlog.forget()
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                connection.collect(socket_timeout=1)
+
+
+def call_to_send(ids: list[int]) -> tuple[dict[str, Any], list[Any]]:
+    """The headers and the body of a call to `smsclick.send`, in Celery's message protocol 2."""
+    call = str(uuid.uuid4())
+    headers = {
+        "lang": "py",
+        "task": "smsclick.send",
+        "id": call,
+        "root_id": call,
+        "parent_id": None,
+        "group": None,
+        "expires": None,
+        "retries": 0,
+        "ignore_result": True,
+    }
+    return headers, [[ids], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]

@@ -1,0 +1,317 @@
+"""The account's gate: one row that says whether anything may be sent, and the only code that opens or closes it.
+
+It has two locks. The operator's (`hold`, `resume`), and the automatic one: no balance, or the key refused. The
+automatic one opens through a canary: one message that may go while the gate is held, chosen by
+`worker.maintenance.balance`.
+"""
+
+import dataclasses
+import datetime as dt
+
+import sqlalchemy as sa
+
+from smsclick._database.columns import db_now
+from smsclick.contract import ACCOUNT, HoldReason, accounts
+from smsclick.provider.codes import Action, lookup
+from smsclick.provider.results import Accepted, Refused
+from smsclick.settings import Settings
+from worker.alerting import incidents
+from worker.lifecycle.policy import Invalid, Outcome, Released
+from worker.queue import claims
+
+REASONS = {Action.HOLD_NO_BALANCE: HoldReason.NO_BALANCE, Action.HOLD_KEY: HoldReason.KEY_REFUSED}
+"""Which refusals close the gate, and for what."""
+
+BREAKER_FAILURES = 5
+"""Calls in a row without an answer, over all workers, after which the provider counts as down."""
+
+RELAPSE_SECONDS = 900.0
+"""A provider that is down again this soon after it came back has relapsed."""
+
+MOST_CANARIES = 5
+"""After each relapse one more canary must be accepted in a row before the gate opens, up to so many."""
+
+_CANARY_CANDIDATES = 500
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AccountState:
+    """The gate as it was read, with the database's time of the reading."""
+
+    operator_hold_at: dt.datetime | None
+    hold_reason: HoldReason | None
+    hold_since: dt.datetime | None
+    epoch: int
+    needed_credits: int
+    probe_at: dt.datetime
+    canary_id: int | None
+    canary_until: dt.datetime | None
+    failures: int
+    lag_id: int | None
+    lag_since: dt.datetime | None
+    report_lag: float | None
+    report_lag_at: dt.datetime | None
+    balance: int | None
+    balance_at: dt.datetime | None
+    opened_at: dt.datetime | None
+    relapses: int
+    canaries: int
+    simulated_at: dt.datetime | None
+    restored_since: dt.datetime | None
+    restored_at: dt.datetime | None
+    now: dt.datetime
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everything may be sent."""
+        return self.operator_hold_at is None and self.hold_reason is None and self.restored_since is None
+
+    @property
+    def allowed_canary(self) -> int | None:
+        """The message that may go although the gate is held; never against the operator's wish."""
+        if self.operator_hold_at is not None or self.restored_since is not None or self.hold_reason is None:
+            return None
+        return self.canary_id
+
+    @property
+    def canary_flies(self) -> bool:
+        """Whether a canary may still bring its answer; one whose worker died gives way when its lease is over."""
+        return self.canary_id is not None and self.canary_until is not None and self.canary_until > self.now
+
+    @property
+    def key_works(self) -> bool:
+        """Whether asking the provider anything but `credits` makes sense."""
+        return self.hold_reason is not HoldReason.KEY_REFUSED
+
+
+_COLUMNS = [accounts.c[field.name] for field in dataclasses.fields(AccountState) if field.name != "now"]
+# Built once: read many times a second.
+_READ = sa.select(*_COLUMNS, db_now().label("now")).where(accounts.c.account == ACCOUNT)
+_LOCKED = _READ.with_for_update()
+
+
+def read(connection: sa.Connection, *, lock: bool = False) -> AccountState:
+    """The gate of the account. A step that also locks messages locks those first."""
+    row = connection.execute(_LOCKED if lock else _READ).one()
+    values = row._asdict()
+    values["hold_reason"] = HoldReason(row.hold_reason) if row.hold_reason else None
+    return AccountState(**values)
+
+
+def hold(connection: sa.Connection) -> bool:
+    """The operator's hold. False where it was held already."""
+    if read(connection, lock=True).operator_hold_at is not None:
+        return False
+    _write(connection, operator_hold_at=db_now())
+    return True
+
+
+def resume(connection: sa.Connection) -> AccountState:
+    """Lift the operator's hold and probe at once where an automatic one remains; returns the gate as it is then."""
+    read(connection, lock=True)
+    _write(connection, operator_hold_at=None, probe_at=db_now())
+    return read(connection)
+
+
+def hold_restored(connection: sa.Connection, since: dt.datetime) -> dt.datetime:
+    """Hold while what could have been sent since then becomes unknown; returns the earliest such time asked for."""
+    account_state = read(connection, lock=True)
+    earliest = since if account_state.restored_since is None else min(since, account_state.restored_since)
+    _write(connection, restored_since=earliest, restored_at=None)
+    return earliest
+
+
+def mark_restored(connection: sa.Connection) -> None:
+    """All of it is unknown; the hold ends when it has been looked for (`worker.restore.restored`)."""
+    _write(connection, restored_at=db_now())
+
+
+def end_restored(connection: sa.Connection) -> None:
+    """Lift the hold of a restore."""
+    _write(connection, restored_since=None, restored_at=None)
+
+
+def close(connection: sa.Connection, refused: Refused, *, epoch: int, needed_credits: int, settings: Settings) -> None:
+    """Close the gate for a refusal that `REASONS` lists; opens one incident, however many meet it at once.
+
+    Args:
+        connection: in a transaction.
+        refused: the provider's answer.
+        epoch: the gate's epoch when that request left; an answer from before the last reopening closes nothing.
+        needed_credits: of the smallest message that was refused.
+        settings: for the time of the first probe.
+    """
+    account_state = read(connection, lock=True)
+    reason = REASONS[refused.action]
+    if account_state.epoch != epoch:
+        return
+    if account_state.hold_reason is reason:
+        _write(connection, needed_credits=min(account_state.needed_credits, needed_credits))
+        return
+    # Our own words: the provider's may repeat what it was sent, and the incident outlives the message.
+    meaning = refused.reason if refused.code is None else lookup(refused.code).meaning
+    _close(connection, account_state, reason, f"{refused.code}: {meaning}", needed_credits, settings)
+
+
+def count_failures(connection: sa.Connection, failed: int, *, answered: bool, epoch: int, settings: Settings) -> bool:
+    """The breaker: close the gate when calls fail one after the other over all workers.
+
+    A provider that is down must not turn the whole queue into attempts of unknown outcome.
+
+    Args:
+        connection: in a transaction.
+        failed: calls of a group that ended without a readable answer, or never left.
+        answered: whether a call of the group got one that left after the failures began; then they count anew.
+        epoch: the gate's epoch when those requests left; older ones say nothing about the provider as it is now.
+        settings: for the time of the first probe.
+
+    Returns:
+        True where it closed.
+    """
+    if answered:
+        connection.execute(
+            sa.update(accounts).where(accounts.c.account == ACCOUNT, accounts.c.failures > 0).values(failures=0)
+        )
+        return False
+    if not failed:
+        return False
+    account_state = read(connection, lock=True)
+    if account_state.epoch != epoch or account_state.hold_reason is not None:
+        return False
+    _write(connection, failures=account_state.failures + failed)
+    if account_state.failures + failed < BREAKER_FAILURES:
+        return False
+    detail = f"{account_state.failures + failed} calls in a row without an answer"
+    _close(connection, account_state, HoldReason.PROVIDER_DOWN, detail, 1, settings)
+    return True
+
+
+def _close(
+    connection: sa.Connection,
+    account_state: AccountState,
+    reason: HoldReason,
+    detail: str,
+    needed_credits: int,
+    settings: Settings,
+) -> None:
+    if account_state.hold_reason is not None:
+        incidents.close(connection, account_state.hold_reason)
+    _write(
+        connection,
+        hold_reason=reason,
+        hold_since=account_state.now,
+        needed_credits=needed_credits,
+        probe_at=account_state.now + dt.timedelta(seconds=settings.balance_seconds),
+        canary_id=None,
+        canary_until=None,
+        failures=0,
+        canaries=0,
+        relapses=_relapses(account_state, reason),
+    )
+    incidents.report(connection, reason, detail=detail)
+
+
+def _relapses(account_state: AccountState, reason: HoldReason) -> int:
+    """How often in a row the provider was down again soon after it came back."""
+    if reason is not HoldReason.PROVIDER_DOWN:
+        return 0
+    soon = account_state.opened_at is not None and account_state.now - account_state.opened_at < dt.timedelta(
+        seconds=RELAPSE_SECONDS
+    )
+    return min(account_state.relapses + 1, MOST_CANARIES - 1) if soon else 0
+
+
+def judge_canary(connection: sa.Connection, message_id: int, outcome: Outcome, settings: Settings) -> bool:
+    """What the canary's outcome means for the account_state. True where the gate opened and the rest may go."""
+    account_state = read(connection, lock=True)
+    if account_state.canary_id != message_id or account_state.hold_reason is None:
+        return False
+    later = account_state.now + dt.timedelta(seconds=settings.balance_seconds)
+    if not isinstance(outcome, Accepted):
+        # Refused for the account's sake or unknown: later. For the message's own sake, or never tried: another at once.
+        own_fault = isinstance(outcome, Invalid) or (isinstance(outcome, Refused) and outcome.action is Action.FAIL)
+        at_once = own_fault or isinstance(outcome, Released)
+        canaries = account_state.canaries if at_once else 0
+        probe_at = account_state.now if at_once else later
+        _write(connection, canary_id=None, canary_until=None, probe_at=probe_at, canaries=canaries)
+        return False
+    left = None if account_state.balance is None else account_state.balance - (outcome.credits_used or 1)
+    following = next_credits(connection)
+    if (
+        account_state.hold_reason is HoldReason.NO_BALANCE
+        and left is not None
+        and following is not None
+        and left < following
+    ):
+        # Enough for the canary but not for the next one: opening would only raise the next incident.
+        _write(connection, canary_id=None, canary_until=None, balance=left, needed_credits=1, probe_at=later)
+        return False
+    if (
+        account_state.hold_reason is HoldReason.PROVIDER_DOWN
+        and account_state.canaries < account_state.relapses
+        and following is not None
+    ):
+        # It fails most of the time: one answer says little. The next canary goes at once.
+        _write(
+            connection,
+            canary_id=None,
+            canary_until=None,
+            probe_at=account_state.now,
+            canaries=account_state.canaries + 1,
+        )
+        return False
+    _open(connection, account_state)
+    return True
+
+
+def open_without_canary(connection: sa.Connection) -> bool:
+    """Open what was closed for the key or for a provider that was down, now that `credits` is answered.
+
+    For when no message waits that could be the canary. False where it was not closed, or for the balance's sake.
+    """
+    account_state = read(connection, lock=True)
+    if account_state.hold_reason not in {HoldReason.KEY_REFUSED, HoldReason.PROVIDER_DOWN}:
+        return False
+    _open(connection, account_state)
+    return True
+
+
+def choose_canary(connection: sa.Connection, balance: int | None, until: dt.datetime) -> int | None:
+    """Let one waiting message go: the first by priority and age that the balance covers. None where there is none.
+
+    A balance of None is one that nobody could read: then simply the first goes.
+    """
+    for candidate in claims.waiting(connection, _CANARY_CANDIDATES):
+        if balance is None or candidate.credits <= balance:
+            _write(connection, canary_id=candidate.id, canary_until=until)
+            return candidate.id
+    return None
+
+
+def next_credits(connection: sa.Connection) -> int | None:
+    """The predicted credits of the next message in line, or None where nobody waits."""
+    following = claims.waiting(connection, 1)
+    return following[0].credits if following else None
+
+
+def note(connection: sa.Connection, **values: object) -> None:
+    """Write what was learned: the balance, the report's lag, when to probe next, that a canary ended."""
+    _write(connection, **values)
+
+
+def _open(connection: sa.Connection, account_state: AccountState) -> None:
+    if account_state.hold_reason is not None:
+        incidents.close(connection, account_state.hold_reason)
+    _write(
+        connection,
+        hold_reason=None,
+        hold_since=None,
+        canary_id=None,
+        canary_until=None,
+        epoch=account_state.epoch + 1,
+        opened_at=account_state.now,
+    )
+
+
+def _write(connection: sa.Connection, **values: object) -> None:
+    connection.execute(sa.update(accounts).where(accounts.c.account == ACCOUNT).values(**values))

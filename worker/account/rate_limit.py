@@ -1,0 +1,188 @@
+"""One limit of calls a second over all workers together: `SMSCLICK_MAX_PER_SECOND`.
+
+A row of our database says up to when calls are given out. A worker takes the next moments from it in one short
+transaction and lets each of its calls leave at a moment of its own: they come evenly, whichever workers make them. The
+arithmetic is pyrate_limiter's GCRA, the clock the database's. Why: docs/decisions/0015-one-limit-in-the-database.md.
+"""
+
+import collections
+import dataclasses
+import datetime as dt
+import logging
+import math
+import threading
+import time
+from typing import Protocol
+
+import sqlalchemy as sa
+from pyrate_limiter import GCRA, Rate
+from sqlalchemy.exc import IntegrityError
+
+from smsclick._database.columns import db_now
+from smsclick._database.database import Database
+from smsclick.contract import limits
+from smsclick.errors import SmsclickError
+from smsclick.provider.client import clock
+from worker.threads.log_limit import LimitedLog
+
+log = logging.getLogger(__name__)
+_waits = LimitedLog(log)
+
+BURST_SECONDS = 0.2
+"""A call may leave this long after its moment and no later: no second sees more than 1.2 seconds' worth of calls."""
+
+_NAME = "sendMsg"
+_ASKS = 50.0
+"""Transactions a second over all workers; above that rate a worker takes several moments at once."""
+_AHEAD_SECONDS = 1.0
+"""Moments further ahead are not given out: a worker that ends takes few with it."""
+_IN_HAND_SECONDS = 0.25
+_RETRY_SECONDS = 0.5
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_ALGORITHM = GCRA()
+
+
+class Limiter(Protocol):
+    """Says when the next call may leave."""
+
+    @property
+    def claim_limit(self) -> int | None:
+        """How many claimed messages of a worker should wait for their call at most; None: any number.
+
+        Those that are on the wire do not count. So a high message does not wait long behind what is claimed already.
+        """
+
+    def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:
+        """Wait until one call may leave, which is now. Asked by the thread that makes the call, right before it.
+
+        Args:
+            stopping: ends the wait.
+            not_after: by `smsclick.provider.client.clock`; later than this the call need not leave at all.
+
+        Returns:
+            False where it may not leave: stopping, or too late.
+        """
+
+
+class Unlimited:
+    """No limit."""
+
+    claim_limit: int | None = None
+
+    def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:  # noqa: ARG002 - as above
+        """At once, unless stopping."""
+        return not stopping.is_set()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Given:
+    """Moments that were given out, in microseconds since 1970.
+
+    Attributes:
+        first: the first one.
+        step: from one to the next.
+        next_at: the first one that is left for others.
+    """
+
+    first: int
+    step: int
+    next_at: int
+
+
+def give(rate: Rate, next_at: int, now: int, count: int) -> Given | float:
+    """The next `count` moments, or the seconds to wait where moments are given out for as far ahead as they may be.
+
+    Args:
+        rate: its burst is how many moments may be given out ahead of time.
+        next_at: the first moment that is left.
+        now: in microseconds since 1970.
+        count: at most `rate.burst`.
+    """
+    now_ms = now // 1000
+    furthest = (now_ms + math.ceil(rate.burst * rate.interval / rate.limit)) * 1000
+    next_at = min(next_at, furthest)  # beyond it where the clock was set back
+    (after,), decision = _ALGORITHM.step([rate], (next_at,), now_ms, count)
+    if not decision.allowed:
+        return (decision.retry_after_ms or 1) / 1000
+    first = max(next_at, now_ms * 1000)
+    return Given(first, (int(after) - first) // count, int(after))
+
+
+class SharedLimiter:
+    """The limit that all workers of one database keep together.
+
+    Args:
+        database: where its row is.
+        per_second: calls a second.
+    """
+
+    def __init__(self, database: Database, per_second: float) -> None:
+        self._database = database
+        self._count = max(1, math.ceil(per_second / _ASKS))
+        ahead = max(self._count, math.ceil(per_second * _AHEAD_SECONDS))
+        # In a thousand seconds, because pyrate_limiter counts in whole numbers.
+        self._rate = Rate(limit=round(per_second * 1000), interval=1_000_000, burst=ahead)
+        self._lock = threading.Lock()
+        self._moments: collections.deque[float] = collections.deque()
+        self._none_before = 0.0
+        self.claim_limit: int | None = max(1, int(per_second * _IN_HAND_SECONDS))
+
+    def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:
+        """As `Limiter.acquire`."""
+        while not stopping.is_set():
+            moment, mine = self._next()
+            wait = moment - time.monotonic()
+            if not_after is not None and clock() + wait > not_after:
+                return False
+            if wait > 0:
+                stopping.wait(wait)
+            if mine and not stopping.is_set() and time.monotonic() <= moment + BURST_SECONDS:
+                return True
+        return False
+
+    def _next(self) -> tuple[float, bool]:
+        """A moment by `time.monotonic`, and whether a call may leave then or only ask again."""
+        with self._lock:
+            if self._moments:
+                return self._moments.popleft(), True
+            if time.monotonic() < self._none_before:
+                return self._none_before, False
+            try:
+                given, now, read_at = self._database.transact(self._take)
+            except SmsclickError as error:
+                _waits.warning("Calls wait, because the database does not say when they may leave. error=%s", error)
+                self._none_before = time.monotonic() + _RETRY_SECONDS
+                return self._none_before, False
+            if not isinstance(given, Given):
+                self._none_before = read_at + given
+                return self._none_before, False
+            first = read_at + (given.first - now) / 1e6
+            self._moments.extend(first + n * given.step / 1e6 for n in range(1, self._count))
+            return first, True
+
+    def _take(self, connection: sa.Connection) -> tuple[Given | float, float, float]:
+        query = sa.select(limits.c.next_at).where(limits.c.name == _NAME).with_for_update()
+        next_at = connection.scalar(query)
+        if next_at is None:
+            _begin(connection)
+            next_at = connection.scalar(query) or 0
+        # Asked with the row in hand: before, this could be the time at which the wait for it began.
+        now = (connection.execute(sa.select(db_now())).scalar_one() - _EPOCH) // dt.timedelta(microseconds=1)
+        read_at = time.monotonic()
+        given = give(self._rate, next_at, now, self._count)
+        if isinstance(given, Given):
+            connection.execute(sa.update(limits).where(limits.c.name == _NAME).values(next_at=given.next_at))
+        return given, now, read_at
+
+
+def limiter(database: Database, per_second: float) -> Limiter:
+    """The limiter that the settings ask for; 0 is no limit."""
+    return SharedLimiter(database, per_second) if per_second else Unlimited()
+
+
+def _begin(connection: sa.Connection) -> None:
+    try:
+        with connection.begin_nested():
+            connection.execute(sa.insert(limits).values(name=_NAME, next_at=0))
+    except IntegrityError:
+        return  # another worker has just begun it

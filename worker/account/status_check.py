@@ -1,0 +1,34 @@
+"""One `getMsg` request, and what a refused key means for the account."""
+
+import sqlalchemy as sa
+
+from smsclick.errors import ProviderError, ProviderRefused
+from smsclick.provider.codes import Action, lookup
+from smsclick.provider.results import MessageStatus, Refused
+from smsclick.settings import Settings
+from worker.account import holds
+from worker.lifecycle.on_status import PollFailed
+from worker.runtime import Runtime
+
+
+def ask(runtime: Runtime, id_mensaje: int) -> MessageStatus | PollFailed:
+    """What `getMsg` says of one message; its caller has taken that from the budget."""
+    try:
+        return runtime.client.status(id_mensaje)
+    except ProviderRefused as error:
+        return PollFailed(error.code, lookup(error.code).meaning)
+    except ProviderError as error:
+        return PollFailed(None, str(error))
+
+
+def key_refused(seen: MessageStatus | PollFailed) -> bool:
+    """Whether an answer says that the key does not work."""
+    return isinstance(seen, PollFailed) and seen.code is not None and lookup(seen.code).action is Action.HOLD_KEY
+
+
+def hold_for_refused_key(connection: sa.Connection, refused: PollFailed, settings: Settings) -> None:
+    """Close the gate for a refused key."""
+    if refused.code is not None:
+        answer = Refused(refused.code, refused.reason, Action.HOLD_KEY, refused.reason)
+        epoch = holds.read(connection).epoch
+        holds.close(connection, answer, epoch=epoch, needed_credits=1, settings=settings)

@@ -1,0 +1,132 @@
+"""Beat's scheduler: its periods are measured, not read off a wall clock, and it survives whatever the broker answers.
+
+Celery's own scheduler reads the machine's clock: set back by half an hour, it sends nothing for half an hour. It also
+writes some hundred lines for each tick that the broker does not take, and publishes for ever to a queue that nobody
+reads. Why ticks carry no `expires`: docs/decisions/0026-no-clock-of-another-machine.md.
+"""
+
+import contextlib
+import datetime as dt
+import logging
+import time
+from typing import Any
+
+from celery import beat
+from celery.schedules import schedule as every
+
+from smsclick._wakeups.backlog import Backlog
+from worker.broker.trouble import reason
+from worker.threads.supervision import ThreadReport
+
+log = logging.getLogger(__name__)
+
+MOST_UNREAD = 20
+"""Ticks that wait in the queue while beat sends no more. Each is one look into the database, whoever reads it."""
+
+BEATS_WITHIN_SECONDS = 60.0
+"""From one tick to the next; Celery's loop takes a second."""
+
+TOLD_SECONDS = 60.0
+"""While the broker does not take ticks, the log has one line for each reason in each of these."""
+
+_BEGAN_AT = dt.datetime.now(dt.UTC)
+_BEGAN = time.monotonic()
+
+
+def steady_now() -> dt.datetime:
+    """The time at which this process began plus what it measured since; setting the machine's clock changes nothing."""
+    return _BEGAN_AT + dt.timedelta(seconds=time.monotonic() - _BEGAN)
+
+
+class SteadyEntry(beat.ScheduleEntry):
+    """An entry whose period, where it is given in seconds, is measured by the monotonic clock."""
+
+    def __init__(self, **given: Any) -> None:  # noqa: ANN401 - Celery's
+        seconds = given.get("schedule")
+        if isinstance(seconds, int | float):
+            given["schedule"] = every(dt.timedelta(seconds=seconds), nowfun=steady_now, app=given.get("app"))
+        super().__init__(**given)
+
+
+_Scheduler: Any = beat.Scheduler  # its stub lacks half of what a subclass needs
+
+
+class Scheduler(_Scheduler):  # type: ignore[misc]
+    """Celery's scheduler in memory, with the differences that the module's docstring tells."""
+
+    Entry = SteadyEntry
+    # Celery connects before it calls `apply_entry`, where an error would end beat.
+    producer = None
+
+    def __init__(self, *args: Any, **rest: Any) -> None:  # noqa: ANN401 - Celery's
+        super().__init__(*args, **rest)
+        self._publisher: Any = None
+        self._failed_since: float | None = None
+        self._told_at: dict[str, float] = {}
+        self._ticked_at = time.monotonic()
+        self._waits_for: str | None = None
+        self._backlog = Backlog(self.app.conf.broker_url, self._open_channel, most=MOST_UNREAD)
+
+    def tick(self, *args: Any, **rest: Any) -> Any:  # noqa: ANN401 - Celery's
+        """Send what is due, which shows that beat progresses."""
+        self._ticked_at = time.monotonic()
+        return super().tick(*args, **rest)
+
+    def report(self) -> ThreadReport:
+        """How beat is, for health checks; what it waits for the broker is not its fault."""
+        idle = time.monotonic() - self._ticked_at
+        return ThreadReport(
+            "beat", alive=True, idle_seconds=idle, waits_for=self._waits_for, beats_within=BEATS_WITHIN_SECONDS
+        )
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:  # noqa: ANN401, ARG002 - Celery's
+        """Publish a tick that is due; one that the broker does not take is passed over, and the next comes soon."""
+        self._waits_for = "broker"
+        try:
+            queue = self.app.amqp.router.route({}, entry.task)["queue"].name
+            if self._backlog.is_full(queue):
+                return
+            if self._publisher is None:
+                self._publisher = self.Producer(self._open_channel(), auto_declare=False)
+            self.apply_async(entry, producer=self._publisher, advance=False)
+        except Exception as error:  # noqa: BLE001 - whatever a broker or its library answers, beat waits
+            self._failed(error)
+        else:
+            if self._failed_since is not None:
+                log.warning("The broker takes ticks again. seconds=%.0f", time.monotonic() - self._failed_since)
+            self._failed_since = None
+        finally:
+            self._waits_for = None
+
+    def close(self) -> None:
+        """Release the connection."""
+        self._disconnect()
+        super().close()
+
+    def _open_channel(self) -> Any:  # noqa: ANN401 - kombu's
+        if "connection" not in self.__dict__:
+            self.connection = self.app.connection_for_write()
+        # Not `default_channel`, which would try to connect for ever.
+        return self.connection.channel()
+
+    def _failed(self, error: Exception) -> None:
+        self._disconnect()
+        now = time.monotonic()
+        if self._failed_since is None:
+            self._failed_since = now
+        why = reason(error)
+        if now - self._told_at.get(why, float("-inf")) >= TOLD_SECONDS:
+            self._told_at[why] = now
+            log.warning(
+                "The broker does not take ticks; messages wait in the database. reason=%s seconds=%.0f",
+                why,
+                now - self._failed_since,
+            )
+
+    def _disconnect(self) -> None:
+        self._publisher = None
+        self._backlog.forget()
+        connection = self.__dict__.pop("connection", None)
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                connection.collect(socket_timeout=1)

@@ -1,0 +1,94 @@
+"""What a broker answers instead of working, and how a worker says so: one line, then at most one a minute."""
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from typing import Final
+
+from smsclick._net.certificates import tls_reason
+
+log = logging.getLogger(__name__)
+
+SAID_SECONDS: Final = 60.0
+"""While the trouble lasts, the log has one line for each reason in each of these."""
+
+FIRST_PAUSE_SECONDS: Final = 1.0
+LONGEST_PAUSE_SECONDS: Final = 15.0
+
+_WORDS: Final = {
+    "READONLY": "it is a replica, which takes no writes",
+    "MISCONF": "it cannot write its data to its disk",
+    "NOPERM": "its rules forbid our user a command or a key",
+    "LOADING": "it is still reading its data",
+    "OOM": "its memory is full",
+    "NOAUTH": "it asks for a password",
+    "WRONGPASS": "it does not know our user and password",
+    "UNBLOCKED": "it has just become a replica",
+    "MASTERDOWN": "it is a replica without its master",
+    "CLUSTERDOWN": "its cluster is down",
+    "ReadOnlyError": "it is a replica, which takes no writes",
+    "NoPermissionError": "its rules forbid our user a command or a key",
+    "BusyLoadingError": "it is still reading its data",
+    "OutOfMemoryError": "its memory is full",
+    "MasterDownError": "it is a replica without its master",
+    "AuthenticationError": "it asks for a user and password, or refuses ours",
+    "AccessRefused": "it refuses our user and password, or our rights",
+    "NotAllowed": "it does not let our user into this virtual host",
+    "MasterNotFoundError": "no Sentinel names the master: none is reached, or with TLS none is trusted",
+}
+
+
+def reason(error: BaseException) -> str:
+    """A broker's error in words of ours: what it says itself may hold a message's content."""
+    if (tls := tls_reason(error)) is not None:
+        return tls
+    found: BaseException | None = error
+    while found is not None:
+        # Redis' errors begin with a word in capitals, which its client keeps for some and turns into a type for others.
+        code = re.match(r"[A-Z]{3,}\b", str(found))
+        for name in (code.group() if code else "", *(kind.__name__ for kind in type(found).__mro__)):
+            if name in _WORDS:
+                return f"{_WORDS[name]} ({name})"
+        found = found.__cause__ or found.__context__
+    return type(error.__cause__ or error.__context__ or error).__name__
+
+
+class Trouble:
+    """The broker's trouble of one process: whether it lasts, what is said of it, and how long to wait.
+
+    Args:
+        clock: monotonic, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since: float | None = None
+        self._said_at: dict[str, float] = {}
+        self._tries = 0
+
+    def met(self, error: BaseException) -> float:
+        """Something failed: say so if it is time, and return how many seconds to wait before the next try."""
+        now = self._clock()
+        if self._since is None:
+            self._since = now
+        self._tries += 1
+        why = reason(error)
+        if now - self._said_at.get(why, float("-inf")) >= SAID_SECONDS:
+            self._said_at[why] = now
+            log.warning(
+                "The broker cannot be used; this process waits for it, messages wait in the database. "
+                "reason=%s seconds=%.0f",
+                why,
+                now - self._since,
+            )
+            log.debug("The broker's error.", exc_info=error)
+        return float(min(FIRST_PAUSE_SECONDS * 2 ** min(self._tries - 1, 10), LONGEST_PAUSE_SECONDS))
+
+    def over(self) -> None:
+        """It works; says so if it did not."""
+        if self._since is not None:
+            log.warning("The broker can be used again. seconds=%.0f", self._clock() - self._since)
+        self._since = None
+        self._tries = 0
+        self._said_at.clear()

@@ -1,0 +1,171 @@
+"""Calls that come by name, for producers without our database: `smsclick.enqueue` and `smsclick.cancel`."""
+
+import logging
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.exc import DataError, IntegrityError
+
+from smsclick._enqueue.enqueue import store
+from smsclick._enqueue.message import canonical, valid_key
+from smsclick._enqueue.withdrawal import look_up, withdraw
+from smsclick.contract import State
+from smsclick.errors import InvalidField, InvalidMessage, KeyConflict
+from worker.alerting import incidents
+from worker.intake import dead_letters
+from worker.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 60
+"""Characters of a call's id in the log and in the incident."""
+
+_OVERTAKEN_SECONDS = 2.0
+"""How long the message of a cancel is waited for: the call that stores it may be in another worker's hands."""
+
+_LOOK_SECONDS = 0.2
+
+
+def accept(
+    runtime: Runtime,
+    task_id: str,
+    arguments: Mapping[str, Any],
+    *,
+    positional: Sequence[object] = (),
+    expires: object = None,
+) -> int | None:
+    """Store the message of a call; the task's id is its key where it has none, so a redelivered task is one message.
+
+    A call that cannot be a message is refused for good: it becomes a dead letter, opens an incident and is not
+    delivered again.
+
+    Args:
+        runtime: this process's.
+        task_id: of the call.
+        arguments: the keyword arguments, as `enqueue` has them.
+        positional: other arguments; a call with any is refused.
+        expires: Celery's option of the call; the message's validity ends then, where the call says nothing else of it.
+
+    Returns:
+        The message's id, or None where the call was refused.
+
+    Raises:
+        SmsclickError: (or SQLAlchemy's) nothing was stored for a cause that is not the call's; it must stay in the
+            broker.
+    """
+    content = dead_letters.call_content(task_id, arguments, positional, expires)
+    try:
+        # By the database's clock: this machine's may differ from the producer's by any amount.
+        message = dead_letters.message_of(
+            arguments, task_id=task_id, now=runtime.database.clock(), positional=positional, expires=expires
+        )
+    except InvalidMessage as error:
+        _refuse(runtime, task_id, str(error), content)
+        return None
+    try:
+        stored = runtime.database.transact(lambda connection: store(connection, [message]))[0]
+    except (DataError, IntegrityError) as error:
+        # Told by its type: what the database says may hold the message.
+        _refuse(runtime, task_id, f"the database cannot hold it ({type(error.orig).__name__})", content)
+        return None
+    if stored.conflict:
+        _refuse(runtime, task_id, str(KeyConflict(message.key, stored.id)), content)
+        return None
+    if stored.new and message.send_at is None:
+        runtime.wakeups.send([stored.id])
+    return stored.id
+
+
+def cancel(runtime: Runtime, task_id: str, arguments: Mapping[str, Any], *, positional: Sequence[object] = ()) -> bool:
+    """Withdraw the message of a call; one that cannot be withdrawn, or is not there, costs a line of the log.
+
+    Args:
+        runtime: this process's.
+        task_id: of the call.
+        arguments: its keyword arguments: `key`.
+        positional: other arguments; a call with any is refused, as `accept` refuses it.
+
+    Returns:
+        Whether it was withdrawn.
+
+    Raises:
+        SmsclickError: (or SQLAlchemy's) nothing was done for a cause that is not the call's; it must stay in the
+            broker.
+    """
+    try:
+        key = _key_of(arguments, positional)
+    except InvalidMessage as error:
+        content = dead_letters.call_content(task_id, arguments, positional, task=dead_letters.CANCEL)
+        _refuse(runtime, task_id, str(error), content, task=dead_letters.CANCEL)
+        return False
+    look_until = time.monotonic() + _OVERTAKEN_SECONDS
+    while True:
+        withdrawn = runtime.database.transact(lambda connection: withdraw(connection, key))
+        with runtime.database.read() as connection:
+            found = look_up(connection, key)
+        # One that still waits was stored, or let go, a moment ago.
+        over = withdrawn or (found is not None and found.state is not State.QUEUED)
+        if over or time.monotonic() >= look_until:
+            break
+        time.sleep(_LOOK_SECONDS)
+    if withdrawn:
+        log.info("A message was withdrawn by its producer. message=%s task=%s", found and found.id, _shown(task_id))
+    else:
+        log.warning(
+            "A message could not be withdrawn. message=%s state=%s task=%s",
+            *(found and found.id, found and found.state, _shown(task_id)),
+        )
+    return withdrawn
+
+
+def _key_of(arguments: Mapping[str, Any], positional: Sequence[object]) -> str:
+    if positional:
+        raise InvalidField("it has positional arguments; call with keyword arguments")
+    named = {canonical(name): value for name, value in arguments.items()}
+    if len(named) != len(arguments) or set(named) != {"key"}:
+        raise InvalidField("a cancel has the keyword argument key and no other")
+    return valid_key(named["key"])
+
+
+def give_up(
+    runtime: Runtime, task_id: str, error: Exception, content: Mapping[str, Any], *, task: str = dead_letters.CALL
+) -> None:
+    """Refuse a call that met a defect of ours: delivered again it would meet it again, for ever.
+
+    Args:
+        runtime: this process's.
+        task_id: of the call.
+        error: what was raised; its text may hold the message, so only its type and its way are told.
+        content: of the call, as `deadletters.call_content` gives it.
+        task: the task that was called.
+    """
+    way = "".join(traceback.format_tb(error.__traceback__))
+    log.error("A call to %s met a defect. task=%s\n%s", task, _shown(task_id), way)
+    _refuse(
+        runtime, task_id, f"a defect of this program ({type(error).__name__}); its log has more", content, task=task
+    )
+
+
+def _refuse(
+    runtime: Runtime, task_id: str, reason: str, content: Mapping[str, Any], *, task: str = dead_letters.CALL
+) -> None:
+    with runtime.database.begin() as connection:
+        letter = dead_letters.keep(
+            connection, queue="smsclick", task=task, task_id=task_id, reason=reason, content=content
+        )
+        told = incidents.report(connection, "bad_call", detail=f"{reason} (task {_shown(task_id)})")
+    log.warning(
+        "A call to %s was refused; its content is kept. task=%s reason=%s deadletter=%s",
+        task,
+        _shown(task_id),
+        reason,
+        letter,
+    )
+    if told:
+        runtime.wakeups.alerts()
+
+
+def _shown(task_id: str) -> str:
+    return "".join(each for each in task_id[:_SHOWN] if each.isprintable())

@@ -1,0 +1,80 @@
+"""The only code that writes a state.
+
+A step locks rows (`worker.lifecycle.message_rows`), decides with pure functions what each becomes, and passes the
+changes to `apply`, which checks them against `TRANSITIONS`, writes them set-wise and keeps an event of each.
+"""
+
+import operator
+from collections.abc import Iterable, Sequence
+
+import sqlalchemy as sa
+
+from smsclick.contract import events, messages
+from worker.lifecycle import outbox, parking
+from worker.lifecycle.model import FIELDS, TRANSITIONS, Change, IllegalTransitionError
+from worker.sql import bulk
+
+_FIXED = {"id", "priority", "rule_id", "if_absent", "send_at", "expires_at", "callback", "erased_at"}
+_WRITABLE = tuple(name for name in FIELDS if name not in _FIXED)
+_values = operator.attrgetter(*_WRITABLE)
+
+
+def apply(connection: sa.Connection, changes: Sequence[Change]) -> list[int]:
+    """Write changes of rows that the caller has locked, and an event for each that carries a note.
+
+    Returns:
+        The ids of messages that waited for one of these, of equal content, and are due now.
+
+    Raises:
+        IllegalTransitionError: a change is not in `TRANSITIONS`; nothing is written.
+    """
+    if not changes:
+        return []
+    for change in changes:
+        _check(change)
+    names = _changed(changes)
+    rows = [
+        {"b_id": change.was.id, "b_was": change.was.state, **{name: getattr(change.becomes, name) for name in names}}
+        for change in changes
+    ]
+    if bulk.update(connection, messages, {"id": "b_id", "state": "b_was"}, rows) not in {len(changes), -1}:
+        raise IllegalTransitionError("a row changed although it was locked")
+    keep(connection, changes)
+    outbox.note(connection, changes)
+    landed = {change.was.wire_key for change in changes if change.becomes.wire_key is None}
+    return parking.release(connection, [key for key in landed if key is not None])
+
+
+def keep(connection: sa.Connection, changes: Iterable[Change]) -> None:
+    """Keep the events of changes, without writing the changes themselves."""
+    rows: list[bulk.Row] = [
+        {
+            "message_id": change.was.id,
+            "from_state": change.was.state,
+            "to_state": change.becomes.state,
+            "cause": change.note.cause,
+            "attempt": change.becomes.attempts or change.was.attempts,
+            "code": change.note.code,
+            "description": change.note.description,
+            "id_mensaje": change.note.id_mensaje,
+        }
+        for change in changes
+        if change.note is not None
+    ]
+    bulk.insert(connection, events, rows)
+
+
+def _check(change: Change) -> None:
+    was, becomes = change.was, change.becomes
+    if was.id != becomes.id or (was.state is not becomes.state and becomes.state not in TRANSITIONS[was.state]):
+        raise IllegalTransitionError(f"message {was.id}: {was.state} cannot become {becomes.state}")
+
+
+def _changed(changes: Iterable[Change]) -> list[str]:
+    """The columns that any of the changes writes; the others keep what they have, because the rows are locked."""
+    changed = {"state"}
+    for change in changes:
+        was, becomes = _values(change.was), _values(change.becomes)
+        if was != becomes:
+            changed.update(name for name, old, new in zip(_WRITABLE, was, becomes, strict=True) if old != new)
+    return sorted(changed)

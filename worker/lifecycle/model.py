@@ -1,0 +1,117 @@
+"""A message as the state machine knows it: which state may follow which, and why. Values only."""
+
+import dataclasses
+import datetime as dt
+import enum
+import operator
+from typing import Any
+
+from smsclick.contract import WITHDRAWN, IfAbsent, Priority, State
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.SENDING, State.EXPIRED, State.CANCELLED}),
+    State.SENDING: frozenset({State.SENT, State.QUEUED, State.UNKNOWN, State.FAILED}),
+    State.UNKNOWN: frozenset({State.SENT, State.QUEUED, State.FAILED}),
+    State.SENT: frozenset({State.DELIVERED, State.REJECTED, State.UNDETERMINED}),
+    State.UNDETERMINED: frozenset({State.DELIVERED, State.REJECTED}),
+    State.FAILED: frozenset({State.QUEUED}),
+    State.DELIVERED: frozenset(),
+    State.REJECTED: frozenset(),
+    State.EXPIRED: frozenset(),
+    State.CANCELLED: frozenset(),
+}
+"""The contract's table, to the letter."""
+
+FINAL = frozenset({State.DELIVERED, State.REJECTED, State.FAILED, State.EXPIRED, State.CANCELLED})
+
+
+class Cause(enum.StrEnum):
+    """Why a message changed; kept with the event."""
+
+    CLAIMED = "claimed"
+    QUIET = "waits for the end of the quiet hours"
+    RELEASED = "released before the request left"
+    ANSWERED = "answered"
+    LATE_ANSWER = "answered after its claim was lost"
+    LEASE_ENDED = "worker lost"
+    REPORTED = "found in the report"
+    ABSENT = "absent from the report"
+    INVALID = "cannot be sent"
+    TOO_LATE = "validity ended"
+    POLLED = "status asked"
+    REPLIED = "the recipient replied"
+    TRACKING_ENDED = "no final status in time"
+    RESTORED = "a backup was restored"
+    OPERATOR = "operator"
+    WITHDRAWN = WITHDRAWN
+
+
+class IllegalTransitionError(RuntimeError):
+    """A step asked for a change that the contract forbids: a defect of ours."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Message:
+    """What the state machine knows of a row. Phones and texts are not part of it."""
+
+    id: int
+    state: State
+    priority: Priority
+    rule_id: str | None
+    if_absent: IfAbsent
+    send_at: dt.datetime | None
+    expires_at: dt.datetime | None
+    due_at: dt.datetime | None
+    token: str | None
+    lease_until: dt.datetime | None
+    wire_key: str | None
+    unknown_since: dt.datetime | None
+    attempts: int
+    attempted_at: dt.datetime | None
+    refusals: int
+    polls: int
+    id_mensaje: int | None
+    estatus_mensaje: int | None
+    credits_used: int | None
+    last_code: int | None
+    last_error: str | None
+    sent_at: dt.datetime | None
+    final_at: dt.datetime | None
+    reply: str | None
+    replied_at: dt.datetime | None
+    callback: str | None = None
+    erased_at: dt.datetime | None = None
+    unknown_reason: str | None = None
+    account_fingerprint: str | None = None
+    absences: int = 0
+    absent_since: dt.datetime | None = None
+    id_source: str | None = None
+    waits_for: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Note:
+    """What an event says besides the states."""
+
+    cause: Cause
+    code: int | None = None
+    description: str | None = None
+    id_mensaje: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """A decision: what a row was, what it becomes, and why. Without a note no event is kept."""
+
+    was: Message
+    becomes: Message
+    note: Note | None
+
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Message))
+_all_values = operator.attrgetter(*FIELDS)
+
+
+def replace(message: Message, **values: Any) -> Message:  # noqa: ANN401 - of any field
+    """`dataclasses.replace`, at a third of its cost: it runs four times for every message."""
+    return Message(**(dict(zip(FIELDS, _all_values(message), strict=True)) | values))

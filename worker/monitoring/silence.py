@@ -1,0 +1,207 @@
+"""What should have happened and did not: each check opens an incident, and closes it when the thing happens again.
+
+All by the database's clock, with bounded queries. A check must fail for `confirm` seconds of this process's own time
+before it counts, so that neither a fleet that just started nor a clock that was just set raises an alarm.
+"""
+
+import dataclasses
+import datetime as dt
+import time
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+
+from smsclick._database.columns import db_now
+from smsclick._values.times import span
+from smsclick.contract import Priority, State, events, heartbeats, messages
+from smsclick.settings import Settings
+from worker.account import holds
+from worker.alerting import incidents
+from worker.lifecycle import message_rows
+from worker.lifecycle.model import Cause
+
+_EVENTS = 1000
+"""The latest events that shares are counted of."""
+
+_WINDOW = dt.timedelta(hours=1)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """From when on silence is a problem; times in seconds.
+
+    Attributes:
+        ticks: no sweep.
+        due: age of the oldest message of high or normal priority that could go.
+        low_due: the same of low priority, which a limit of calls a second may hold up for long.
+        records: nothing recorded although something is due.
+        hold: the operator's hold.
+        ended: as many ended attempts must be known before their shares mean anything.
+        unknown_share, absent_share: of the attempts that ended.
+        confirm: how long a check must fail.
+    """
+
+    ticks: float = 120.0
+    due: float = 900.0
+    low_due: float = 6 * 3600.0
+    records: float = 300.0
+    hold: float = 3600.0
+    ended: int = 40
+    unknown_share: float = 0.25
+    absent_share: float = 0.1
+    confirm: float = 60.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Limits":
+        """Those of production; a slower sweep is given more time."""
+        return cls(ticks=max(120.0, 12 * settings.sweep_seconds))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shares:
+    """What became of the attempts that ended lately."""
+
+    ended: int
+    unknown: int
+    absent: int
+
+
+class Silence:
+    """One process's checks.
+
+    Args:
+        limits: see there.
+        measure: this process's own clock.
+    """
+
+    def __init__(self, limits: Limits, measure: Callable[[], float] = time.monotonic) -> None:
+        self._limits = limits
+        self._measure = measure
+        self._failing_since: dict[str, float] = {}
+
+    def check(self, connection: sa.Connection) -> bool:
+        """Look at everything; returns whether there is something to be delivered."""
+        limits = self._limits
+        now: dt.datetime = connection.execute(sa.select(db_now())).scalar_one()
+        account = holds.read(connection)
+        age = None if not account.is_open else oldest_due(connection, (Priority.HIGH, Priority.NORMAL))
+        low_age = None if not account.is_open else oldest_due(connection, (Priority.LOW,))
+        waiting = max((each for each in (age, low_age) if each is not None), default=None)
+        latest = latest_events(connection)
+        recorded, seen = last_record(latest, now), shares(latest, now)
+        ticked = last_sweep(connection)
+        held = account.operator_hold_at
+        held_for = None if held is None else (now - held).total_seconds()
+        told = [
+            self._judge(
+                connection,
+                "no_ticks",
+                failing=ticked is None or ticked > limits.ticks,
+                detail="never" if ticked is None else f"the last one {span(ticked)} ago",
+            ),
+            self._judge(
+                connection,
+                "old_due",
+                failing=(age is not None and age > limits.due) or (low_age is not None and low_age > limits.low_due),
+                detail="" if waiting is None else f"the oldest for {span(waiting)}",
+            ),
+            self._judge(
+                connection,
+                "no_records",
+                failing=waiting is not None
+                and waiting > limits.records
+                and (recorded is None or recorded > limits.records),
+                detail="" if recorded is None else f"the last result {span(recorded)} ago",
+            ),
+            self._judge(
+                connection,
+                "operator_hold",
+                failing=held_for is not None and held_for > limits.hold,
+                detail="" if held_for is None else f"for {span(held_for)}",
+            ),
+            self._share(connection, "many_unknown", seen.unknown, seen.ended, limits.unknown_share),
+            self._share(connection, "many_absent", seen.absent, seen.ended, limits.absent_share),
+        ]
+        return any(told)
+
+    def _share(self, connection: sa.Connection, kind: str, count: int, ended: int, limit: float) -> bool:
+        if ended < self._limits.ended:
+            # Too few to tell; what was told ends once an hour has gone by without.
+            return count == 0 and self._judge(connection, kind, failing=False, detail="")
+        share = count / ended
+        if limit / 2 < share <= limit:
+            return False  # neither one nor the other: it must not flap
+        return self._judge(connection, kind, failing=share > limit, detail=f"{count} of the last {ended} attempts")
+
+    def _judge(self, connection: sa.Connection, kind: str, *, failing: bool, detail: str) -> bool:
+        if not failing:
+            self._failing_since.pop(kind, None)
+            return incidents.close(connection, kind)
+        since = self._failing_since.setdefault(kind, self._measure())
+        if self._measure() - since < self._limits.confirm:
+            return False
+        return incidents.report(connection, kind, detail=detail, count=0)
+
+
+def oldest_due(connection: sa.Connection, priorities: tuple[Priority, ...]) -> float | None:
+    """Seconds since the message that waits longest could have been sent; None where none waits."""
+    found: list[float] = []
+    for priority in priorities:
+        row = connection.execute(
+            sa.select(messages.c.due_at, db_now().label("now"))
+            .where(
+                message_rows.in_state(State.QUEUED),
+                messages.c.priority == sa.literal(int(priority), literal_execute=True),
+                messages.c.due_at <= db_now(),
+            )
+            .order_by(messages.c.due_at)
+            .limit(1)
+        ).first()
+        if row is not None:
+            found.append((row.now - row.due_at).total_seconds())
+    return max(found, default=None)
+
+
+def last_sweep(connection: sa.Connection) -> float | None:
+    """Seconds since the sweep ran last; None where it never did."""
+    row = connection.execute(
+        sa.select(heartbeats.c.at, db_now().label("now")).where(heartbeats.c.name == "sweep")
+    ).first()
+    return None if row is None else float((row.now - row.at).total_seconds())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Happened:
+    """What a message's event says, for these checks."""
+
+    at: dt.datetime
+    from_state: str
+    to_state: str
+    cause: str
+
+    @property
+    def ends_attempt(self) -> bool:
+        """Whether a call's result was recorded, or its lease ended."""
+        return self.from_state == State.SENDING and self.cause != Cause.RELEASED
+
+
+def latest_events(connection: sa.Connection) -> list[Happened]:
+    """The latest events, newest first."""
+    query = sa.select(events.c.at, events.c.from_state, events.c.to_state, events.c.cause)
+    return [Happened(*row) for row in connection.execute(query.order_by(events.c.id.desc()).limit(_EVENTS))]
+
+
+def last_record(latest: Sequence[Happened], now: dt.datetime) -> float | None:
+    """Seconds since a call's result was recorded last, as far as the latest events tell; None where none of them is."""
+    ended = [each.at for each in latest if each.ends_attempt]
+    return (now - max(ended)).total_seconds() if ended else None
+
+
+def shares(latest: Sequence[Happened], now: dt.datetime) -> Shares:
+    """What became of the attempts that ended in the last hour, of the latest events."""
+    recent = [each for each in latest if each.at > now - _WINDOW]
+    return Shares(
+        ended=sum(each.ends_attempt for each in recent),
+        unknown=sum(each.ends_attempt and each.to_state == State.UNKNOWN for each in recent),
+        absent=sum(each.cause == Cause.ABSENT for each in recent),
+    )

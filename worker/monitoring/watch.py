@@ -1,0 +1,111 @@
+"""What nobody reports, because it is silence: each worker process looks for it by itself, also without beat and broker.
+
+Two threads. One checks the database's clock (`worker.database_clock.clock`) every sweep period and, less often, whether
+ticks arrive, messages go out, results are recorded, and how many attempts end unknown or absent
+(`worker.monitoring.silence`). The other delivers alerts that nobody else delivers, because the tick that would have
+them delivered comes through the broker.
+"""
+
+import logging
+import time
+
+from smsclick.errors import SmsclickError
+from worker.alerting import alerts
+from worker.database_clock import clock
+from worker.monitoring import silence
+from worker.runtime import Runtime
+from worker.threads.supervision import SupervisedThread, periodic
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS = 15.0
+"""Between two looks at what should have happened. Each is a handful of bounded queries."""
+
+LEFT_SECONDS = 15.0
+"""An alert that has been due for this long is delivered here."""
+
+UNUSABLE_SECONDS = 300.0
+"""A database that this process could not write for this long is told to the channels directly: it holds no alert."""
+
+AGAIN_SECONDS = 4 * 3600.0
+
+
+class Watch:
+    """The threads of one process; `start` begins them, `close` ends them.
+
+    Args:
+        runtime: this process's.
+        limits: from when on silence is a problem.
+    """
+
+    def __init__(self, runtime: Runtime, limits: silence.Limits | None = None) -> None:
+        self._runtime = runtime
+        self._silence = silence.Silence(limits or silence.Limits.of(runtime.settings))
+        self._checked_at = float("-inf")
+        self._written_at = time.monotonic()
+        self._told_at: float | None = None
+        seconds = runtime.settings.sweep_seconds
+        self._threads: tuple[SupervisedThread, ...] = (
+            runtime.threads.add(periodic("smsclick-watch", self.look, seconds, stopping=runtime.stopping)),
+            runtime.threads.add(periodic("smsclick-alerts", self.deliver, CHECK_SECONDS, stopping=runtime.stopping)),
+        )
+
+    def start(self) -> None:
+        """Begin; harmless where they run already."""
+        for thread in self._threads:
+            thread.start()
+
+    def close(self, seconds: float = 5.0) -> None:
+        """Wait for their end, which `runtime.stopping` asks for."""
+        for thread in self._threads:
+            thread.join(seconds)
+
+    def look(self) -> None:
+        """Check the clock, and what should have happened where that is due."""
+        runtime = self._runtime
+        try:
+            runtime.clock.read(runtime.database)
+            clock.shift(runtime.database, runtime.stopping)
+            now = time.monotonic()
+            if now - self._checked_at >= CHECK_SECONDS:
+                self._checked_at = now
+                if runtime.database.transact(self._silence.check):
+                    runtime.wakeups.alerts()
+        except SmsclickError as error:
+            self._tell_unusable(error)
+        else:
+            self._tell_usable()
+
+    def deliver(self) -> None:
+        """Deliver alerts that nobody has delivered for a while."""
+        runtime = self._runtime
+        try:
+            with runtime.database.read() as connection:
+                left = alerts.due(connection, since_seconds=LEFT_SECONDS)
+            if left:
+                alerts.deliver(runtime.database, runtime.channels, runtime.rng)
+        except SmsclickError as error:
+            log.debug("Alerts wait for the database. error=%s", type(error).__name__)
+
+    def _tell_unusable(self, error: SmsclickError) -> None:
+        now = time.monotonic()
+        silent = now - self._written_at
+        if silent < UNUSABLE_SECONDS or (self._told_at is not None and now - self._told_at < AGAIN_SECONDS):
+            return
+        self._told_at = now
+        log.error("The database cannot be written. seconds=%.0f error=%s", silent, error)
+        alerts.tell_directly(
+            self._runtime.channels,
+            "SMSClick: the database cannot be used",
+            f"A worker has not been able to write for {silent:.0f} seconds; nothing is sent and nothing is lost. "
+            f"See its log and `smsclick doctor`. {error}",
+        )
+
+    def _tell_usable(self) -> None:
+        self._written_at = time.monotonic()
+        if self._told_at is not None:
+            self._told_at = None
+            log.warning("The database can be written again.")
+            alerts.tell_directly(
+                self._runtime.channels, "SMSClick: over: the database cannot be used", "The worker goes on."
+            )

@@ -1,0 +1,42 @@
+"""Doctor's look at the queue: how long the oldest message waits, and when a result was recorded last."""
+
+import sqlalchemy as sa
+
+from smsclick._database.columns import db_now
+from smsclick._database.database import Database
+from smsclick._values.times import span
+from smsclick.contract import Priority
+from worker.account import holds
+from worker.monitoring import silence
+from worker.operator.doctor.check import Check, Verdict
+
+_NAME = "queue"
+
+
+def check(database: Database, limits: silence.Limits | None = None) -> Check:
+    """Whether messages go out: every other line may be green while none does.
+
+    Args:
+        database: with our tables.
+        limits: from when on a wait is too long; production's by default.
+    """
+    limits = limits or silence.Limits()
+    with database.read() as connection:
+        held = not holds.read(connection).is_open
+        age = silence.oldest_due(connection, tuple(Priority))
+        urgent = silence.oldest_due(connection, (Priority.HIGH, Priority.NORMAL))
+        now = connection.execute(sa.select(db_now())).scalar_one()
+        recorded = silence.last_record(silence.latest_events(connection), now)
+    if age is None:
+        return Check(_NAME, Verdict.OK, "no message waits for a worker")
+    found = f"the oldest due message has waited for {span(age)}"
+    if held:
+        return Check(_NAME, Verdict.OK, f"{found}; sending is held")
+    last = "no result was ever recorded" if recorded is None else f"the last result was recorded {span(recorded)} ago"
+    if age > limits.records and (recorded is None or recorded > limits.records):
+        todo = "see the workers' logs: none runs, none progresses, or the database cannot be written (a full disk?)"
+        return Check(_NAME, Verdict.FAILED, f"{found}, and {last}", todo)
+    if (urgent is not None and urgent > limits.due) or age > limits.low_due:
+        todo = "start more workers, see whether the provider is slow, or raise SMSCLICK_MAX_PER_SECOND"
+        return Check(_NAME, Verdict.WARNING, f"{found}; {last}", todo)
+    return Check(_NAME, Verdict.OK, found)

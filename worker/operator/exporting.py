@@ -1,0 +1,142 @@
+"""`smsclick export`: one record for each message, streamed in batches by id, so that any number of them goes out."""
+
+import csv
+import dataclasses
+import datetime as dt
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TextIO
+
+import sqlalchemy as sa
+
+from smsclick._database.database import Database, Fault, fault_of
+from smsclick._values.times import iso
+from smsclick.contract import State, messages
+from worker.lifecycle import message_rows
+from worker.sql import readable
+
+FIELDS = (
+    "id",
+    "key",
+    "phone",
+    "text",
+    "state",
+    "id_mensaje",
+    "estatus_mensaje",
+    "attempts",
+    "credits_used",
+    "last_code",
+    "last_error",
+    "created_at",
+    "sent_at",
+    "final_at",
+    "reply",
+    "replied_at",
+    "reference",
+)
+"""The contract's fields out, in its order."""
+
+_FORMULA: Final = re.compile(r"[\s\u200b\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r]")
+"""How a text begins that a spreadsheet would calculate: a customer's reply could call a program of whoever opens it."""
+
+_WINDOW = 4000
+"""Rows that one statement looks at, whether or not they are wanted: a rare state costs no long statement."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which messages go out.
+
+    Attributes:
+        states: only those in one of these states now; all where it is empty.
+        since: only those created at this time or later.
+        until: only those created at this time or earlier.
+    """
+
+    states: Collection[State] = ()
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CsvForm:
+    """How a CSV is written.
+
+    Attributes:
+        excel: for spreadsheets: a byte order mark, lines as Windows ends them, times as clocks show them in `zone`.
+        zone: of those times.
+        keep_formulas: leave texts as they are that a spreadsheet would take for a formula.
+    """
+
+    excel: bool = False
+    zone: dt.tzinfo = dt.UTC
+    keep_formulas: bool = False
+
+
+ALL: Final = Wanted()
+PLAIN: Final = CsvForm()
+
+
+def export(database: Database, wanted: Wanted = ALL) -> Iterator[dict[str, Any]]:
+    """Yield a record for each message, oldest id first, by the contract's names of fields; times are datetimes.
+
+    Each batch has a transaction of its own: a long export keeps no lock and no old snapshot, so a message that changes
+    meanwhile goes out as it is when its batch is read.
+    """
+    query = sa.select(*(messages.c[field] for field in FIELDS))
+    if wanted.states:
+        query = query.where(message_rows.in_state(*wanted.states))
+    if wanted.since is not None:
+        query = query.where(messages.c.created_at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(messages.c.created_at <= wanted.until)
+    last = 0
+    while True:
+        with database.read() as connection:
+            following = sa.select(messages.c.id).where(messages.c.id > last).order_by(messages.c.id)
+            end = connection.scalar(following.offset(_WINDOW - 1).limit(1))
+            window = query.where(messages.c.id > last).order_by(messages.c.id).limit(_WINDOW)
+            rows = _read(connection, window if end is None else window.where(messages.c.id <= end))
+        for row in rows:
+            yield {name: readable.shown(value) for name, value in zip(FIELDS, row, strict=True)}
+        if end is None:
+            return
+        last = end
+
+
+def _read(connection: sa.Connection, window: sa.Select[Any]) -> Sequence[Sequence[Any]]:
+    """The window's rows; one that is odd shows a word where it cannot be read."""
+    try:
+        with connection.begin_nested():
+            return connection.execute(window).all()
+    except Exception as error:
+        if fault_of(error) is not Fault.ROW:
+            raise
+    ids = [row.id for row in connection.execute(window.with_only_columns(messages.c.id))]
+    found = readable.read(connection, ids, [messages.c[field] for field in FIELDS])
+    return [[found[each][field] for field in FIELDS] for each in ids if each in found]
+
+
+def write_jsonl(records: Iterable[Mapping[str, Any]], out: TextIO) -> None:
+    """One JSON object a line, times in UTC."""
+    out.writelines(json.dumps(record, ensure_ascii=False, default=iso) + "\n" for record in records)
+
+
+def write_csv(records: Iterable[Mapping[str, Any]], out: TextIO, form: CsvForm = PLAIN) -> None:
+    """A header and one row for each message; what has no value is empty."""
+    if form.excel:
+        out.write("\ufeff")
+    writer = csv.writer(out, lineterminator="\r\n" if form.excel else "\n")
+    writer.writerow(FIELDS)
+    for record in records:
+        writer.writerow([_cell(record[name], form) for name in FIELDS])
+
+
+def _cell(value: object, form: CsvForm) -> object:
+    if isinstance(value, dt.datetime):
+        # Without a zone, which Excel would not take for a time.
+        return f"{value.astimezone(form.zone):%Y-%m-%d %H:%M:%S}" if form.excel else iso(value)
+    if isinstance(value, str) and not form.keep_formulas and _FORMULA.match(value):
+        return f"'{value}"
+    return value

@@ -1,0 +1,274 @@
+"""Who is next: the SQL that finds waiting messages and claims them, written once.
+
+A claim is one short transaction, committed before any request leaves: rows are locked (`SKIP LOCKED` where there is
+such a thing, the single writer on SQLite), become `sending` with a token of their own, and are called for outside of
+it.
+"""
+
+import dataclasses
+import datetime as dt
+import random
+import secrets
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+
+from smsclick._database.columns import db_now
+from smsclick._values.texts import CHARACTERS_PER_CREDIT
+from smsclick._values.zones import zones_of
+from smsclick.contract import Priority, State, messages
+from worker.lifecycle import machine, message_rows, model, on_attempt, on_claim
+from worker.lifecycle.fingerprint import digits, wire_key
+from worker.lifecycle.policy import Policy
+from worker.queue import optouts
+from worker.sql.bulk import among
+
+_ROUNDS = 25
+"""How often one claim looks further where all that it found only moved to later: quiet hours, duplicates, expiry."""
+
+_WIDEST = 1000
+"""Rows of a further look: what moves to later comes in thousands, and each look is one statement."""
+
+_SUSPECTS = 100
+_RNG = random.Random()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Claim:
+    """One attempt that is on record and may now be called for.
+
+    Attributes:
+        token: proves that this attempt is the row's latest.
+        valid_seconds: what was left of the message's validity at the claim; None where it has none.
+        canary: whether it goes although the gate is held.
+        refusal: why it must not be called for, although it was its turn; None where it may.
+    """
+
+    id: int
+    token: str
+    phone: str = dataclasses.field(repr=False)
+    text: str = dataclasses.field(repr=False)
+    rule_id: str | None
+    valid_seconds: float | None
+    canary: bool
+    refusal: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Waiting:
+    """A message whose turn it is."""
+
+    id: int
+    credits: int
+
+
+def waiting(connection: sa.Connection, limit: int) -> list[Waiting]:
+    """Up to `limit` due messages in the order in which they would go: by priority, then by age."""
+    found: list[Waiting] = []
+    for priority in Priority:
+        rows = connection.execute(
+            _due(sa.select(messages.c.id, sa.func.char_length(messages.c.text)), priority, limit - len(found))
+        )
+        found += [Waiting(row[0], max(1, -(-row[1] // CHARACTERS_PER_CREDIT))) for row in rows]
+        if len(found) >= limit:
+            break
+    return found
+
+
+def claim(
+    connection: sa.Connection,
+    ids: Collection[int] | None,
+    limit: int,
+    policy: Policy,
+    *,
+    canary: int | None = None,
+    rng: random.Random = _RNG,
+) -> list[Claim]:
+    """Claim up to `limit` messages that are due: of `ids`, or whatever is next where `ids` is None.
+
+    Args:
+        connection: in a transaction that the caller commits before it calls the provider.
+        ids: the doorbell's ids; those that are not due, or that others hold, are passed over, and so are those behind
+            which a message of higher priority waits: a bulk's doorbells must not overtake it.
+        limit: rows at most.
+        policy: for the lease and the quiet hours.
+        canary: the one message that may go while the gate is held, whoever else waits.
+        rng: for the turns of lower priorities, see `decisions.favoured`.
+    """
+    if ids is not None:
+        rows = _by_id(connection, ids, limit, overtaking=canary is not None)
+        return _claim(connection, rows, limit, policy, canary)
+    looked_at = limit
+    for _ in range(_ROUNDS):
+        rows = _next(connection, looked_at, on_claim.favoured(rng.random()))
+        claimed = _claim(connection, rows, limit, policy, canary)
+        if claimed or not rows:
+            return claimed
+        looked_at = max(looked_at, min(4 * looked_at, _WIDEST))
+    return []
+
+
+def _claim(connection: sa.Connection, rows: list[Any], limit: int, policy: Policy, canary: int | None) -> list[Claim]:
+    changes: list[model.Change] = []
+    claimed: list[Claim] = []
+    keys = {row.id: wire_key(row.phone, row.text) for row in rows}
+    phones = {row.id: digits(row.phone) for row in rows}
+    on_the_wire = _on_the_wire(connection, keys.values())
+    opted_out = optouts.among(connection, set(phones.values()))
+    for row in rows:
+        if len(claimed) >= limit:
+            break
+        message = message_rows.read(row)
+        key = keys[row.id]
+        if key in on_the_wire:
+            changes.append(on_claim.after_duplicate(message, key, row.now))
+            continue
+        quiet = policy.quiet is not None and message.priority is Priority.LOW
+        zones = zones_of(phones[row.id]) if quiet else ()
+        change = on_claim.after_claim(message, secrets.token_hex(8), key, row.now, policy, zones)
+        if change.becomes.wire_key is not None:
+            on_the_wire.add(key)
+        changes.append(change)
+        token = change.becomes.token
+        if change.becomes.state is State.SENDING and token is not None:
+            valid = None if message.expires_at is None else (message.expires_at - row.now).total_seconds()
+            claimed.append(
+                Claim(
+                    id=message.id,
+                    token=token,
+                    phone=row.phone,
+                    text=row.text,
+                    rule_id=message.rule_id,
+                    valid_seconds=valid,
+                    canary=message.id == canary,
+                    refusal=optouts.REASON if phones[row.id] in opted_out else None,
+                )
+            )
+    machine.apply(connection, changes)
+    return claimed
+
+
+def suspects(connection: sa.Connection, ids: Collection[int] | None, limit: int) -> list[int]:
+    """The ids of what a claim would look at, without reading anything else of those rows."""
+    if ids is not None:
+        query = sa.select(messages.c.id).where(messages.c.id.in_(ids), message_rows.in_state(State.QUEUED))
+        return [row.id for row in connection.execute(query.where(messages.c.due_at <= db_now()))]
+    return [
+        row.id
+        for priority in Priority
+        for row in connection.execute(_due(sa.select(messages.c.id), priority, max(limit, _SUSPECTS)))
+    ]
+
+
+def claim_some(connection: sa.Connection, ids: Collection[int], limit: int, policy: Policy) -> list[Claim]:
+    """Claim of these ids what is due, whoever else waits: for when a claim of more than these failed."""
+    return _claim(connection, _by_id(connection, ids, limit, overtaking=True), limit, policy, None)
+
+
+def over(connection: sa.Connection, limit: int) -> list[int]:
+    """The ids of what `expire` would end, without reading anything else of those rows."""
+    query = sa.select(messages.c.id).where(message_rows.in_state(State.QUEUED), messages.c.expires_at <= db_now())
+    return [row.id for row in connection.execute(query.order_by(messages.c.expires_at).limit(limit))]
+
+
+def expire(connection: sa.Connection, limit: int) -> int:
+    """End messages whose validity ran out while they waited, also while the gate is held; returns how many."""
+    rows = connection.execute(
+        sa.select(*message_rows.COLUMNS, db_now().label("now"))
+        .where(message_rows.in_state(State.QUEUED), messages.c.expires_at <= db_now())
+        .order_by(messages.c.expires_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    machine.apply(connection, [on_claim.after_expiry(message_rows.read(row), row.now) for row in rows])
+    return len(rows)
+
+
+def strand(connection: sa.Connection, limit: int) -> list[int]:
+    """Turn `sending` rows whose lease ended into `unknown`; returns their ids."""
+    stranded = message_rows.lock_due(connection, State.SENDING, limit)
+    if stranded:
+        now = _now(connection)
+        machine.apply(connection, [on_attempt.after_lease(message, now) for message in stranded])
+    return [message.id for message in stranded]
+
+
+def _on_the_wire(connection: sa.Connection, keys: Collection[str]) -> set[str]:
+    """Which of these keys a message has whose request may be on the wire. The unique index catches what comes since."""
+    if not keys:
+        return set()
+    return set(connection.scalars(sa.select(messages.c.wire_key).where(among(connection, messages.c.wire_key, keys))))
+
+
+_CLAIM_COLUMNS = (*message_rows.COLUMNS, messages.c.phone, messages.c.text, db_now().label("now"))
+
+
+def _next(connection: sa.Connection, limit: int, favoured: Priority | None) -> list[Any]:
+    """What goes next, in order of priority and age; half of it is of the favoured class where so many of it wait."""
+    rows = [] if favoured is None else _of(connection, favoured, (limit + 1) // 2)
+    for priority in Priority:
+        if len(rows) < limit:
+            taken = [row.id for row in rows] if priority is favoured else []
+            rows += _of(connection, priority, limit - len(rows), taken)
+    return sorted(rows, key=lambda row: (row.priority, row.due_at))
+
+
+def _of(connection: sa.Connection, priority: Priority, limit: int, taken: Collection[int] = ()) -> list[Any]:
+    if taken:
+        return list(connection.execute(_NEXT_BESIDE[priority], {"limit": limit, "taken": list(taken)}).all())
+    return list(connection.execute(_NEXT[priority], {"limit": limit}).all())
+
+
+def _by_id(connection: sa.Connection, ids: Collection[int], limit: int, *, overtaking: bool) -> list[Any]:
+    query = (
+        sa.select(*_CLAIM_COLUMNS)
+        .where(messages.c.id.in_(ids), message_rows.in_state(State.QUEUED), messages.c.due_at <= db_now())
+        .order_by(messages.c.priority, messages.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    if not overtaking:
+        query = query.where(*(_none_before(priority) for priority in Priority if priority is not Priority.LOW))
+    return list(connection.execute(query).all())
+
+
+def _none_before(priority: Priority) -> sa.ColumnElement[bool]:
+    """The row is of this priority or a higher one, or nothing of it waits: one look into the queue's index."""
+    other = messages.alias()
+    waits = sa.exists().where(
+        other.c.state == sa.literal(str(State.QUEUED), literal_execute=True),
+        other.c.priority == sa.literal(int(priority), literal_execute=True),
+        other.c.due_at <= db_now(),
+    )
+    return sa.or_(messages.c.priority <= sa.literal(int(priority), literal_execute=True), ~waits)
+
+
+def _due(query: sa.Select[Any], priority: Priority, limit: "int | sa.BindParameter[int]") -> sa.Select[Any]:
+    """One priority at a time, so that the index gives the rows in order and reads no more than it returns."""
+    return (
+        query.where(
+            message_rows.in_state(State.QUEUED),
+            messages.c.priority == sa.literal(int(priority), literal_execute=True),
+            messages.c.due_at <= db_now(),
+        )
+        .order_by(messages.c.due_at)
+        .limit(limit)
+    )
+
+
+# Built once: it runs for every claim, and building it costs as much as running it.
+_NEXT = {
+    priority: _due(sa.select(*_CLAIM_COLUMNS), priority, sa.bindparam("limit", type_=sa.Integer)).with_for_update(
+        skip_locked=True
+    )
+    for priority in Priority
+}
+_NEXT_BESIDE = {
+    priority: query.where(messages.c.id.not_in(sa.bindparam("taken", expanding=True)))
+    for priority, query in _NEXT.items()
+}
+
+
+def _now(connection: sa.Connection) -> dt.datetime:
+    return connection.execute(sa.select(db_now())).scalar_one()

@@ -1,0 +1,283 @@
+"""Rows that are odd: they fail or are put in order alone, and stop nobody who reads them with others.
+
+The databases refuse most of them (`smsclick._database.constraints`). What they cannot refuse, or what was written
+around them, shows when a step that reads many rows fails on their content. Then the rows that it looked at are read in
+halves until the odd ones are alone. One that waits with content that cannot be read fails with its reason; columns of
+ours are put in order; an incident says so, and the step runs again. Only what a row's own columns prove is held against
+it: an error of the environment, or a defect of ours, fails no message.
+"""
+
+import dataclasses
+import datetime as dt
+import logging
+import secrets
+import traceback
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from smsclick._database import constraints
+from smsclick._database.columns import UtcDateTime, db_now
+from smsclick._database.database import Database, Fault, fault_of
+from smsclick.contract import IfAbsent, Priority, State, messages
+from smsclick.errors import DatabaseUnavailable, UnreadableRow
+from worker.alerting import incidents
+from worker.lifecycle import machine, message_rows, on_claim
+from worker.lifecycle.model import Message
+from worker.sql import readable
+from worker.sql.readable import UNREADABLE, Values
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Suspects = Callable[[sa.Connection], Collection[int]]
+"""The ids of the rows that a step would read, by a query that reads nothing else of them."""
+
+_ROUNDS = 5
+_POSTPONED = dt.timedelta(minutes=1)
+_UNSETTLED = dt.timedelta(hours=1)
+_INCIDENT = "odd_row"
+_CONTENT = frozenset({"phone", "text", "rule_id", "send_at", "expires_at", "priority", "if_absent"})
+"""What decides whether, when and how a message is sent: where it is odd, nobody knows what its producer meant."""
+
+_KEPT = frozenset({"phone", "text", "key", "state"})
+_FIRST = dt.datetime.fromisoformat(constraints.FIRST_TIME).replace(tzinfo=dt.UTC)
+_AFTER_LAST = dt.datetime.fromisoformat(constraints.AFTER_LAST_TIME).replace(tzinfo=dt.UTC)
+_REPAIRED: dict[str, Any] = {"priority": Priority.NORMAL.value, "if_absent": IfAbsent.RESEND.value}
+_ENUMS: dict[str, frozenset[object]] = {
+    "state": frozenset(State),
+    "priority": frozenset(Priority),
+    "if_absent": frozenset(IfAbsent),
+}
+
+
+def run(database: Database, work: Callable[[sa.Connection], T], suspects: Suspects) -> T:
+    """Run `work` in a transaction; where it fails on rows' own content, put those rows in order and run it again.
+
+    Args:
+        database: where the rows are.
+        work: as of `Database.transact`.
+        suspects: the rows that it reads.
+
+    Raises:
+        DatabaseUnavailable: as `Database.transact`.
+        SQLAlchemyError: it fails, and none of the suspects explains it: a constraint, say.
+        UnreadableRow: the same of an error of our own; the text says where, and nothing of a row.
+    """
+    rounds = 0
+    while True:
+        try:
+            return database.transact(work)
+        except Exception as error:
+            if fault_of(error) is not Fault.ROW:
+                raise
+            failed = error
+        rounds += 1
+        aside = database.transact(lambda connection: _set_aside(connection, suspects(connection)))
+        if aside and rounds < _ROUNDS:
+            continue
+        if isinstance(failed, SQLAlchemyError):
+            raise failed  # its words hold nothing of a row, see `Database`
+        raise UnreadableRow(f"rows could not be worked on: {place(failed)}")
+
+
+def run_in_halves(
+    database: Database,
+    work: Callable[[sa.Connection], list[T]],
+    suspects: Suspects,
+    some: Callable[[sa.Connection, Sequence[int]], list[T]],
+    limit: int,
+) -> list[T]:
+    """As `run`; where no row's content explains the failure, `some` works on ever fewer of the suspects instead.
+
+    One that fails alone is looked at again in a minute. So not even a defect of ours stops the others.
+
+    Args:
+        database: as `run`.
+        work: as `run`.
+        suspects: as `run`.
+        some: the same work on these rows only.
+        limit: results at the most.
+    """
+    try:
+        return run(database, work, suspects)
+    except Exception as error:
+        if fault_of(error) is not Fault.ROW:
+            raise
+        log.warning("Rows are worked on in halves. error=%s", place(error))
+    with database.read() as connection:
+        parts = [list(suspects(connection))]
+    done: list[T] = []
+    while parts and len(done) < limit:
+        ids = parts.pop()
+        try:
+            done += database.transact(lambda connection, ids=ids: some(connection, ids))  # type: ignore[misc]
+        except Exception as error:
+            if isinstance(error, DatabaseUnavailable) and done:
+                return done  # what is done is on record and must be gone on with
+            if fault_of(error) is not Fault.ROW:
+                raise
+            if len(ids) > 1:
+                parts += [ids[len(ids) // 2 :], ids[: len(ids) // 2]]
+            else:
+                _postpone(database, ids[0], place(error))
+    return done
+
+
+def revive(connection: sa.Connection, limit: int = 500) -> int:
+    """Make queued messages due that no claim would ever find: without a due time, or with one after all time.
+
+    Returns:
+        How many; one statement for each priority, by the queue's index.
+    """
+    found: list[int] = []
+    for priority in Priority:
+        for lost in (messages.c.due_at.is_(None), messages.c.due_at >= _AFTER_LAST):
+            query = sa.select(messages.c.id).where(
+                message_rows.in_state(State.QUEUED),
+                messages.c.priority == sa.literal(int(priority), literal_execute=True),
+                lost,
+            )
+            found += [row.id for row in connection.execute(query.order_by(messages.c.due_at).limit(limit))]
+    if found:
+        connection.execute(sa.update(messages).where(messages.c.id.in_(found)).values(due_at=db_now()))
+        _report(connection, dict.fromkeys(found, "due_at is missing or never comes"))
+    return len(found)
+
+
+def faults_of(values: Values) -> dict[str, str]:
+    """What is odd of a row, as words by column; without any of its content.
+
+    Args:
+        values: of all columns, as `worker.sql.readable.read` gives them.
+    """
+    found = {}
+    for column in messages.c:
+        fault = _fault(column, values[column.name])
+        if fault is not None:
+            found[column.name] = fault
+    return found
+
+
+def reason(faults: Mapping[str, str]) -> str:
+    """What `faults_of` found, in one line."""
+    return "; ".join(f"{name} {words}" for name, words in faults.items())[:300]
+
+
+def place(error: BaseException) -> str:
+    """What an exception is and where it was raised, without its words: drivers put rows into them."""
+    ours = [
+        f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "/worker/" in frame.filename or "/smsclick/" in frame.filename
+    ]
+    return f"{type(error).__name__} at {' > '.join(ours[-3:]) or 'an unknown place'}"
+
+
+def _fault(column: sa.Column[Any], value: object) -> str | None:
+    if value is UNREADABLE:
+        return "cannot be read"
+    if value is None:
+        return None if column.nullable else "is missing"
+    if column.name in _ENUMS:
+        return None if value in _ENUMS[column.name] else "is none of the known ones"
+    if isinstance(column.type, UtcDateTime):
+        fine = isinstance(value, dt.datetime) and _FIRST <= value < _AFTER_LAST
+        return None if fine else "is no time that can be"
+    if isinstance(column.type, sa.Integer | sa.BigInteger):
+        if type(value) is not int:
+            return "is no whole number"
+        within = 0 <= value <= (4 if column.name == "estatus_mensaje" else constraints.MOST_COUNTED)
+        bounded = column.name == "estatus_mensaje" or column.name in constraints.COUNTS
+        return None if within or not bounded else "is out of its range"
+    return None if isinstance(value, str) else "is no text"
+
+
+def _set_aside(connection: sa.Connection, suspects: Collection[int]) -> int:
+    """Put the odd ones among these in order; returns how many were odd and are so no more, or are out of the way."""
+    odd = [each for each, values in readable.read(connection, suspects).items() if faults_of(values)]
+    if not odd:
+        return 0
+    query = sa.select(messages.c.id).where(messages.c.id.in_(odd)).order_by(messages.c.id).with_for_update()
+    locked = [row.id for row in connection.execute(query)]
+    now = connection.execute(sa.select(db_now())).scalar_one()
+    claimed, failed, reasons = [], [], {}
+    for message_id, values in readable.read(connection, locked).items():
+        faults = faults_of(values)
+        repairs = _repairs(values, faults, now)
+        if not faults or not (repairs or values["state"] == State.QUEUED):
+            continue
+        reasons[message_id] = why = reason(faults)
+        if repairs:
+            connection.execute(sa.update(messages).where(messages.c.id == message_id).values(**repairs))
+        if values["state"] == State.QUEUED and _CONTENT & faults.keys():
+            first, second = on_claim.after_odd_content(_message(values | repairs), secrets.token_hex(8), why, now)
+            claimed.append(first)
+            failed.append(second)
+    machine.apply(connection, claimed)
+    machine.apply(connection, failed)
+    _report(connection, reasons)
+    return len(reasons)
+
+
+def _repairs(values: Values, faults: dict[str, str], now: dt.datetime) -> Values:
+    """What to write so that the row can be read; phone, text and key stay as they are, for whoever looks into it."""
+    state = values["state"]
+    repairs = {name: _repaired(messages.c[name], state, now) for name in faults.keys() - _KEPT}
+    if state == State.UNKNOWN and {"phone", "text"} & faults.keys():
+        # No report can be matched with it: only a person can settle it. It is out of the others' way meanwhile.
+        repairs["due_at"] = now + _UNSETTLED
+    return repairs
+
+
+def _repaired(column: sa.Column[Any], state: object, now: dt.datetime) -> Any:  # noqa: ANN401 - of any column
+    name = column.name
+    if name in _REPAIRED:
+        return _REPAIRED[name]
+    if name in constraints.COUNTS:
+        return 0
+    needed = {
+        "created_at": True,
+        "due_at": state in {State.QUEUED, State.SENDING, State.UNKNOWN, State.SENT},
+        "attempted_at": state in {State.SENDING, State.UNKNOWN},
+        "unknown_since": state == State.UNKNOWN,
+        "sent_at": state in {State.SENT, State.UNDETERMINED, State.DELIVERED},
+    }
+    return now if needed.get(name, False) else None
+
+
+def _message(values: Values) -> Message:
+    """What the state machine must know of a row whose columns are readable by now."""
+    known = {field.name: values[field.name] for field in dataclasses.fields(Message)}
+    known["state"] = State(known["state"])
+    known["priority"] = Priority(known["priority"])
+    known["if_absent"] = IfAbsent(known["if_absent"])
+    return Message(**known)
+
+
+def _postpone(database: Database, message_id: int, where: str) -> None:
+    def work(connection: sa.Connection) -> None:
+        connection.execute(
+            sa.update(messages)
+            .where(messages.c.id == message_id, message_rows.in_state(State.QUEUED))
+            .values(due_at=database_now(connection) + _POSTPONED)
+        )
+        _report(connection, {message_id: "it could not be worked on"})
+
+    log.error("A message could not be worked on and is looked at later. message=%s error=%s", message_id, where)
+    database.transact(work)
+
+
+def database_now(connection: sa.Connection) -> dt.datetime:
+    """The database's time."""
+    return connection.execute(sa.select(db_now())).scalar_one()
+
+
+def _report(connection: sa.Connection, reasons: dict[int, str]) -> None:
+    for message_id, why in reasons.items():
+        log.warning("A row is odd. message=%s reason=%s", message_id, why)
+    if reasons:
+        first, why = next(iter(reasons.items()))
+        incidents.report(connection, _INCIDENT, detail=f"first: message {first}: {why}", count=len(reasons))

@@ -1,0 +1,250 @@
+"""Record how attempts ended: one short transaction for a group of them, whoever they belong to now."""
+
+import dataclasses
+import logging
+import random
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from smsclick._database.columns import db_now
+from smsclick._values.texts import predict_credits
+from smsclick.contract import State, messages
+from smsclick.provider.client import TOO_LATE
+from smsclick.provider.codes import ACCEPTED
+from smsclick.provider.results import Accepted, Refused, Unknown
+from smsclick.settings import Settings
+from worker.account import balance_history, holds
+from worker.alerting import incidents
+from worker.lifecycle import machine, message_rows, on_attempt, outbox
+from worker.lifecycle.model import Cause, Change, Message, Note
+from worker.lifecycle.policy import Outcome, Policy
+from worker.queue.claims import Claim
+from worker.sql.bulk import among
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ended:
+    """One attempt and how it ended.
+
+    Attributes:
+        epoch: the gate's when its request left.
+        failures: the breaker's count then.
+        counted: what it means for the account is on record already; only its row is left.
+    """
+
+    claim: Claim
+    outcome: Outcome
+    epoch: int
+    failures: int = 0
+    counted: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a group's record brought besides the rows: whether the gate opened, alerts wait, call-backs wait.
+
+    Attributes:
+        locked: messages whose rows others hold: what their attempts mean for the account is on record, the rows wait.
+        released: messages of equal content that waited for one of the group and are due now.
+    """
+
+    opened: bool
+    alerts: bool
+    callbacks: bool
+    locked: frozenset[int] = frozenset()
+    released: Sequence[int] = ()
+
+
+def record_results(
+    connection: sa.Connection,
+    group: Sequence[Ended],
+    settings: Settings,
+    rng: random.Random,
+    *,
+    skip_locked: bool = False,
+) -> Recorded:
+    """Write the outcomes of a group of attempts; each changes its row only while the row still waits for it.
+
+    An accepted answer whose row was settled otherwise meanwhile is kept as an event, so that no `id_mensaje` is lost;
+    one whose row is gone is named in an incident.
+
+    Args:
+        connection: in a transaction.
+        group: what ended.
+        settings: for the policy.
+        rng: for the jitter of due times.
+        skip_locked: leave rows that others hold out, instead of waiting; `Settled.locked` names them.
+    """
+    ids = {ended.claim.id for ended in group}
+    rows = message_rows.lock(connection, ids, skip_locked=skip_locked)
+    locked = message_rows.existing(connection, ids - rows.keys())
+    fresh = [ended for ended in group if not ended.counted]
+    now = connection.execute(sa.select(db_now())).scalar_one()
+    policy = Policy.of(settings)
+    firsts, changes, orphans, taken = [], [], [], set()
+    for ended in sorted(group, key=lambda each: each.claim.id):
+        row = rows.get(ended.claim.id)
+        if row is None:
+            continue
+        first = on_attempt.accepted_after_all(row, ended.claim.token, ended.outcome)
+        if first is not None and row.id not in taken:
+            firsts.append(first)
+            row = first.becomes
+        change = on_attempt.after_attempt(row, ended.claim.token, ended.outcome, now, policy, rng)
+        if change is not None and row.id not in taken:
+            changes.append(change)
+            taken.add(row.id)
+        elif isinstance(ended.outcome, Accepted) and ended.outcome.id_mensaje != row.id_mensaje:
+            # Not where the report has told us the same already, or where this is the second try of a commit.
+            orphans.append(_orphan(row, ended.outcome))
+    doubtful = _drop_taken_ids(connection, changes)
+    machine.apply(connection, firsts)
+    released = machine.apply(connection, changes)
+    machine.keep(connection, orphans)
+    told = _raise_incidents(connection, changes, [*orphans, *doubtful])
+    told |= _report_gone(connection, [ended for ended in group if ended.claim.id not in rows.keys() | locked])
+    if any(isinstance(ended.outcome, Accepted) and ended.outcome.fraction for ended in fresh):
+        balance_history.void(connection, now)
+    opened = _update_hold(connection, fresh, settings)
+    told |= _count_failures(connection, fresh, settings)
+    for change in changes:
+        _log(change)
+    return Recorded(
+        opened=opened,
+        alerts=told or opened or any(_holds(ended) for ended in fresh),
+        callbacks=outbox.matters(changes, settings.callback.get_secret_value()),
+        locked=locked,
+        released=released,
+    )
+
+
+def _holds(ended: Ended) -> bool:
+    return isinstance(ended.outcome, Refused) and ended.outcome.action in holds.REASONS
+
+
+def _update_hold(connection: sa.Connection, group: Sequence[Ended], settings: Settings) -> bool:
+    opened = False
+    for ended in group:
+        if ended.claim.canary:
+            opened |= holds.judge_canary(connection, ended.claim.id, ended.outcome, settings)
+    held = [ended for ended in group if _holds(ended)]
+    for action in {ended.outcome.action for ended in held if isinstance(ended.outcome, Refused)}:
+        met = [e for e in held if isinstance(e.outcome, Refused) and e.outcome.action is action]
+        smallest = min(met, key=lambda each: predict_credits(each.claim.text))
+        if isinstance(smallest.outcome, Refused):
+            holds.close(
+                connection,
+                smallest.outcome,
+                epoch=max(each.epoch for each in met),
+                needed_credits=predict_credits(smallest.claim.text),
+                settings=settings,
+            )
+    return opened
+
+
+def _count_failures(connection: sa.Connection, group: Sequence[Ended], settings: Settings) -> bool:
+    called = [ended for ended in group if isinstance(ended.outcome, Accepted | Refused | Unknown)]
+    failed = [ended for ended in called if _no_answer(ended.outcome)]
+    epoch = max((ended.epoch for ended in failed), default=0)
+    # A request that left before the failures began may still be answered long after: that says nothing about now.
+    answered = any(ended.failures > 0 and _is_answer(ended.outcome) for ended in called)
+    return holds.count_failures(connection, len(failed), answered=answered, epoch=epoch, settings=settings)
+
+
+def _is_answer(outcome: Outcome) -> bool:
+    return isinstance(outcome, Accepted) or (isinstance(outcome, Refused) and outcome.code is not None)
+
+
+def _no_answer(outcome: Outcome) -> bool:
+    if isinstance(outcome, Refused):
+        # What was withheld because the claim was over says nothing about the provider.
+        return outcome.code is None and not outcome.reason.startswith(TOO_LATE)
+    return isinstance(outcome, Unknown)
+
+
+def _drop_taken_ids(connection: sa.Connection, changes: list[Change]) -> list[Change]:
+    """Take ids out that another message has: those changes become `unknown`, for an operator; the others go on."""
+    wanted: dict[int, int] = {}
+    doubtful: list[int] = []
+    for index, change in enumerate(changes):
+        id_mensaje = change.becomes.id_mensaje
+        if id_mensaje is None or change.was.id_mensaje == id_mensaje:
+            continue
+        if id_mensaje in wanted:
+            doubtful.append(index)
+        else:
+            wanted[id_mensaje] = index
+    if wanted:
+        column = messages.c.id_mensaje
+        owned = sa.select(column).where(among(connection, column, wanted))
+        doubtful += [wanted[taken] for taken in connection.scalars(owned)]
+    for index in doubtful:
+        changes[index] = _without_id(changes[index])
+    return [changes[index] for index in doubtful]
+
+
+def _without_id(change: Change) -> Change:
+    """It was accepted, so it is never sent again; which id is its own, only the report or an operator can tell."""
+    was, id_mensaje = change.was, change.becomes.id_mensaje
+    reason = f"accepted with an id_mensaje that another message has ({id_mensaje})"
+    becomes = dataclasses.replace(
+        was,
+        state=State.UNKNOWN,
+        lease_until=None,
+        unknown_since=was.unknown_since or was.attempted_at,
+        due_at=was.attempted_at,
+        polls=0,
+        last_code=ACCEPTED,
+        last_error=reason,
+    )
+    return Change(was, becomes, Note(Cause.ANSWERED, 1, reason, id_mensaje))
+
+
+def _orphan(row: Message, outcome: Accepted) -> Change:
+    return Change(row, row, Note(Cause.LATE_ANSWER, 1, outcome.description, outcome.id_mensaje))
+
+
+def _raise_incidents(connection: sa.Connection, changes: Sequence[Change], orphans: Sequence[Change]) -> bool:
+    told = False
+    for code in {
+        change.becomes.last_code
+        for change in changes
+        if change.becomes.refusals >= on_attempt.MAX_REFUSALS and change.becomes.state is State.FAILED
+    }:
+        told |= incidents.report(connection, "unlisted_code", subject=str(code), detail=f"codigo {code}")
+    if orphans:
+        told |= incidents.report(
+            connection,
+            "lost_id",
+            detail=", ".join(f"message {orphan.was.id}" for orphan in orphans[:10]),
+            count=len(orphans),
+        )
+    return told
+
+
+def _report_gone(connection: sa.Connection, gone: Sequence[Ended]) -> bool:
+    """The rows of accepted attempts were deleted meanwhile: their ids stand in the log and in an incident alone."""
+    lost = []
+    for ended in gone:
+        id_mensaje = ended.outcome.id_mensaje if isinstance(ended.outcome, Accepted) else None
+        log.error("The message of a result is gone. message=%s id_mensaje=%s", ended.claim.id, id_mensaje)
+        if id_mensaje is not None:
+            lost.append(f"message {ended.claim.id} (deleted), id_mensaje {id_mensaje}")
+    if not lost:
+        return False
+    return incidents.report(connection, "lost_id", detail=", ".join(lost[:10]), count=len(lost))
+
+
+def _log(change: Change) -> None:
+    note = change.note
+    log.info(
+        "Attempt ended. message=%s attempt=%s state=%s code=%s id_mensaje=%s",
+        change.was.id,
+        change.was.attempts,
+        change.becomes.state,
+        note.code if note else None,
+        change.becomes.id_mensaje,
+    )

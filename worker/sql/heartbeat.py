@@ -1,0 +1,65 @@
+"""Signs of life that show progress, and the turn-taking of ticks: a process can live and be deaf."""
+
+import datetime as dt
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from smsclick._database.columns import db_now
+from smsclick._database.database import Database
+from smsclick.contract import heartbeats
+
+_STALE = dt.timedelta(days=1)
+
+
+def take(database: Database, name: str, every_seconds: float) -> bool:
+    """Whether this tick's turn has come; then it is taken. Two beats, or a pile of ticks, cost one small query each.
+
+    Args:
+        database: where the turns are kept.
+        name: of the tick.
+        every_seconds: its period; a tick that comes before half of it is over is passed over.
+    """
+    with database.begin() as connection:
+        now = connection.execute(sa.select(db_now())).scalar_one()
+        taken = connection.execute(
+            sa.update(heartbeats)
+            .where(
+                heartbeats.c.name == name,
+                # One that lies ahead was written before the database's clock was set back.
+                sa.or_(
+                    heartbeats.c.at <= now - dt.timedelta(seconds=every_seconds / 2),
+                    heartbeats.c.at > now + dt.timedelta(seconds=every_seconds),
+                ),
+            )
+            .values(at=now, progress=heartbeats.c.progress + 1)
+        )
+        if taken.rowcount:
+            return True
+        known = connection.execute(sa.select(heartbeats.c.name).where(heartbeats.c.name == name)).first()
+        return known is None and _insert(connection, name, 1)
+
+
+def beat(database: Database, name: str, progress: int) -> None:
+    """Note that a process got something done."""
+    with database.begin() as connection:
+        updated = connection.execute(
+            sa.update(heartbeats).where(heartbeats.c.name == name).values(at=db_now(), progress=progress)
+        )
+        if not updated.rowcount:
+            _insert(connection, name, progress)
+
+
+def forget(connection: sa.Connection) -> None:
+    """Drop the signs of processes that ended long ago."""
+    now = connection.execute(sa.select(db_now())).scalar_one()
+    connection.execute(sa.delete(heartbeats).where(heartbeats.c.at < now - _STALE))
+
+
+def _insert(connection: sa.Connection, name: str, progress: int) -> bool:
+    try:
+        with connection.begin_nested():
+            connection.execute(sa.insert(heartbeats).values(name=name, at=db_now(), progress=progress))
+    except IntegrityError:
+        return False
+    return True
