@@ -15,7 +15,7 @@ from bench.harness import Benchmark, Place, Report, Table, console, main, median
 from smsclick._database.database import Database
 from smsclick.simulator import Simulator
 from tests.factories import KEY
-from tests.large import fill
+from tests.large_database import fill
 from tests.ticks import TICKS, arguments, as_worker, make_due
 from worker.app import app
 from worker.sending import attempts

@@ -9,11 +9,11 @@ seconds=${AT_MOST:-3000}
 python=.venv/bin/python
 log=$(mktemp -d)
 trap 'rm -rf "$log"; [ -z "${hog:-}" ] || kill "$hog" 2>/dev/null' EXIT
-tests="tests/unit/test_supervised.py tests/unit/test_liveness.py tests/unit/test_listening.py tests/unit/test_bell.py
-    tests/unit/test_worker_bell.py tests/unit/test_concurrency.py
-    tests/integration/test_pump.py tests/integration/test_recorder.py tests/integration/test_settle.py"
+tests="tests/unit/test_supervised.py tests/unit/test_liveness.py tests/unit/test_consumer_progress.py tests/unit/test_background_publisher.py
+    tests/unit/test_celery_wakeups.py tests/unit/test_concurrency.py
+    tests/integration/test_pump.py tests/integration/test_recorder.py tests/integration/test_recording_results.py"
 # Whole worker processes, some minutes a run: `make repeat PROCESSES=1 TIMES=10`.
-[ -z "${PROCESSES:-}" ] || tests="tests/integration/test_life.py tests/integration/test_lost_broker.py
+[ -z "${PROCESSES:-}" ] || tests="tests/integration/test_worker_processes.py tests/integration/test_lost_broker.py
     tests/integration/test_callbacks_processes.py tests/chaos/test_kill.py"
 [ -z "${TESTS:-}" ] || tests=$TESTS
 "$python" -c 'while True: pass' &

@@ -56,21 +56,41 @@ def pytest_configure(config: pytest.Config) -> None:
     _remove_leftovers()
 
 
-_LONG_FILES = (
-    *("test_clocks.py", "test_life.py", "test_provider_habits.py", "test_shipped.py", "test_chaos.py", "test_kill.py"),
-    *("test_deploy.py", "test_flat.py", "test_sentinel.py", "test_broker_answers.py", "test_acceptance_database.py"),
-    *("test_acceptance_flow.py", "test_acceptance_hold.py", "test_examples.py", "test_every_order.py", "test_wheel.py"),
-    *("test_callbacks_processes.py", "test_queue_shapes.py", "test_database_sessions.py", "test_migrations.py"),
-    *("test_upgrade.py", "test_fault_matrix.py", "test_demo.py", "test_restored.py", "test_django.py"),
-)
-"""Half a minute and more each. A new one that is missing here costs a little time, at the end of a run."""
+_LONG_FILES = [
+    "wall_clocks",
+    "worker_processes",
+    "provider_habits",
+    "shipped",
+    "chaos",
+    "kill",
+    "deploy",
+    "query_plans",
+    "sentinel",
+    "broker_answers",
+    "acceptance_database",
+    "acceptance_flow",
+    "acceptance_hold",
+    "examples",
+    "every_order",
+    "wheel",
+    "callbacks_processes",
+    "queue_shapes",
+    "database_sessions",
+    "migrations",
+    "upgrade",
+    "fault_matrix",
+    "demo",
+    "restored",
+    "django",
+]
+"""`test_NAME.py` for each file of half a minute or more, the longest first."""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where processes share the files, long ones come first: one that began last would keep a single process busy."""
     if hasattr(config, "workerinput"):
-        places = {name: place for place, name in enumerate(_LONG_FILES)}
+        places = {f"test_{name}.py": place for place, name in enumerate(_LONG_FILES)}
         items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 

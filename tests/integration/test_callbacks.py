@@ -18,8 +18,8 @@ from smsclick._values.callback import WebHookTarget, parse_callback
 from smsclick.contract import State, callbacks, incidents, messages
 from smsclick.settings import load_settings
 from tests.factories import LONG_AGO, PHONE, clock, insert, news, row, sent
-from tests.hooks import SECRET, Hook
 from tests.processes import wait_until
+from tests.webhook_receiver import SECRET, Hook
 from worker.callbacks.dispatcher import Courier, GivenUp, NotTaken, Taken, after_answer, due, next_wait, purge
 from worker.callbacks.webhook import CallFailedError, Outbound, RefusedAddressError, Rules
 from worker.lifecycle import machine, message_rows, outbox
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from smsclick._database.database import Database
     from tests.factories import RecordingWakeups
-    from tests.hooks import Delivery
     from tests.integration.conftest import MakeRuntime
+    from tests.webhook_receiver import Delivery
 
 DAY = 86_400.0
 IMPATIENCE = 1.0

@@ -17,16 +17,16 @@ from smsclick._values.callback import TaskTarget
 from smsclick.contract import State, callbacks
 from tests.acceptance import Cluster, Tap, ready, shows
 from tests.factories import LONG_AGO
-from tests.hooks import SECRET, Hook
 from tests.processes import wait_until
+from tests.webhook_receiver import SECRET, Hook
 from worker.callbacks.celery_task import NotTakenError, caller
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import StartProcess
-    from tests.hooks import Delivery
     from tests.servers import RabbitServer, RedisServer
+    from tests.webhook_receiver import Delivery
     from worker.callbacks.celery_task import CallTask
 
 TARGET = "celery:shop.sms_changed@shop"

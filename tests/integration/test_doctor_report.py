@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from smsclick.simulator import Fault, FaultKind
-from tests.integration.settling import SETTLE_SECONDS, Bench, bench
+from tests.integration.workbench import SETTLE_SECONDS, Bench, bench
 from worker.operator.doctor import checkup, report
 from worker.operator.doctor.check import Verdict
 from worker.reconciliation.trust import LEAST_CONTROLS

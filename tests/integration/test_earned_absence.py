@@ -17,7 +17,7 @@ from smsclick.provider.results import Accepted
 from smsclick.settings import load_settings
 from smsclick.simulator import Fault, FaultKind
 from tests.factories import LONG_AGO, PHONE
-from tests.integration.settling import KEY, SETTLE_SECONDS, Bench, bench
+from tests.integration.workbench import KEY, SETTLE_SECONDS, Bench, bench
 from worker.account import account_key
 from worker.alerting import incidents
 from worker.reconciliation import reading, reconcile, trust

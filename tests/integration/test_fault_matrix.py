@@ -13,7 +13,7 @@ import pytest
 from smsclick.contract import HoldReason, IfAbsent, State
 from smsclick.simulator import Fault, FaultKind
 from tests.factories import LONG_AGO
-from tests.integration.settling import Bench, bench
+from tests.integration.workbench import Bench, bench
 from tests.processes import wait_until
 from worker.maintenance import balance
 from worker.reconciliation.trust import LEAST_CONTROLS

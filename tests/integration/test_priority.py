@@ -16,7 +16,7 @@ from smsclick._database.database import Database
 from smsclick._values.quiet_hours import QuietHours
 from smsclick.contract import Priority, State, messages
 from tests.factories import LONG_AGO, PHONE, POLICY, Roll, change, clock, history, insert, row, states
-from tests.plans import recorded
+from tests.query_plans import recorded
 from worker.lifecycle.model import Cause
 from worker.queue import claims
 from worker.sending import attempts

@@ -1,7 +1,8 @@
 """Absence must be earned: with each habit of a provider, 300 messages and five lost answers in a hundred.
 
 Nothing is sent twice, nothing is told that the provider's ledger contradicts, and what cannot be decided is named in
-an alert with its reason. The same under the old rule (`tests.old_rule`) sends twice: each of these tests can fail.
+an alert with its reason. The same under the old rule (`tests.old_reconciler`) sends twice, so each of these tests can
+fail.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pytest
 
 from smsclick.contract import State
 from smsclick.simulator import Fault, FaultKind
-from tests.old_rule import believe_silence
+from tests.old_reconciler import believe_silence
 from tests.timelapse import BEGIN, Timelapse, timelapse
 
 if TYPE_CHECKING:

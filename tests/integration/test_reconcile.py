@@ -16,7 +16,7 @@ from smsclick.provider.codes import Action
 from smsclick.provider.results import Accepted, Refused, Unknown
 from smsclick.simulator import Fault, FaultKind
 from tests.factories import LONG_AGO, PHONE
-from tests.integration.settling import SETTLE_SECONDS, Bench, bench
+from tests.integration.workbench import SETTLE_SECONDS, Bench, bench
 from worker.account import holds
 from worker.account.holds import BREAKER_FAILURES
 from worker.maintenance import balance

@@ -20,8 +20,8 @@ from tests import programs
 from tests.acceptance import IMPATIENT, Cluster, ready, texts
 from tests.commandline import call
 from tests.factories import KEY, LONG_AGO, insert, row, states
-from tests.integration.settling import KEY as BENCH_KEY
-from tests.integration.settling import Bench, bench
+from tests.integration.workbench import KEY as BENCH_KEY
+from tests.integration.workbench import Bench, bench
 from tests.processes import wait_until
 from worker.account import holds
 from worker.maintenance import sweep

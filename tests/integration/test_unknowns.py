@@ -9,7 +9,7 @@ import pytest
 from smsclick.contract import IfAbsent, State
 from smsclick.simulator import Fault, FaultKind
 from tests.commandline import call
-from tests.integration.settling import Bench, bench
+from tests.integration.workbench import Bench, bench
 from worker.operator import unknowns
 from worker.reconciliation.trust import LEAST_CONTROLS
 

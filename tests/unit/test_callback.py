@@ -8,7 +8,7 @@ from smsclick import NewMessage
 from smsclick._values.callback import TaskTarget, WebHookTarget, parse_callback
 from smsclick.errors import InvalidField, SettingsError
 from smsclick.settings import load_settings
-from tests.hooks import SECRET
+from tests.webhook_receiver import SECRET
 
 
 def web_hook(host: str, port: int, path: str, *, secure: bool = True) -> WebHookTarget:

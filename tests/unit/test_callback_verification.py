@@ -13,8 +13,8 @@ import time
 import pytest
 from standardwebhooks import Webhook
 
-from tests.hooks import SECRET
 from tests.processes import ROOT
+from tests.webhook_receiver import SECRET
 
 BODY = '{"type":"message.replied","data":{"reply":"SÍ, señor"}}'
 RUN = {

@@ -35,7 +35,7 @@ from smsclick.errors import (
 from smsclick.provider.client import SMALL_ANSWER, SmsclickClient, _Call
 from smsclick.provider.codes import Action, Estatus
 from smsclick.provider.results import Accepted, Refused, Unknown
-from tests.moved_time import MovedTime
+from tests.manual_clock import MovedTime
 from tests.processes import wait_until
 
 if TYPE_CHECKING:

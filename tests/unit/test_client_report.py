@@ -13,7 +13,7 @@ import pytest
 
 from smsclick.errors import InvalidTime, ProviderUnreachable, UnreadableAnswer
 from smsclick.provider.client import SmsclickClient
-from tests.moved_time import MovedTime
+from tests.manual_clock import MovedTime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from smsclick.contract import State, accounts, alerts, callbacks, clocks, heartb
 from smsclick.provider.client import clock as measured
 from tests.factories import LONG_AGO, insert, news, row
 from tests.factories import clock as time_of
-from tests.integration.settling import Bench, bench
+from tests.integration.workbench import Bench, bench
 from worker.database_clock import step as clock_step
 from worker.database_clock.clock import DatabaseClock, Look, shift, step_between, trusted_since
 from worker.reconciliation.trust import LEAST_CONTROLS, Doubt

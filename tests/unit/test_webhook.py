@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from smsclick._values.callback import WebHookTarget, parse_callback
-from tests.hooks import Hook
+from tests.webhook_receiver import Hook
 from worker.callbacks.webhook import CallFailedError, Outbound, RefusedAddressError, Rules, is_public
 
 if TYPE_CHECKING:

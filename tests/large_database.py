@@ -1,7 +1,7 @@
 """A database as it is after years: many final messages, a backlog in every open state, each table that grows filled.
 
-All of it is made by the database itself, set-wise, so that millions of rows take minutes. `tests.integration.test_flat`
-and `bench.ticks` use it.
+The database itself makes all rows, set-wise, so that millions of rows take minutes.
+`tests.integration.test_query_plans` and `bench.ticks` use it.
 """
 
 from __future__ import annotations

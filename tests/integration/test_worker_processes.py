@@ -79,7 +79,7 @@ def test_a_worker_whose_threads_are_killed_goes_on_and_one_that_cannot_is_report
     nobody = BROKERS["redis"].format(port=free_port())
     orders = tmp_path / "orders"
     with Cluster(start_process, migrated_sqlite_url, nobody) as cluster:
-        command = ("-m", "tests.injected", str(orders), "worker", "-l", "info", "--concurrency", "4")
+        command = ("-m", "tests.fault_injection", str(orders), "worker", "-l", "info", "--concurrency", "4")
         worker = cluster.run(sys.executable, *command, name="worker")
 
         def order(what: str) -> None:
@@ -161,7 +161,7 @@ def test_a_consumer_that_stalls_is_reported_and_one_whose_broker_is_away_is_not(
 
         def start(what: str) -> Process:
             options = ("worker", "-l", "info", "--concurrency", "4")
-            command = ("-m", "tests.injected", str(tmp_path / what), *options)
+            command = ("-m", "tests.fault_injection", str(tmp_path / what), *options)
             return cluster.run(sys.executable, *command, name="worker", env={"CELERY_BROKER_URL": brokers[what]})
 
         workers = {what: start(what) for what in brokers}

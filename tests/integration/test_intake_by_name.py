@@ -134,7 +134,7 @@ def test_a_defect_is_told_by_its_type_and_its_way_without_its_words(
         by_name.give_up(runtime, "task-1\n" + "9" * 99, error, {"body": "x"})
     (detail,) = details(runtime)
     assert detail.startswith("a defect of this program (ValueError)")
-    assert "test_intake.py" in caplog.text
+    assert "test_intake_by_name.py" in caplog.text
     assert "4000" not in detail + caplog.text
     assert "9" * 60 not in detail
 

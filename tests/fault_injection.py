@@ -1,4 +1,4 @@
-"""A worker into which exceptions are injected from outside: `python -m tests.injected FILE worker -l info …`.
+"""A worker into which exceptions are injected from outside: `python -m tests.fault_injection FILE worker -l info …`.
 
 A line of FILE is an order for the supervised thread of that name: `kill NAME` raises SystemExit in it, wherever it is,
 `end NAME` ends it in spite of its supervision, and `break NAME` has its function raise from now on. `consumer WHAT` has

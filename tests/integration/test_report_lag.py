@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from smsclick.contract import heartbeats, incidents
 from smsclick.simulator import Fault, FaultKind
-from tests.integration.settling import SETTLE_SECONDS, Bench, bench
+from tests.integration.workbench import SETTLE_SECONDS, Bench, bench
 from worker.reconciliation import report_lag
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from smsclick.contract import State, clocks, messages
 from smsclick.simulator import Fault, FaultKind
 from tests.factories import LONG_AGO
-from tests.integration.settling import Bench, bench
+from tests.integration.workbench import Bench, bench
 from worker.restore import detection, restored
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from smsclick.contract import State, accounts, messages
 from smsclick.simulator import Simulator
 from tests.conftest import migrate
 from tests.factories import KEY, LONG_AGO
-from tests.large import fill
-from tests.plans import recorded
+from tests.large_database import fill
+from tests.query_plans import recorded
 from tests.ticks import TICKS, arguments, as_worker, make_due, run
 from worker.app import app
 from worker.database_clock import step
@@ -32,7 +32,7 @@ from worker.operator import counting, exporting, operations, unknowns
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.plans import Ran
+    from tests.query_plans import Ran
     from tests.servers import MariaDBServer, PostgresServer
     from worker.runtime import Runtime
 

@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.sql import operators, visitors
 
 from smsclick.contract import metadata
-from tests.large import SMALL
+from tests.large_database import SMALL
 from worker.tracking import by_report
 
 if TYPE_CHECKING:
