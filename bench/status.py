@@ -146,7 +146,7 @@ class World:
             marks = connection.scalars(sa.select(watermarks.c.due_at)).all()
         if not rows:
             return None
-        ages = [bracket.youngest for bracket in windows.brackets(self.policy)]
+        ages = [bracket.youngest for bracket in windows.age_brackets(self.policy)]
         times = [row.due_at for row in rows] + [mark for mark in marks if mark > self.now]
         for row in rows:
             age = (self.now - row.sent_at).total_seconds()

@@ -107,9 +107,7 @@ messages = Table(
     Column("wire_key", String(32), comment="of phone and text while a request may be on the wire"),
     Column("waits_for", String(32), comment="wire_key of the message in flight that this one waits for"),
     Column("unknown_since", UtcDateTime, comment="the latest moment at which the request can have left"),
-    Column(
-        "unknown_reason", String(24), comment="why the report could not tell, see worker.reconciliation.trust.Doubt"
-    ),
+    Column("unknown_reason", String(24), comment="why the report could not tell, see worker.lifecycle.doubt.Doubt"),
     Column("account_fingerprint", String(16), comment="of the APIKEY of the last attempt; one-way"),
     Column(
         "absences",

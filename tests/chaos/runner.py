@@ -24,8 +24,8 @@ from tests.chaos.mischief import Mischief, kinds_of, plan
 from tests.chaos.stack import Stack, set_environment
 from tests.chaos.traffic import LATE_SECONDS, Traffic, faults
 from tests.processes import wait_until
+from worker.lifecycle.doubt import Doubt
 from worker.operator import unknowns
-from worker.reconciliation.trust import Doubt
 
 log = logging.getLogger(__name__)
 

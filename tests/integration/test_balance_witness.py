@@ -19,7 +19,7 @@ from smsclick.simulator import Fault, FaultKind
 from tests.timelapse import Timelapse, timelapse
 from worker.account import balance_history as store
 from worker.account.books import MOVES, Books, Flaw
-from worker.reconciliation.trust import Doubt
+from worker.lifecycle.doubt import Doubt
 from worker.reports.matching import Attempt
 
 if TYPE_CHECKING:

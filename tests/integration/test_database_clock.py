@@ -18,7 +18,8 @@ from tests.factories import clock as time_of
 from tests.integration.workbench import Bench, bench
 from worker.database_clock import step as clock_step
 from worker.database_clock.clock import DatabaseClock, Look, shift, step_between, trusted_since
-from worker.reconciliation.trust import LEAST_CONTROLS, Doubt
+from worker.lifecycle.doubt import Doubt
+from worker.reconciliation.trust import LEAST_CONTROL_ROWS
 from worker.sql import heartbeat
 
 if TYPE_CHECKING:
@@ -309,14 +310,14 @@ def made(migrated_postgres_url: str) -> Iterator[Bench]:
 
 def two_unknown(made: Bench) -> tuple[int, int]:
     """An attempt that the provider accepted and one that it never saw, with control rows around them."""
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     taken, never = made.enqueue(2)
     for message_id in (taken, never):
         [claim] = made.claim([message_id])
         if message_id == taken:
             made.call(claim)
     made.lose()
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     return taken, never
 
 
@@ -328,7 +329,7 @@ def test_a_step_forward_is_not_the_time_after_which_absence_counts(made: Bench, 
     made.runtime.clock.read(made.database)
     _, never = two_unknown(made)
     made.age(STEP)
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     process.moved = STEP if was_set else 0.0
     if not was_set:
         made.runtime.clock._measure = lambda: measured() + STEP

@@ -10,7 +10,7 @@ from smsclick.simulator import Fault, FaultKind
 from tests.integration.workbench import SETTLE_SECONDS, Bench, bench
 from worker.operator.doctor import checkup, report
 from worker.operator.doctor.check import Verdict
-from worker.reconciliation.trust import LEAST_CONTROLS
+from worker.reconciliation.trust import LEAST_CONTROL_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ def made(migrated_sqlite_url: str) -> Iterator[Bench]:
 
 
 def tried(made: Bench) -> Check:
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     made.age(SETTLE_SECONDS + 1)
     return report.check(made.runtime.settings)
 
@@ -55,7 +55,7 @@ def test_doctor_says_what_this_accounts_reports_are_worth(habit: str, made: Benc
 
 def test_what_is_not_there_yet_is_not_told_as_missing(made: Bench) -> None:
     made.simulator.set(report_lag=3600)
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     check = report.check(made.runtime.settings)
     assert (check.verdict, check.found) == (Verdict.WARNING, "3 of 3 messages of known id are not in the report yet")
 
@@ -70,6 +70,6 @@ def test_a_report_that_fails_is_told(made: Bench) -> None:
 
 
 def test_it_is_one_of_doctors_checks(made: Bench) -> None:
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     checks = {check.name: check for check in checkup.examine(load=lambda: made.runtime.settings)}
     assert checks["report"].verdict is Verdict.OK

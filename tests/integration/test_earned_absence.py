@@ -20,8 +20,9 @@ from tests.factories import LONG_AGO, PHONE
 from tests.integration.workbench import KEY, SETTLE_SECONDS, Bench, bench
 from worker.account import account_key
 from worker.alerting import incidents
-from worker.reconciliation import reading, reconcile, trust
-from worker.reconciliation.trust import LEAST_CONTROLS, Doubt
+from worker.lifecycle.doubt import Doubt
+from worker.reconciliation import control_rows, reading, reconcile
+from worker.reconciliation.trust import LEAST_CONTROL_ROWS
 from worker.reports import watermark
 from worker.runtime import Runtime
 
@@ -56,7 +57,7 @@ def lost(made: Bench, *, accepted: bool, **values: object) -> int:
 
 def judge(made: Bench) -> tuple[Any, Any]:
     """What becomes of an accepted attempt and of one that was never seen, once their time is over."""
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     taken, never = lost(made, accepted=True), lost(made, accepted=False)
     made.ripen()
     made.reconcile()
@@ -123,7 +124,7 @@ def test_no_habit_of_a_provider_sends_twice_and_what_cannot_be_told_says_why(hab
 
 
 def test_what_a_gateway_accepts_minutes_after_it_gave_the_call_up_is_found_and_not_sent_again(made: Bench) -> None:
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     made.simulator.faults([Fault(FaultKind.LATE_ACCEPTANCE, seconds=SETTLE_SECONDS * 0.9)])
     [message_id] = made.enqueue()
     made.send([message_id])
@@ -138,7 +139,7 @@ def test_what_a_gateway_accepts_minutes_after_it_gave_the_call_up_is_found_and_n
 
 
 def test_what_is_accepted_after_an_absence_is_found_when_the_second_attempt_is_unknown_too(made: Bench) -> None:
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     made.simulator.faults([Fault(FaultKind.LATE_ACCEPTANCE, seconds=SETTLE_SECONDS * 1.5)])
     [message_id] = made.enqueue()
     made.send([message_id])
@@ -155,7 +156,7 @@ def test_what_is_accepted_after_an_absence_is_found_when_the_second_attempt_is_u
 
 
 def test_a_cap_behind_the_last_control_row_is_noticed(light: Bench) -> None:
-    light.witness(LEAST_CONTROLS)
+    light.witness(LEAST_CONTROL_ROWS)
     lost(light, accepted=False)
     light.ripen()
     for number in range(8):  # a campaign of the panel, behind which an acceptance would not show
@@ -177,13 +178,13 @@ def test_without_control_rows_it_waits_for_some(made: Bench) -> None:
     made.age()
     made.reconcile()
     assert (made.row(message_id).state, made.row(message_id).unknown_reason) == (State.UNKNOWN, Doubt.NO_CONTROLS)
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     made.reconcile()
     assert made.row(message_id).state == State.UNKNOWN, "none of them was accepted before it"
 
 
 def test_control_rows_of_the_same_moment_as_before_it_are_enough_once_one_comes_behind(made: Bench) -> None:
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     message_id = lost(made, accepted=False)
     made.age()
     made.reconcile()
@@ -194,7 +195,7 @@ def test_control_rows_of_the_same_moment_as_before_it_are_enough_once_one_comes_
 
 
 def test_while_report_lag_is_open_no_attempt_is_absent(made: Bench) -> None:
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     message_id = lost(made, accepted=False)
     made.ripen()
     with made.database.begin() as connection:
@@ -217,11 +218,11 @@ def with_key(made: Bench, key: str) -> Bench:
 
 def test_under_another_key_nothing_is_concluded_until_the_old_one_is_back(made: Bench) -> None:
     made.simulator.set(other_keys=[OTHER_KEY])
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     taken, never = lost(made, accepted=True), lost(made, accepted=False)
     made.ripen()
     other = with_key(made, OTHER_KEY)
-    other.witness(LEAST_CONTROLS)
+    other.witness(LEAST_CONTROL_ROWS)
     other.reconcile()
     assert {row.unknown_reason for row in made.rows()} == {Doubt.ACCOUNT}
     assert {row.state for row in made.rows()} == {State.UNKNOWN}
@@ -236,7 +237,7 @@ NEW_KEY = "new-key-of-the-same-account"
 def test_under_a_new_key_of_the_same_account_attempts_between_control_rows_of_the_old_key_are_settled(
     made: Bench,
 ) -> None:
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     taken, never = lost(made, accepted=True), lost(made, accepted=False)
     made.witness()
     behind = lost(made, accepted=False)  # nothing was accepted under the old key after it
@@ -254,7 +255,7 @@ def test_under_a_new_key_of_the_same_account_attempts_between_control_rows_of_th
 
 def test_a_row_of_another_account_is_no_attempt_of_ours_however_equal(made: Bench) -> None:
     made.simulator.set(other_keys=[OTHER_KEY])
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     message_id = lost(made, accepted=False, text=TEXT)
     made.witness()
     other = with_key(made, OTHER_KEY)
@@ -265,11 +266,11 @@ def test_a_row_of_another_account_is_no_attempt_of_ours_however_equal(made: Benc
     other.runtime.close()
 
 
-@pytest.mark.parametrize("missing", range(LEAST_CONTROLS + 1))
+@pytest.mark.parametrize("missing", range(LEAST_CONTROL_ROWS + 1))
 def test_one_message_of_the_old_key_that_the_report_of_the_new_key_lacks_proves_another_account(
     missing: int, light: Bench
 ) -> None:
-    light.witness(LEAST_CONTROLS)
+    light.witness(LEAST_CONTROL_ROWS)
     taken = lost(light, accepted=True)
     light.witness()
     light.simulator.set(api_key=NEW_KEY)
@@ -294,7 +295,7 @@ def test_the_fingerprint_of_an_account_is_the_same_everywhere_and_not_its_key(li
 
 
 def test_an_attempt_of_before_the_upgrade_is_found_but_never_absent(made: Bench) -> None:
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     taken, never = lost(made, accepted=True), lost(made, accepted=False)
     made.change(State.UNKNOWN, account_fingerprint=None)
     made.ripen()
@@ -304,7 +305,7 @@ def test_an_attempt_of_before_the_upgrade_is_found_but_never_absent(made: Bench)
 
 
 def test_the_same_message_is_absent_twice_at_most_and_then_a_person_decides(made: Bench) -> None:
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     [message_id] = made.enqueue()
     for attempt in (1, 2, 3):
         [claim] = made.claim([message_id])
@@ -318,7 +319,7 @@ def test_the_same_message_is_absent_twice_at_most_and_then_a_person_decides(made
 
 
 def test_one_that_was_absent_twice_is_still_found_when_the_report_has_it(made: Bench) -> None:
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     message_id = lost(made, accepted=True)
     made.change(State.UNKNOWN, absences=2)
     made.reconcile()
@@ -331,7 +332,7 @@ def test_one_that_was_absent_twice_is_still_found_when_the_report_has_it(made: B
 def test_a_row_of_others_from_before_the_attempt_is_not_it(made: Bench) -> None:
     made.runtime.client.send(PHONE, TEXT)
     made.age(300)
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     message_id = lost(made, accepted=False, text=TEXT)
     made.ripen()
     made.reconcile()
@@ -339,7 +340,7 @@ def test_a_row_of_others_from_before_the_attempt_is_not_it(made: Bench) -> None:
 
 
 def test_a_later_message_of_equal_phone_and_text_is_not_the_unknown(made: Bench) -> None:
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     [claim] = made.claim(made.enqueue(text=TEXT))
     made.lose()
     made.ripen()
@@ -359,7 +360,7 @@ def test_a_later_message_of_equal_phone_and_text_is_not_the_unknown(made: Bench)
 
 
 def test_what_is_older_than_one_pass_can_read_is_only_looked_for_around_its_own_time(light: Bench) -> None:
-    light.witness(LEAST_CONTROLS)
+    light.witness(LEAST_CONTROL_ROWS)
     taken, never = lost(light, accepted=True), lost(light, accepted=False)
     light.age(reading.MOST_REPORTS * 600 + SETTLE_SECONDS)
     light.witness()
@@ -371,7 +372,7 @@ def test_what_is_older_than_one_pass_can_read_is_only_looked_for_around_its_own_
 @pytest.mark.parametrize("density", [40.0, 400.0])
 def test_however_many_slices_a_pass_has_it_comes_to_the_same(density: float, light: Bench) -> None:
     with light.database.begin() as connection:
-        watermark.learn(connection, reading.MARK, int(density * 60), dt.timedelta(minutes=1))
+        watermark.record_density(connection, reading.MARK, int(density * 60), dt.timedelta(minutes=1))
     taken, never = judge(light)
     assert (taken.state, never.state) == (State.SENT, State.QUEUED)
 
@@ -384,13 +385,13 @@ def test_after_a_large_pass_the_next_one_waits_so_that_sending_is_not_held_up(li
     wait = (never.due_at - light.database.clock()).total_seconds()
     assert 0 < wait < 60
     with light.database.begin() as connection:
-        watermark.note(connection, reconcile.TO_NOW, due_at=LONG_AGO)
+        watermark.update(connection, reconcile.TO_NOW, due_at=LONG_AGO)
     light.reconcile()
     assert light.states() == [State.SENT, State.QUEUED]
 
 
 def test_a_pass_that_breaks_off_concludes_nothing_at_all(light: Bench) -> None:
-    light.witness(LEAST_CONTROLS)
+    light.witness(LEAST_CONTROL_ROWS)
     lost(light, accepted=True)
     lost(light, accepted=False)
     light.ripen()
@@ -413,17 +414,17 @@ def test_what_stays_open_is_looked_for_ever_more_rarely(light: Bench) -> None:
 
 
 def test_controls_are_only_what_the_answers_of_this_account_say(light: Bench) -> None:
-    light.witness(LEAST_CONTROLS)
+    light.witness(LEAST_CONTROL_ROWS)
     begin = light.database.clock() - dt.timedelta(minutes=5)
     end = light.database.clock()
 
-    def controls() -> list[trust.Control]:
+    def controls() -> list[control_rows.Control]:
         with light.database.read() as connection:
             return reading._controls(connection, begin, end, light.runtime.account)
 
-    assert [each.witness for each in controls()] == [True] * LEAST_CONTROLS
+    assert [each.witness for each in controls()] == [True] * LEAST_CONTROL_ROWS
     light.change(State.SENT, id_source="report")
-    assert [each.witness for each in controls()] == [False] * LEAST_CONTROLS
+    assert [each.witness for each in controls()] == [False] * LEAST_CONTROL_ROWS
     light.change(State.SENT, id_source="person")
     assert controls() == []
     light.change(State.SENT, id_source=None, account_fingerprint="another")

@@ -16,7 +16,7 @@ from tests.factories import LONG_AGO
 from tests.integration.workbench import Bench, bench
 from tests.processes import wait_until
 from worker.maintenance import balance
-from worker.reconciliation.trust import LEAST_CONTROLS
+from worker.reconciliation.trust import LEAST_CONTROL_ROWS
 from worker.tracking import by_status
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ every_kind_but_late = pytest.mark.parametrize("kind", [each for each in FaultKin
 @pytest.fixture
 def made(migrated_sqlite_url: str) -> Iterator[Bench]:
     with bench(migrated_sqlite_url) as running:
-        running.witness(LEAST_CONTROLS)
+        running.witness(LEAST_CONTROL_ROWS)
         yield running
 
 

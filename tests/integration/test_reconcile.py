@@ -21,9 +21,9 @@ from worker.account import holds
 from worker.account.holds import BREAKER_FAILURES
 from worker.maintenance import balance
 from worker.reconciliation import reconcile
-from worker.reconciliation.trust import LEAST_CONTROLS
+from worker.reconciliation.trust import LEAST_CONTROL_ROWS
 from worker.reports import watermark
-from worker.reports.matching import SLACK
+from worker.reports.matching import CLOCK_TOLERANCE
 from worker.sending import attempts
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def made(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 def unknown(made: Bench, *, accepted: bool, **values: object) -> int:
     """A message whose worker was killed while its request was on the wire, with control rows before it."""
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     [message_id] = made.enqueue(**values)
     [claim] = made.claim([message_id])
     if accepted:
@@ -229,7 +229,7 @@ def test_where_reports_are_dense_slices_become_shorter(made: Bench) -> None:
         unknown(made, accepted=True)
         made.age(20)
     with made.database.begin() as connection:
-        watermark.learn(connection, "unknown", 400, dt.timedelta(seconds=1))
+        watermark.record_density(connection, "unknown", 400, dt.timedelta(seconds=1))
     made.age()
     assert made.reconcile() == 3
     assert made.simulator.stats().requests["report"]["1"] > 3
@@ -253,7 +253,7 @@ def test_an_id_of_others_within_the_window_is_taken_at_most_once(made: Bench) ->
 
 def test_an_id_of_others_outside_the_window_is_not_ours(made: Bench) -> None:
     made.runtime.client.send(PHONE, TWIN)
-    made.age(SLACK.total_seconds() * 2)
+    made.age(CLOCK_TOLERANCE.total_seconds() * 2)
     message_id = unknown(made, accepted=False, text=TWIN)
     made.ripen()
     made.reconcile()
@@ -350,7 +350,7 @@ def test_a_late_accepted_answer_settles_an_unknown(made: Bench) -> None:
 def told_absent(made: Bench) -> tuple[int, Claim, Outcome]:
     """A message that was accepted and that the report never shows, against all that was assumed; its answer is late."""
     made.simulator.set(omit_suffixes=["99"])
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     [message_id] = made.enqueue(phone="5551402299")
     [claim] = made.claim([message_id])
     answer = made.call(claim)
@@ -512,7 +512,7 @@ def test_a_canary_that_is_not_answered_leaves_the_gate_closed(made: Bench) -> No
 
 
 def test_after_an_outage_everything_is_delivered_once(made: Bench) -> None:
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     down(made)
     made.send(made.enqueue(30)[:10])
     made.simulator.faults()

@@ -284,7 +284,7 @@ def _by_hand(database: Database) -> None:
         gone = connection.scalar(sa.select(messages.c.id).limit(1))
         values = {"message_id": gone, "type": "t", "target": "x", "data": "{}", "event_id": "e", "due_at": None}
         connection.execute(sa.insert(callbacks).values(created_at=LONG_AGO, **values))
-        watermark.make(connection, "of this test")
+        watermark.create(connection, "of this test")
         letter = dead_letters.keep(connection, queue="q", task="t", task_id="i", reason="r", content={})
         for _ in range(2):  # the same balance twice is one row
             balance_history.record(connection, "of this test", at, at, Decimal(1), dt.timedelta(minutes=1))

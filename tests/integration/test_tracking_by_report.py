@@ -128,7 +128,7 @@ def test_what_a_report_does_not_show_is_written_once_and_then_left_alone(
 def test_the_sweep_rings_for_reports_that_answer_for_more_than_a_few(
     runtime: Runtime, wakeups: RecordingWakeups
 ) -> None:
-    few = sent(runtime, windows.FEW)
+    few = sent(runtime, windows.MOST_SINGLE_CHECKS)
     change(runtime.database, few, due_at=LONG_AGO)
     sweep.sweep(runtime, urgent=True)
     assert not wakeups.followed.is_set()
@@ -137,12 +137,12 @@ def test_the_sweep_rings_for_reports_that_answer_for_more_than_a_few(
     sent(runtime, 1)
     sweep.sweep(runtime, urgent=True)
     assert wakeups.followed.is_set()
-    assert by_report.follow(runtime) == windows.FEW + 1
+    assert by_report.follow(runtime) == windows.MOST_SINGLE_CHECKS + 1
 
 
 def test_a_bracket_has_one_reader_and_is_read_again_after_its_death(runtime: Runtime, simulator: Simulator) -> None:
     sent(runtime)
-    policy, [youngest, *_] = Policy.of(runtime.settings), windows.brackets(Policy.of(runtime.settings))
+    policy, [youngest, *_] = Policy.of(runtime.settings), windows.age_brackets(Policy.of(runtime.settings))
     assert runtime.database.transact(lambda connection: by_report._claim(connection, youngest, runtime)) is not None
     with runtime.database.read() as connection:
         assert not by_report.due(connection, policy)
@@ -155,7 +155,7 @@ def test_after_a_restart_a_round_goes_on_where_it_was(make_runtime: MakeRuntime,
     runtime = make_runtime()
     begin = clock(runtime.database) - HOUR
     for number in range(12):
-        for each in range(windows.FEW + 1):
+        for each in range(windows.MOST_SINGLE_CHECKS + 1):
             sent_at = begin + dt.timedelta(seconds=number * 60)
             id_mensaje = number * 10 + each + 1
             insert(
@@ -264,7 +264,7 @@ def test_slices_become_shorter_where_reports_are_dense(runtime: Runtime, simulat
     read(runtime)
     seen = mark(runtime.database).density
     assert 1 < seen <= 500 / 100
-    assert windows.longest(seen * 100) < windows.longest(seen)
+    assert windows.longest_slice(seen * 100) < windows.longest_slice(seen)
 
 
 def test_a_key_that_a_report_refuses_closes_the_gate_once(

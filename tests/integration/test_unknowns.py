@@ -11,7 +11,7 @@ from smsclick.simulator import Fault, FaultKind
 from tests.commandline import call
 from tests.integration.workbench import Bench, bench
 from worker.operator import unknowns
-from worker.reconciliation.trust import LEAST_CONTROLS
+from worker.reconciliation.trust import LEAST_CONTROL_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,7 +115,7 @@ def test_who_overrules_an_unknown_stands_in_its_history(made: Bench) -> None:
 
 
 def test_a_wrong_word_of_a_person_keeps_no_other_attempt_open(made: Bench) -> None:
-    made.witness(LEAST_CONTROLS)
+    made.witness(LEAST_CONTROL_ROWS)
     said = lost(made)
     other = lost(made)
     run(made, "settle", str(said), "--accepted", "4711")  # the provider knows no such message

@@ -21,10 +21,12 @@ from smsclick.provider.codes import Action, Estatus
 from smsclick.provider.results import Accepted, Refused, ReportRow, Unknown, UnreadableRow
 from worker.lifecycle import on_attempt, on_claim, on_operator, on_report
 from worker.lifecycle import policy as policy_of_lifecycle
+from worker.lifecycle.doubt import Doubt
 from worker.lifecycle.model import TRANSITIONS, Change, Message
 from worker.lifecycle.on_report import Found, NotFound
 from worker.lifecycle.policy import Policy, Released
-from worker.reconciliation.trust import LEAST_CONTROLS, Control, Doubt, Reading
+from worker.reconciliation.control_rows import Control
+from worker.reconciliation.trust import LEAST_CONTROL_ROWS, Reading
 from worker.reports.matching import Attempt
 
 if TYPE_CHECKING:
@@ -441,9 +443,9 @@ def _doubt(habit: Habit, until: int, there: bool, before: bool, after: bool) -> 
     """
     ended = NOW - until * UNIT
     attempt = Attempt(1, _PHONE, "hola", ended - LEASE * UNIT, ended)
-    times = [attempt.since - UNIT] * LEAST_CONTROLS * before + [ended] * LEAST_CONTROLS * after
+    times = [attempt.since - UNIT] * LEAST_CONTROL_ROWS * before + [ended] * LEAST_CONTROL_ROWS * after
     controls = [Control(number, _PHONE, f"control {number}", at, at) for number, at in enumerate(times, 100)]
-    reading = Reading({_PHONE}, controls, attempt.since - 2 * UNIT, NOW)
+    reading = Reading({_PHONE}, controls, NOW)
     for control in controls:
         is_after = control.since >= ended
         if habit is Habit.ACCOUNT:
@@ -453,9 +455,9 @@ def _doubt(habit: Habit, until: int, there: bool, before: bool, after: bool) -> 
         phone = control.phone[-4:] if habit is Habit.MASKED else control.phone
         text = f"{control.id_mensaje}% {control.text}" if habit is Habit.TEXTS else control.text
         at = control.since + dt.timedelta(hours=1) * (habit is Habit.SHIFTED)
-        reading.take(ReportRow(control.id_mensaje, phone, text, at, Estatus.PENDIENTE, None, None, None, None))
+        reading.add(ReportRow(control.id_mensaje, phone, text, at, Estatus.PENDIENTE, None, None, None, None))
     if there:
-        reading.take(UnreadableRow(7, "no readable mensaje", attempt.since, _PHONE))
+        reading.add(UnreadableRow(7, "no readable mensaje", attempt.since, _PHONE))
     if habit is Habit.ACCOUNT and not reading.proves_account(SETTLE * UNIT):
         return Doubt.ACCOUNT
     doubt = reading.doubt(attempt, set(), SETTLE * UNIT)

@@ -19,8 +19,8 @@ from tests.model.test_attempt_protocol import TEXTS, AttemptProtocol, some, work
 from tests.model.world import ACCOUNT_OF_MODEL, MANUAL, NEW_KEY, OTHER_ACCOUNT, READ, World
 from worker.database_clock import clock, step
 from worker.lifecycle import on_report
+from worker.lifecycle.doubt import Doubt
 from worker.reconciliation import reading
-from worker.reconciliation.trust import Doubt
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,8 @@ import pytest
 from smsclick.contract import IfAbsent, State
 from tests.model.exhaustive import NOW, SETTLE, UNIT, Habit, Rules, explore
 from worker.lifecycle import on_attempt
+from worker.lifecycle.doubt import Doubt
 from worker.lifecycle.model import Change
-from worker.reconciliation.trust import Doubt
 
 if TYPE_CHECKING:
     import datetime as dt

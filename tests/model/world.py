@@ -42,12 +42,13 @@ from smsclick.simulator.state import RECEIVED, Message
 from worker.database_clock import clock
 from worker.database_clock.clock import DatabaseClock
 from worker.lifecycle import machine, message_rows, model, on_operator
+from worker.lifecycle.doubt import Doubt
 from worker.lifecycle.fingerprint import digits, tolerant, wire_key
 from worker.lifecycle.policy import Outcome, Policy, Released
 from worker.queue import claims
 from worker.reconciliation import reconcile
-from worker.reconciliation.trust import LEAST_CONTROLS, Doubt
-from worker.reports.matching import SLACK
+from worker.reconciliation.trust import LEAST_CONTROL_ROWS
+from worker.reports.matching import CLOCK_TOLERANCE
 from worker.sending.results import Ended, record_results
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class World:
         self._until: dict[int, dt.datetime] = {}
         self._seen: tuple[int, int, int, int] | None = None
         self.controls: list[Acceptance] = []
-        self.witness(LEAST_CONTROLS)
+        self.witness(LEAST_CONTROL_ROWS)
 
     # --- Time and the producer
 
@@ -195,7 +196,7 @@ class World:
         self.account = account
         if account not in self.accounts:
             self.accounts.add(account)
-            self.witness(LEAST_CONTROLS)
+            self.witness(LEAST_CONTROL_ROWS)
 
     def try_to_enqueue(self, phone: str, text: str, **values: object) -> None:
         """A producer commits a message, or hears that it could not."""
@@ -461,7 +462,7 @@ class World:
             return True
         alike = taken.phone == row.phone and tolerant(taken.text) == tolerant(row.text)
         at = taken.at + self._skew + dt.timedelta(seconds=1)
-        near = (row.absent_since or row.attempted_at) - SLACK <= at <= self.now + SLACK + READ
+        near = (row.absent_since or row.attempted_at) - CLOCK_TOLERANCE <= at <= self.now + CLOCK_TOLERANCE + READ
         if taken.message_id is not None:
             # Its own message found one of others in its place; nothing is left that could tell these two apart.
             owner = next(each for each in rows if each.id == taken.message_id)

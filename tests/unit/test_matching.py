@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from smsclick.provider.codes import Estatus
 from smsclick.provider.results import ReportRow
 from worker.lifecycle.fingerprint import digits, tolerant, wire_key
-from worker.reports.matching import PLAIN, SLACK, Attempt, Form, forms, match, similar
+from worker.reports.matching import (
+    CLOCK_TOLERANCE,
+    UNCHANGED_FORM,
+    Attempt,
+    TextForm,
+    match_rows,
+    possible_forms,
+    possibly_present,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,11 +49,11 @@ def row(id_mensaje: int = 7, *, phone: str = PHONE, text: str = TEXT, at: dt.dat
 
 
 def matched(attempts: list[Attempt], rows: list[ReportRow], owned: set[int] | None = None) -> dict[int, int]:
-    return {message: found.row.id_mensaje for message, found in match(attempts, rows, owned or set()).items()}
+    return {message: found.row.id_mensaje for message, found in match_rows(attempts, rows, owned or set()).items()}
 
 
 def how(attempts: list[Attempt], rows: list[ReportRow]) -> dict[int, tuple[ReportRow, str]]:
-    return {message: (found.row, found.how) for message, found in match(attempts, rows, set()).items()}
+    return {message: (found.row, found.how) for message, found in match_rows(attempts, rows, set()).items()}
 
 
 # --- What makes a match
@@ -108,12 +116,16 @@ def test_an_id_that_a_message_owns_is_not_taken() -> None:
 # --- The window
 
 
-@pytest.mark.parametrize("at", [NOON - SLACK, NOON, NOON + 30 * SECOND + SLACK], ids=["early", "at once", "late"])
-def test_what_was_accepted_within_the_window_and_its_slack_is_found(at: dt.datetime) -> None:
+@pytest.mark.parametrize(
+    "at", [NOON - CLOCK_TOLERANCE, NOON, NOON + 30 * SECOND + CLOCK_TOLERANCE], ids=["early", "at once", "late"]
+)
+def test_a_row_dated_within_the_attempt_and_the_clock_tolerance_is_found(at: dt.datetime) -> None:
     assert matched([attempt()], [row(at=at)]) == {1: 7}
 
 
-@pytest.mark.parametrize("at", [NOON - SLACK - SECOND, NOON + 31 * SECOND + SLACK], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "at", [NOON - CLOCK_TOLERANCE - SECOND, NOON + 31 * SECOND + CLOCK_TOLERANCE], ids=["before", "after"]
+)
 def test_an_id_of_others_outside_the_window_is_not_taken(at: dt.datetime) -> None:
     assert matched([attempt()], [row(at=at)]) == {}
 
@@ -121,11 +133,12 @@ def test_an_id_of_others_outside_the_window_is_not_taken(at: dt.datetime) -> Non
 def test_a_row_whose_date_nobody_can_read_is_neither_found_nor_absent() -> None:
     rows = [row(at=None)]
     assert matched([attempt()], rows) == {}
-    assert similar([attempt(), attempt(2, text="otro texto"), attempt(3, phone=OTHER_PHONE)], rows, set()) == {1}
+    others = [attempt(2, text="otro texto"), attempt(3, phone=OTHER_PHONE)]
+    assert possibly_present([attempt(), *others], rows, set()) == {1}
 
 
 def test_a_row_without_a_date_that_a_message_owns_leaves_no_doubt() -> None:
-    assert similar([attempt()], [row(at=None)], {7}) == set()
+    assert possibly_present([attempt()], [row(at=None)], {7}) == set()
 
 
 LATE = NOON + dt.timedelta(minutes=8)
@@ -134,13 +147,13 @@ LATE = NOON + dt.timedelta(minutes=8)
 def test_what_a_gateway_accepted_long_after_it_gave_the_call_up_is_found_by_a_report_that_was_asked_later() -> None:
     late = row(at=LATE)
     assert matched([attempt()], [late]) == {}
-    assert match([attempt()], [late], set(), read_at=LATE + 60 * SECOND)[1].row == late
+    assert match_rows([attempt()], [late], set(), read_at=LATE + 60 * SECOND)[1].row == late
 
 
 def test_a_row_from_before_the_attempt_is_never_it_however_late_the_report_was_asked_for() -> None:
-    before = row(at=NOON - SLACK - SECOND)
-    assert match([attempt()], [before], set(), read_at=LATE) == {}
-    assert similar([attempt()], [before], set(), read_at=LATE) == set()
+    before = row(at=NOON - CLOCK_TOLERANCE - SECOND)
+    assert match_rows([attempt()], [before], set(), read_at=LATE) == {}
+    assert possibly_present([attempt()], [before], set(), read_at=LATE) == set()
 
 
 # --- A date in the hour that the clocks show twice
@@ -153,18 +166,18 @@ def twice(at: dt.datetime) -> ReportRow:
 
 
 def test_a_repeated_date_proves_presence_where_its_later_reading_has_not_come_yet() -> None:
-    assert match([attempt()], [twice(NOON)], set(), read_at=NOON + 60 * SECOND)[1].row.id_mensaje == 7
+    assert match_rows([attempt()], [twice(NOON)], set(), read_at=NOON + 60 * SECOND)[1].row.id_mensaje == 7
 
 
 def test_a_repeated_date_proves_presence_where_both_readings_are_after_the_attempt() -> None:
-    found = match([attempt()], [twice(NOON)], set(), read_at=NOON + 2 * HOUR)
-    assert found[1].at(attempt()) == NOON
+    found = match_rows([attempt()], [twice(NOON)], set(), read_at=NOON + 2 * HOUR)
+    assert found[1].accepted_at(attempt()) == NOON
 
 
 def test_a_repeated_date_that_may_be_from_before_the_attempt_is_neither_it_nor_proves_that_it_is_absent() -> None:
     rows = [twice(NOON - HOUR)]
-    assert match([attempt()], rows, set(), read_at=NOON + HOUR) == {}
-    assert similar([attempt()], rows, set(), read_at=NOON + HOUR) == {1}
+    assert match_rows([attempt()], rows, set(), read_at=NOON + HOUR) == {}
+    assert possibly_present([attempt()], rows, set(), read_at=NOON + HOUR) == {1}
 
 
 # --- Words that a provider puts around every text
@@ -175,33 +188,39 @@ _AFFIXES = [("ACME: ", ""), ("", " - ACME"), ("[ACME] ", " Responda ALTO"), ("AC
 @pytest.mark.parametrize(("prefix", "suffix"), _AFFIXES)
 def test_a_form_is_learned_from_one_text_and_fits_the_others(prefix: str, suffix: str) -> None:
     other = f"{prefix}Su pedido 77 va en camino{suffix}"
-    fitting = [form for form in forms(TEXT, f"{prefix}{TEXT}{suffix}") if form.fits("Su pedido 77 va en camino", other)]
-    assert Form(prefix, suffix) in fitting
+    fitting = [
+        form
+        for form in possible_forms(TEXT, f"{prefix}{TEXT}{suffix}")
+        if form.fits("Su pedido 77 va en camino", other)
+    ]
+    assert TextForm(prefix, suffix) in fitting
     assert matched([attempt(text="Su pedido 77 va en camino")], [row(text=other)]) == {}
-    [found] = match([attempt(text="Su pedido 77 va en camino")], [row(text=other)], set(), form=fitting[0]).values()
+    [found] = match_rows(
+        [attempt(text="Su pedido 77 va en camino")], [row(text=other)], set(), form=fitting[0]
+    ).values()
     assert found.row.id_mensaje == 7
 
 
 def test_a_prefix_is_learned_from_a_text_that_was_changed_besides() -> None:
     theirs = f"ACME: {_without_accents(TEXT)}"
-    assert any(form.fits(LONG, f"ACME: {LONG[:150]}") for form in forms(TEXT, theirs))
+    assert any(form.fits(LONG, f"ACME: {LONG[:150]}") for form in possible_forms(TEXT, theirs))
 
 
 def test_where_a_form_is_known_a_text_that_only_looks_like_it_is_not_taken_but_could_be_it() -> None:
     rows = [row(text="ACME: hola 4821")]
-    form = Form("ACME: ", "")
-    assert match([attempt(text="ACME: hola 4821")], rows, set(), form=form) == {}
-    assert similar([attempt(text="ACME: hola 4821")], rows, set(), form=form) == {1}
-    assert match([attempt(text="hola 4821")], rows, set(), form=form)[1].row == rows[0]
+    form = TextForm("ACME: ", "")
+    assert match_rows([attempt(text="ACME: hola 4821")], rows, set(), form=form) == {}
+    assert possibly_present([attempt(text="ACME: hola 4821")], rows, set(), form=form) == {1}
+    assert match_rows([attempt(text="hola 4821")], rows, set(), form=form)[1].row == rows[0]
 
 
 def test_a_text_of_other_content_teaches_no_form() -> None:
-    assert forms("Su código es 4821", "Su código es 4822") == []
+    assert possible_forms("Su código es 4821", "Su código es 4822") == []
 
 
 def test_the_plain_form_leaves_texts_as_they_are() -> None:
-    assert PLAIN.strip(TEXT) == TEXT
-    assert Form("ACME: ", "").strip("ACM") is None
+    assert UNCHANGED_FORM.strip(TEXT) == TEXT
+    assert TextForm("ACME: ", "").strip("ACM") is None
 
 
 # --- What providers do to a text
@@ -289,14 +308,14 @@ def test_no_id_goes_to_two_attempts_and_none_that_is_owned_to_any(
 @given(_attempts, _rows)
 def test_what_is_matched_has_the_phone_the_form_and_the_time(attempts: list[Attempt], rows: list[ReportRow]) -> None:
     by_id = {each.message_id: each for each in attempts}
-    for message_id, each in match(attempts, rows, set()).items():
+    for message_id, each in match_rows(attempts, rows, set()).items():
         tried, found = by_id[message_id], each.row
         exact = each.how == "phone and text equal"
         assert found.phone == digits(tried.phone)
         assert tolerant(found.text) == tolerant(tried.text)
         assert exact == (found.text == tried.text)
         assert found.fecha_envio is not None
-        assert tried.since - SLACK <= found.fecha_envio <= tried.until + SLACK
+        assert tried.since - CLOCK_TOLERANCE <= found.fecha_envio <= tried.until + CLOCK_TOLERANCE
 
 
 @given(_attempts, _rows)

@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 from smsclick.provider.codes import Estatus
 from smsclick.provider.results import ReportRow, UnreadableRow
-from worker.reconciliation.trust import LEAST_CONTROLS, REASONS, Control, Doubt, Reading, reason
-from worker.reports.matching import PLAIN, Attempt, Form, match
+from worker.lifecycle.doubt import Doubt
+from worker.reconciliation.control_rows import Control
+from worker.reconciliation.reasons import REASONS, reason
+from worker.reconciliation.trust import LEAST_CONTROL_ROWS, Reading
+from worker.reports.matching import UNCHANGED_FORM, Attempt, TextForm, match_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,9 +47,9 @@ def row(of: Control) -> ReportRow:
 
 
 def reading(controls: Sequence[Control], rows: Sequence[ReportRow | UnreadableRow]) -> Reading:
-    made = Reading({PHONE}, controls, NOON - 3600 * SECOND, READ_AT)
+    made = Reading({PHONE}, controls, READ_AT)
     for each in rows:
-        made.take(each)
+        made.add(each)
     return made
 
 
@@ -111,9 +114,9 @@ def test_one_that_was_accepted_longer_after_the_attempt_than_settle_need_not_be_
 def test_a_cap_that_cuts_the_end_of_the_span_is_noticed_although_the_neighbours_are_there() -> None:
     controls = [*CONTROLS, control(300), control(400)]
     assert doubt(controls, [row(each) for each in controls if each.until < NOON + 200 * SECOND]) is Doubt.NOT_YET
-    late = Reading({PHONE}, controls, NOON - 3600 * SECOND, READ_AT + SETTLE)
+    late = Reading({PHONE}, controls, READ_AT + SETTLE)
     for each in controls[:4]:
-        late.take(row(each))
+        late.add(row(each))
     assert late.doubt(ATTEMPT, frozenset(), SETTLE) is Doubt.MISSING
 
 
@@ -173,9 +176,9 @@ def test_a_row_that_cannot_be_read_voids_absence_unless_a_message_of_ours_has_it
 def test_a_row_that_cannot_be_read_but_is_of_another_phone_is_not_in_its_way(odd: str) -> None:
     assert doubt(CONTROLS, [*ROWS, ODD_ROWS[odd](ELSE)]) is None
     other = dataclasses.replace(ATTEMPT, message_id=2, phone=ELSE)
-    seen = Reading({PHONE, ELSE}, CONTROLS, NOON - 3600 * SECOND, READ_AT)
+    seen = Reading({PHONE, ELSE}, CONTROLS, READ_AT)
     for each in [*ROWS, ODD_ROWS[odd](ELSE)]:
-        seen.take(each)
+        seen.add(each)
     assert [seen.doubt(each, frozenset(), SETTLE) for each in (ATTEMPT, other)] == [None, Doubt.ODD]
 
 
@@ -191,7 +194,7 @@ def test_a_row_that_cannot_be_read_from_before_the_attempt_is_not_in_its_way() -
 def test_a_row_that_cannot_be_read_never_voids_presence() -> None:
     own = ReportRow(9, PHONE, TEXT, NOON + SECOND, None, None, None, None, None)
     seen = reading(CONTROLS, [*ROWS, *(odd(None) for odd in ODD_ROWS.values()), own])
-    assert match([ATTEMPT], seen.rows, frozenset(), form=seen.form)[1].row == own
+    assert match_rows([ATTEMPT], seen.rows, frozenset(), form=seen.form)[1].row == own
 
 
 # --- What it teaches
@@ -212,18 +215,18 @@ def test_words_that_all_control_rows_have_around_their_text_are_learned_and_abse
 
 def test_words_that_one_control_row_lacks_are_not_learned() -> None:
     rows = [*with_words("ACME: ")[:-1], ROWS[-1]]
-    assert reading(CONTROLS, rows).form is PLAIN
+    assert reading(CONTROLS, rows).form is UNCHANGED_FORM
     assert doubt(CONTROLS, rows) is Doubt.TEXTS
 
 
 def test_words_that_differ_from_row_to_row_are_not_learned() -> None:
     rows = [dataclasses.replace(each, text=f"{number}: {each.text}") for number, each in enumerate(ROWS)]
-    assert reading(CONTROLS, rows).form is PLAIN
+    assert reading(CONTROLS, rows).form is UNCHANGED_FORM
     assert doubt(CONTROLS, rows) is Doubt.TEXTS
 
 
 def test_two_control_rows_teach_nothing() -> None:
-    assert reading(CONTROLS[:2], with_words("ACME: ")[:2]).form is PLAIN
+    assert reading(CONTROLS[:2], with_words("ACME: ")[:2]).form is UNCHANGED_FORM
 
 
 # --- Reasons
@@ -260,7 +263,7 @@ def test_whatever_is_left_out_absence_counts_only_where_nothing_needed_is_missin
         after = [each for each in shown if each.since >= ATTEMPT.until]
         assert before
         assert after
-        assert len(shown) >= LEAST_CONTROLS
+        assert len(shown) >= LEAST_CONTROL_ROWS
         lost = [each for each in controls if each not in shown]
         assert not [each for each in lost if ATTEMPT.since <= each.until <= ATTEMPT.until + SETTLE]
 
@@ -278,4 +281,4 @@ def test_whatever_comes_in_another_form_within_the_span_absence_never_counts(
 
 
 def test_a_form_shows_no_text_of_its_words() -> None:
-    assert "ACME" not in repr(Form("ACME: ", ""))
+    assert "ACME" not in repr(TextForm("ACME: ", ""))

@@ -16,7 +16,7 @@ _LOOK_SHARE = 1 / 8
 """Of its age: how long an attempt that a report could not tell of waits for the next look."""
 _ABSENT = "surely not accepted: the provider's report does not have it"
 ACCEPTED_WITHOUT_ID, ABSENT_TWICE = "accepted_without_id", "absent_twice"
-"""Why a report's silence about one message proves nothing: values of `worker.reconciliation.trust.Doubt`."""
+"""Why a report's silence about one message proves nothing: values of `worker.lifecycle.doubt.Doubt`."""
 
 MOST_ABSENCES = 2
 """How often a report's silence may send the same message again; after that a person decides."""
@@ -40,7 +40,7 @@ class NotFound:
 
     Attributes:
         read_at: when the report was asked for, by the database's clock.
-        doubt: why its silence proves nothing (a `worker.reconciliation.trust.Doubt`); None where it has proven that
+        doubt: why its silence proves nothing (a `worker.lifecycle.doubt.Doubt`); None where it has proven that
             it would have spoken.
     """
 

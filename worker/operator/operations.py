@@ -25,7 +25,7 @@ from worker.lifecycle.model import Cause, Change, Message
 from worker.operator import counting
 from worker.operator.counting import Counts
 from worker.queue import odd_rows
-from worker.reconciliation import trust
+from worker.reconciliation import reasons
 from worker.sql import readable
 
 _CHUNK = 200
@@ -230,7 +230,7 @@ def what_next(row: Any, state: AccountState) -> str:  # noqa: ANN401 - a mapping
             if wait is None:
                 return "only a person can settle it: smsclick settle"
             when = f"in {span(wait)}" if wait > 0 else "now"
-            known = trust.reason(row["unknown_reason"])
+            known = reasons.reason(row["unknown_reason"])
             why = "" if known is None else f": {known.why}; {known.todo}"
             return (
                 f"the provider's report is read for it {when}; it is not sent again while it could have been accepted"

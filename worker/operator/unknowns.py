@@ -16,7 +16,7 @@ from worker.lifecycle import message_rows, on_operator
 from worker.lifecycle.model import Change, Message
 from worker.operator import operations
 from worker.operator.operations import Done
-from worker.reconciliation import trust
+from worker.reconciliation import reasons
 
 _MOST = 1000
 
@@ -29,7 +29,7 @@ class Unsettled:
         age_seconds: since its request can have left at the latest. looks: reports that were read for it and did not
         settle it. absences: how often a report's silence sent the message again already. code: the `codigo` that could
         be read, if any. reason: why its outcome is unknown. open_reason: the code of why the report could not tell, a
-        `worker.reconciliation.trust.Doubt`; None before the first look. why: the same in words. todo: what to do about
+        `worker.lifecycle.doubt.Doubt`; None before the first look. why: the same in words. todo: what to do about
         that. next_look_seconds: until the next report is read for it; None where only a person can settle it.
     """
 
@@ -71,7 +71,7 @@ def unknown(database: Database, limit: int = _MOST) -> list[Unsettled]:
         )
         found = []
         for row in rows:
-            known = trust.reason(row.unknown_reason)
+            known = reasons.reason(row.unknown_reason)
             found.append(
                 Unsettled(
                     id=row.id,

@@ -18,11 +18,13 @@ from smsclick.contract import messages
 from smsclick.errors import ProviderError, ProviderRefused
 from smsclick.provider.results import MessageStatus
 from worker.account import balance_history, request_budget, status_check
+from worker.lifecycle.doubt import Doubt
 from worker.lifecycle.fingerprint import digits
 from worker.lifecycle.on_report import FROM_PERSON
-from worker.reconciliation.trust import FAR, LEAST_CONTROLS, NEAR, Control, Doubt, Reading
+from worker.reconciliation.control_rows import Control
+from worker.reconciliation.trust import LEAST_CONTROL_ROWS, LONGEST_BEFORE, LONGEST_BEFORE_WITH_BALANCE, Reading
 from worker.reports import watermark, windows
-from worker.reports.matching import SLACK, Attempt
+from worker.reports.matching import CLOCK_TOLERANCE, Attempt
 from worker.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -46,9 +48,9 @@ _Span = tuple[dt.datetime, dt.datetime]
 
 def near(runtime: Runtime, attempts: Sequence[Attempt]) -> Reading:
     """Read the report around attempts that lie close together: enough to find what was accepted with them."""
-    begin = min(attempt.since for attempt in attempts) - SLACK
-    end = max(attempt.until for attempt in attempts) + SLACK
-    reading = _begin(runtime, attempts, begin, end, controls_from=begin)
+    begin = min(attempt.since for attempt in attempts) - CLOCK_TOLERANCE
+    end = max(attempt.until for attempt in attempts) + CLOCK_TOLERANCE
+    reading = _begin(runtime, attempts, begin, end)
     _read(runtime, reading, begin, end)
     return reading
 
@@ -68,16 +70,22 @@ def to_now(runtime: Runtime, attempts: Sequence[Attempt], account: str | None = 
     with runtime.database.read() as connection:
         density = watermark.density(connection, MARK)
         reached = min(first, now - _reach(density))
-        before = _before(connection, first, max(first - NEAR, reached))
+        before = _before(connection, first, max(first - LONGEST_BEFORE, reached))
         if before == first and balance_history.books(connection, account or runtime.account).balanced:
-            before = _before(connection, first, max(first - FAR, reached))
-        begin = _unrepeated(before - SLACK, zone)
-    end = now + SLACK
-    reading = _begin(runtime, attempts, begin, end, controls_from=begin + SLACK, account=account)
+            before = _before(connection, first, max(first - LONGEST_BEFORE_WITH_BALANCE, reached))
+        begin = _unrepeated(before - CLOCK_TOLERANCE, zone)
+    end = now + CLOCK_TOLERANCE
+    reading = _begin(runtime, attempts, begin + CLOCK_TOLERANCE, end, account)
     if _repeats(reading.read_at, zone):
         reading.unsure = Doubt.REPEATED_HOUR
     most = 0
-    for start, stop in _plan(begin, end, windows.longest(density), reading.times(), zone):
+    for start, stop in _plan(
+        begin,
+        end,
+        windows.longest_slice(density),
+        reading.controls.missing_times,
+        zone,
+    ):
         most = max(most, _read(runtime, reading, start, stop))
         if reading.failed is not None:
             return reading
@@ -93,16 +101,14 @@ def reach(connection: sa.Connection) -> dt.timedelta:
 
 def _reach(density: float | None) -> dt.timedelta:
     # A slice may end at a control row, after half of its length.
-    return windows.longest(density) * (MOST_REPORTS // 2)
+    return windows.longest_slice(density) * (MOST_REPORTS // 2)
 
 
 def _begin(
     runtime: Runtime,
     attempts: Sequence[Attempt],
-    begin: dt.datetime,
-    end: dt.datetime,
-    *,
     controls_from: dt.datetime,
+    end: dt.datetime,
     account: str | None = None,
 ) -> Reading:
     with runtime.database.read() as connection:
@@ -112,7 +118,7 @@ def _begin(
             controls += [dataclasses.replace(control, witness=False) for control in own]
     phones = {digits(attempt.phone) for attempt in attempts}
     # The control rows first: whatever is committed later cannot be missed.
-    return Reading(phones, controls, begin, runtime.clock.read(runtime.database))
+    return Reading(phones, controls, runtime.clock.read(runtime.database))
 
 
 def _before(connection: sa.Connection, first: dt.datetime, earliest: dt.datetime) -> dt.datetime:
@@ -126,7 +132,7 @@ def _before(connection: sa.Connection, first: dt.datetime, earliest: dt.datetime
             messages.c.id_source.is_(None),
         )
         .order_by(messages.c.sent_at.desc())
-        .limit(LEAST_CONTROLS)
+        .limit(LEAST_CONTROL_ROWS)
     )
     return max(earliest, min([first, *(time for time in times if time is not None)]))
 
@@ -142,7 +148,7 @@ def newest_controls(connection: sa.Connection, account: str, within: dt.timedelt
     ).all()
     if not times:
         return []
-    found = _accepted(connection, min(times) - SLACK, now, account, 2 * limit)
+    found = _accepted(connection, min(times) - CLOCK_TOLERANCE, now, account, 2 * limit)
     return [control for control in found if control.witness][-limit:]
 
 
@@ -228,8 +234,8 @@ def _try(runtime: Runtime, reading: Reading, begin: dt.datetime, end: dt.datetim
         with contextlib.closing(runtime.client.report_rows(begin, end)) as rows:
             for row in rows:
                 count += 1
-                reading.take(row)
-                if count >= windows.MOST_ROWS or runtime.stopping.is_set():
+                reading.add(row)
+                if count >= windows.MOST_REPORT_ROWS or runtime.stopping.is_set():
                     break
             else:
                 failed = False
@@ -238,8 +244,8 @@ def _try(runtime: Runtime, reading: Reading, begin: dt.datetime, end: dt.datetim
         log.warning("The report could not be read; nothing is concluded. error=%s", error)
     if not failed or count >= _BROKEN_BY_LENGTH:
         # Where it broke off on its way, a shorter one may not. One without rows says how thin they are, too.
-        seen = 2 * max(count, windows.ROWS) if failed else max(count, 1)
-        runtime.database.transact(lambda connection: watermark.learn(connection, MARK, seen, end - begin))
+        seen = 2 * max(count, windows.WANTED_REPORT_ROWS) if failed else max(count, 1)
+        runtime.database.transact(lambda connection: watermark.record_density(connection, MARK, seen, end - begin))
     return count, not failed, again
 
 
@@ -249,7 +255,7 @@ def _close(runtime: Runtime, reading: Reading, end: dt.datetime, most: int) -> N
     A report that silently ends after so many rows would have shown at least as many of these as of any other span, so
     fewer of them are all of them.
     """
-    last = reading.last_seen
+    last = reading.controls.last_date
     if last is None:
         return
     reading.end_is_open = _read(runtime, reading, last, end) >= most
@@ -259,8 +265,8 @@ def _close(runtime: Runtime, reading: Reading, end: dt.datetime, most: int) -> N
 
 def _ask_for_one(runtime: Runtime, reading: Reading) -> None:
     """Ask `getMsg` for a control row that the report lacks: under another date it was looked for at the wrong time."""
-    missing = reading.missing
-    if not missing or reading.dates_are_shifted:
+    missing = reading.controls.missing
+    if not missing or reading.controls.dates_are_shifted:
         return
     if not runtime.database.transact(lambda connection: request_budget.take(connection, 1)):
         return
@@ -268,8 +274,8 @@ def _ask_for_one(runtime: Runtime, reading: Reading) -> None:
     status = status_check.ask(runtime, control.id_mensaje)
     if not isinstance(status, MessageStatus) or status.fecha_envio is None:
         return
-    if not control.since - SLACK <= status.fecha_envio <= control.until + SLACK:
-        reading.dates_are_shifted = not _repeats(control.until, runtime.settings.zone)
+    if not control.since - CLOCK_TOLERANCE <= status.fecha_envio <= control.until + CLOCK_TOLERANCE:
+        reading.controls.dates_are_shifted = not _repeats(control.until, runtime.settings.zone)
 
 
 def _plan(

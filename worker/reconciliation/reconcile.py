@@ -24,12 +24,13 @@ from worker.account.books import Books
 from worker.alerting import incidents
 from worker.database_clock import clock
 from worker.lifecycle import machine, message_rows, on_report
+from worker.lifecycle.doubt import Doubt
 from worker.lifecycle.model import Change
 from worker.lifecycle.on_report import Found, NotFound
 from worker.lifecycle.policy import Policy
 from worker.queue import odd_rows
-from worker.reconciliation import reading, trust
-from worker.reconciliation.trust import Doubt, Reading
+from worker.reconciliation import reading, reasons
+from worker.reconciliation.trust import Reading
 from worker.reports import matching, watermark
 from worker.reports.matching import Attempt, Match
 from worker.runtime import Runtime
@@ -190,16 +191,16 @@ def _look_for_others(
 
 
 def _rest(runtime: Runtime, seen: Reading) -> None:
-    if seen.count > FREE_ROWS:
-        runtime.database.transact(lambda connection: _pause(connection, seen.count))
+    if seen.row_count > FREE_ROWS:
+        runtime.database.transact(lambda connection: _pause(connection, seen.row_count))
 
 
 def _pause(connection: sa.Connection, rows: int) -> None:
     now = connection.execute(sa.select(db_now())).scalar_one()
     until = now + dt.timedelta(seconds=rows / _ROWS_PER_SECOND)
-    if not watermark.note(connection, TO_NOW, due_at=until):
-        watermark.make(connection, TO_NOW)
-        watermark.note(connection, TO_NOW, due_at=until)
+    if not watermark.update(connection, TO_NOW, due_at=until):
+        watermark.create(connection, TO_NOW)
+        watermark.update(connection, TO_NOW, due_at=until)
 
 
 def _postponed(runtime: Runtime, ripe: Sequence[Unsettled]) -> bool:
@@ -287,13 +288,13 @@ def _judged(
     if looked.other_key and not seen.proves_account(settle):
         return {each.attempt.message_id: NotFound(now, Doubt.ACCOUNT) for each in looked.group}
     attempts = _attempts(looked.group)
-    owned = _owned(connection, [*(row.id_mensaje for row in seen.rows), *seen.odd_ids])
+    owned = _owned(connection, [*(row.id_mensaje for row in seen.rows), *seen.unreadable.ids])
     found: dict[int, Match] = {}
-    if not seen.dates_are_shifted:
-        found = matching.match(attempts, seen.rows, owned, form=seen.form, read_at=seen.read_at)
+    if not seen.controls.dates_are_shifted:
+        found = matching.match_rows(attempts, seen.rows, owned, form=seen.form, read_at=seen.read_at)
     owned |= {hit.row.id_mensaje for hit in found.values()}
     missed = [attempt for attempt in attempts if attempt.message_id not in found]
-    like = matching.similar(missed, seen.rows, owned, form=seen.form, read_at=seen.read_at)
+    like = matching.possibly_present(missed, seen.rows, owned, form=seen.form, read_at=seen.read_at)
     lagging = incidents.is_open(connection, "report_lag")
     # Set back since, the database's clock says that it was read later than it was.
     read_at = min(seen.read_at, now)
@@ -304,7 +305,7 @@ def _judged(
         attempt = each.attempt
         hit = found.get(attempt.message_id)
         if hit is not None:
-            said[attempt.message_id] = Found(hit.row.id_mensaje, hit.at(attempt), hit.how)
+            said[attempt.message_id] = Found(hit.row.id_mensaje, hit.accepted_at(attempt), hit.how)
             continue
         doubts = (
             looked.doubt,
@@ -373,11 +374,11 @@ def why_open(old: Sequence[tuple[int, str | None]]) -> str:
     Args:
         old: ids with the codes of their reasons, oldest first.
     """
-    reasons = collections.Counter(code for _, code in old)
-    [(code, count), *others] = reasons.most_common()
+    by_reason = collections.Counter(code for _, code in old)
+    [(code, count), *others] = by_reason.most_common()
     ids = [str(each) for each, why in old if why == code]
     named = ", ".join(ids[:_NAMED]) + (" …" if len(ids) > _NAMED else "")
-    known = trust.reason(code) or trust.REASONS[Doubt.NO_REPORT]
+    known = reasons.reason(code) or reasons.REASONS[Doubt.NO_REPORT]
     more = f"; {sum(number for _, number in others)} for other reasons" if others else ""
     many = "attempt" if count == 1 else "attempts"
     return f"{count} {many} (message {named}): {known.why}; {known.todo}{more}"

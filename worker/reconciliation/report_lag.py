@@ -19,7 +19,7 @@ from smsclick.errors import ProviderError
 from smsclick.provider.results import MessageStatus, ReportRow
 from worker.account import holds, request_budget, status_check
 from worker.alerting import incidents
-from worker.reports.matching import SLACK
+from worker.reports.matching import CLOCK_TOLERANCE
 from worker.runtime import Runtime
 from worker.sql import heartbeat
 from worker.sql.bulk import among
@@ -99,7 +99,7 @@ def _pending(runtime: Runtime) -> _Probe | None:
     if now.lag_id is None or now.lag_since is None:
         return None
     # Not there at once: perhaps only because the provider's clock is off. Wide reports are kept for this case.
-    return _Probe(now.lag_id, now.lag_since, SLACK if now.now - now.lag_since >= _AROUND else _AROUND)
+    return _Probe(now.lag_id, now.lag_since, CLOCK_TOLERANCE if now.now - now.lag_since >= _AROUND else _AROUND)
 
 
 def _choose(runtime: Runtime) -> _Probe | None:
@@ -136,7 +136,7 @@ def _why_missing(runtime: Runtime, probe: _Probe, seen: _Seen) -> str:
             )
         ).all()
     apart = [(seen.others[row.id_mensaje] - row.sent_at).total_seconds() for row in ours]
-    off = next((seconds for seconds in apart if abs(seconds) > SLACK.total_seconds()), None)
+    off = next((seconds for seconds in apart if abs(seconds) > CLOCK_TOLERANCE.total_seconds()), None)
     if off is None and not ours:
         off = _apart_by_status(runtime, probe)
     if off is not None:
@@ -163,7 +163,7 @@ def _apart_by_status(runtime: Runtime, probe: _Probe) -> float | None:
     if not isinstance(status, MessageStatus) or status.fecha_envio is None:
         return None
     apart = (status.fecha_envio - probe.accepted_at).total_seconds()
-    return apart if abs(apart) > SLACK.total_seconds() else None
+    return apart if abs(apart) > CLOCK_TOLERANCE.total_seconds() else None
 
 
 def _note(connection: sa.Connection, probe: _Probe, settle_seconds: float, *, there: bool, why: str) -> bool:

@@ -1,4 +1,8 @@
-"""What is remembered of the reports that were read, one row for each kind of reading: see `smsclick_watermarks`."""
+"""The rows of `smsclick_watermarks`: what is remembered between two readings of the provider's reports.
+
+A row has the name of what is read: a bracket of followed messages, or the reports around unknown attempts. Its columns
+say when the next reading is due, how far the last one came, and how many rows per second reports of that kind had.
+"""
 
 import contextlib
 import datetime as dt
@@ -10,25 +14,29 @@ from smsclick.contract import watermarks
 from worker.reports import windows
 
 
-def make(connection: sa.Connection, name: str) -> None:
-    """Make a watermark, unless another does at the same time."""
+def create(connection: sa.Connection, name: str) -> None:
+    """Insert a watermark, unless another process inserts it at the same time."""
     with contextlib.suppress(IntegrityError), connection.begin_nested():
         connection.execute(sa.insert(watermarks).values(name=name))
 
 
-def note(connection: sa.Connection, name: str, **values: object) -> int:
-    """Write columns of a watermark; returns how many there are of that name."""
+def update(connection: sa.Connection, name: str, **values: object) -> int:
+    """Write columns of a watermark; returns how many rows of that name exist: 0 or 1."""
     return connection.execute(sa.update(watermarks).where(watermarks.c.name == name).values(**values)).rowcount
 
 
+def upsert(connection: sa.Connection, name: str, **values: object) -> None:
+    """Write columns of a watermark, which is created if it does not exist."""
+    if not update(connection, name, **values):
+        create(connection, name)
+        update(connection, name, **values)
+
+
 def density(connection: sa.Connection, name: str) -> float | None:
-    """The rows for each second that reports of this name had, as far as is known."""
+    """Return the rows per second of the reports of this name; None before the first one was read."""
     return connection.scalar(sa.select(watermarks.c.density).where(watermarks.c.name == name))
 
 
-def learn(connection: sa.Connection, name: str, rows: int, span: dt.timedelta) -> None:
-    """Remember how dense a report was."""
-    learned = windows.learned(density(connection, name), rows, span)
-    if not note(connection, name, density=learned):
-        make(connection, name)
-        note(connection, name, density=learned)
+def record_density(connection: sa.Connection, name: str, rows: int, span: dt.timedelta) -> None:
+    """Remember how many rows a report of this span had."""
+    upsert(connection, name, density=windows.updated_density(density(connection, name), rows, span))

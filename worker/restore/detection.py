@@ -25,7 +25,7 @@ from worker.alerting import incidents
 from worker.database_clock.clock import GAP_SECONDS
 from worker.lifecycle import message_rows
 from worker.lifecycle.fingerprint import wire_key
-from worker.reports.matching import SLACK
+from worker.reports.matching import CLOCK_TOLERANCE
 from worker.restore import restored
 from worker.sql.bulk import among
 
@@ -97,7 +97,7 @@ def evidence(database: Database, client: SmsclickClient, since: dt.datetime) -> 
         ProviderError: the report cannot be read.
     """
     sent: dict[int, str] = {}
-    rows = client.report_rows(since - SLACK, database.clock() + SLACK)
+    rows = client.report_rows(since - CLOCK_TOLERANCE, database.clock() + CLOCK_TOLERANCE)
     with contextlib.closing(rows):
         for row in rows:
             if isinstance(row, ReportRow):

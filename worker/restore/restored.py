@@ -21,9 +21,9 @@ from smsclick.errors import InvalidTime
 from worker.account import holds
 from worker.alerting import incidents
 from worker.lifecycle import machine, message_rows, on_operator
+from worker.lifecycle.doubt import Doubt
 from worker.lifecycle.fingerprint import wire_key
 from worker.queue import odd_rows
-from worker.reconciliation.trust import Doubt
 from worker.sql.bulk import among
 
 _BATCH = 500

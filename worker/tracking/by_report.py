@@ -29,8 +29,8 @@ from worker.lifecycle.on_status import NotShown, PollFailed
 from worker.lifecycle.policy import Policy
 from worker.queue import odd_rows
 from worker.reports import watermark, windows
-from worker.reports.matching import SLACK
-from worker.reports.windows import Bracket, Slice
+from worker.reports.matching import CLOCK_TOLERANCE
+from worker.reports.windows import Bracket, ReportSlice
 from worker.runtime import Runtime
 from worker.tracking.tracked import Followed, FollowedMessages
 
@@ -95,8 +95,9 @@ def due(connection: sa.Connection, policy: Policy) -> bool:
         return False
     marks = {row.name: row for row in connection.execute(sa.select(watermarks, db_now().label("now")))}
     return any(
-        _is_due(marks.get(bracket.name)) and len(_open(connection, bracket, None, windows.FEW + 1)) > windows.FEW
-        for bracket in windows.brackets(policy)
+        _is_due(marks.get(bracket.name))
+        and len(_open(connection, bracket, None, windows.MOST_SINGLE_CHECKS + 1)) > windows.MOST_SINGLE_CHECKS
+        for bracket in windows.age_brackets(policy)
     )
 
 
@@ -106,7 +107,7 @@ def follow(runtime: Runtime) -> int:
     Running it twice at once does no harm: a bracket has one reader, and rows are locked and judged again.
     """
     final = 0
-    for bracket in windows.brackets(Policy.of(runtime.settings)):
+    for bracket in windows.age_brackets(Policy.of(runtime.settings)):
         if runtime.stopping.is_set():
             break
         turn = odd_rows.run(
@@ -166,15 +167,15 @@ def _claim(connection: sa.Connection, bracket: Bracket, runtime: Runtime) -> _Tu
         return None
     cursor = None if mark is None else mark.cursor_at
     found = _open(connection, bracket, cursor, OPEN)
-    if cursor is None and len(found) <= windows.FEW:
+    if cursor is None and len(found) <= windows.MOST_SINGLE_CHECKS:
         return None
     if mark is None:
-        watermark.make(connection, bracket.name)
+        watermark.create(connection, bracket.name)
         mark = connection.execute(query.with_for_update()).one()
         if not _is_due(mark):
             return None
     policy = Policy.of(runtime.settings)
-    watermark.note(connection, bracket.name, lease_until=mark.now + dt.timedelta(seconds=policy.lease))
+    watermark.update(connection, bracket.name, lease_until=mark.now + dt.timedelta(seconds=policy.lease))
     probe = None if mark.probe_id is None else Followed(0, mark.probe_id, mark.probe_at, None)
     return _Turn(
         bracket,
@@ -194,7 +195,7 @@ def _wait(
 ) -> float:
     """Seconds until the next report, which is also about those that come of age until then."""
     age = (now - found[len(found) // 2].sent_at).total_seconds() if found else bracket.youngest
-    alone = windows.wait(len(found), age, policy)
+    alone = windows.seconds_to_next_report(len(found), age, policy)
     of_age = now - dt.timedelta(seconds=bracket.youngest)
     coming = (
         sa.select(messages.c.id)
@@ -207,13 +208,13 @@ def _wait(
         .limit(OPEN)
     )
     count = connection.scalar(sa.select(sa.func.count()).select_from(coming.subquery())) or 0
-    return windows.wait(len(found) + count, age, policy)
+    return windows.seconds_to_next_report(len(found) + count, age, policy)
 
 
 def _read(runtime: Runtime, turn: _Turn) -> int:
     """The reports of a turn, one after the other, each recorded before the next is asked for."""
-    planned = windows.plan(turn.open.times(), windows.longest(turn.density))
-    wanted = [slice_ for slice_ in planned if slice_.count > windows.FEW]
+    planned = windows.plan_slices(turn.open.times(), windows.longest_slice(turn.density))
+    wanted = [slice_ for slice_ in planned if slice_.count > windows.MOST_SINGLE_CHECKS]
     result = _Result(turn.cursor, turn.density, turn.probe)
     for slice_ in wanted[:_REPORTS]:
         if runtime.stopping.is_set():
@@ -237,9 +238,10 @@ def _read(runtime: Runtime, turn: _Turn) -> int:
     return result.final
 
 
-def _after(result: _Result, report: _Report, slice_: Slice, bracket: Bracket) -> _Result:
+def _after(result: _Result, report: _Report, slice_: ReportSlice, bracket: Bracket) -> _Result:
     """What a report adds to the result of its turn."""
-    density = windows.learned(result.density, report.rows, slice_.last - slice_.first + bracket.before + SLACK)
+    span = slice_.last - slice_.first + bracket.margin_before + CLOCK_TOLERANCE
+    density = windows.updated_density(result.density, report.rows, span)
     if not report.whole and report.rows and not report.stopped:
         density *= 2  # too large, or broken off on its way: a shorter one may do better
     probe, distrusted = result.probe, False
@@ -276,13 +278,13 @@ def _tell(turn: _Turn, result: _Result) -> None:
         )
 
 
-def _ask(runtime: Runtime, turn: _Turn, slice_: Slice, probe: Followed | None) -> _Report:
+def _ask(runtime: Runtime, turn: _Turn, slice_: ReportSlice, probe: Followed | None) -> _Report:
     probed = None if probe is None else probe.id_mensaje
     statuses: dict[int, MessageStatus] = {}
     rows = 0
     try:
         with contextlib.closing(
-            runtime.client.report_rows(slice_.first - turn.bracket.before, slice_.last + SLACK, _FINAL)
+            runtime.client.report_rows(slice_.first - turn.bracket.margin_before, slice_.last + CLOCK_TOLERANCE, _FINAL)
         ) as report:
             for row in report:
                 rows += 1
@@ -292,7 +294,7 @@ def _ask(runtime: Runtime, turn: _Turn, slice_: Slice, probe: Followed | None) -
                 ours = row.id_mensaje == probed or turn.open.id_of(row.id_mensaje) is not None
                 if row.estatus.final and (ours or row.reply is not None):
                     statuses[row.id_mensaje] = _status(row, row.estatus)
-                if rows >= windows.MOST_ROWS or runtime.stopping.is_set():
+                if rows >= windows.MOST_REPORT_ROWS or runtime.stopping.is_set():
                     return _Report(statuses, rows, whole=False, stopped=runtime.stopping.is_set())
     except ProviderRefused as error:
         return _Report({}, rows, whole=False, failed=PollFailed(error.code, lookup(error.code).meaning))
@@ -306,7 +308,7 @@ def _status(row: ReportRow, estatus: Estatus) -> MessageStatus:
     return MessageStatus(estatus, None, None, row.fecha_envio, row.reply, row.replied_at, "")
 
 
-def _record(runtime: Runtime, turn: _Turn, slice_: Slice, report: _Report, *, trusted: bool) -> int:
+def _record(runtime: Runtime, turn: _Turn, slice_: ReportSlice, report: _Report, *, trusted: bool) -> int:
     """Write what a report said of our messages, in groups; returns how many became final."""
     seen: dict[int, MessageStatus | NotShown] = {}
     replied: dict[int, MessageStatus] = {}
@@ -365,7 +367,7 @@ def _awaiting(connection: sa.Connection, ids: Collection[int]) -> Sequence[Any]:
     ).all()
 
 
-def _probe(runtime: Runtime, turn: _Turn, slice_: Slice, report: _Report) -> Followed | None:
+def _probe(runtime: Runtime, turn: _Turn, slice_: ReportSlice, report: _Report) -> Followed | None:
     """Ask for one message that the report lacks; it is returned where it is final, and the next report must have it."""
     within = turn.open.places(slice_.first, slice_.last)
     lacking = array("q", (place for place in within if turn.open[place].id_mensaje not in report.statuses))
@@ -391,7 +393,7 @@ def _finish(connection: sa.Connection, runtime: Runtime, turn: _Turn, result: _R
         wait = 0.0  # the round goes on
     # A tick comes a little earlier or later than its period says.
     due_at = turn.now + dt.timedelta(seconds=max(0.0, wait - sweep / 2))
-    watermark.note(
+    watermark.update(
         connection,
         turn.bracket.name,
         due_at=due_at,

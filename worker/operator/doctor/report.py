@@ -14,11 +14,14 @@ from smsclick.provider.account_client import open_client
 from smsclick.provider.client import SmsclickClient
 from smsclick.settings import Settings
 from worker.account import account_key
+from worker.lifecycle.doubt import Doubt
 from worker.operator.doctor.check import Check, Verdict
 from worker.reconciliation import reading
-from worker.reconciliation.trust import LEAST_CONTROLS, NEAR, REASONS, Control, Doubt, Reading
+from worker.reconciliation.control_rows import Control
+from worker.reconciliation.reasons import REASONS
+from worker.reconciliation.trust import LEAST_CONTROL_ROWS, LONGEST_BEFORE, Reading
 from worker.reports import windows
-from worker.reports.matching import PLAIN, SLACK
+from worker.reports.matching import CLOCK_TOLERANCE, UNCHANGED_FORM
 
 NAME = "report"
 
@@ -37,34 +40,34 @@ def check(settings: Settings) -> Check:
         return Check(NAME, Verdict.SKIPPED, "not checked: the database cannot be used")
     finally:
         database.dispose()
-    if len(controls) < LEAST_CONTROLS:
+    if len(controls) < LEAST_CONTROL_ROWS:
         found = f"not tried: {len(controls)} messages of known id were sent with this key in the last day"
         return Check(
-            NAME, Verdict.SKIPPED, found, f"send {LEAST_CONTROLS} and run this again: it tries the report on them"
+            NAME, Verdict.SKIPPED, found, f"send {LEAST_CONTROL_ROWS} and run this again: it tries the report on them"
         )
     with open_client(settings, key=key, longest=_SECONDS) as client:
         seen = _read(client, controls, now)
         if seen is None:
             reason = REASONS[Doubt.NO_REPORT]
             return Check(NAME, Verdict.FAILED, reason.why, reason.todo)
-        apart = seen.apart or _apart_by_status(client, seen.missing)
+        apart = seen.controls.seconds_shifted or _apart_by_status(client, seen.controls.missing)
     return _judged(seen, len(controls), apart, dt.timedelta(seconds=settings.settle_seconds))
 
 
 def _newest(database: Database, fingerprint: str) -> list[Control]:
     with database.read() as connection:
-        return reading.newest_controls(connection, fingerprint, NEAR, _TRIED)
+        return reading.newest_controls(connection, fingerprint, LONGEST_BEFORE, _TRIED)
 
 
 def _read(client: SmsclickClient, controls: list[Control], now: dt.datetime) -> Reading | None:
-    begin = min(control.since for control in controls) - SLACK
-    end = max(control.until for control in controls) + SLACK
-    seen = Reading((), controls, begin, now)
+    begin = min(control.since for control in controls) - CLOCK_TOLERANCE
+    end = max(control.until for control in controls) + CLOCK_TOLERANCE
+    seen = Reading((), controls, now)
     try:
         with contextlib.closing(client.report_rows(begin, end)) as rows:
             for count, row in enumerate(rows):
-                seen.take(row)
-                if count >= windows.MOST_ROWS:
+                seen.add(row)
+                if count >= windows.MOST_REPORT_ROWS:
                     return None
     except ProviderError:
         return None
@@ -76,7 +79,7 @@ def _apart_by_status(client: SmsclickClient, missing: list[Control]) -> float | 
     for control in missing[:1]:
         with contextlib.suppress(ProviderError, ProviderRefused):
             dated = client.status(control.id_mensaje).fecha_envio
-            if dated is not None and not control.since - SLACK <= dated <= control.until + SLACK:
+            if dated is not None and not control.since - CLOCK_TOLERANCE <= dated <= control.until + CLOCK_TOLERANCE:
                 return (dated - control.until).total_seconds()
     return None
 
@@ -88,11 +91,11 @@ def _judged(seen: Reading, tried: int, apart: float | None, settle: dt.timedelta
         return Check(NAME, Verdict.FAILED, found, REASONS[Doubt.DATES].todo)
     doubt = seen.doubt_of_all(settle)
     if doubt is Doubt.NOT_YET:
-        found = f"{len(seen.missing)} of {tried} messages of known id are not in the report yet"
+        found = f"{len(seen.controls.missing)} of {tried} messages of known id are not in the report yet"
         return Check(NAME, Verdict.WARNING, found, f"run this again in {span(settle.total_seconds())}")
     if doubt is not None:
         found = f"reports cannot prove that an attempt is absent: {REASONS[doubt].why}"
         return Check(NAME, Verdict.WARNING, found, REASONS[doubt].todo)
-    form = "" if seen.form is PLAIN else ", all with the same words around their text"
+    form = "" if seen.form is UNCHANGED_FORM else ", all with the same words around their text"
     found = f"it has {tried} of {tried} messages of known id as expected{form}: it can prove that an attempt is absent"
     return Check(NAME, Verdict.OK, found)

@@ -1,0 +1,96 @@
+"""What each `Doubt` says to an operator: why an attempt stays `unknown`, and what to do. Data, and a lookup."""
+
+import dataclasses
+
+from worker.lifecycle import on_report
+from worker.lifecycle.doubt import Doubt
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reason:
+    """Why an attempt stays `unknown`, and what to do; each one line without a full stop."""
+
+    why: str
+    todo: str
+
+
+_BY_HAND = "settle each by hand: smsclick settle ID --accepted ID_MENSAJE or --not-accepted"
+REASONS = {
+    Doubt.SETTLING: Reason(
+        "it is younger than SMSCLICK_SETTLE_SECONDS, within which the report may still show it",
+        "wait",
+    ),
+    Doubt.NO_REPORT: Reason(
+        "the provider's report fails or cannot be read",
+        "try `smsclick report FROM TO` for the time of the attempt and ask SMSClick; it is read again by itself",
+    ),
+    Doubt.NO_CONTROLS: Reason(
+        "no control rows: too few messages of known id were accepted before and after it to test the report with",
+        f"wait for further messages to be sent, or {_BY_HAND}",
+    ),
+    Doubt.NOT_YET: Reason(
+        "messages that were accepted after it are not in the report yet",
+        "wait: it is read again by itself",
+    ),
+    Doubt.MISSING: Reason(
+        "the report lacks messages that were accepted for sure (it may be capped)",
+        f"compare `smsclick report FROM TO` with SMSClick's panel and ask them; {_BY_HAND}",
+    ),
+    Doubt.CAPPED: Reason(
+        "the end of the report may be cut off: no control row stands behind so many rows",
+        f"wait for further messages to be sent, or {_BY_HAND}",
+    ),
+    Doubt.PHONES: Reason(
+        "phones are masked or changed in the report, so no row can be recognised",
+        f"ask SMSClick for whole phones in reports; {_BY_HAND}",
+    ),
+    Doubt.TEXTS: Reason(
+        "texts have another form in the report, and not the same words around each",
+        f"compare `smsclick report FROM TO` with what was sent and ask SMSClick; {_BY_HAND}",
+    ),
+    Doubt.DATES: Reason(
+        "dates are shifted in the report",
+        "check SMSCLICK_TIMEZONE and the zone files of this machine (smsclick doctor), then restart the workers",
+    ),
+    Doubt.ODD: Reason(
+        "the report has rows that cannot be read, of the same phone or of none, and each could be it",
+        f"look at them with `smsclick report FROM TO`; {_BY_HAND}",
+    ),
+    Doubt.LAG: Reason(
+        "the incident report_lag is open: the report shows messages late, or not at all",
+        "see that incident; the report is read again by itself",
+    ),
+    Doubt.CLOCK: Reason(
+        "no process watched the database's clock all the time since the attempt, so its age is not known",
+        "wait: SMSCLICK_SETTLE_SECONDS after the workers' start it is judged",
+    ),
+    Doubt.ACCOUNT: Reason(
+        "the APIKEY has changed since it was sent, and the report does not prove that the account is the same",
+        f"restore the old key until they are settled, or {_BY_HAND}",
+    ),
+    Doubt.SIMILAR: Reason(
+        "the report has a row of equal phone and text that could be it, but not for sure",
+        f"look at it with `smsclick report FROM TO`; {_BY_HAND}",
+    ),
+    Doubt.REPEATED_HOUR: Reason(
+        "the provider's clock shows this hour twice (end of summer time), so a date may mean two times",
+        "wait: the report is read again when the hour is over",
+    ),
+    Doubt.TOO_LONG: Reason(
+        "it is so old that the report from then to now is too long to be read at once",
+        _BY_HAND,
+    ),
+    Doubt.TWICE: Reason(
+        f"the report did not have it {on_report.MOST_ABSENCES} times already: a person decides",
+        f"ask SMSClick why its report lacks attempts of this message; {_BY_HAND}",
+    ),
+    Doubt.WITHOUT_ID: Reason(
+        "the provider said that it accepted it, but gave no id that could be kept",
+        f"find it in SMSClick's panel; {_BY_HAND}",
+    ),
+}
+
+
+def reason(code: str | None) -> Reason | None:
+    """Return the reason of a code as the table stores it; None for no code, or one of a newer version."""
+    return REASONS[Doubt(code)] if code in set(Doubt) else None
