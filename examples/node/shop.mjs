@@ -1,5 +1,5 @@
 /*
- * Node 18 or newer, without any package: calls of smsclick by their names, over Redis (docs/wire.md).
+ * Node 18 or newer, without any package: calls of smsclick by their names, over Redis (docs/protocol.md).
  *
  *   export CELERY_BROKER_URL=redis://127.0.0.1:6379/0
  *   node examples/node/shop.mjs notify 5551402211 'Tu pedido va en camino'

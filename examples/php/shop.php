@@ -34,7 +34,7 @@ function enqueue(PDO $db, string $key, string $phone, string $text): void
 }
 
 /**
- * Calls smsclick.enqueue by its name, without our database: a Celery message (docs/wire.md) on the list of its queue.
+ * Calls smsclick.enqueue by its name, without our database: a Celery message (docs/protocol.md) on the list of its queue.
  *
  * @param array<string, string> $message phone, text, key and whatever else enqueue takes
  * @return string the id of the call; it is the key of a message that has none

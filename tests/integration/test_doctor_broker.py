@@ -88,7 +88,7 @@ def test_doctor_sees_calls_that_wait_where_nobody_reads(own_server: OwnServer) -
         assert found.verdict is Verdict.WARNING
         assert "shop:smsclick (1)" in found.found
         assert "global_keyprefix" in found.todo
-        # As docs/wire.md moves it.
+        # As docs/protocol.md moves it.
         assert client.lmove("shop:smsclick", "smsclick", "RIGHT", "LEFT")
         assert "database 5" in seen().found
 

@@ -1,4 +1,4 @@
-"""Calls by name as bytes: what docs/wire.md shows is what a worker takes, and nothing comes back for ever."""
+"""Calls by name as bytes: what docs/protocol.md shows is what a worker takes, and nothing comes back for ever."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from tests.conftest import StartProcess
 
-JSON = re.findall(r"^```json\n(.*?)\n```$", (ROOT / "docs" / "wire.md").read_text(encoding="utf-8"), re.MULTILINE)
+JSON = re.findall(r"^```json\n(.*?)\n```$", (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8"), re.MULTILINE)
 PLAIN_ENTRY, BASE64_ENTRY, BODY, PROTOCOL_1, CANCEL_BODY, CANCEL_ENTRY = JSON
 SECRET = "5536009147"
 
-# By the ids of docs/wire.md: the first has a key of its own, and the one in Base64 is another message.
+# By the ids of docs/protocol.md: the first has a key of its own, and the one in Base64 is another message.
 IDS = [f"0a86cb6e-3a5e-4a3c-9d5a-5b1f2c7e000{n}" for n in (1, 2, 3)]
 
 GOOD = {"phone": SECRET, "text": "x", "ttl": 600, "priority": "high"}

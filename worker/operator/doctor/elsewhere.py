@@ -39,7 +39,7 @@ def check(connection: Any) -> Check:  # noqa: ANN401 - kombu's
         shown = ", ".join(found[:_MOST_SHOWN]) + (" …" if found[_MOST_SHOWN:] else "")
         todo = (
             "take global_keyprefix, sep and priority_steps out of broker_transport_options in the app that calls by "
-            "name; what waits there can be moved: docs/wire.md"
+            "name; what waits there can be moved: docs/protocol.md"
         )
         return Check(NAME, Verdict.WARNING, f"calls wait under keys that no worker reads: {shown}", todo)
     if databases:
