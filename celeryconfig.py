@@ -8,7 +8,7 @@ from smsclick.settings import get_settings
 _settings = get_settings()
 
 _broker = _settings.broker
-# Said three times: Celery's own variables for reading and writing are other apps' (worker.compat.foreign_env).
+# Said three times: Celery's own variables for reading and writing are other apps' (worker.compat.celery_environment).
 broker_url = broker_read_url = broker_write_url = _broker.url or "memory://localhost"
 broker_use_ssl = _broker.tls and dict(_broker.tls)
 _redis = _broker.is_redis

@@ -18,12 +18,12 @@ from smsclick.errors import DatabaseUnavailable, SettingsError, SmsclickError
 from smsclick.provider.account_client import open_client
 from smsclick.settings import Settings, get_settings
 from worker.account import simulated
-from worker.alerting import alerts
-from worker.broker import consumer_progress, unknown_messages
+from worker.alerting import delivery
+from worker.broker import consumer_progress, log_filter, strict_task, unknown_messages
 from worker.callbacks import celery_task
-from worker.compat import foreign_env
-from worker.monitoring.life import BeatLife, WorkerLife, sending_step
-from worker.monitoring.watch import Watch
+from worker.compat import celery_environment
+from worker.monitoring.process_health import BeatHealth, WorkerHealth, sending_step
+from worker.monitoring.watchdog import Watchdog
 from worker.restore import detection
 from worker.runtime import Runtime
 from worker.sending.pump import Pump
@@ -116,26 +116,28 @@ class _App(Celery):
 
 def _make_app() -> _App:
     try:
-        foreign_env.ignore(os.environ, sys.argv)
+        celery_environment.ignore(os.environ, sys.argv)
         broker = get_settings().broker
-        if foreign_env.OURS in os.environ:
+        if celery_environment.OURS in os.environ:
             # Celery prefers it to its configuration, and does not take off quotes and line ends.
-            os.environ[foreign_env.OURS] = get_settings().broker_url
+            os.environ[celery_environment.OURS] = get_settings().broker_url
     except SettingsError as error:
         raise SystemExit(f"smsclick: {error}") from None
     made = _App(
         "smsclick",
         set_as_current=False,
         include=["worker.tasks"],
-        task_cls=unknown_messages.StrictTask,
+        task_cls=strict_task.StrictTask,
         loader="celery.loaders.app:AppLoader",
         fixups=[],  # DJANGO_SETTINGS_MODULE is another app's
     )
     made.config_from_object("celeryconfig")
     if broker.is_redis:
-        from worker.compat import lost_broker  # noqa: PLC0415 - Redis' client takes memory, and not everybody uses it
+        # Imported only here: redis-py takes memory, and RabbitMQ does not need it.
+        from worker.compat import kombu_redis_closed_channel, kombu_redis_error_answers  # noqa: PLC0415
 
-        lost_broker.outlive()
+        kombu_redis_closed_channel.install()
+        kombu_redis_error_answers.install()
     return made
 
 
@@ -145,10 +147,10 @@ _runtime_lock = threading.Lock()
 _runtime: Runtime | None = None
 _publisher: CeleryWakeups | None = None
 _pump: Pump | None = None
-_life: WorkerLife | None = None
-_beat_life: BeatLife | None = None
+_life: WorkerHealth | None = None
+_beat_life: BeatHealth | None = None
 _calls_at_once = int(app.conf.worker_concurrency)
-_watch: Watch | None = None
+_watch: Watchdog | None = None
 _main_process = os.getpid()
 
 
@@ -166,6 +168,9 @@ def runtime() -> Runtime:
                 call_task=None if app.conf.broker_url.startswith("memory://") else celery_task.caller(app),
             )
         return _runtime
+
+
+unknown_messages.use(runtime)
 
 
 def pump() -> Pump:
@@ -191,7 +196,7 @@ def _begin() -> None:
     held = runtime()
     with _runtime_lock:
         if _runtime is held and _life is None and not held.stopping.is_set():
-            _life, _watch = WorkerLife(held, sending, _look), Watch(held)
+            _life, _watch = WorkerHealth(held, sending, _look), Watchdog(held)
             sending.start()
             _watch.start()
 
@@ -210,7 +215,7 @@ def require_start(settings: Settings) -> None:
         NotAllowed: its messages are a simulator's.
     """
     key = settings.require_api_key()
-    alerts.channels(settings.alert_urls.get_secret_value())
+    delivery.channels(settings.alert_urls.get_secret_value())
     require_there(parse_url(settings.database_url))
     database = Database(settings.database_url, threads=1)
     try:
@@ -300,7 +305,7 @@ def _forked(**_: Any) -> None:  # noqa: ANN401
 def _show_beat(sender: Any = None, **_: Any) -> None:  # noqa: ANN401
     global _beat_life  # noqa: PLW0603
     if _beat_life is None:
-        _beat_life = BeatLife(get_settings().database_url, sender.scheduler.report)
+        _beat_life = BeatHealth(get_settings().database_url, sender.scheduler.report)
     _beat_life.report = sender.scheduler.report
 
 
@@ -314,7 +319,7 @@ def _take_concurrency(instance: Any = None, **_: Any) -> None:  # noqa: ANN401
 @signals.after_setup_logger.connect(weak=False)
 @signals.after_setup_task_logger.connect(weak=False)
 def _quiet(**_: Any) -> None:  # noqa: ANN401
-    unknown_messages.hide_contents()
+    log_filter.install()
     for name in _PER_TASK:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in _TALKATIVE:

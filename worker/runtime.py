@@ -16,9 +16,9 @@ from worker.account import holds
 from worker.account import rate_limit as limiter
 from worker.account.holds import AccountState
 from worker.account.rate_limit import Limiter
-from worker.alerting import alerts
+from worker.alerting import delivery
 from worker.callbacks.celery_task import CallTask
-from worker.callbacks.dispatcher import Courier
+from worker.callbacks.dispatcher import CallbackDispatcher
 from worker.database_clock.clock import GAP_SECONDS, DatabaseClock
 from worker.lifecycle import outbox
 from worker.lifecycle.model import Change
@@ -111,8 +111,8 @@ class Runtime:
     limiter: Limiter
     recorder: Recorder
     wakeups: Wakeups
-    channels: Sequence[alerts.Channel]
-    courier: Courier
+    channels: Sequence[delivery.Channel]
+    callback_dispatcher: CallbackDispatcher
     stopping: threading.Event
     rng: random.Random
     threads: Supervisor
@@ -145,7 +145,7 @@ class Runtime:
         """
         database = Database(settings.database_url)
         outbox.use_default(database.engine, settings.callback.get_secret_value())
-        courier = Courier(database, settings, call_task)
+        callback_dispatcher = CallbackDispatcher(database, settings, call_task)
         watch = HoldCache(database)
         threads_of_ours = Supervisor()
 
@@ -156,7 +156,7 @@ class Runtime:
                 wakeups.alerts()
             if settled.opened:
                 wakeups.sweep()
-            if settled.callbacks and not courier.busy:
+            if settled.callbacks and not callback_dispatcher.busy:
                 wakeups.callbacks()
             if settled.released:
                 wakeups.send(settled.released)
@@ -171,8 +171,8 @@ class Runtime:
             limiter=limiter.limiter(database, settings.max_per_second),
             recorder=Recorder(database, settings, after=after, supervisor=threads_of_ours),
             wakeups=wakeups,
-            channels=alerts.channels(settings.alert_urls.get_secret_value()),
-            courier=courier,
+            channels=delivery.channels(settings.alert_urls.get_secret_value()),
+            callback_dispatcher=callback_dispatcher,
             stopping=threading.Event(),
             rng=random.Random(),
             threads=threads_of_ours,
@@ -182,7 +182,7 @@ class Runtime:
 
     def wake_callbacks(self, changes: Iterable[Change]) -> None:
         """Have producers notified now of committed changes that matter to them, instead of by the next sweep."""
-        if outbox.matters(changes, self.settings.callback.get_secret_value()) and not self.courier.busy:
+        if outbox.matters(changes, self.settings.callback.get_secret_value()) and not self.callback_dispatcher.busy:
             self.wakeups.callbacks()
 
     def close(self) -> None:
@@ -190,5 +190,5 @@ class Runtime:
         self.recorder.close()
         self.threads.stop(_END_SECONDS)
         self.client.close()
-        self.courier.close()
+        self.callback_dispatcher.close()
         self.database.dispose()

@@ -12,14 +12,14 @@ from celery.exceptions import Reject
 from sqlalchemy.exc import SQLAlchemyError
 
 from smsclick.errors import SmsclickError
-from worker.alerting import alerts as alerting
+from worker.alerting import delivery
 from worker.app import app, pump, runtime
-from worker.callbacks import dispatcher as telling
+from worker.broker import echo as broker_echo
+from worker.callbacks import store as callback_store
 from worker.intake import by_name, dead_letters
 from worker.maintenance import balance as balances
 from worker.maintenance import retention as retaining
 from worker.maintenance import sweep as sweeping
-from worker.operator.doctor import broker
 from worker.reconciliation import reconcile as reconciling
 from worker.reconciliation import report_lag as lagging
 from worker.sql import heartbeat
@@ -97,21 +97,21 @@ def balance() -> None:
 def alerts() -> None:
     """Deliver the alerts that are due."""
     held = runtime()
-    alerting.deliver(held.database, held.channels, random.Random())
+    delivery.deliver(held.database, held.channels, random.Random())
 
 
 @_wakeup("smsclick.callbacks")
 def callbacks() -> None:
     """Tell producers what they are to hear."""
     held = runtime()
-    if held.courier.deliver(held.stopping, held.wakeups.alerts):
+    if held.callback_dispatcher.deliver(held.stopping, held.wakeups.alerts):
         held.wakeups.callbacks()
 
 
 @_wakeup("smsclick.echo")
 def echo(name: str) -> None:
     """Answer a probe of `smsclick doctor`, in this worker's database."""
-    broker.echo(runtime().database, name)
+    broker_echo.answer(runtime().database, name)
 
 
 @_wakeup("smsclick.retention")
@@ -127,7 +127,7 @@ def retention() -> None:
         )
         # A callback's record repeats what the provider said, so it does not outlive the message's own.
         dead_letters.purge(held.database, min(30, held.settings.retention_days or 30))
-        telling.purge(held.database, min(30, held.settings.retention_days or 30))
+        callback_store.purge(held.database, min(30, held.settings.retention_days or 30))
 
 
 @app.task(name="smsclick.enqueue", bind=True, typing=False, acks_late=True, reject_on_worker_lost=True)

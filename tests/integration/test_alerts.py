@@ -19,7 +19,7 @@ from smsclick.contract import incidents as incidents_table
 from smsclick.contract import metadata
 from tests.factories import LONG_AGO, insert, news, states
 from tests.servers import free_port
-from worker.alerting import alerts, incidents
+from worker.alerting import delivery, incidents
 from worker.operator import operations
 from worker.sending import attempts
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from smsclick._database.database import Database
     from smsclick.simulator import Simulator
     from tests.integration.conftest import MakeRuntime
-    from worker.alerting.alerts import Channel
+    from worker.alerting.delivery import Channel
 
 SECRET = "secreto-del-canal"
 
@@ -102,7 +102,7 @@ def deliver(database: Database, channels: list[Channel]) -> int:
     """A delivery when everything that was put off is due again."""
     with database.begin() as connection:
         connection.execute(sa.update(table).where(table.c.due_at.is_not(None)).values(due_at=LONG_AGO))
-    return alerts.deliver(database, channels, random.Random(0))
+    return delivery.deliver(database, channels, random.Random(0))
 
 
 def put_off(database: Database) -> None:
@@ -117,7 +117,7 @@ OVER = "SMSClick: over: No balance (-104): sending is held"
 
 
 def test_a_problem_and_its_end_are_told_once_each_in_order(database: Database, receiver: Receiver) -> None:
-    channels = alerts.channels(receiver.url)
+    channels = delivery.channels(receiver.url)
     open_(database, detail="-104 Saldo insuficiente")
     open_(database)
     assert deliver(database, channels) == 1
@@ -133,14 +133,14 @@ def test_a_problem_and_its_end_are_told_once_each_in_order(database: Database, r
 def test_an_alert_says_how_many_wait(database: Database, receiver: Receiver) -> None:
     insert(database, 3)
     open_(database)
-    deliver(database, alerts.channels(receiver.url))
+    deliver(database, delivery.channels(receiver.url))
     assert "Messages waiting: 3." in receiver.bodies[0]
 
 
 def test_of_two_channels_the_good_one_hears_it_once_however_often_the_dead_one_is_tried(
     database: Database, receiver: Receiver
 ) -> None:
-    channels = alerts.channels(f"{dead()},{receiver.url}")
+    channels = delivery.channels(f"{dead()},{receiver.url}")
     assert len(channels) == 2
     open_(database)
     for _ in range(4):
@@ -149,11 +149,11 @@ def test_of_two_channels_the_good_one_hears_it_once_however_often_the_dead_one_i
 
 
 def test_what_a_channel_did_not_take_is_tried_again_later_and_then_told(database: Database, receiver: Receiver) -> None:
-    channels = alerts.channels(receiver.url)
+    channels = delivery.channels(receiver.url)
     receiver.status = 500
     open_(database)
     assert deliver(database, channels) == 0
-    assert alerts.deliver(database, channels, random.Random(0)) == 0  # not due yet
+    assert delivery.deliver(database, channels, random.Random(0)) == 0  # not due yet
     receiver.status = 200
     assert deliver(database, channels) == 1
     assert receiver.titles == [NO_BALANCE]
@@ -161,7 +161,7 @@ def test_what_a_channel_did_not_take_is_tried_again_later_and_then_told(database
 
 def test_what_nobody_can_use_any_more_is_dropped(database: Database, receiver: Receiver) -> None:
     """A channel that was away hears one alert of each incident, whatever happened meanwhile."""
-    channels = alerts.channels(receiver.url)
+    channels = delivery.channels(receiver.url)
     receiver.status = 500
     open_(database)
     for _ in range(3):
@@ -180,34 +180,34 @@ def test_what_nobody_can_use_any_more_is_dropped(database: Database, receiver: R
 
 def test_an_alert_that_no_channel_takes_is_given_up_after_a_day(database: Database, receiver: Receiver) -> None:
     open_(database)
-    assert deliver(database, alerts.channels(dead())) == 0
+    assert deliver(database, delivery.channels(dead())) == 0
     with database.begin() as connection:
         connection.execute(sa.update(table).values(created_at=LONG_AGO))
-    assert deliver(database, alerts.channels(receiver.url)) == 0
+    assert deliver(database, delivery.channels(receiver.url)) == 0
     assert receiver.titles == []
     with database.read() as connection:
         assert list(connection.scalars(sa.select(table.c.due_at))) == [None]
     remind(database)  # what lasts is told all the same
-    assert deliver(database, alerts.channels(receiver.url)) == 1
+    assert deliver(database, delivery.channels(receiver.url)) == 1
 
 
 def test_the_end_is_not_told_while_the_beginning_is_being_told(database: Database, receiver: Receiver) -> None:
     """Two processes deliver: the first one's request may arrive after the second one's."""
-    channels = alerts.channels(receiver.url)
+    channels = delivery.channels(receiver.url)
     open_(database)
     with database.begin() as connection:
         later = dt.datetime(2099, 1, 1, tzinfo=dt.UTC)
         connection.execute(sa.update(table).values(due_at=later, claimed_until=later))
     close(database)
-    assert alerts.deliver(database, channels, random.Random(0)) == 0
+    assert delivery.deliver(database, channels, random.Random(0)) == 0
     with database.begin() as connection:
         connection.execute(sa.update(table).where(table.c.news == "opened").values(claimed_until=None))
-    assert alerts.deliver(database, channels, random.Random(0)) == 1
+    assert delivery.deliver(database, channels, random.Random(0)) == 1
     assert receiver.titles == [OVER]
 
 
 def test_a_dead_channel_does_not_keep_the_end_from_a_good_one(database: Database, receiver: Receiver) -> None:
-    channels = alerts.channels(f"{dead()},{receiver.url}")
+    channels = delivery.channels(f"{dead()},{receiver.url}")
     open_(database)
     deliver(database, channels)
     close(database)
@@ -218,21 +218,21 @@ def test_a_dead_channel_does_not_keep_the_end_from_a_good_one(database: Database
 
 def test_one_incident_that_is_not_taken_does_not_hold_up_another(database: Database, receiver: Receiver) -> None:
     open_(database)
-    assert deliver(database, alerts.channels(dead())) == 0
+    assert deliver(database, delivery.channels(dead())) == 0
     put_off(database)
     open_(database, "low_balance")
-    assert alerts.deliver(database, alerts.channels(receiver.url), random.Random(0)) == 1
+    assert delivery.deliver(database, delivery.channels(receiver.url), random.Random(0)) == 1
     assert receiver.titles == ["SMSClick: The balance is low"]
 
 
 def test_two_that_deliver_at_once_tell_it_once(database: Database, receiver: Receiver) -> None:
-    channels = alerts.channels(receiver.url)
+    channels = delivery.channels(receiver.url)
     open_(database)
     barrier = threading.Barrier(4)
 
     def run(seed: int) -> int:
         barrier.wait(60)
-        return alerts.deliver(database, channels, random.Random(seed))
+        return delivery.deliver(database, channels, random.Random(seed))
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(run, range(4))) == 1
@@ -241,7 +241,7 @@ def test_two_that_deliver_at_once_tell_it_once(database: Database, receiver: Rec
 
 def test_without_a_channel_the_log_is_the_channel(database: Database, caplog: pytest.LogCaptureFixture) -> None:
     open_(database, detail="-104 Saldo insuficiente")
-    assert deliver(database, alerts.channels("")) == 1
+    assert deliver(database, delivery.channels("")) == 1
     assert "Alert. incident=no_balance news=opened detail=-104 Saldo insuficiente" in caplog.text
     assert deliver(database, []) == 0
 
@@ -250,7 +250,7 @@ def test_addresses_stand_neither_in_the_database_nor_in_the_log(
     database: Database, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    channels = alerts.channels(f"{receiver.url},{dead()}")
+    channels = delivery.channels(f"{receiver.url},{dead()}")
     open_(database)
     deliver(database, channels)
     receiver.status = 403
@@ -277,7 +277,7 @@ def test_a_channel_that_raises_stops_no_other(
     database: Database, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     open_(database)
-    assert deliver(database, [Raising(), *alerts.channels(receiver.url)]) == 0
+    assert deliver(database, [Raising(), *delivery.channels(receiver.url)]) == 0
     assert receiver.titles == [NO_BALANCE]
     assert SECRET not in caplog.text
 
@@ -373,7 +373,7 @@ def test_a_kind_that_this_release_does_not_know_stops_nothing(database: Database
         connection.execute(sa.update(incidents_table).values(kind="of_tomorrow"))
     remind(database)
     open_(database, "low_balance")
-    assert deliver(database, alerts.channels(receiver.url)) == 2
+    assert deliver(database, delivery.channels(receiver.url)) == 2
 
 
 def test_what_lasts_is_reminded_of_and_not_more_often_than_said(database: Database) -> None:

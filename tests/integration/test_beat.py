@@ -12,6 +12,7 @@ from celery.utils.imports import symbol_by_name
 from tests.servers import free_port
 from worker.app import app as ours
 from worker.broker import beat
+from worker.compat import celery_beat_wall_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,9 +135,9 @@ def test_ticks_go_on_when_the_broker_is_there_again(
 
 def test_the_machines_wall_clock_takes_no_part_in_when_a_tick_is_due() -> None:
     """Celery's entries read it through the app; ours measure."""
-    made: Any = beat.SteadyEntry(app=ours, name="sweep", task="smsclick.sweep", schedule=5)
-    assert made.schedule.nowfun is beat.steady_now
+    made: Any = celery_beat_wall_clock.MonotonicEntry(app=ours, name="sweep", task="smsclick.sweep", schedule=5)
+    assert made.schedule.nowfun is celery_beat_wall_clock.monotonic_now
     assert not made.is_due()[0]
     made.last_run_at -= dt.timedelta(seconds=6)
     assert made.is_due()[0]
-    assert next(made).schedule.nowfun is beat.steady_now
+    assert next(made).schedule.nowfun is celery_beat_wall_clock.monotonic_now

@@ -20,7 +20,9 @@ from smsclick.settings import load_settings
 from tests.factories import LONG_AGO, PHONE, clock, insert, news, row, sent
 from tests.processes import wait_until
 from tests.webhook_receiver import SECRET, Hook
-from worker.callbacks.dispatcher import Courier, GivenUp, NotTaken, Taken, after_answer, due, next_wait, purge
+from worker.callbacks.dispatcher import CallbackDispatcher
+from worker.callbacks.policy import Acknowledged, GivenUp, NotAcknowledged, next_wait, outcome_of_status
+from worker.callbacks.store import due, purge
 from worker.callbacks.webhook import CallFailedError, Outbound, RefusedAddressError, Rules
 from worker.lifecycle import machine, message_rows, outbox
 from worker.lifecycle.model import Cause, Change, Message, Note
@@ -47,23 +49,23 @@ ON_ONE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 INSIDE = {"SMSCLICK_WEBHOOK_SECRET": SECRET, "SMSCLICK_WEBHOOK_ALLOW_PRIVATE": "true"}
 
 
-class MakeCourier(Protocol):
+class MakeDispatcher(Protocol):
     """`make_courier(SMSCLICK_WEBHOOK_HOSTS="example.com")`."""
 
-    def __call__(self, patience: float = 60, **variables: str) -> Courier:
+    def __call__(self, patience: float = 60, **variables: str) -> CallbackDispatcher:
         """One process's, which may call this machine and is so many seconds patient; closed with the test."""
 
 
 @pytest.fixture
-def make_courier(database: Database) -> Iterator[MakeCourier]:
+def make_dispatcher(database: Database) -> Iterator[MakeDispatcher]:
     """Opens what one process delivers with."""
-    made: list[Courier] = []
+    made: list[CallbackDispatcher] = []
 
-    def make(patience: float = 60, **variables: str) -> Courier:
+    def make(patience: float = 60, **variables: str) -> CallbackDispatcher:
         given = load_settings(**(INSIDE | variables))
         rules = Rules(given.webhook_hosts, given.webhook_allow_private)
         outbound = Outbound(rules, connect_seconds=patience, total_seconds=patience)
-        made.append(Courier(database, given, None, outbound))
+        made.append(CallbackDispatcher(database, given, None, outbound))
         return made[-1]
 
     yield make
@@ -71,7 +73,7 @@ def make_courier(database: Database) -> Iterator[MakeCourier]:
         each.close()
 
 
-def deliver(of: Courier, slice_seconds: float = 120) -> None:
+def deliver(of: CallbackDispatcher, slice_seconds: float = 120) -> None:
     of.deliver(threading.Event(), lambda: None, slice_seconds=slice_seconds)
 
 
@@ -115,11 +117,19 @@ def delivered(database: Database, count: int, callback: str) -> list[int]:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(200, Taken), (204, Taken), (299, Taken), (301, NotTaken), (307, NotTaken), (404, NotTaken), (410, GivenUp)],
+    [
+        (200, Acknowledged),
+        (204, Acknowledged),
+        (299, Acknowledged),
+        (301, NotAcknowledged),
+        (307, NotAcknowledged),
+        (404, NotAcknowledged),
+        (410, GivenUp),
+    ],
 )
 def test_only_2xx_is_taken_and_410_wants_no_more(status: int, kind: type) -> None:
-    assert isinstance(after_answer(status), kind)
-    assert isinstance(after_answer(500), NotTaken)
+    assert isinstance(outcome_of_status(status), kind)
+    assert isinstance(outcome_of_status(500), NotAcknowledged)
 
 
 def test_tries_come_ever_later_with_jitter_for_three_days() -> None:
@@ -221,7 +231,7 @@ def _of(message: Message, message_id: int) -> Message:
 
 @ON_ONE
 def test_a_web_hook_gets_a_signed_event_with_what_became_of_the_message(
-    make_courier: MakeCourier, database: Database
+    make_dispatcher: MakeDispatcher, database: Database
 ) -> None:
     other = "whsec_" + "b3RoZXIgc2VjcmV0IG90aGVyIHNlY3JldA=="
     with Hook() as hook:
@@ -229,7 +239,7 @@ def test_a_web_hook_gets_a_signed_event_with_what_became_of_the_message(
             database, state=State.SENT, callback=hook.url, reference="factura 1", key="k-1", attempts=1, id_mensaje=7
         )
         changed(database, message_id, state=State.DELIVERED, estatus_mensaje=3, final_at=LONG_AGO)
-        deliver(make_courier(SMSCLICK_WEBHOOK_SECRET=f"{SECRET} {other}"))
+        deliver(make_dispatcher(SMSCLICK_WEBHOOK_SECRET=f"{SECRET} {other}"))
         [delivery] = hook.deliveries
     assert delivery.path == "/sms?shop=7"
     assert delivery.is_signed(SECRET)
@@ -274,7 +284,7 @@ def test_the_whole_way_of_an_interactive_message_is_told_in_order_with_its_reply
             with database.begin() as connection:
                 connection.execute(sa.update(messages).where(messages.c.due_at.is_not(None)).values(due_at=LONG_AGO))
             by_status.poll(runtime, [message_id])
-        runtime.courier.deliver(threading.Event(), lambda: None)
+        runtime.callback_dispatcher.deliver(threading.Event(), lambda: None)
         assert hook.types == ["message.sent", "message.delivered", "message.replied"]
         reply = row(database, message_id).reply
         assert reply
@@ -283,7 +293,7 @@ def test_the_whole_way_of_an_interactive_message_is_told_in_order_with_its_reply
 
 
 @ON_ONE
-def test_a_reply_that_was_erased_meanwhile_is_not_told(make_courier: MakeCourier, database: Database) -> None:
+def test_a_reply_that_was_erased_meanwhile_is_not_told(make_dispatcher: MakeDispatcher, database: Database) -> None:
     with Hook() as hook:
         long_ago = clock(database) - dt.timedelta(days=2)
         [message_id] = insert(
@@ -291,7 +301,7 @@ def test_a_reply_that_was_erased_meanwhile_is_not_told(make_courier: MakeCourier
         )
         changed(database, message_id, reply="SI", replied_at=LONG_AGO)
         assert retention.erase(database, 1) == 1
-        deliver(make_courier())
+        deliver(make_dispatcher())
         [delivery] = hook.deliveries
         assert (delivery.type, delivery.event["data"]["reply"]) == ("message.replied", None)
 
@@ -300,9 +310,9 @@ def test_a_reply_that_was_erased_meanwhile_is_not_told(make_courier: MakeCourier
 
 
 def test_an_event_waits_for_the_earlier_one_of_its_message_and_not_for_other_messages(
-    make_courier: MakeCourier, database: Database, monkeypatch: pytest.MonkeyPatch
+    make_dispatcher: MakeDispatcher, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.callbacks.dispatcher._WAITS", (3600,))  # it does not end before `hurry`
+    monkeypatch.setattr("worker.callbacks.policy.WAITS_SECONDS", (3600,))  # it does not end before `hurry`
 
     def answer(delivery: Delivery) -> int:
         first_try = delivery.message_id == ids[0] and sum(each.message_id == ids[0] for each in hook.deliveries) == 1
@@ -313,7 +323,7 @@ def test_an_event_waits_for_the_earlier_one_of_its_message_and_not_for_other_mes
         for message_id in ids:
             changed(database, message_id, state=State.SENT)
             changed(database, message_id, state=State.DELIVERED)
-        one = make_courier()
+        one = make_dispatcher()
         deliver(one)
         assert [each.type for each in hook.deliveries if each.message_id == ids[0]] == ["message.sent"]
         assert [each.type for each in hook.deliveries if each.message_id == ids[1]] == [
@@ -339,7 +349,7 @@ def test_an_event_waits_for_the_earlier_one_of_its_message_and_not_for_other_mes
     ],
 )
 def test_what_is_not_taken_is_tried_again_later_and_an_operator_hears_of_it_after_the_fourth(
-    make_courier: MakeCourier,
+    make_dispatcher: MakeDispatcher,
     database: Database,
     status: int | None,
     reason: str,
@@ -352,7 +362,7 @@ def test_what_is_not_taken_is_tried_again_later_and_an_operator_hears_of_it_afte
         return status or 200
 
     with Hook(answer, {"Location": "http://127.0.0.1:9/"}) as hook:
-        one = make_courier(IMPATIENCE) if status is None else make_courier()
+        one = make_dispatcher(IMPATIENCE) if status is None else make_dispatcher()
         delivered(database, 1, hook.url)
         for tries, wait in enumerate((5, 300, 1800, 7200), 1):
             assert news(database) == []
@@ -366,7 +376,7 @@ def test_what_is_not_taken_is_tried_again_later_and_an_operator_hears_of_it_afte
             hurry(database)
         assert news(database) == [("callback_failed", "opened")]
         hook.answer = lambda _: 200
-        deliver(make_courier())
+        deliver(make_dispatcher())
         over.set()
     assert news(database) == [("callback_failed", "opened"), ("callback_failed", "closed")]
     [told] = stored(database)
@@ -377,12 +387,12 @@ def test_what_is_not_taken_is_tried_again_later_and_an_operator_hears_of_it_afte
 
 @ON_ONE
 def test_what_is_no_address_is_given_up_at_once_with_an_incident_and_holds_up_nothing(
-    make_courier: MakeCourier, database: Database
+    make_dispatcher: MakeDispatcher, database: Database
 ) -> None:
     [message_id] = insert(database, state=State.SENDING, callback="sms_changed")
     changed(database, message_id, state=State.SENT)
     changed(database, message_id, state=State.DELIVERED)
-    deliver(make_courier(10))
+    deliver(make_dispatcher(10))
     for told in stored(database):
         assert told.last_error.startswith("callback: names neither")
         assert told.failed_at is not None
@@ -415,7 +425,7 @@ def test_what_is_no_address_is_given_up_at_once_with_an_incident_and_holds_up_no
     ],
 )
 def test_what_the_settings_refuse_waits_for_weeks_and_goes_out_once_they_are_changed(
-    make_courier: MakeCourier, database: Database, url: str, variables: dict[str, str], reason: str
+    make_dispatcher: MakeDispatcher, database: Database, url: str, variables: dict[str, str], reason: str
 ) -> None:
     with Hook() as hook:
         [message_id] = insert(database, state=State.SENDING, callback=url.format(f"127.0.0.1:{hook.port}"))
@@ -423,7 +433,7 @@ def test_what_the_settings_refuse_waits_for_weeks_and_goes_out_once_they_are_cha
         changed(database, message_id, state=State.DELIVERED)
         for days in (0, 4, 29):
             aged(database, days)
-            deliver(make_courier(10, **variables))
+            deliver(make_dispatcher(10, **variables))
         assert hook.connections == 0
         first, second = stored(database)
         assert first.last_error.startswith(reason)
@@ -433,16 +443,16 @@ def test_what_the_settings_refuse_waits_for_weeks_and_goes_out_once_they_are_cha
 
         if url.startswith("http://"):
             hurry(database)
-            deliver(make_courier(10))
+            deliver(make_dispatcher(10))
             assert [each.type for each in hook.deliveries] == ["message.sent", "message.delivered"]
         else:
             aged(database, 31)
-            deliver(make_courier(10, **variables))
+            deliver(make_dispatcher(10, **variables))
             assert [each.failed_at is not None for each in stored(database)] == [True, True]
 
 
 @ON_ONE
-def test_gone_and_three_days_are_the_end_of_a_call_back(make_courier: MakeCourier, database: Database) -> None:
+def test_gone_and_three_days_are_the_end_of_a_call_back(make_dispatcher: MakeDispatcher, database: Database) -> None:
     with Hook(lambda _: 410) as gone, Hook(lambda _: 500) as failing:
         delivered(database, 1, gone.url)
         delivered(database, 1, failing.url)
@@ -450,20 +460,20 @@ def test_gone_and_three_days_are_the_end_of_a_call_back(make_courier: MakeCourie
             age = clock(database) - dt.timedelta(days=3, minutes=1)
             old = sa.update(callbacks).where(callbacks.c.target == failing.url).values(created_at=age)
             connection.execute(old)
-        deliver(make_courier())
+        deliver(make_dispatcher())
         hurry(database)
-        deliver(make_courier())
+        deliver(make_dispatcher())
         assert [len(each.deliveries) for each in (gone, failing)] == [1, 1]
     assert [each.failed_at is not None for each in stored(database)] == [True, True]
 
 
 @ON_ONE
 def test_without_a_secret_nothing_is_called_and_an_operator_hears_of_it_at_once(
-    make_courier: MakeCourier, database: Database
+    make_dispatcher: MakeDispatcher, database: Database
 ) -> None:
     with Hook() as hook:
         delivered(database, 1, hook.url)
-        deliver(make_courier(SMSCLICK_WEBHOOK_SECRET=""))
+        deliver(make_dispatcher(SMSCLICK_WEBHOOK_SECRET=""))
         assert hook.connections == 0
     assert news(database) == [("callback_failed", "opened")]
     assert stored(database)[0].due_at is not None
@@ -474,7 +484,7 @@ def test_without_a_secret_nothing_is_called_and_an_operator_hears_of_it_at_once(
 
 @ON_ONE
 def test_where_no_further_thread_can_be_started_what_was_called_is_recorded_and_the_rest_waits(
-    make_courier: MakeCourier, database: Database, monkeypatch: pytest.MonkeyPatch
+    make_dispatcher: MakeDispatcher, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Few(ThreadPoolExecutor):
         """Starts three calls."""
@@ -491,13 +501,13 @@ def test_where_no_further_thread_can_be_started_what_was_called_is_recorded_and_
         delivered(database, 10, hook.url)
         with monkeypatch.context() as patch:
             patch.setattr("worker.callbacks.dispatcher.ThreadPoolExecutor", Few)
-            deliver(make_courier())
+            deliver(make_dispatcher())
         assert len(hook.deliveries) == 3
         rows = stored(database)
         assert sum(each.delivered_at is not None for each in rows) == 3
         assert sum(each.due_at is not None and each.due_at <= clock(database) for each in rows) == 6
         hurry(database)  # the one that could not begin is claimed for a while
-        deliver(make_courier())
+        deliver(make_dispatcher())
         assert len(hook.deliveries) == 10
 
 
@@ -511,7 +521,7 @@ def test_whatever_a_call_raises_takes_no_other_with_it(database: Database) -> No
             raise SystemExit
 
     delivered(database, 5, "celery:app.changed@there")
-    deliver(Courier(database, load_settings(), call_task))
+    deliver(CallbackDispatcher(database, load_settings(), call_task))
     rows = stored(database)
     assert sum(each.delivered_at is not None for each in rows) == 4
     [other] = [each for each in rows if each.delivered_at is None]
@@ -520,9 +530,9 @@ def test_whatever_a_call_raises_takes_no_other_with_it(database: Database) -> No
 
 @ON_ONE
 def test_a_dead_receiver_holds_up_no_other_and_gets_one_call_at_a_time(
-    make_courier: MakeCourier, database: Database, monkeypatch: pytest.MonkeyPatch
+    make_dispatcher: MakeDispatcher, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.callbacks.dispatcher._WAITS", (3600,))  # nothing is tried again meanwhile
+    monkeypatch.setattr("worker.callbacks.policy.WAITS_SECONDS", (3600,))  # nothing is tried again meanwhile
     over = threading.Event()
 
     def silent(_: Delivery) -> int:
@@ -533,7 +543,7 @@ def test_a_dead_receiver_holds_up_no_other_and_gets_one_call_at_a_time(
         for each in (dead, second):
             delivered(database, 12, each.url)
         delivered(database, 40, living.url)
-        one = make_courier(120)
+        one = make_dispatcher(120)
         with ThreadPoolExecutor(1) as pool:
             delivering = pool.submit(deliver, one)
             wait_until(lambda: len(living.deliveries) == 40, what="all of the receiver that lives")
@@ -549,7 +559,7 @@ def test_a_dead_receiver_holds_up_no_other_and_gets_one_call_at_a_time(
 
 
 def test_receivers_behind_hundreds_that_wait_for_their_next_try_are_told(
-    make_courier: MakeCourier, database: Database
+    make_dispatcher: MakeDispatcher, database: Database
 ) -> None:
     """Each look is bounded, and the next one goes on behind it: none is out of reach."""
     [waits] = delivered(database, 1, "https://a.example/hook")
@@ -572,22 +582,22 @@ def test_receivers_behind_hundreds_that_wait_for_their_next_try_are_told(
             )
         with database.read() as connection:
             assert due(connection)
-        deliver(make_courier())
+        deliver(make_dispatcher())
         assert len(hook.deliveries) == 1
     assert waits
 
 
 def test_several_workers_at_once_tell_each_thing_once_and_in_order(
-    make_courier: MakeCourier, database: Database
+    make_dispatcher: MakeDispatcher, database: Database
 ) -> None:
     with Hook() as hook:
         ids = insert(database, 30, state=State.SENDING, callback=hook.url)
         for message_id in ids:
             changed(database, message_id, state=State.SENT)
             changed(database, message_id, state=State.DELIVERED)
-        couriers = [make_courier() for _ in range(3)]
+        dispatchers = [make_dispatcher() for _ in range(3)]
         with ThreadPoolExecutor(3) as pool:
-            list(pool.map(deliver, couriers))
+            list(pool.map(deliver, dispatchers))
         with database.read() as connection:
             assert not due(connection)
         assert len(hook.deliveries) == 60
@@ -598,7 +608,7 @@ def test_several_workers_at_once_tell_each_thing_once_and_in_order(
 
 
 def test_what_a_lost_worker_had_claimed_is_told_again_with_the_same_id(
-    make_courier: MakeCourier, database: Database
+    make_dispatcher: MakeDispatcher, database: Database
 ) -> None:
     """The other half, a worker that is killed, is in `test_callbacks_processes`."""
     entered, leave = threading.Event(), threading.Event()
@@ -612,12 +622,12 @@ def test_what_a_lost_worker_had_claimed_is_told_again_with_the_same_id(
 
     with Hook(answer) as hook, ThreadPoolExecutor(1) as pool:
         delivered(database, 1, hook.url)
-        lost = pool.submit(deliver, make_courier())
+        lost = pool.submit(deliver, make_dispatcher())
         assert entered.wait(60)
-        deliver(make_courier())
+        deliver(make_dispatcher())
         assert len(hook.deliveries) == 1
         hurry(database)
-        deliver(make_courier())
+        deliver(make_dispatcher())
         leave.set()
         lost.result()
     assert len({each.event_id for each in hook.deliveries}) == 1

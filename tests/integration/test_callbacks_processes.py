@@ -19,7 +19,7 @@ from tests.acceptance import Cluster, Tap, ready, shows
 from tests.factories import LONG_AGO
 from tests.processes import wait_until
 from tests.webhook_receiver import SECRET, Hook
-from worker.callbacks.celery_task import NotTakenError, caller
+from worker.callbacks.celery_task import TaskNotPublishedError, caller
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,7 +141,7 @@ def test_a_silent_broker_ends_a_call_in_time_and_takes_the_next_one_when_it_is_b
     call, target = caller(app, seconds=1), TaskTarget("shop.sms_changed", "shop")
 
     def fails() -> str:
-        with pytest.raises(NotTakenError) as failed:
+        with pytest.raises(TaskNotPublishedError) as failed:
             call(target, "e-1", {"id": "e-1"})
         return str(failed.value)
 
@@ -165,7 +165,7 @@ def test_a_silent_broker_ends_a_call_in_time_and_takes_the_next_one_when_it_is_b
 
 
 def taken(call: CallTask, target: TaskTarget) -> bool:
-    with contextlib.suppress(NotTakenError):
+    with contextlib.suppress(TaskNotPublishedError):
         call(target, "e-2", {"id": "e-2"})
         return True
     return False

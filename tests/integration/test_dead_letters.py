@@ -17,7 +17,8 @@ from smsclick.errors import InvalidMessage, KeyConflict
 from tests.acceptance import Cluster, ready, sent_by_name
 from tests.processes import wait_until
 from tests.servers import HOST
-from worker.broker import unknown_messages
+from worker.broker import strict_task
+from worker.compat import celery_strategy_errors
 from worker.intake import by_name
 from worker.intake import dead_letters as deadletters
 
@@ -118,7 +119,7 @@ def handed_over(app: Celery, error: Exception) -> list[str]:
         give_back=lambda _, error: given_back.append(type(error).__name__),
     )
 
-    @app.task(name="some.task", base=unknown_messages.StrictTask, shared=False)
+    @app.task(name="some.task", base=strict_task.StrictTask, shared=False)
     def some() -> None:
         """Never runs."""
 
@@ -136,7 +137,7 @@ def handed_over(app: Celery, error: Exception) -> list[str]:
         content_encoding="",
         acknowledged=False,
     )
-    unknown_messages.strategy(app.tasks["some.task"], app, consumer)(message, None, None, None, [fails])
+    celery_strategy_errors.strategy(app.tasks["some.task"], app, consumer)(message, None, None, None, [fails])
     return given_back
 
 

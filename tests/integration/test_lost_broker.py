@@ -11,17 +11,17 @@ import pytest
 import redis
 from kombu.transport import redis as transport
 
-from worker.compat import lost_broker
+from worker.compat import kombu_redis_closed_channel
 
 log = logging.getLogger(__name__)
 
 
 @pytest.fixture(params=["ours", "kombu's"])
 def ours(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Where the tests of kombu's own way fail, `worker.compat.lost_broker` is no longer needed."""
-    monkeypatch.setattr(transport.Channel, "_connparams", lost_broker._CONNPARAMS)
+    """Where the tests of kombu's own way fail, `worker.compat.kombu_redis_closed_channel` is no longer needed."""
+    monkeypatch.setattr(transport.Channel, "_connparams", kombu_redis_closed_channel.ORIGINAL_CONNPARAMS)
     if request.param == "ours":
-        lost_broker.outlive()
+        kombu_redis_closed_channel.install()
     return bool(request.param == "ours")
 
 

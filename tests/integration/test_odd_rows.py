@@ -17,7 +17,7 @@ from tests import odd_rows
 from tests.conftest import migrate
 from tests.factories import LONG_AGO, NOW, change_account, clock, insert, message, news, row, settings
 from tests.odd_rows import KINDS, SECRET, Odd
-from worker.callbacks import dispatcher
+from worker.callbacks import store
 from worker.lifecycle import on_claim
 from worker.maintenance import retention
 from worker.maintenance.sweep import sweep
@@ -286,7 +286,7 @@ def test_a_producer_hears_of_an_odd_key_without_it_and_others_of_theirs(server: 
     odd = stored(unchecked, {"key": "CAST(x'f161' AS TEXT)"})
     [good] = insert(unchecked, key="order-1")
     with unchecked.begin() as connection:
-        about = dispatcher._about(connection, {odd, good})
+        about = store._message_fields(connection, {odd, good})
     assert about[good].key == "order-1"
     assert about[odd].key == UNREADABLE
 

@@ -25,8 +25,8 @@ from tests.ticks import TICKS, arguments, as_worker, make_due, run
 from worker.app import app
 from worker.database_clock import step
 from worker.lifecycle.model import FINAL
-from worker.monitoring.silence import Limits
-from worker.monitoring.watch import Watch
+from worker.monitoring.progress_checks import Limits
+from worker.monitoring.watchdog import Watchdog
 from worker.operator import counting, exporting, operations, unknowns
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def test_without_its_index_a_tick_is_found_guilty(held: Runtime) -> None:
 
 
 def test_every_statement_of_the_watch_is_bounded_and_served_by_an_index(held: Runtime) -> None:
-    watch = Watch(held, Limits(confirm=0))
+    watch = Watchdog(held, Limits(confirm=0))
     with recorded(held.database.engine) as ran:
         watch.look()
         watch.deliver()

@@ -27,7 +27,7 @@ from tests.processes import ROOT, wait_until
 from tests.ticks import TICKS, arguments, as_worker, make_due, run
 from worker.account import balance_history
 from worker.alerting import incidents
-from worker.callbacks.dispatcher import purge
+from worker.callbacks.store import purge
 from worker.database_clock import step
 from worker.intake import dead_letters
 from worker.operator import exporting, operations
@@ -262,7 +262,7 @@ def test_a_worker_does_all_that_it_does_with_its_rights_and_uses_each(site: Site
             for tick in sorted(TICKS, key=lambda name: name == "smsclick.send"):
                 run(held, tick, arguments(database, tick))
             assert [operations.show(database, f"id:{each}").events for each in (old, unknown)]
-            held.courier.deliver(threading.Event(), lambda: None)
+            held.callback_dispatcher.deliver(threading.Event(), lambda: None)
             _by_hand(database)
             held.clock.read(database)
             database.transact(lambda connection: step.adjust(connection, database.clock(), -1800, 5))

@@ -14,10 +14,10 @@ from sqlalchemy import event
 from smsclick.contract import HoldReason, Priority, State, events, heartbeats, incidents, messages
 from tests.factories import RecordingWakeups, change_account, clock, insert, news
 from tests.processes import wait_until
-from worker.alerting.incidents import KINDS
+from worker.alerting.kinds import KINDS
 from worker.lifecycle.model import Cause
-from worker.monitoring import silence
-from worker.monitoring.watch import AGAIN_SECONDS, UNUSABLE_SECONDS, Watch
+from worker.monitoring import progress_checks
+from worker.monitoring.watchdog import AGAIN_SECONDS, UNUSABLE_SECONDS, Watchdog
 from worker.operator.doctor import queue
 from worker.operator.doctor.check import Verdict
 from worker.sql import heartbeat
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.integration.conftest import MakeRuntime
     from worker.runtime import Runtime
 
-LIMITS = silence.Limits(ended=20, confirm=0)
+LIMITS = progress_checks.Limits(ended=20, confirm=0)
 
 
 def ago(database: Database, seconds: float) -> dt.datetime:
@@ -50,9 +50,9 @@ def open_kinds(database: Database) -> set[str]:
         return set(connection.scalars(sa.select(incidents.c.kind).where(incidents.c.closed_at.is_(None))))
 
 
-def look(database: Database, limits: silence.Limits = LIMITS) -> set[str]:
+def look(database: Database, limits: progress_checks.Limits = LIMITS) -> set[str]:
     """What is open after a check; ticks come unless a test is about them."""
-    database.transact(silence.Silence(limits).check)
+    database.transact(progress_checks.ProgressChecks(limits).check)
     return open_kinds(database)
 
 
@@ -175,7 +175,7 @@ def test_what_is_long_past_says_nothing(ticking: Database) -> None:
 def test_a_fleet_that_has_just_started_raises_no_alarm(database: Database) -> None:
     """What the standstill left behind is gone before it counts."""
     moment = [0.0]
-    checks = silence.Silence(dataclasses.replace(LIMITS, confirm=60), measure=lambda: moment[0])
+    checks = progress_checks.ProgressChecks(dataclasses.replace(LIMITS, confirm=60), measure=lambda: moment[0])
     insert(database, due_at=ago(database, 10**5))
     for moment[0] in (0.0, 30.0):
         assert not database.transact(checks.check)
@@ -187,7 +187,7 @@ def test_a_fleet_that_has_just_started_raises_no_alarm(database: Database) -> No
 
 def test_what_ends_before_it_is_confirmed_begins_from_nothing_the_next_time(ticking: Database) -> None:
     moment = [0.0]
-    checks = silence.Silence(dataclasses.replace(LIMITS, confirm=60), measure=lambda: moment[0])
+    checks = progress_checks.ProgressChecks(dataclasses.replace(LIMITS, confirm=60), measure=lambda: moment[0])
     for moment[0], held_for in ((0.0, 5000), (30.0, None), (61.0, 5000), (120.0, 5000)):
         change_account(ticking, operator_hold_at=None if held_for is None else ago(ticking, held_for))
         assert not ticking.transact(checks.check), moment
@@ -226,7 +226,7 @@ def test_without_beat_and_broker_an_alert_is_delivered_all_the_same(
 ) -> None:
     """The bell leads nowhere, no sweep comes: what stays due is delivered by the worker itself."""
     held, channel = with_channel(runtime)
-    watch = Watch(held, LIMITS)
+    watch = Watchdog(held, LIMITS)
     watch.look()
     assert wakeups.alerted.is_set()
     watch.deliver()
@@ -243,7 +243,7 @@ def test_a_database_that_cannot_be_written_is_told_to_the_channels_directly(
 ) -> None:
     """It holds no incident then. Here SQLite itself refuses each write."""
     held, channel = with_channel(runtime)
-    watch = Watch(held, LIMITS)
+    watch = Watchdog(held, LIMITS)
 
     def time_passes(seconds: float) -> None:
         watch._written_at -= seconds
@@ -285,7 +285,7 @@ def refusing(database: Database) -> Iterator[None]:
 
 def test_the_threads_look_by_themselves_and_end_with_the_process(make_runtime: MakeRuntime) -> None:
     runtime = make_runtime(SMSCLICK_SWEEP_SECONDS=1)
-    watch = Watch(runtime, LIMITS)
+    watch = Watchdog(runtime, LIMITS)
     watch.start()
     wait_until(lambda: open_kinds(runtime.database) == {"no_ticks"}, what="the incident")
     runtime.stopping.set()

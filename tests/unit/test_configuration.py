@@ -13,7 +13,7 @@ from smsclick.errors import SettingsError
 from smsclick.settings import load_settings
 from tests.commandline import call, run
 from tests.factories import settings as make_settings
-from worker.alerting import alerts
+from worker.alerting import delivery
 from worker.callbacks.webhook import RefusedAddressError, Rules
 
 SECRET = "tezontle8a5c"
@@ -135,7 +135,7 @@ def test_a_key_that_cannot_be_one_is_one_line(tmp_path: Path, content: str) -> N
 def test_an_alert_address_that_no_channel_takes_is_refused(bad: str, caplog: pytest.LogCaptureFixture) -> None:
     for urls in (bad, f"{bad},json://localhost/x"):
         with pytest.raises(SettingsError, match=r"ALERT_URLS: no channel takes address 1 of \d") as refused:
-            alerts.channels(urls)
+            delivery.channels(urls)
         assert SECRET not in str(refused.value) + caplog.text
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from worker.broker import consumer_progress
-from worker.broker.consumer_progress import LOOK_SECONDS, STALLED_SECONDS, Listening
+from worker.broker.consumer_progress import LOOK_SECONDS, STALLED_SECONDS, ConsumerProgress
 
 
 @dataclasses.dataclass
@@ -39,7 +39,7 @@ class World:
     arrives: float | None = None
 
     def __post_init__(self) -> None:
-        self.listening = Listening(self.clock)
+        self.listening = ConsumerProgress(self.clock)
 
     def live(self, seconds: float) -> None:
         for step in range(int(seconds)):
@@ -64,8 +64,8 @@ LONG = 10 * STALLED_SECONDS
 
 
 def test_a_process_without_a_consumer_says_nothing_of_it() -> None:
-    assert Listening().report() == []
-    assert not Listening().wants_look
+    assert ConsumerProgress().report() == []
+    assert not ConsumerProgress().wants_look
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_look_tells_what_lies_unread_although_it_could_be_taken(
 ) -> None:
     seen: list[dict[str, bool]] = []
 
-    class Noted(Listening):
+    class Noted(ConsumerProgress):
         def looked(self, **result: bool) -> None:
             seen.append(result)
 

@@ -12,7 +12,14 @@ import pytest
 from tests.processes import ROOT, wait_until
 from worker.operator import health
 from worker.threads import liveness
-from worker.threads.liveness import FAILING_SECONDS, SILENT_SECONDS, WRITE_SECONDS, LifeSign, Sign, problems
+from worker.threads.liveness import (
+    FAILING_SECONDS,
+    SILENT_SECONDS,
+    WRITE_SECONDS,
+    LivenessFile,
+    ProcessReport,
+    problems,
+)
 from worker.threads.supervision import ThreadReport
 
 if TYPE_CHECKING:
@@ -23,8 +30,8 @@ URL = "sqlite:////some/where.db"
 NOW = 1000.0
 
 
-def sign(*threads: ThreadReport, silent: float = 1.0) -> Sign:
-    return Sign("worker", 1, liveness.fingerprint(URL), NOW - silent, threads)
+def sign(*threads: ThreadReport, silent: float = 1.0) -> ProcessReport:
+    return ProcessReport("worker", 1, liveness.fingerprint(URL), NOW - silent, threads)
 
 
 def feeder(**values: object) -> ThreadReport:
@@ -43,7 +50,7 @@ def feeder(**values: object) -> ThreadReport:
         sign(feeder(), silent=SILENT_SECONDS - 1),  # a busy machine
     ],
 )
-def test_what_progresses_or_waits_without_blame_is_healthy(well: Sign) -> None:
+def test_what_progresses_or_waits_without_blame_is_healthy(well: ProcessReport) -> None:
     assert problems(well, NOW) == []
 
 
@@ -58,7 +65,7 @@ def test_what_progresses_or_waits_without_blame_is_healthy(well: Sign) -> None:
         (sign(feeder(idle_seconds=7200.0, waits_for="database", failing_seconds=100.0)), "feeder has failed for 101 s"),
     ],
 )
-def test_what_hangs_fails_or_is_gone_is_not(ill: Sign, words: str) -> None:
+def test_what_hangs_fails_or_is_gone_is_not(ill: ProcessReport, words: str) -> None:
     assert problems(ill, NOW) == [words]
 
 
@@ -71,9 +78,9 @@ def test_it_is_seen_within_two_minutes() -> None:
 PROCESS = """
 import sys, time
 from pathlib import Path
-from worker.threads.liveness import LifeSign
+from worker.threads.liveness import LivenessFile
 from worker.threads.supervision import ThreadReport
-life = LifeSign(sys.argv[1], sys.argv[2], lambda: [ThreadReport("feeder", alive=True)], directory=Path(sys.argv[3]))
+life = LivenessFile(sys.argv[1], sys.argv[2], lambda: [ThreadReport("feeder", alive=True)], directory=Path(sys.argv[3]))
 while True:
     life.write()
     print("written", flush=True)
@@ -140,7 +147,7 @@ def test_roles_and_deployments_are_told_apart(start: Callable[..., subprocess.Po
 
 
 def test_a_file_that_somebody_tidied_up_comes_back_and_goes_with_the_process(tmp_path: Path) -> None:
-    life = LifeSign("worker", URL, lambda: [feeder()], directory=tmp_path)
+    life = LivenessFile("worker", URL, lambda: [feeder()], directory=tmp_path)
     life.write()
     for path in tmp_path.iterdir():
         path.unlink()

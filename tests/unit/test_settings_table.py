@@ -18,7 +18,7 @@ import pytest
 
 from smsclick.errors import SettingsError
 from smsclick.settings import Settings, load_settings
-from worker.alerting import alerts
+from worker.alerting import delivery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -99,7 +99,7 @@ def value_of(variable: str) -> str:
 def load(variable: str, **overrides: str) -> object:
     """What a process makes of a setting, wherever it is looked at."""
     found = load_settings(**overrides)
-    alerts.channels(found.alert_urls.get_secret_value())
+    delivery.channels(found.alert_urls.get_secret_value())
     return found.require_api_key() if variable == "SMSCLICK_API_KEY" else getattr(found, FIELDS[variable])
 
 

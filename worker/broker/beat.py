@@ -6,16 +6,15 @@ reads. Why ticks carry no `expires`: docs/decisions/0026-no-clock-of-another-mac
 """
 
 import contextlib
-import datetime as dt
 import logging
 import time
 from typing import Any
 
 from celery import beat
-from celery.schedules import schedule as every
 
 from smsclick._wakeups.backlog import Backlog
 from worker.broker.trouble import reason
+from worker.compat.celery_beat_wall_clock import MonotonicEntry
 from worker.threads.supervision import ThreadReport
 
 log = logging.getLogger(__name__)
@@ -29,32 +28,13 @@ BEATS_WITHIN_SECONDS = 60.0
 TOLD_SECONDS = 60.0
 """While the broker does not take ticks, the log has one line for each reason in each of these."""
 
-_BEGAN_AT = dt.datetime.now(dt.UTC)
-_BEGAN = time.monotonic()
-
-
-def steady_now() -> dt.datetime:
-    """The time at which this process began plus what it measured since; setting the machine's clock changes nothing."""
-    return _BEGAN_AT + dt.timedelta(seconds=time.monotonic() - _BEGAN)
-
-
-class SteadyEntry(beat.ScheduleEntry):
-    """An entry whose period, where it is given in seconds, is measured by the monotonic clock."""
-
-    def __init__(self, **given: Any) -> None:  # noqa: ANN401 - Celery's
-        seconds = given.get("schedule")
-        if isinstance(seconds, int | float):
-            given["schedule"] = every(dt.timedelta(seconds=seconds), nowfun=steady_now, app=given.get("app"))
-        super().__init__(**given)
-
-
 _Scheduler: Any = beat.Scheduler  # its stub lacks half of what a subclass needs
 
 
 class Scheduler(_Scheduler):  # type: ignore[misc]
     """Celery's scheduler in memory, with the differences that the module's docstring tells."""
 
-    Entry = SteadyEntry
+    Entry = MonotonicEntry
     # Celery connects before it calls `apply_entry`, where an error would end beat.
     producer = None
 

@@ -140,7 +140,7 @@ class Consumer(_Consumer):  # type: ignore[misc]
 
     def _put_away(self, message: Any, why: str) -> None:  # noqa: ANN401 - kombu's
         try:
-            letter = unknown_messages.put_away(message, why)
+            letter = unknown_messages.store_as_dead_letter(message, why)
         except Exception as error:  # noqa: BLE001 - its content is nowhere else
             self.give_back(message, error)
             return

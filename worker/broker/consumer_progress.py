@@ -31,7 +31,7 @@ _ANSWERS_SECONDS = 3 * LOOK_SECONDS
 _TURN_SECONDS = 1.0
 
 
-class Listening:
+class ConsumerProgress:
     """The marks of one process. All methods are cheap, and safe from any thread.
 
     Args:
@@ -106,11 +106,11 @@ class Listening:
             ]
 
 
-process = Listening()
+process = ConsumerProgress()
 """This process's; Celery makes the consumer, and makes it again."""
 
 
-def look(app: Any, *, busy: Callable[[], bool], listening: Listening = process) -> None:  # noqa: ANN401 - Celery's app
+def look(app: Any, *, busy: Callable[[], bool], listening: ConsumerProgress = process) -> None:  # noqa: ANN401 - Celery's app
     """See whether unread messages lie in the queues that this process consumes, where it has received none for long.
 
     Args:

@@ -10,10 +10,10 @@ from kombu.pools import producers
 from smsclick._values.callback import TaskTarget
 
 CallTask = Callable[[TaskTarget, str, Mapping[str, Any]], None]
-"""Hands an event, by its id, to the broker; raises `NotTakenError`."""
+"""Hands an event, by its id, to the broker; raises `TaskNotPublishedError`."""
 
 
-class NotTakenError(Exception):
+class TaskNotPublishedError(Exception):
     """The broker did not take a call; the text says why in a few words of ours."""
 
 
@@ -67,7 +67,7 @@ def caller(app: Celery, seconds: float = 5.0) -> CallTask:
         except Exception as error:  # noqa: BLE001 - kombu raises whatever its transport does; it is tried again
             # Without the traceback: it may show the broker's address, which holds a password.
             if getattr(error, "code", None) == 404:
-                raise NotTakenError("the broker has no such queue; start the app that consumes it") from None
-            raise NotTakenError(f"the broker did not take it ({type(error).__name__})") from None
+                raise TaskNotPublishedError("the broker has no such queue; start the app that consumes it") from None
+            raise TaskNotPublishedError(f"the broker did not take it ({type(error).__name__})") from None
 
     return call

@@ -4,8 +4,8 @@ import logging
 
 from smsclick.contract import State
 from worker.account import request_budget
-from worker.alerting import alerts, incidents
-from worker.callbacks import dispatcher
+from worker.alerting import delivery, incidents
+from worker.callbacks import store as callback_store
 from worker.database_clock import clock
 from worker.lifecycle import message_rows, parking
 from worker.lifecycle.policy import Policy
@@ -62,9 +62,9 @@ def sweep(runtime: Runtime, *, urgent: bool = False) -> bool:
     with runtime.database.read() as connection:
         reports = by_report.due(connection, Policy.of(runtime.settings))
         checks = by_status.due(connection, request_budget.left(connection))
-        news = alerts.due(connection)
+        news = delivery.due(connection)
         unknowns = reconcile.due(connection)
-        untold = dispatcher.due(connection)
+        untold = callback_store.due(connection)
     if stranded:
         log.warning("Claims were lost and are unknown now. messages=%s", stranded)
     if expired:

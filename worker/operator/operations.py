@@ -19,7 +19,7 @@ from smsclick.contract import HoldReason, Priority, State, events, heartbeats, i
 from smsclick.errors import MessageNotFound, NotAllowed, SmsclickError
 from worker.account import holds
 from worker.account.holds import AccountState
-from worker.alerting.incidents import KINDS
+from worker.alerting.kinds import KINDS
 from worker.lifecycle import machine, message_rows, on_operator
 from worker.lifecycle.model import Cause, Change, Message
 from worker.operator import counting

@@ -35,7 +35,7 @@ _READ_AGAIN_SECONDS = 0.05
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Sign:
+class ProcessReport:
     """What a process said of itself; times are of `time.monotonic`, which all processes of a machine share.
 
     Attributes:
@@ -51,7 +51,7 @@ class Sign:
     threads: tuple[ThreadReport, ...]
 
 
-def problems(sign: Sign, now: float) -> list[str]:
+def problems(sign: ProcessReport, now: float) -> list[str]:
     """What is wrong with a process, in words; nothing where it progresses, or waits for something without blame.
 
     Args:
@@ -74,7 +74,7 @@ def problems(sign: Sign, now: float) -> list[str]:
     return found
 
 
-class LifeSign:
+class LivenessFile:
     """The file of this process, written anew whenever `write` is called.
 
     Args:
@@ -99,9 +99,9 @@ class LifeSign:
         self._lock = threading.Lock()
         self._file: int | None = None
 
-    def sign(self) -> Sign:
+    def sign(self) -> ProcessReport:
         """How this process is now."""
-        return Sign(self._role, os.getpid(), self._database, time.monotonic(), tuple(self._report()))
+        return ProcessReport(self._role, os.getpid(), self._database, time.monotonic(), tuple(self._report()))
 
     def write(self) -> None:
         """Say how this process is now.
@@ -143,13 +143,15 @@ class LifeSign:
         return file
 
 
-def read(role: str | None = None, database_url: str | None = None, *, directory: Path | None = None) -> list[Sign]:
+def read(
+    role: str | None = None, database_url: str | None = None, *, directory: Path | None = None
+) -> list[ProcessReport]:
     """What the living processes of this machine and user say of themselves; files of dead ones are removed.
 
     Args:
         role: only `worker`, or only `beat`.
         database_url: only those with this database.
-        directory: see `LifeSign`.
+        directory: see `LivenessFile`.
     """
     place = directory or default_directory()
     wanted = None if database_url is None else fingerprint(database_url)
@@ -167,7 +169,7 @@ def fingerprint(database_url: str) -> str:
     return hashlib.sha256(database_url.encode()).hexdigest()[:16]
 
 
-def _read(path: Path) -> Sign | None:
+def _read(path: Path) -> ProcessReport | None:
     with contextlib.suppress(FileNotFoundError), _open(path) as file:
         if _is_free(file):
             path.unlink(missing_ok=True)
@@ -198,7 +200,7 @@ def _is_free(file: int) -> bool:
     return True
 
 
-def _parse(text: bytes) -> Sign:
+def _parse(text: bytes) -> ProcessReport:
     values: dict[str, Any] = json.loads(text)
     threads = tuple(ThreadReport(**thread) for thread in values.pop("threads"))
-    return Sign(**values, threads=threads)
+    return ProcessReport(**values, threads=threads)

@@ -70,13 +70,6 @@ def workers(settings: Settings) -> Check:
         database.dispose()
 
 
-def echo(database: Database, name: str) -> bool:
-    """In a worker: answer a probe of doctor's in our database; whether that is the database that asks."""
-    counted = sa.update(heartbeats).where(heartbeats.c.name == name).values(progress=heartbeats.c.progress + 1)
-    with database.begin() as connection:
-        return bool(connection.execute(counted).rowcount)
-
-
 def _connected(settings: Settings, look: Callable[[Any], Any]) -> Callable[[], Any]:
     def run() -> Any:  # noqa: ANN401 - of `look`
         from kombu import Connection  # noqa: PLC0415 - only where there is a broker

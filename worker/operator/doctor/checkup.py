@@ -15,7 +15,7 @@ from smsclick.provider.account_client import advice, open_client, way
 from smsclick.provider.codes import Fault, lookup
 from smsclick.settings import Settings, load_settings
 from worker.account import holds
-from worker.alerting import alerts
+from worker.alerting import delivery
 from worker.operator import operations
 from worker.operator.doctor import broker as doctor_broker
 from worker.operator.doctor import database as doctor_database
@@ -38,7 +38,7 @@ def examine(*, load: Callable[[], Settings] = load_settings) -> Iterator[Check]:
     """
     try:
         settings = load()
-        alerts.channels(settings.alert_urls.get_secret_value())
+        delivery.channels(settings.alert_urls.get_secret_value())
     except SmsclickError as error:
         yield Check("configuration", Verdict.FAILED, str(error), "correct the environment or .env, then run this again")
         return

@@ -7,26 +7,26 @@ from smsclick._database.database import Database
 from smsclick._values.times import span
 from smsclick.contract import Priority
 from worker.account import holds
-from worker.monitoring import silence
+from worker.monitoring import progress_checks
 from worker.operator.doctor.check import Check, Verdict
 
 _NAME = "queue"
 
 
-def check(database: Database, limits: silence.Limits | None = None) -> Check:
+def check(database: Database, limits: progress_checks.Limits | None = None) -> Check:
     """Whether messages go out: every other line may be green while none does.
 
     Args:
         database: with our tables.
         limits: from when on a wait is too long; production's by default.
     """
-    limits = limits or silence.Limits()
+    limits = limits or progress_checks.Limits()
     with database.read() as connection:
         held = not holds.read(connection).is_open
-        age = silence.oldest_due(connection, tuple(Priority))
-        urgent = silence.oldest_due(connection, (Priority.HIGH, Priority.NORMAL))
+        age = progress_checks.oldest_due(connection, tuple(Priority))
+        urgent = progress_checks.oldest_due(connection, (Priority.HIGH, Priority.NORMAL))
         now = connection.execute(sa.select(db_now())).scalar_one()
-        recorded = silence.last_record(silence.latest_events(connection), now)
+        recorded = progress_checks.last_record(progress_checks.latest_events(connection), now)
     if age is None:
         return Check(_NAME, Verdict.OK, "no message waits for a worker")
     found = f"the oldest due message has waited for {span(age)}"

@@ -17,7 +17,7 @@ from worker.runtime import Runtime
 from worker.sending.pump import Pump
 from worker.sql import heartbeat
 from worker.threads import liveness
-from worker.threads.liveness import LifeSign
+from worker.threads.liveness import LivenessFile
 from worker.threads.supervision import Supervisor, ThreadReport, periodic
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ _ROW_SECONDS = 15.0
 _END_SECONDS = 2.0
 
 
-class WorkerLife:
+class WorkerHealth:
     """The threads that show how a worker process is: one writes its file, one its row, and none waits for the other.
 
     Args:
@@ -39,7 +39,7 @@ class WorkerLife:
         self._runtime = runtime
         self._pump = pump
         self._look = look
-        self._file = LifeSign("worker", runtime.settings.database_url, self._report)
+        self._file = LivenessFile("worker", runtime.settings.database_url, self._report)
         self._name = f"worker:{os.uname().nodename}:{os.getpid()}"
         self._own = Supervisor()
         for thread in (
@@ -78,7 +78,7 @@ class WorkerLife:
             log.debug("The heartbeat was not written. error=%s", type(error).__name__)
 
 
-class BeatLife:
+class BeatHealth:
     """The thread that shows how beat is.
 
     Args:
@@ -89,7 +89,7 @@ class BeatLife:
     def __init__(self, database_url: str, report: Callable[[], ThreadReport]) -> None:
         self.report = report
         """May be changed: `smsclick up` starts beat again where it ended."""
-        self._file = LifeSign("beat", database_url, lambda: [self.report()])
+        self._file = LivenessFile("beat", database_url, lambda: [self.report()])
         self._thread = periodic("smsclick-life", self._file.write, liveness.WRITE_SECONDS)
         self._thread.start()
 

@@ -1,18 +1,18 @@
-"""What nobody reports, because it is silence: each worker process looks for it by itself, also without beat and broker.
+"""What no event reports, because nothing happens: each worker process looks for it, also without beat and broker.
 
 Two threads. One checks the database's clock (`worker.database_clock.clock`) every sweep period and, less often, whether
-ticks arrive, messages go out, results are recorded, and how many attempts end unknown or absent
-(`worker.monitoring.silence`). The other delivers alerts that nobody else delivers, because the tick that would have
-them delivered comes through the broker.
+ticks arrive, messages go out and results are recorded, and how many attempts end unknown or absent
+(`worker.monitoring.progress_checks`). The other delivers alert events that nobody else delivers, because the tick that
+should deliver them comes through the broker.
 """
 
 import logging
 import time
 
 from smsclick.errors import SmsclickError
-from worker.alerting import alerts
+from worker.alerting import delivery
 from worker.database_clock import clock
-from worker.monitoring import silence
+from worker.monitoring import progress_checks
 from worker.runtime import Runtime
 from worker.threads.supervision import SupervisedThread, periodic
 
@@ -30,7 +30,7 @@ UNUSABLE_SECONDS = 300.0
 AGAIN_SECONDS = 4 * 3600.0
 
 
-class Watch:
+class Watchdog:
     """The threads of one process; `start` begins them, `close` ends them.
 
     Args:
@@ -38,9 +38,9 @@ class Watch:
         limits: from when on silence is a problem.
     """
 
-    def __init__(self, runtime: Runtime, limits: silence.Limits | None = None) -> None:
+    def __init__(self, runtime: Runtime, limits: progress_checks.Limits | None = None) -> None:
         self._runtime = runtime
-        self._silence = silence.Silence(limits or silence.Limits.of(runtime.settings))
+        self._silence = progress_checks.ProgressChecks(limits or progress_checks.Limits.of(runtime.settings))
         self._checked_at = float("-inf")
         self._written_at = time.monotonic()
         self._told_at: float | None = None
@@ -81,9 +81,9 @@ class Watch:
         runtime = self._runtime
         try:
             with runtime.database.read() as connection:
-                left = alerts.due(connection, since_seconds=LEFT_SECONDS)
+                left = delivery.due(connection, since_seconds=LEFT_SECONDS)
             if left:
-                alerts.deliver(runtime.database, runtime.channels, runtime.rng)
+                delivery.deliver(runtime.database, runtime.channels, runtime.rng)
         except SmsclickError as error:
             log.debug("Alerts wait for the database. error=%s", type(error).__name__)
 
@@ -94,7 +94,7 @@ class Watch:
             return
         self._told_at = now
         log.error("The database cannot be written. seconds=%.0f error=%s", silent, error)
-        alerts.tell_directly(
+        delivery.notify_directly(
             self._runtime.channels,
             "SMSClick: the database cannot be used",
             f"A worker has not been able to write for {silent:.0f} seconds; nothing is sent and nothing is lost. "
@@ -106,6 +106,6 @@ class Watch:
         if self._told_at is not None:
             self._told_at = None
             log.warning("The database can be written again.")
-            alerts.tell_directly(
+            delivery.notify_directly(
                 self._runtime.channels, "SMSClick: over: the database cannot be used", "The worker goes on."
             )

@@ -66,7 +66,7 @@ class Shares:
     absent: int
 
 
-class Silence:
+class ProgressChecks:
     """One process's checks.
 
     Args:

@@ -24,7 +24,7 @@ from smsclick._net.urls import scheme_of
 from smsclick._values.times import span
 from smsclick.contract import State, alerts, incidents, messages
 from smsclick.errors import SettingsError
-from worker.alerting.incidents import KINDS, Kind
+from worker.alerting.kinds import KINDS, Kind
 from worker.lifecycle import message_rows
 from worker.lifecycle.policy import backoff
 
@@ -110,7 +110,7 @@ def due(connection: sa.Connection, *, since_seconds: float = 0.0) -> bool:
     return row is not None and (row.now - row.due_at).total_seconds() >= since_seconds
 
 
-def tell_directly(to: Sequence[Channel], title: str, body: str) -> None:
+def notify_directly(to: Sequence[Channel], title: str, body: str) -> None:
     """Tell the channels without the database, which cannot hold it just now. Tried once."""
     for channel in to:
         _notify(channel.notify, body, title)
