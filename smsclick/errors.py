@@ -33,6 +33,7 @@ A send has no errors here: `sendMsg` answers with a value (`smsclick.provider.re
 from __future__ import annotations
 
 from smsclick.provider.codes import lookup
+from smsclick.provider.failures import FailureKind
 
 
 class SmsclickError(Exception):
@@ -117,12 +118,19 @@ class ProviderUnreachable(ProviderError):
     Attributes:
         never_left: True when it is proven that not one byte of the request was sent (name not resolved,
             connection refused or not made in time, TLS handshake failed); False when it may have arrived.
+        kind: What happened, for programs; the text is for a person.
     """
 
-    def __init__(self, reason: str, never_left: bool) -> None:  # noqa: FBT001  (positional, so that it pickles)
-        super().__init__(reason, never_left)
+    def __init__(
+        self,
+        reason: str,
+        never_left: bool,  # noqa: FBT001  (positional, so that it pickles)
+        kind: FailureKind = FailureKind.NETWORK,
+    ) -> None:
+        super().__init__(reason, never_left, kind)
         self.reason = reason
         self.never_left = never_left
+        self.kind = kind
 
     def __str__(self) -> str:
         return f"SMSClick did not answer: {self.reason}"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest
 
 
 class MovedTime:
@@ -18,3 +21,15 @@ class MovedTime:
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the module has
         return getattr(time, name)
+
+
+def move_the_clients_time(monkeypatch: pytest.MonkeyPatch) -> MovedTime:
+    """Let the provider's client measure its limits by a clock that the test moves."""
+    moved = MovedTime()
+    for module in (
+        "smsclick._net.deadline",
+        "smsclick.provider._http.call_record",
+        "smsclick.provider._http.connection",
+    ):
+        monkeypatch.setattr(f"{module}.time", moved)
+    return moved

@@ -1,6 +1,6 @@
-"""The provider's client as the settings say: the one way to it, for workers, doctor and the commands.
+"""Opens the client that the settings describe, for workers, doctor and the commands.
 
-What to do where there is no way is said here too, so that each of them says the same.
+The advice for a query that brought no data is here too, so that all of them give the same.
 """
 
 from __future__ import annotations
@@ -8,32 +8,32 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from smsclick._net.certificates import NOT_ACCEPTED
 from smsclick._net.urls import is_loopback, place
 from smsclick.errors import ProviderUnreachable, UnreadableAnswer
 from smsclick.provider.client import SmsclickClient
+from smsclick.provider.failures import FailureKind
 
 if TYPE_CHECKING:
     from smsclick.errors import ProviderError
     from smsclick.settings import Settings
 
-_OTHERS: Final = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
-_OTHER_PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+_CERTIFICATE_VARIABLES_OF_OTHERS: Final = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+_PROXY_VARIABLES_OF_OTHERS: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
 def open_client(
     settings: Settings, *, key: str | None = None, pool_size: int = 8, longest: float | None = None
 ) -> SmsclickClient:
-    """A client for the account of the settings; close it.
+    """Open a client for the account of the settings. Close it.
 
     Args:
-        settings: where the provider is, and the way to it.
-        key: the APIKEY where the caller has read it already.
-        pool_size: connections kept open.
-        longest: seconds that no timeout may exceed, whatever the settings say; None: as they say.
+        settings: Address, key, timeouts, certificates and proxy.
+        key: The APIKEY, if the caller has read it already.
+        pool_size: Connections kept open.
+        longest: Seconds that no timeout may exceed; None: as the settings say.
 
     Raises:
-        SettingsError: no key, or one of the settings cannot be used.
+        SettingsError: There is no key, or one of the settings cannot be used.
     """
     bound = float("inf") if longest is None else longest
     return SmsclickClient(
@@ -49,24 +49,29 @@ def open_client(
 
 
 def way(settings: Settings) -> str:
-    """Where the provider is asked, without secrets: its address, and the proxy before it."""
+    """Return how the provider is reached, without secrets: its address, and the proxy before it."""
     where, proxy = place(settings.base_url), settings.proxy.get_secret_value()
     return f"{where} through {place(proxy)}" if proxy and not is_loopback(settings.base_url) else where
 
 
 def advice(error: ProviderError, settings: Settings) -> str:
-    """What to do about a query that brought no data."""
+    """Return what a person can do about a query that brought no data.
+
+    Args:
+        error: The query's.
+        settings: Those that its client was opened with.
+    """
     if isinstance(error, UnreadableAnswer) and error.is_redirect:
         return f"set SMSCLICK_BASE_URL ({place(settings.base_url)}) to the address that answers without a redirect"
-    reason = error.reason if isinstance(error, ProviderUnreachable) else ""
-    if "proxy" in reason and NOT_ACCEPTED not in reason:
+    kind = error.kind if isinstance(error, ProviderUnreachable) else None
+    if kind is FailureKind.PROXY:
         return f"check SMSCLICK_PROXY ({place(settings.proxy.get_secret_value())}), its user and its password"
-    if NOT_ACCEPTED in reason:
-        given = [name for name in _OTHERS if os.environ.get(name)]
+    if kind is FailureKind.CERTIFICATE:
+        given = [name for name in _CERTIFICATE_VARIABLES_OF_OTHERS if os.environ.get(name)]
         hint = f" ({' and '.join(given)} {'count' if given[1:] else 'counts'} for other programs only)" if given else ""
         asked = f"is it in {settings.ca_bundle}" if settings.ca_bundle else "name its file in SMSCLICK_CA_BUNDLE"
         return f"see whose certificate it is: if a company's own authority signs, {asked}{hint}"
-    given = [name for name in _OTHER_PROXIES if os.environ.get(name)]
+    given = [name for name in _PROXY_VARIABLES_OF_OTHERS if os.environ.get(name)]
     needs_none = settings.proxy.get_secret_value() or is_loopback(settings.base_url)
     hint = f"; a proxy is used only if SMSCLICK_PROXY names it, whatever {given[0]} says" if given else ""
     hint = "" if needs_none else hint

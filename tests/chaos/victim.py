@@ -106,6 +106,7 @@ def main(role: str, arguments: list[str]) -> None:
 def _arm() -> None:
     from smsclick._database import database  # noqa: PLC0415
     from smsclick.provider import client  # noqa: PLC0415
+    from smsclick.provider._http import connection  # noqa: PLC0415
     from worker.account import status_check  # noqa: PLC0415
     from worker.lifecycle.policy import Released  # noqa: PLC0415
     from worker.queue import claims  # noqa: PLC0415
@@ -136,7 +137,7 @@ def _arm() -> None:
         return real(*args, **kwargs)
 
     # Its one caller asks for the response right after the last byte of the request.
-    _around(client._Connection, "getresponse", on_wire)
+    _around(connection.Connection, "getresponse", on_wire)
 
     def answered(real: Callable[..., Any], recorder: Any, ended: Any) -> Any:  # noqa: ANN401
         if not isinstance(ended.outcome, Released):

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsclick.contract import State, accounts, alerts, callbacks, clocks, heartbeats, incidents, watermarks
-from smsclick.provider.client import clock as measured
+from smsclick.provider.clock import clock as measured
 from tests.factories import LONG_AGO, insert, news, row
 from tests.factories import clock as time_of
 from tests.integration.workbench import Bench, bench

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from smsclick import NewMessage
 from smsclick._database.database import Database
 from smsclick.contract import State, limits
-from smsclick.provider.client import clock
+from smsclick.provider.clock import clock
 from tests.acceptance import Cluster, phone
 from tests.factories import change_account, insert, states
 from tests.processes import wait_until

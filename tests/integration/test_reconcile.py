@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smsclick.contract import HoldReason, IfAbsent, State
-from smsclick.provider.client import clock
+from smsclick.provider.clock import clock
 from smsclick.provider.codes import Action
 from smsclick.provider.results import Accepted, Refused, Unknown
 from smsclick.simulator import Fault, FaultKind

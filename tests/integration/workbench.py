@@ -94,12 +94,12 @@ class Bench:
     def impatient(self, seconds: float) -> Iterator[None]:
         """Answers are waited for so long only."""
         client = self.runtime.client
-        kept = client._timeouts
-        client._timeouts = (kept[0], seconds)
+        kept = client._transport.timeouts
+        client._transport.timeouts = (kept[0], seconds)
         try:
             yield
         finally:
-            client._timeouts = kept
+            client._transport.timeouts = kept
 
     def lose(self) -> None:
         """The workers are gone and their leases are over."""

@@ -24,17 +24,9 @@ from sqlalchemy import event
 from smsclick._database.database import Database
 from smsclick.contract import ACCOUNT, State, accounts, events, incidents, messages, metadata
 from smsclick.errors import DatabaseUnavailable, UnreadableAnswer
+from smsclick.provider._answers.report import parse_report
 from smsclick.provider.codes import Action, Estatus
-from smsclick.provider.results import (
-    Accepted,
-    HttpAnswer,
-    MessageStatus,
-    Refused,
-    ReportRow,
-    Unknown,
-    UnreadableRow,
-    parse_report,
-)
+from smsclick.provider.results import Accepted, HttpAnswer, MessageStatus, Refused, ReportRow, Unknown, UnreadableRow
 from smsclick.settings import load_settings
 from smsclick.simulator.rows import report_parts
 from smsclick.simulator.settings import SimulatorSettings

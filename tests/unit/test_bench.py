@@ -11,7 +11,8 @@ from bench import before, harness, memory_cpu, profile, throughput
 from bench.__main__ import benchmarks
 from bench.provider import Arrival, Provider, phone, text
 from smsclick._values.phones import normalize_phone
-from smsclick.provider.results import Accepted, HttpAnswer, classify_send
+from smsclick.provider._answers.classification import classify_send
+from smsclick.provider.results import Accepted, HttpAnswer
 from tests.conftest import StartProcess
 
 

@@ -32,10 +32,11 @@ from smsclick.errors import (
     SettingsError,
     UnreadableAnswer,
 )
-from smsclick.provider.client import SMALL_ANSWER, SmsclickClient, _Call
+from smsclick.provider._http.call_record import CallRecord
+from smsclick.provider.client import SMALL_ANSWER_BYTES, SmsclickClient
 from smsclick.provider.codes import Action, Estatus
 from smsclick.provider.results import Accepted, Refused, Unknown
-from tests.manual_clock import MovedTime
+from tests.manual_clock import move_the_clients_time
 from tests.processes import wait_until
 
 if TYPE_CHECKING:
@@ -349,7 +350,7 @@ def test_a_handshake_that_hangs_never_left() -> None:
 
 
 def test_a_failure_counts_as_never_left_only_when_connecting_failed_and_nothing_was_sent() -> None:
-    call = _Call()
+    call = CallRecord()
     proofs = []
     for connect_failed, left in [(False, False), (True, True), (False, True), (True, False)]:
         call.begin(1, 1, 1, 1)
@@ -543,8 +544,7 @@ def test_bytes_that_trickle_in_do_not_hold_a_call_longer_than_its_timeouts(head:
 
 
 def test_silence_after_a_trickle_does_not_start_the_timeout_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    moved = MovedTime()
-    monkeypatch.setattr("smsclick.provider.client.time", moved)
+    moved = move_the_clients_time(monkeypatch)
 
     def handle(server: Server, connection: socket.socket) -> None:
         server.read(connection)
@@ -578,11 +578,11 @@ def test_an_answer_that_is_too_large_is_not_read_to_its_end(chunked: bool) -> No
             client.credits()
     assert isinstance(result, Unknown)
     assert "too large" in result.reason
-    assert sent < 2 * (SMALL_ANSWER + 16 * 1024 * 1024)  # what fits into the sockets' buffers comes on top
+    assert sent < 2 * (SMALL_ANSWER_BYTES + 16 * 1024 * 1024)  # what fits into the sockets' buffers comes on top
 
 
 def test_a_compressed_bomb_is_too_large() -> None:
-    bomb = gzip.compress(b" " * (SMALL_ANSWER * 20))
+    bomb = gzip.compress(b" " * (SMALL_ANSWER_BYTES * 20))
     with (
         serving(answering(reply(bomb, "200 OK", "Content-Encoding: gzip"))) as server,
         client_of(server) as client,
@@ -602,7 +602,7 @@ def test_an_answer_compressed_although_not_asked_for_is_read() -> None:
 def test_a_large_report_is_read() -> None:
     row = {"id_mensaje": 5, "telefono": 5548007276, "mensaje": "ñ" * 150, "estatus_mensaje": 3}
     body = json.dumps({"codigo": 1, "mensajes": [row] * 4000}).encode()
-    assert len(body) > SMALL_ANSWER
+    assert len(body) > SMALL_ANSWER_BYTES
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     with serving(forever(reply(body))) as server, client_of(server, read_timeout=60) as client:
         assert len(client.report(moment, moment)) == 4000

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from smsclick.provider.client import SmsclickClient, clock
+from smsclick.provider.client import SmsclickClient
+from smsclick.provider.clock import clock
 from smsclick.provider.codes import Action
 from smsclick.provider.results import Accepted, Refused
 
@@ -113,6 +114,7 @@ def test_a_request_that_was_held_back_is_surely_not_accepted_and_may_go_again(cl
     assert isinstance(answer, Refused)
     assert (answer.code, answer.action) == (None, Action.RETRY)
     assert answer.reason == "the claim was over before the request could leave; the request never left"
+    assert answer.withheld
 
 
 def test_head_and_body_leave_together_so_that_no_half_of_a_request_can_be_too_late(client: SmsclickClient) -> None:
@@ -153,3 +155,4 @@ def test_a_provider_that_is_not_there_is_told_as_that_and_not_as_too_late() -> N
         answer = nobody.send(PHONE, TEXT, not_after=clock() - 1)
     assert isinstance(answer, Refused)
     assert answer.reason == "the connection was refused; the request never left"
+    assert not answer.withheld

@@ -13,7 +13,7 @@ import pytest
 
 from smsclick.errors import InvalidTime, ProviderUnreachable, UnreadableAnswer
 from smsclick.provider.client import SmsclickClient
-from tests.manual_clock import MovedTime
+from tests.manual_clock import MovedTime, move_the_clients_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,8 +69,7 @@ class _Slow(ThreadingHTTPServer):
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Slow]:
-    server = _Slow(MovedTime())
-    monkeypatch.setattr("smsclick.provider.client.time", server.time)
+    server = _Slow(move_the_clients_time(monkeypatch))
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     yield server

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsclick.provider.echo import HIDDEN, LONGEST, scrub
+from smsclick.provider._answers.echo import HIDDEN, LONGEST, scrub
 
 if TYPE_CHECKING:
     from collections.abc import Callable

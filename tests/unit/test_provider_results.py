@@ -11,6 +11,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from smsclick.errors import ProviderRefused, UnreadableAnswer, UnreadableBalance
+from smsclick.provider._answers.balance import parse_credits
+from smsclick.provider._answers.classification import classify_send
+from smsclick.provider._answers.dates import format_date, parse_date
+from smsclick.provider._answers.report import parse_report
+from smsclick.provider._answers.status import parse_status
 from smsclick.provider.codes import Action, Estatus
 from smsclick.provider.results import (
     Accepted,
@@ -21,12 +26,6 @@ from smsclick.provider.results import (
     TransportFailure,
     Unknown,
     UnreadableRow,
-    classify_send,
-    format_date,
-    parse_credits,
-    parse_date,
-    parse_report,
-    parse_status,
 )
 
 MEXICO = ZoneInfo("America/Mexico_City")

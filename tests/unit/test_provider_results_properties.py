@@ -13,16 +13,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from smsclick.errors import ProviderError
-from smsclick.provider.results import (
-    Accepted,
-    HttpAnswer,
-    Refused,
-    Unknown,
-    classify_send,
-    parse_credits,
-    parse_report,
-    parse_status,
-)
+from smsclick.provider._answers.balance import parse_credits
+from smsclick.provider._answers.classification import classify_send
+from smsclick.provider._answers.report import parse_report
+from smsclick.provider._answers.status import parse_status
+from smsclick.provider.results import Accepted, HttpAnswer, Refused, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import time
 import pytest
 from pyrate_limiter import Rate
 
-from smsclick.provider.client import clock
+from smsclick.provider.clock import clock
 from worker.account.rate_limit import Given, Unlimited, give
 
 NOW = 1_790_000_000_000_000

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smsclick.errors import ProviderRefused, SmsclickError, UnreadableAnswer
-from smsclick.provider.results import HttpAnswer, ReportRow, UnreadableRow, parse_report
-from smsclick.provider.streaming import LONGEST_ROW, ReportReader
+from smsclick.provider._answers.report import parse_report
+from smsclick.provider._answers.report_stream import LONGEST_ROW_BYTES, ReportReader
+from smsclick.provider.results import HttpAnswer, ReportRow, UnreadableRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -105,4 +106,4 @@ def test_a_row_without_an_end_is_given_up() -> None:
     reader = ReportReader(HttpAnswer(200, b""), MEXICO)
     reader.feed(b'{"codigo":1,"mensajes":[{"mensaje":"')
     with pytest.raises(UnreadableAnswer, match="too long"):
-        reader.feed(b"x" * LONGEST_ROW)
+        reader.feed(b"x" * LONGEST_ROW_BYTES)

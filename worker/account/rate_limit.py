@@ -22,7 +22,7 @@ from smsclick._database.columns import db_now
 from smsclick._database.database import Database
 from smsclick.contract import limits
 from smsclick.errors import SmsclickError
-from smsclick.provider.client import clock
+from smsclick.provider.clock import clock
 from worker.threads.log_limit import LimitedLog
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Limiter(Protocol):
 
         Args:
             stopping: ends the wait.
-            not_after: by `smsclick.provider.client.clock`; later than this the call need not leave at all.
+            not_after: by `smsclick.provider.clock.clock`; later than this the call need not leave at all.
 
         Returns:
             False where it may not leave: stopping, or too late.

@@ -23,7 +23,7 @@ from sqlalchemy.exc import IntegrityError
 from smsclick._database.columns import db_now
 from smsclick._database.database import Database
 from smsclick.contract import clocks
-from smsclick.provider.client import clock as measured
+from smsclick.provider.clock import clock as measured
 from worker.account import balance_history
 from worker.alerting import incidents
 from worker.database_clock import step as clock_step

@@ -1,7 +1,7 @@
 """Erase phone and text of final messages after `SMSCLICK_RETENTION_DAYS`; their record stays.
 
 `undetermined` messages count as final from the end of their tracking window on. What a provider said goes with the
-text, because it may repeat a part of it (`smsclick.provider.echo` takes out what it recognises).
+text, because it may repeat a part of it (`smsclick.provider._answers.echo` takes out what it recognises).
 """
 
 import datetime as dt

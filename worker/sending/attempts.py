@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from smsclick._values.phones import normalize_phone
 from smsclick._values.texts import clean_text
 from smsclick.errors import DatabaseUnavailable, InvalidMessage
-from smsclick.provider.client import clock
+from smsclick.provider.clock import clock
 from smsclick.provider.results import Accepted, SendResult, Unknown
 from worker.account import canary as canaries
 from worker.account import holds

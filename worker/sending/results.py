@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from smsclick._database.columns import db_now
 from smsclick._values.texts import predict_credits
 from smsclick.contract import State, messages
-from smsclick.provider.client import TOO_LATE
 from smsclick.provider.codes import ACCEPTED
 from smsclick.provider.results import Accepted, Refused, Unknown
 from smsclick.settings import Settings
@@ -160,8 +159,7 @@ def _is_answer(outcome: Outcome) -> bool:
 
 def _no_answer(outcome: Outcome) -> bool:
     if isinstance(outcome, Refused):
-        # What was withheld because the claim was over says nothing about the provider.
-        return outcome.code is None and not outcome.reason.startswith(TOO_LATE)
+        return outcome.code is None and not outcome.withheld
     return isinstance(outcome, Unknown)
 
 
