@@ -233,7 +233,7 @@ def _operators() -> typer.Typer | None:
     if not _worker_found():
         return None
     try:
-        operators: typer.Typer = importlib.import_module("worker.operator.commands").operators
+        operators: typer.Typer = importlib.import_module("worker.operator.commands.registry").operators
     except ModuleNotFoundError as error:
         raise SmsclickError(f"the worker lacks {error.name}: pip install 'smsclick[worker]'") from None
     return operators

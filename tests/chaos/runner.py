@@ -160,7 +160,7 @@ def _begin_with_controls(database: Database, traffic: Traffic) -> None:
 
 def _decide(database: Database, stack: Stack) -> int:
     """Do what is a person's: look into SMSClick's panel for what was absent twice; returns how many were settled."""
-    wait = [each.id for each in unknowns.unknown(database) if each.open_reason == Doubt.TWICE]
+    wait = [each.id for each in unknowns.read(database) if each.open_reason == Doubt.TWICE]
     if not wait:
         return 0
     with database.read() as connection:

@@ -20,7 +20,7 @@ from smsclick.contract import metadata
 from tests.factories import LONG_AGO, insert, news, states
 from tests.servers import free_port
 from worker.alerting import delivery, incidents
-from worker.operator import operations
+from worker.operator import open_incidents
 from worker.sending import attempts
 
 if TYPE_CHECKING:
@@ -352,7 +352,7 @@ def test_a_problem_that_has_ended_is_not_open_although_it_may_come_back(database
     close(database)
     with database.read() as connection:
         assert not incidents.is_open(connection, "no_balance")
-        assert operations.open_incidents(connection) == []
+        assert open_incidents.read(connection) == []
     open_(database)
     with database.read() as connection:
         assert incidents.is_open(connection, "no_balance")

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from smsclick.contract import Priority, State, events, messages
 from tests.factories import LONG_AGO, PHONE, POLICY, Roll, change, clock, history, insert, row, states
 from worker.lifecycle import message_rows
-from worker.operator import operations
+from worker.operator import message_changes
 from worker.queue import claims
 from worker.tracking import by_report, by_status
 
@@ -171,7 +171,7 @@ def test_of_a_claim_and_a_cancel_at_once_exactly_one_wins(database: Database) ->
 
     def withdraw() -> list[int]:
         barrier.wait(60)
-        done = [operations.cancel(database, [str(each)]) for each in reversed(ids)]
+        done = [message_changes.cancel(database, [str(each)]) for each in reversed(ids)]
         return [each.id for (each,) in done if each.problem is None and each.id is not None]
 
     with ThreadPoolExecutor(3) as pool:

@@ -24,7 +24,7 @@ from tests.factories import KEY, PHONE, change_account, clock, history, insert, 
 from tests.processes import PATIENT_WAKEUPS
 from tests.servers import free_port
 from worker.alerting import incidents
-from worker.operator import operations
+from worker.operator import message_changes, message_history
 from worker.operator.doctor import checkup
 from worker.operator.doctor.check import Check, Verdict
 from worker.operator.exporting import FIELDS
@@ -68,27 +68,27 @@ def env_of(database: Database) -> dict[str, str]:
 def test_a_message_is_found_by_its_id_or_its_key(database: Database) -> None:
     (first,) = insert(database, key="order-7:shipped")
     for word in (str(first), "order-7:shipped", f"id:{first}", "key:order-7:shipped"):
-        assert operations.show(database, word).message["id"] == first
+        assert message_history.read(database, word).message["id"] == first
 
 
 def test_what_is_neither_is_not_found(database: Database) -> None:
     for word in ("0", "99999", "9" * 30, "none", "", "id:", "\udcff", "x" * 300):
         with pytest.raises(MessageNotFound):
-            operations.show(database, word)
+            message_history.read(database, word)
 
 
 def test_a_number_that_is_an_id_and_anothers_key_must_be_said_more_clearly(database: Database) -> None:
     (first,) = insert(database)
     (second,) = insert(database, key=str(first))
-    with pytest.raises(NotAllowed, match=f"say id:{first} or key:{first}"):
-        operations.show(database, str(first))
-    assert operations.show(database, f"id:{first}").message["id"] == first
-    assert operations.show(database, f"key:{first}").message["id"] == second
+    with pytest.raises(NotAllowed, match=f"write id:{first} or key:{first}"):
+        message_history.read(database, str(first))
+    assert message_history.read(database, f"id:{first}").message["id"] == first
+    assert message_history.read(database, f"key:{first}").message["id"] == second
 
 
 def test_show_tells_the_story_and_what_happens_next(file: Database) -> None:
     (message_id,) = insert(file, phone=PHONE, text="Tu pedido [bold]va[/bold] en camino", last_code=-104)
-    list(operations.cancel(file, [str(message_id)]))
+    list(message_changes.cancel(file, [str(message_id)]))
     ended = call("show", str(message_id), env=env_of(file))
     assert ended.code == 0
     for part in (PHONE, "[bold]va[/bold]", "cancelled", "operator", "nothing more: this is final"):
@@ -101,15 +101,15 @@ def test_show_tells_the_story_and_what_happens_next(file: Database) -> None:
 @pytest.mark.parametrize(
     ("values", "held", "expected"),
     [
-        ({}, {}, "goes as soon as a worker is free"),
+        ({}, {}, "is sent as soon as a worker is free"),
         ({"due_at": 7200}, {}, r"next try in (2 h|1 h 5\d min)"),
-        ({"send_at": 7200, "due_at": 7200}, {}, r"goes in (2 h|1 h 5\d min)"),
+        ({"send_at": 7200, "due_at": 7200}, {}, r"is sent in (2 h|1 h 5\d min)"),
         ({}, {"hold_reason": HoldReason.NO_BALANCE}, r"waits: sending is held \(no balance\)"),
-        ({"state": State.SENDING, "due_at": 60}, {}, "on the wire"),
+        ({"state": State.SENDING, "due_at": 60}, {}, "in flight"),
         ({"state": State.UNKNOWN}, {}, "the provider's report is read for it"),
         ({"state": State.UNKNOWN, "due_at": None}, {}, "only a person"),
-        ({"state": State.SENT, "due_at": 7200}, {}, r"next look in (2 h|1 h 5\d min)"),
-        ({"state": State.SENT}, {}, "next look now"),
+        ({"state": State.SENT, "due_at": 7200}, {}, r"next status check in (2 h|1 h 5\d min)"),
+        ({"state": State.SENT}, {}, "next status check now"),
         ({"state": State.DELIVERED, "due_at": 15}, {}, "for a reply"),
         ({"state": State.DELIVERED, "due_at": None}, {}, "final"),
         ({"state": State.FAILED, "due_at": None}, {}, "smsclick retry"),
@@ -124,7 +124,7 @@ def test_next_is_said_in_words(
     (message_id,) = insert(file, 1, **given)
     if held:
         change_account(file, **held, hold_since=now)
-    assert re.search(expected, operations.show(file, str(message_id)).next)
+    assert re.search(expected, message_history.read(file, str(message_id)).next)
 
 
 def test_a_held_message_shows_the_incident_that_holds_it(file: Database) -> None:
@@ -132,7 +132,7 @@ def test_a_held_message_shows_the_incident_that_holds_it(file: Database) -> None
     change_account(file, hold_reason=HoldReason.NO_BALANCE)
     with file.begin() as connection:
         incidents.report(connection, HoldReason.NO_BALANCE, detail="-104 Saldo insuficiente")
-    (incident,) = operations.show(file, str(message_id)).incidents
+    (incident,) = message_history.read(file, str(message_id)).incidents
     assert incident.detail == "-104 Saldo insuficiente"
 
 
@@ -144,7 +144,7 @@ def test_cancel_withdraws_what_is_queued_and_names_what_is_not(database: Databas
     ended = call("cancel", "a", str(sent), "none", env=env_of(database))
     assert ended.code == 1
     assert ended.out == f"{queued} cancelled\n"
-    why = "the provider has accepted it; only what is still queued can be withdrawn"
+    why = "the provider has accepted it; only queued messages can be cancelled"
     assert ended.err.splitlines() == [
         f"smsclick: message {sent} cannot be cancelled: {why}",
         "smsclick: no message has the id or key 'none'",
@@ -160,7 +160,7 @@ def test_cancel_withdraws_what_is_queued_and_names_what_is_not(database: Databas
 @pytest.mark.parametrize("state", [state for state in State if state is not State.QUEUED])
 def test_only_queued_messages_can_be_cancelled(file: Database, state: State) -> None:
     (message_id,) = insert(file, state=state)
-    (done,) = operations.cancel(file, [str(message_id)])
+    (done,) = message_changes.cancel(file, [str(message_id)])
     assert done.problem is not None
     assert states(file) == [state]
 
@@ -176,17 +176,17 @@ def test_retry_queues_what_has_failed(database: Database) -> None:
 @pytest.mark.parametrize("state", [state for state in State if state is not State.FAILED])
 def test_nothing_but_failed_messages_is_retried(file: Database, state: State) -> None:
     (message_id,) = insert(file, state=state)
-    (done,) = operations.retry(file, [str(message_id)])
+    (done,) = message_changes.retry(file, [str(message_id)])
     assert done.problem is not None
     if state is State.UNKNOWN:
-        assert "the provider may have accepted it, and only its report or your word decides" in done.problem
+        assert "the provider may have accepted it, and only its report or your word decides" in str(done.problem)
     assert states(file) == [state]
 
 
 def test_an_erased_or_expired_message_cannot_be_retried(file: Database) -> None:
     now = clock(file)
     erased, late = insert(file, state=State.FAILED, erased_at=now) + insert(file, state=State.FAILED, expires_at=now)
-    problems = [done.problem or "" for done in operations.retry(file, [str(erased), str(late)])]
+    problems = [str(done.problem) for done in message_changes.retry(file, [str(erased), str(late)])]
     assert "were erased" in problems[0]
     assert "its validity ended" in problems[1]
     assert states(file) == ["failed", "failed"]
@@ -194,7 +194,7 @@ def test_an_erased_or_expired_message_cannot_be_retried(file: Database) -> None:
 
 def test_more_ids_than_one_transaction_takes_are_all_done(file: Database) -> None:
     ids = insert(file, 450)
-    assert [done.id for done in operations.cancel(file, [str(each) for each in ids])] == ids
+    assert [done.id for done in message_changes.cancel(file, [str(each) for each in ids])] == ids
     assert set(states(file)) == {"cancelled"}
 
 

@@ -21,7 +21,7 @@ from worker.callbacks import store
 from worker.lifecycle import on_claim
 from worker.maintenance import retention
 from worker.maintenance.sweep import sweep
-from worker.operator import exporting, operations
+from worker.operator import exporting, message_changes, message_history
 from worker.queue import odd_rows as product
 from worker.reconciliation import reconcile
 from worker.runtime import Runtime
@@ -148,7 +148,7 @@ def test_good_messages_go_beside_an_odd_row_which_ends_alone_and_stands_in_no_lo
         assert reason
         assert SECRET not in reason
     # Whoever looks at it sees it, with a word in the place of what cannot be read.
-    shown = operations.show(unchecked, f"id:{message_id}")
+    shown = message_history.read(unchecked, f"id:{message_id}")
     assert shown.message["state"] == became
     records = list(exporting.export(unchecked))
     assert [each["id"] for each in records] == sorted([*good, message_id])
@@ -245,10 +245,10 @@ def test_an_odd_canary_gives_way(server: str, unchecked: Database, worker: Runti
 def test_commands_on_an_odd_row_say_what_became_of_it(server: str, unchecked: Database) -> None:
     assert server
     odd, good = stored(unchecked, {"send_at": "'mañana'"}), insert(unchecked)[0]
-    done = list(operations.cancel(unchecked, [f"id:{odd}", f"id:{good}"]))
+    done = list(message_changes.cancel(unchecked, [f"id:{odd}", f"id:{good}"]))
     assert [each.problem is None for each in done] == [False, True]
     assert "it is failed" in str(done[0].problem)
-    assert "send_at" in str(operations.show(unchecked, f"id:{odd}").message["last_error"])
+    assert "send_at" in str(message_history.read(unchecked, f"id:{odd}").message["last_error"])
 
 
 @ON_SQLITE

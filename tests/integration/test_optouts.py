@@ -10,7 +10,7 @@ from smsclick.contract import optouts as table
 from tests.commandline import call
 from tests.factories import PHONE, POLICY, change_account, history, insert, row, states
 from worker.account import holds
-from worker.operator import operations
+from worker.operator import message_changes
 from worker.queue import claims, optouts
 from worker.sending import attempts
 
@@ -58,7 +58,7 @@ def test_an_opt_out_that_is_committed_before_the_claim_is_honoured_and_one_that_
     third = insert(database, phone=PHONE, text="c")
     attempts.send(runtime, third)
     optouts.remove(database, [PHONE])
-    list(operations.retry(database, [str(each) for each in third]))
+    list(message_changes.retry(database, [str(each) for each in third]))
     attempts.send(runtime, third)
     assert states(database) == ["sending", "sending", "sent"]
     assert len(simulator.ledger()) == 1

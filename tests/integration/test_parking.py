@@ -16,7 +16,7 @@ from tests.factories import LONG_AGO, PHONE, POLICY, Roll, change, clock, insert
 from worker.lifecycle import parking
 from worker.lifecycle.fingerprint import wire_key
 from worker.lifecycle.policy import Released
-from worker.operator import operations
+from worker.operator import message_changes, message_history
 from worker.queue import claims
 from worker.sending.results import Ended, Recorded, record_results
 
@@ -144,7 +144,7 @@ def test_what_waits_and_is_withdrawn_is_never_released(database: Database, becom
     [claimed] = claim(database)
     assert claimed.id == first
     if becomes is State.CANCELLED:
-        assert [each.problem for each in operations.cancel(database, [f"id:{second}"])] == [None]
+        assert [each.problem for each in message_changes.cancel(database, [f"id:{second}"])] == [None]
     else:
         change(database, [second], expires_at=LONG_AGO)
         database.transact(lambda connection: claims.expire(connection, 10))
@@ -188,4 +188,4 @@ def test_show_says_what_it_waits_for(database: Database) -> None:
     in_flight(database)
     [waits] = equal(database, 1)
     claim(database)
-    assert "another message with its phone and text is in flight" in operations.show(database, f"id:{waits}").next
+    assert "another message with its phone and text is in flight" in message_history.read(database, f"id:{waits}").next

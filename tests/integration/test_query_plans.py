@@ -27,7 +27,7 @@ from worker.database_clock import step
 from worker.lifecycle.model import FINAL
 from worker.monitoring.progress_checks import Limits
 from worker.monitoring.watchdog import Watchdog
-from worker.operator import counting, exporting, operations, unknowns
+from worker.operator import counting, exporting, message_changes, message_history, open_incidents, unknowns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,12 +92,12 @@ def test_every_statement_of_a_tick_is_bounded_and_served_by_an_index(
 
 
 COMMANDS: dict[str, Callable[[Database], object]] = {
-    "unknown": unknowns.unknown,
-    "show": lambda database: operations.show(database, "key-1"),
-    "cancel": lambda database: list(operations.cancel(database, ["key-2"])),
+    "unknown": unknowns.read,
+    "show": lambda database: message_history.read(database, "key-1"),
+    "cancel": lambda database: list(message_changes.cancel(database, ["key-2"])),
     "export": lambda database: next(exporting.export(database, exporting.Wanted(states=[State.FAILED]))),
     "export since": lambda database: next(exporting.export(database, exporting.Wanted(since=LONG_AGO))),
-    "open incidents": lambda database: database.transact(operations.open_incidents),
+    "open incidents": lambda database: database.transact(open_incidents.read),
 }
 
 

@@ -25,7 +25,7 @@ from tests.integration.workbench import Bench, bench
 from tests.processes import wait_until
 from worker.account import holds
 from worker.maintenance import sweep
-from worker.operator import operations
+from worker.operator import account, message_history, stats
 from worker.restore import restored
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def test_whatever_could_have_been_sent_since_becomes_unknown_since_then(database
         assert found.account_fingerprint == ACCOUNT
     assert row(database, sending).token == "mine", "its answer may still come"
     assert row(database, sending).unknown_since == now + HOUR, "until then its request may leave"
-    story = operations.show(database, f"id:{queued}").events
+    story = message_history.read(database, f"id:{queued}").events
     assert [(each["to_state"], each["cause"]) for each in story] == [(State.UNKNOWN, "a backup was restored")]
 
 
@@ -101,7 +101,7 @@ def test_sending_is_held_until_all_have_been_looked_for(database: Database) -> N
     with database.read() as connection:
         state = holds.read(connection)
     assert not state.is_open
-    assert "restored" in operations.held_for(state)[0]
+    assert "restored" in account.hold_reasons(state)[0]
     for reason in (None, "settling", "no_report"):
         with database.begin() as connection:
             connection.execute(sa.update(messages).values(unknown_reason=reason))
@@ -112,8 +112,8 @@ def test_sending_is_held_until_all_have_been_looked_for(database: Database) -> N
     with database.begin() as connection:
         connection.execute(sa.update(messages).values(unknown_reason="no_control_rows"))
     assert database.transact(restored.release)
-    assert operations.stats(database).account_state.is_open
-    assert not operations.stats(database).incidents
+    assert stats.read(database).account_state.is_open
+    assert not stats.read(database).incidents
 
 
 def test_a_restore_that_was_interrupted_stays_held_until_it_is_run_again(database: Database) -> None:
@@ -129,18 +129,18 @@ def test_a_restore_that_was_interrupted_stays_held_until_it_is_run_again(databas
     with database.begin() as connection:
         connection.execute(sa.update(messages).values(unknown_reason="no_control_rows"))
     assert not database.transact(restored.release), "what is still queued could have been sent"
-    assert "run it again" in operations.held_for(operations.stats(database).account_state)[0]
+    assert "run it again" in account.hold_reasons(stats.read(database).account_state)[0]
     done = restored.restored(database, since + HOUR / 2, ACCOUNT)
     assert (done.since, done.unknown) == (since, 1100), "the earliest time counts"
     assert set(states(database)) == {State.UNKNOWN}
     database.transact(restored.end)
-    assert operations.stats(database).account_state.is_open
+    assert stats.read(database).account_state.is_open
 
 
 def test_a_time_in_the_future_is_refused_and_holds_nothing(database: Database) -> None:
     with pytest.raises(InvalidTime, match="in the future"):
         restored.restored(database, database.clock() + HOUR, ACCOUNT)
-    assert operations.stats(database).account_state.is_open
+    assert stats.read(database).account_state.is_open
 
 
 def test_producers_learn_which_keys_and_ids_are_gone(database: Database) -> None:
@@ -167,7 +167,7 @@ def test_the_command_holds_and_its_end_lifts(migrated_sqlite_url: str, tmp_path:
     keys.write_text("gone-1\ngone-ñ\n", encoding="utf-8")
     assert call("restored", "--missing-keys", str(keys), env=_env(database)).out == "gone-1\ngone-ñ\n"
     assert call("restored", "--end", env=_env(database)).code == 0
-    assert operations.stats(database).account_state.is_open
+    assert stats.read(database).account_state.is_open
     database.dispose()
 
 
@@ -190,7 +190,7 @@ def test_what_cannot_be_done_is_one_line_and_changes_nothing(
     ended = call("restored", *words, env=_env(database))
     assert (ended.code, line in ended.err) == (code, True), ended.err
     assert states(database) == [State.QUEUED]
-    assert operations.stats(database).account_state.is_open
+    assert stats.read(database).account_state.is_open
     database.dispose()
 
 

@@ -18,7 +18,7 @@ from tests.factories import LONG_AGO, POLICY, clock, history, insert, message, r
 from worker.lifecycle import on_status
 from worker.lifecycle.model import FINAL, Cause
 from worker.maintenance import retention
-from worker.operator import operations
+from worker.operator import recent_heartbeats
 from worker.queue import claims
 
 DAY = dt.timedelta(days=1)
@@ -179,6 +179,6 @@ def test_the_sweeps_sign_of_life_is_seen_beside_those_of_any_number_of_workers(d
         workers = [{"name": f"worker:host-{n}:1", "at": now} for n in range(1100)]
         connection.execute(sa.insert(heartbeats), workers)
     with database.read() as connection:
-        assert [each.name for each in operations.signs_of_life(connection, named="sweep")] == ["sweep"]
-        mine = operations.signs_of_life(connection, named="worker:host-7:")
+        assert [each.name for each in recent_heartbeats.read(connection, named="sweep")] == ["sweep"]
+        mine = recent_heartbeats.read(connection, named="worker:host-7:")
         assert [each.name for each in mine] == ["worker:host-7:1"]

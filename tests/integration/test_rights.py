@@ -30,7 +30,7 @@ from worker.alerting import incidents
 from worker.callbacks.store import purge
 from worker.database_clock import step
 from worker.intake import dead_letters
-from worker.operator import exporting, operations
+from worker.operator import account, exporting, message_history, stats
 from worker.operator.doctor import broker
 from worker.operator.doctor import database as doctor_database
 from worker.queue import optouts
@@ -170,8 +170,8 @@ def look(url: str, settings: Any) -> None:  # noqa: ANN401 - Settings
     database = Database(url, threads=2)
     try:
         database.require_migrated()
-        operations.stats(database)
-        operations.show(database, "seen")
+        stats.read(database)
+        message_history.read(database, "seen")
         assert len(list(exporting.export(database))) == 1
         list(dead_letters.listed(database))
         with database.read() as connection:  # as a dashboard
@@ -261,7 +261,7 @@ def test_a_worker_does_all_that_it_does_with_its_rights_and_uses_each(site: Site
             make_due(database)
             for tick in sorted(TICKS, key=lambda name: name == "smsclick.send"):
                 run(held, tick, arguments(database, tick))
-            assert [operations.show(database, f"id:{each}").events for each in (old, unknown)]
+            assert [message_history.read(database, f"id:{each}").events for each in (old, unknown)]
             held.callback_dispatcher.deliver(threading.Event(), lambda: None)
             _by_hand(database)
             held.clock.read(database)
@@ -293,9 +293,9 @@ def _by_hand(database: Database) -> None:
     assert dead_letters.drop(database, [letter]) == 1
     optouts.add(database, ["5551402299"], "asked")
     optouts.remove(database, ["5551402299"])
-    operations.hold(database)
-    operations.resume(database)
-    operations.stats(database)
+    account.hold(database)
+    account.resume(database)
+    stats.read(database)
     assert purge(database) == 1
 
 

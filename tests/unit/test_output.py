@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.commandline import call
-from worker.operator import commands
+from worker.operator.commands import doctor, up
 from worker.operator.doctor.check import Check, Verdict
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def shown(encoding: str, checks: Sequence[Check]) -> str:
     """What doctor's table is on a terminal of this encoding."""
     out = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="replace")
     with contextlib.redirect_stdout(out):
-        commands._show_checks(checks)
+        doctor.show(checks)
     out.flush()
     return out.buffer.getvalue().decode(encoding)
 
@@ -54,11 +54,11 @@ def test_up_names_the_program_as_the_shell_finds_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sys, "argv", [str(program), "up"])
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.chdir(tmp_path)
-    assert commands._program() == str(Path(".venv/bin/smsclick"))
+    assert up.program_name() == str(Path(".venv/bin/smsclick"))
     monkeypatch.chdir(program.parent.parent / "bin" / "..")
-    assert commands._program() == str(Path("bin/smsclick"))
+    assert up.program_name() == str(Path("bin/smsclick"))
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert commands._program() == str(program)
+    assert up.program_name() == str(program)
     monkeypatch.setenv("PATH", str(program.parent))
-    assert commands._program() == "smsclick"
+    assert up.program_name() == "smsclick"

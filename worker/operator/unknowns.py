@@ -1,9 +1,8 @@
-"""Attempts of unknown outcome, for a person: why each is open, and a person's word on what became of it."""
+"""Attempts of unknown outcome, for an operator: list them, and settle one of them by hand."""
 
 import dataclasses
 import datetime as dt
-import os
-import pwd
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -14,23 +13,31 @@ from smsclick.contract import State, messages
 from smsclick.errors import NotAllowed
 from worker.lifecycle import message_rows, on_operator
 from worker.lifecycle.model import Change, Message
-from worker.operator import operations
-from worker.operator.operations import Done
+from worker.operator import message_changes
+from worker.operator.message_changes import Result
 from worker.reconciliation import reasons
 
-_MOST = 1000
+_MOST_UNKNOWNS = 1000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Unsettled:
+class UnknownAttempt:
     """An attempt of unknown outcome.
 
     Attributes:
-        age_seconds: since its request can have left at the latest. looks: reports that were read for it and did not
-        settle it. absences: how often a report's silence sent the message again already. code: the `codigo` that could
-        be read, if any. reason: why its outcome is unknown. open_reason: the code of why the report could not tell, a
-        `worker.lifecycle.doubt.Doubt`; None before the first look. why: the same in words. todo: what to do about
-        that. next_look_seconds: until the next report is read for it; None where only a person can settle it.
+        id: of its message.
+        key: of its message.
+        attempt: its number.
+        age_seconds: since the latest time at which its request can have left.
+        looks: how many reports were read for it without a result.
+        absences: how often the message was sent again because a report proved an attempt absent.
+        code: the `codigo` of the answer, if it could be read.
+        reason: why the outcome is unknown.
+        open_reason: the code of why the latest report proved nothing, a `worker.lifecycle.doubt.Doubt`; None
+            before the first report.
+        why: `open_reason` in words.
+        todo: what to do about it.
+        next_look_seconds: until the next report is read for it; None if only a person can decide.
     """
 
     id: int
@@ -47,8 +54,8 @@ class Unsettled:
     next_look_seconds: float | None
 
 
-def unknown(database: Database, limit: int = _MOST) -> list[Unsettled]:
-    """Attempts of unknown outcome, the oldest first, and what was seen of them."""
+def read(database: Database, limit: int = _MOST_UNKNOWNS) -> list[UnknownAttempt]:
+    """Return the attempts of unknown outcome, the oldest first, at most `limit`."""
     with database.read() as connection:
         rows = connection.execute(
             sa.select(
@@ -64,74 +71,73 @@ def unknown(database: Database, limit: int = _MOST) -> list[Unsettled]:
                 messages.c.due_at,
                 db_now().label("now"),
             )
-            # All of them have the time; said, so that the index gives them, and on MariaDB not those without one first.
+            # Always true. The databases use the partial index only if the query repeats its condition, and MariaDB
+            # would sort rows without a time first.
             .where(message_rows.in_state(State.UNKNOWN), messages.c.unknown_since.is_not(None))
             .order_by(messages.c.unknown_since)
             .limit(limit)
         )
-        found = []
-        for row in rows:
-            known = reasons.reason(row.unknown_reason)
-            found.append(
-                Unsettled(
-                    id=row.id,
-                    key=row.key,
-                    attempt=row.attempts,
-                    age_seconds=(row.now - row.unknown_since).total_seconds(),
-                    looks=row.polls,
-                    absences=row.absences,
-                    code=row.last_code,
-                    reason=row.last_error,
-                    open_reason=row.unknown_reason,
-                    why=None if known is None else known.why,
-                    todo=None if known is None else known.todo,
-                    next_look_seconds=None if row.due_at is None else max(0.0, (row.due_at - row.now).total_seconds()),
-                )
-            )
-        return found
+        return [_attempt(row) for row in rows]
 
 
-def settle(database: Database, word: str, id_mensaje: int | None, who: str) -> Done:
-    """Say by hand what became of an attempt of unknown outcome; an event keeps who said so, and when.
+def _attempt(row: Any) -> UnknownAttempt:  # noqa: ANN401 - a Row, whose columns no type can name
+    known = reasons.reason(row.unknown_reason)
+    return UnknownAttempt(
+        id=row.id,
+        key=row.key,
+        attempt=row.attempts,
+        age_seconds=(row.now - row.unknown_since).total_seconds(),
+        looks=row.polls,
+        absences=row.absences,
+        code=row.last_code,
+        reason=row.last_error,
+        open_reason=row.unknown_reason,
+        why=None if known is None else known.why,
+        todo=None if known is None else known.todo,
+        next_look_seconds=None if row.due_at is None else max(0.0, (row.due_at - row.now).total_seconds()),
+    )
+
+
+def settle(database: Database, name: str, id_mensaje: int | None, who: str) -> Result:
+    """Record by hand what became of an attempt of unknown outcome.
 
     Args:
-        database: where its message is.
-        word: the message's id or key.
-        id_mensaje: under which the provider accepted it; None where it surely did not: then the message is sent again,
-            or fails, as its `if_absent` says.
-        who: says so.
+        database: where the message is.
+        name: the message's id or key.
+        id_mensaje: the provider's id of the message; None if the provider certainly did not accept it: then the
+            message is sent again or fails, as its `if_absent` says.
+        who: the person who decided; the event keeps this name.
 
     Raises:
         NotAllowed: another message has this `id_mensaje`.
     """
 
-    def decide(message: Message, now: dt.datetime, erased: bool) -> Change | str:  # noqa: FBT001 - a Decide
+    def decide(message: Message, now: dt.datetime) -> Change | NotAllowed:
         if message.state is not State.UNKNOWN:
-            return operations.refusal(message, "settled", "only an attempt of unknown outcome can be settled by hand")
-        if erased and id_mensaje is None:
-            return f"message {message.id} cannot be sent again: its phone and text were erased; say --accepted"
+            return message_changes.refusal(
+                message, "settled", "only an attempt of unknown outcome can be settled by hand"
+            )
+        if message.erased_at is not None and id_mensaje is None:
+            return NotAllowed(
+                f"message {message.id} cannot be sent again: its phone and text were erased; "
+                "only --accepted is possible"
+            )
         return on_operator.settled_by_hand(message, id_mensaje, who, now)
 
     if id_mensaje is not None:
-        _refuse_taken(database, id_mensaje)
+        _refuse_owned(database, id_mensaje)
     try:
-        [done] = operations.change(database, [word], decide)
+        [result] = message_changes.change(database, [name], decide)
     except IntegrityError:
-        _refuse_taken(database, id_mensaje)  # it was given to another one just now
+        if id_mensaje is not None:
+            _refuse_owned(database, id_mensaje)  # another message got this id in the meantime
         raise
-    return done
+    return result
 
 
-def _refuse_taken(database: Database, id_mensaje: int | None) -> None:
+def _refuse_owned(database: Database, id_mensaje: int) -> None:
+    """Raise `NotAllowed` if a message has this `id_mensaje` already."""
     with database.read() as connection:
         owner = connection.scalar(sa.select(messages.c.id).where(messages.c.id_mensaje == id_mensaje))
     if owner is not None:
         raise NotAllowed(f"id_mensaje {id_mensaje} belongs to message {owner} already: see smsclick show id:{owner}")
-
-
-def user() -> str:
-    """Who runs this process, by the operating system."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container's user without a name
-        return f"user {os.getuid()}"

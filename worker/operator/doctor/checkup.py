@@ -16,7 +16,7 @@ from smsclick.provider.codes import Fault, lookup
 from smsclick.settings import Settings, load_settings
 from worker.account import holds
 from worker.alerting import delivery
-from worker.operator import operations
+from worker.operator import account, open_incidents, recent_heartbeats
 from worker.operator.doctor import broker as doctor_broker
 from worker.operator.doctor import database as doctor_database
 from worker.operator.doctor import elsewhere, queue, report
@@ -152,7 +152,7 @@ def _clock(database: Database) -> Check:
 def _pulse(database: Database, settings: Settings) -> Check:
     todo = "start `celery -A worker beat` and `celery -A worker worker`, or `smsclick up`; their logs say why they stop"
     with database.read() as connection:
-        beats = operations.signs_of_life(connection, named="sweep")
+        beats = recent_heartbeats.read(connection, named="sweep")
     sweep = next((beat for beat in beats if beat.name == "sweep"), None)
     if sweep is None:
         return Check("pulse", Verdict.FAILED, "the sweep has never run", todo)
@@ -169,12 +169,12 @@ def _hold(database: Database) -> Check:
     todo = (
         "smsclick resume" if state.hold_reason is None else "see the incidents; it ends by itself when its cause does"
     )
-    return Check("hold", Verdict.WARNING, f"sending is held: {', '.join(operations.held_for(state))}", todo)
+    return Check("hold", Verdict.WARNING, f"sending is held: {', '.join(account.hold_reasons(state))}", todo)
 
 
 def _incidents(database: Database) -> Check:
     with database.read() as connection:
-        found = operations.open_incidents(connection)
+        found = open_incidents.read(connection)
     if not found:
         return Check("incidents", Verdict.OK, "none is open")
     words = "; ".join(f"{each.title} ({each.detail})" if each.detail else each.title for each in found)
