@@ -96,7 +96,7 @@ _WHO = {
 }
 
 
-def _place(connection: sa.Connection) -> _Place:
+def _place_of(connection: sa.Connection) -> _Place:
     kind = connection.dialect.name
     answer = connection.exec_driver_sql(_WHO[kind]).one()
     if answer[0]:
@@ -119,7 +119,7 @@ class Recorder:
 
     def __call__(self, connection: sa.Connection, new: Sequence[str]) -> None:
         """Called by `enqueue` in the caller's transaction."""
-        place = _place(connection)
+        place = _place_of(connection)
         self.places.append(place)
         self.keys.update(dict.fromkeys(new, place))
 
@@ -235,7 +235,7 @@ class Outbox:
         if isinstance(bind, sa.Connection) or not self._recorder.keys:
             return
         with bind.connect() if isinstance(bind, sa.Engine) else bind() as connection:
-            place = _place(connection)
+            place = _place_of(connection)
             keys = [key for key, its_place in self._recorder.keys.items() if its_place == place]
             for start in range(0, len(keys), _MANY):
                 _delete(connection, keys[start : start + _MANY])
@@ -254,7 +254,7 @@ class Outbox:
     def _require_same_database(self, connection: sa.Connection) -> None:
         if not self._recorder.places:
             return
-        here = _place(connection)
+        here = _place_of(connection)
         for there in self._recorder.places:
             if there != here:
                 raise SmsclickError(
