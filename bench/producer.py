@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from bench.provider import phone, text
 from smsclick import enqueue, enqueue_many
-from smsclick._database.database import parse_url
+from smsclick._database.engine import parse_url
 from smsclick._enqueue.message import NewMessage
 from smsclick.contract import Priority
 from smsclick.settings import get_settings

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from bench.harness import Benchmark, Place, Report, Table, console, main, median, number
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.simulator import Simulator
 from tests.factories import KEY
 from tests.large_database import fill

@@ -33,8 +33,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from smsclick._database.database import Database
-from smsclick._importing.importing import Row, read_rows
+from smsclick._database.engine import Database
+from smsclick._importing.rows import Row, read_rows
 from smsclick._values.texts import predict_credits
 from smsclick.contract import State, accounts, messages
 from smsclick.errors import SmsclickError

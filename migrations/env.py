@@ -14,7 +14,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 import models  # noqa: F401 - so that the metadata is complete
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick._database.faults import diagnose
 from smsclick._database.sqlite_files import make_existing_private, path_of, require_there
 from smsclick._database.urls import parse_url, shown

@@ -8,6 +8,7 @@ waits, `status` looks one up: its `Status`. What they raise is in `smsclick.erro
 
 from smsclick._enqueue.enqueue import enqueue, enqueue_many
 from smsclick._enqueue.message import NewMessage
-from smsclick._enqueue.withdrawal import Status, cancel, status
+from smsclick._enqueue.status import Status, status
+from smsclick._enqueue.withdrawal import cancel
 
 __all__ = ["NewMessage", "Status", "cancel", "enqueue", "enqueue_many", "status"]

@@ -24,8 +24,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from smsclick._broker import broker
 from smsclick._broker import urls as broker_urls
+from smsclick._broker.address import Broker, parse_broker
 from smsclick._database.urls import parse_url
 from smsclick._net import certificates, urls
 from smsclick._values.callback import TaskTarget, parse_callback
@@ -169,7 +169,7 @@ class Settings(BaseSettings):
     @classmethod
     def _broker_url(cls, value: str) -> str:
         value = broker_urls.normalized(value)
-        secured = broker.parse(value).secured
+        secured = parse_broker(value).secured
         if secured is not None:
             secured.require_files()
         return value
@@ -282,9 +282,9 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def broker(self) -> broker.Broker:
+    def broker(self) -> Broker:
         """The broker's address, taken apart."""
-        return broker.parse(self.broker_url)
+        return parse_broker(self.broker_url)
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:

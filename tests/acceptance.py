@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from smsclick import NewMessage, enqueue_many
 from smsclick._database.columns import db_now
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import State, accounts, alerts, events, incidents, messages
 from smsclick.errors import SmsclickError
 from smsclick.simulator import Simulator

@@ -19,7 +19,7 @@ from worker.lifecycle.policy import Policy
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
 
 NOW = dt.datetime(2026, 5, 4, 12, 0, tzinfo=dt.UTC)
 LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)

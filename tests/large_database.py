@@ -17,7 +17,7 @@ from smsclick.contract import metadata
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
 
 SMALL = frozenset(
     {

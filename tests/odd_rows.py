@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from smsclick._database import constraints
 
 if TYPE_CHECKING:
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
 
 SECRET = "secreto"
 """A part of the text of every odd row: it may stand in no log."""

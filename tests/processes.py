@@ -27,8 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
 
 PATIENT_WAKEUPS = """
-from smsclick._wakeups import wakeups
-wakeups._ANSWER_SECONDS = wakeups._EXIT_SECONDS = 60
+from smsclick._wakeups import publisher
+publisher._ANSWER_SECONDS = publisher._EXIT_SECONDS = 60
 """
 """How a producer's program begins whose doorbell must be heard: a slow moment of the machine loses no ring then."""
 

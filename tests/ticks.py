@@ -22,7 +22,7 @@ from worker.app import app, pump, runtime
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
     from worker.runtime import Runtime
 
 app.loader.import_default_modules()

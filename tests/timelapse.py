@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
     from smsclick.simulator import LedgerEntry
 
 KEY = "key-of-the-timelapse"

@@ -10,9 +10,9 @@ from typing import Any
 from celery import Celery, signals
 from celery.worker import state
 
-from smsclick._database.database import Database, parse_url
+from smsclick._database.engine import Database, parse_url
 from smsclick._database.sqlite_files import require_there
-from smsclick._wakeups.background import BackgroundPublisher
+from smsclick._wakeups.background_publisher import BackgroundPublisher
 from smsclick._wakeups.backlog import TTL_SECONDS, Backlog
 from smsclick.errors import DatabaseUnavailable, SettingsError, SmsclickError
 from smsclick.provider.account_client import open_client

@@ -21,7 +21,7 @@ from celery import Celery, signals
 from celery.beat import Service
 from celery.exceptions import SecurityWarning
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick._threads.supervised import SupervisedThread
 from smsclick.errors import SmsclickError
 from smsclick.settings import Settings, get_settings

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.provider.account_client import open_client
 from smsclick.provider.client import SmsclickClient
 from smsclick.settings import Settings

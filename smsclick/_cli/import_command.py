@@ -9,8 +9,12 @@ import typer
 
 from smsclick._cli import output
 from smsclick._cli.tools import open_database, opened, progress_line
-from smsclick._importing import files, importing
+from smsclick._importing import files
+from smsclick._importing.known_balance import known_balance
 from smsclick._importing.records import Problem, read_records
+from smsclick._importing.rejected_file import RejectedFile
+from smsclick._importing.rows import MESSAGES, Defaults, as_rows
+from smsclick._importing.store_rows import Summary, import_rows, try_rows
 from smsclick._values.times import parse_zone
 from smsclick.errors import SmsclickError
 
@@ -37,17 +41,15 @@ def import_command(
     Columns: phone, text, key, send_at, expires_at, ttl, priority, rule_id, if_absent, callback, reference (telefono,
     mensaje and clave are accepted too). With keys the same file may be imported again and nothing is sent twice.
     """
-    defaults = importing.Defaults(ttl, None if timezone is None else parse_zone(timezone, "--timezone"))
-    summary = importing.Summary()
-    work = importing.try_rows if dry_run else importing.import_rows
+    defaults = Defaults(ttl, None if timezone is None else parse_zone(timezone, "--timezone"))
+    summary = Summary()
+    work = try_rows if dry_run else import_rows
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(open_database())
         lines = stack.enter_context(files.opened(stack.enter_context(opened(file))))
-        records = read_records(lines, importing.MESSAGES, name=file)
+        records = read_records(lines, MESSAGES, name=file)
         _refuse_same(file, rejected)
-        bad = (
-            None if rejected is None else stack.enter_context(contextlib.closing(importing.Rejected(rejected, records)))
-        )
+        bad = None if rejected is None else stack.enter_context(contextlib.closing(RejectedFile(rejected, records)))
         progress = stack.enter_context(progress_line())
 
         def report(problem: Problem) -> None:
@@ -56,7 +58,7 @@ def import_command(
                 bad.write(problem)
 
         try:
-            rows = importing.as_rows(records.rows, defaults)
+            rows = as_rows(records.rows, defaults)
             work(database, rows, report=report, summary=summary, progress=lambda each: progress.show(_words(each)))
         except KeyboardInterrupt:
             stack.close()
@@ -66,7 +68,7 @@ def import_command(
             if summary.stored or summary.known:
                 raise SmsclickError(f"{error}; stopped on the way: {_words(summary)}") from error
             raise
-        balance = importing.balance(database) if dry_run else None
+        balance = known_balance(database) if dry_run else None
     if as_json:
         output.json_line(_summary_record(summary, balance, dry_run=dry_run))
     _tell_summary(summary, balance, dry_run=dry_run)
@@ -79,7 +81,7 @@ def _refuse_same(file: str, rejected: Path | None) -> None:
         raise SmsclickError(f"--rejected: {rejected} is the file that is imported; name another one")
 
 
-def _tell_interrupted(summary: importing.Summary, *, dry_run: bool) -> None:
+def _tell_interrupted(summary: Summary, *, dry_run: bool) -> None:
     if dry_run:
         output.note(f"interrupted; nothing was stored. So far: {_words(summary)}")
         return
@@ -88,7 +90,7 @@ def _tell_interrupted(summary: importing.Summary, *, dry_run: bool) -> None:
         output.note(f"but {summary.unkeyed} lines came without a key: imported again, they would be sent again")
 
 
-def _tell_summary(summary: importing.Summary, balance: tuple[int, dt.datetime] | None, *, dry_run: bool) -> None:
+def _tell_summary(summary: Summary, balance: tuple[int, dt.datetime] | None, *, dry_run: bool) -> None:
     if summary.unkeyed:
         output.note(f"{summary.unkeyed} lines came without a key: imported again, they would be sent again")
     if not dry_run:
@@ -102,9 +104,7 @@ def _tell_summary(summary: importing.Summary, balance: tuple[int, dt.datetime] |
     output.note(f"{summary.credits} credits needed, by length; {known}")
 
 
-def _summary_record(
-    summary: importing.Summary, balance: tuple[int, dt.datetime] | None, *, dry_run: bool
-) -> dict[str, object]:
+def _summary_record(summary: Summary, balance: tuple[int, dt.datetime] | None, *, dry_run: bool) -> dict[str, object]:
     record: dict[str, object] = {
         "would_store" if dry_run else "stored": summary.stored,
         "known": summary.known,
@@ -120,5 +120,5 @@ def _summary_record(
     return record
 
 
-def _words(summary: importing.Summary) -> str:
+def _words(summary: Summary) -> str:
     return f"{summary.stored} stored, {summary.known} already known, {summary.refused} refused"

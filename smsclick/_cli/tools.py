@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from smsclick._cli import output
-from smsclick._database.database import Database, parse_url
+from smsclick._database.engine import Database, parse_url
 from smsclick._database.sqlite_files import require_there
 from smsclick.errors import SmsclickError
 from smsclick.settings import get_settings

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
-from smsclick._database.parameters import listed, parameters
+from smsclick._database.url_parameters import listed, parameters
 from smsclick._net import urls
 from smsclick._net.hosts import check_host
 

@@ -4,38 +4,30 @@ The same key with the same phone and text is the same message, also under concur
 """
 
 import asyncio
-import dataclasses
 import datetime as dt
-import functools
 from array import array
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-from smsclick._database.columns import db_now
-from smsclick._enqueue.by_key import ByKey
+from smsclick._enqueue.key_sorter import KeySorter
 from smsclick._enqueue.message import NewMessage
 from smsclick._enqueue.observers import observers
 from smsclick._enqueue.transactions import async_connection_of, connection_of, is_async
 from smsclick._wakeups import after_commit
-from smsclick.contract import IfAbsent, Priority, messages
-from smsclick.errors import KeyConflict, SmsclickError
+from smsclick.contract import IfAbsent, Priority
+from smsclick.errors import KeyConflict
 
 if TYPE_CHECKING:
     from smsclick._enqueue.transactions import AsyncTransaction, Transaction
-
-CHUNK = 1000
-"""Messages of one INSERT."""
+from smsclick._enqueue.store import store
 
 SORTED = 10_000
-"""Messages that `enqueue_many` keeps in memory; the others wait in a temporary file (`smsclick._enqueue.by_key`)."""
+"""Messages that `enqueue_many` keeps in memory; the others wait in a temporary file (`KeySorter`)."""
 
 _BREATH = 100
 """Messages that are checked at a time while an event loop waits."""
-
-_KEY_INDEX = "uq_smsclick_messages_key"
 
 
 class _Required(TypedDict):
@@ -55,21 +47,6 @@ class Content(_Required, total=False):
     if_absent: IfAbsent | str | None
     callback: str | None
     reference: str | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Stored:
-    """What became of one message at the door.
-
-    Attributes:
-        id: of the row; of the older message where the key was taken.
-        new: whether this call stored it.
-        conflict: whether the older message has another phone or text.
-    """
-
-    id: int
-    new: bool
-    conflict: bool
 
 
 @overload
@@ -166,7 +143,7 @@ def enqueue_many(
     if not isinstance(new, Iterable):
         raise TypeError("enqueue_many: an asynchronous iterator needs an asynchronous session")
     connection = connection_of(session, "enqueue_many")
-    with ByKey(SORTED) as sorter:
+    with KeySorter(SORTED) as sorter:
         for each in new:
             if sorter.is_full:
                 sorter.spill()
@@ -187,7 +164,7 @@ async def _enqueue_many_async(
     new: Iterable[NewMessage | Mapping[str, Any]] | AsyncIterable[NewMessage | Mapping[str, Any]],
 ) -> list[int]:
     connection = await async_connection_of(session)
-    with ByKey(SORTED) as sorter:
+    with KeySorter(SORTED) as sorter:
         async for each in _each(new):
             if sorter.is_full:
                 await asyncio.to_thread(sorter.spill)
@@ -223,53 +200,6 @@ def _valid(new: NewMessage | Mapping[str, Any]) -> NewMessage:
     return new if isinstance(new, NewMessage) else NewMessage.of(**new)
 
 
-def store(connection: sa.Connection, new: Sequence[NewMessage]) -> list[Stored]:
-    """Store messages and say of each what became of it; conflicts are told, not raised. Rings nothing.
-
-    Args:
-        connection: in a transaction of the caller.
-        new: as many as memory likes; a key that comes twice is one message.
-    """
-    first = {message.key: message for message in reversed(new)}
-    # By key: two transactions that store the same keys wait for each other in one order, so neither for ever.
-    ordered = [first[key] for key in sorted(first)]
-    mine: dict[str, int] = {}
-    known: dict[str, Any] = {}
-    for start in range(0, len(ordered), CHUNK):
-        chunk = ordered[start : start + CHUNK]
-        inserted, found = _store_chunk(connection, chunk)
-        mine |= inserted
-        known |= found
-    stored: list[Stored] = []
-    for message in new:
-        row = known.get(message.key)
-        if row is not None:
-            stored.append(Stored(row.id, new=False, conflict=_is_conflict(row, message)))
-            continue
-        if message.key not in mine:
-            raise SmsclickError(f"the message with the key {message.key!r} was not stored; try again")
-        stores = first[message.key]
-        conflict = stores is not message and (stores.phone, stores.text) != (message.phone, message.text)
-        stored.append(Stored(mine[message.key], new=stores is message, conflict=conflict))
-    return stored
-
-
-def look_up(connection: sa.Connection, new: Sequence[NewMessage]) -> list[Stored | None]:
-    """Say of each message what `store` would find under its key: the older message, or None where it would be new."""
-    known = _by_key(connection, new)
-    return [
-        None
-        if (row := known.get(message.key)) is None
-        else Stored(row.id, new=False, conflict=_is_conflict(row, message))
-        for message in new
-    ]
-
-
-def _is_conflict(row: Any, message: NewMessage) -> bool:  # noqa: ANN401 - a Row, whose columns no type can name
-    # An erased message has no content left to compare; its key still belongs to it.
-    return row.erased_at is None and (row.phone, row.text) != (message.phone, message.text)
-
-
 def _enqueue(connection: sa.Connection, new: Sequence[NewMessage]) -> list[int]:
     stored = store(connection, new)
     for message, result in zip(new, stored, strict=True):
@@ -280,123 +210,3 @@ def _enqueue(connection: sa.Connection, new: Sequence[NewMessage]) -> list[int]:
     due = [result.id for message, result in zip(new, stored, strict=True) if result.new and message.send_at is None]
     after_commit.wake(connection, due)
     return [result.id for result in stored]
-
-
-def _store_chunk(connection: sa.Connection, new: Sequence[NewMessage]) -> tuple[dict[str, int], dict[str, Any]]:
-    """Store what is not there yet.
-
-    Args:
-        connection: as in `store`.
-        new: each with a key of its own.
-
-    Returns:
-        The ids of those that this call stored, by key, and the rows of the others, by key.
-    """
-    new = _from_now(connection, new)
-    if connection.dialect.name == "postgresql":
-        mine = {row.key: row.id for row in connection.execute(_insert_arrays(), _arrays(new))}
-        return mine, _by_key(connection, [message for message in new if message.key not in mine])
-    if connection.dialect.name == "sqlite":
-        # Takes the one writer's lock: a transaction that reads first and writes later fails instead of waiting.
-        connection.execute(sa.update(messages).where(sa.false()).values(key=messages.c.key))
-    before = _by_key(connection, new)
-    fresh = [message for message in new if message.key not in before]
-    if not fresh:
-        return {}, before
-    _insert(connection, fresh)
-    after = _by_key(connection, fresh)
-    if unseen := [message for message in fresh if message.key not in after]:
-        before |= _by_key(connection, unseen, unseen=True)
-    # Others may have stored one of these since: what has other content is surely theirs.
-    mine = {}
-    for message in fresh:
-        row = after.get(message.key)
-        if row is not None and (row.phone, row.text) == (message.phone, message.text):
-            mine[message.key] = row.id
-        elif row is not None:
-            before[message.key] = row
-    return mine, before
-
-
-def _from_now(connection: sa.Connection, new: Sequence[NewMessage]) -> Sequence[NewMessage]:
-    """A `ttl` counts from now by the database's clock, which ends it: the producer's may differ by any amount."""
-    if all(message.valid_for is None for message in new):
-        return new
-    now = connection.execute(sa.select(db_now())).scalar_one()
-    return [
-        message if message.valid_for is None else dataclasses.replace(message, expires_at=now + message.valid_for)
-        for message in new
-    ]
-
-
-def _by_key(connection: sa.Connection, new: Sequence[NewMessage], *, unseen: bool = False) -> dict[str, Any]:
-    """The rows that have the keys of `new`.
-
-    Args:
-        connection: as in `store`.
-        new: the messages.
-        unseen: the rows are there but not in the snapshot of the caller's transaction (MariaDB, MySQL): others
-            committed them since it began. A locking read sees them. It must only be asked for keys that exist, by
-            their index: it would lock the gap where a key is not, and producers of neighbouring keys would wait for
-            each other for ever.
-    """
-    if not new:
-        return {}
-    keys = [message.key for message in new]
-    query = sa.select(messages.c.id, messages.c.key, messages.c.phone, messages.c.text, messages.c.erased_at)
-    if connection.dialect.name == "postgresql":
-        query = query.where(messages.c.key == sa.any_(sa.bindparam("keys", keys, type_=postgresql.ARRAY(sa.Text()))))
-    else:
-        query = query.where(messages.c.key.in_(keys))
-    if unseen:
-        by_key = f"FORCE INDEX ({_KEY_INDEX})"
-        query = query.with_hint(messages, by_key, "mysql").with_hint(messages, by_key, "mariadb")
-        query = query.with_for_update(read=True)
-    return {row.key: row for row in connection.execute(query)}
-
-
-def _insert(connection: sa.Connection, new: Sequence[NewMessage]) -> None:
-    """Store messages whose keys are free, or were a moment ago; passes over those that are taken."""
-    rows: list[dict[str, object]] = [{name: getattr(message, name) for name in _COLUMNS} for message in new]
-    values: dict[str, Any] = {name: sa.bindparam(name, type_=messages.c[name].type) for name in _COLUMNS}
-    match connection.dialect.name:
-        case "sqlite":
-            due = sa.func.coalesce(values["send_at"], db_now())
-            skip = sqlite.insert(messages).values(**values, due_at=due).on_conflict_do_nothing(index_elements=["key"])
-            connection.execute(skip, rows)
-        case "mysql" | "mariadb":
-            if any(message.send_at for message in new):
-                # As a plain value: the drivers make one statement of many rows only where there are no functions.
-                now = connection.execute(sa.select(db_now())).scalar_one()
-                values["due_at"] = sa.bindparam("due_at", type_=messages.c.due_at.type)
-                rows = [row | {"due_at": row["send_at"] or now} for row in rows]
-            # Not INSERT IGNORE, which would also swallow what does not fit.
-            insert = mysql.insert(messages).values(**values)
-            connection.execute(insert.on_duplicate_key_update(id=messages.c.id), rows)
-        case other:
-            raise SmsclickError(f"{other}: not one of SQLite, PostgreSQL, MariaDB or MySQL")
-
-
-_COLUMNS = tuple(field.name for field in dataclasses.fields(NewMessage) if field.name != "valid_for")
-
-
-@functools.cache
-def _insert_arrays() -> sa.Executable:
-    """One INSERT for any number of rows, with an array for each column: the fastest that every driver can do."""
-    types = {
-        name: sa.Text() if isinstance(messages.c[name].type, sa.String) else messages.c[name].type for name in _COLUMNS
-    }
-    arrays = [sa.bindparam(name, type_=postgresql.ARRAY(types[name])) for name in _COLUMNS]
-    columns = [sa.column(name, types[name]) for name in _COLUMNS]
-    new = sa.func.unnest(*arrays).table_valued(*columns, name="new").render_derived()
-    rows = sa.select(*(new.c[name] for name in _COLUMNS), sa.func.coalesce(new.c.send_at, db_now()))
-    return (
-        postgresql.insert(messages)
-        .from_select([*_COLUMNS, "due_at"], rows, include_defaults=False)
-        .on_conflict_do_nothing(index_elements=["key"])
-        .returning(messages.c.id, messages.c.key)
-    )
-
-
-def _arrays(new: Sequence[NewMessage]) -> dict[str, list[object]]:
-    return {name: [getattr(message, name) for message in new] for name in _COLUMNS}

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from smsclick._wakeups import wakeups
+from smsclick._wakeups import publisher
 
 
 @dataclasses.dataclass(slots=True)
@@ -41,17 +41,17 @@ def wake(connection: sa.Connection, ids: Sequence[int]) -> None:
         connection: that they were written through.
         ids: of the messages.
     """
-    if not ids or not wakeups.configured():
+    if not ids or not publisher.configured():
         return
     if _autocommits(connection):
-        wakeups.wake(ids)
+        publisher.wake(ids)
         return
     _listen(connection.engine)
     pending = _pending.get(connection)
     if pending is None:
         pending = _pending[connection] = _Pending()
     # After so many the workers find the rest by themselves, and the memory of a long transaction stays small.
-    pending.ids += ids[: max(0, wakeups.MOST - len(pending.ids))]
+    pending.ids += ids[: max(0, publisher.MOST - len(pending.ids))]
 
 
 def _autocommits(connection: sa.Connection) -> bool:
@@ -82,7 +82,7 @@ def _committing(connection: sa.Connection, *_: object) -> None:
     """Comes just before the commit, so the bell watches the transaction until it is over."""
     pending = _pending.pop(connection, None)
     if pending is not None:
-        wakeups.wake(pending.ids, after=connection.get_transaction())
+        publisher.wake(pending.ids, after=connection.get_transaction())
 
 
 def _rolled_back(connection: sa.Connection, *_: object) -> None:

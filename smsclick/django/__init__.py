@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 import smsclick
-from smsclick._wakeups import wakeups
+from smsclick._wakeups import publisher
 from smsclick.errors import SmsclickError
 
 __all__ = ["cancel", "connected", "enqueue", "enqueue_many", "status"]
@@ -64,8 +64,8 @@ def _in_transaction(door: Callable[Concatenate[sa.Connection, P], R]) -> Callabl
         with transaction.atomic(using=alias), connected() as connection:
             stored = door(connection, *args, **kwargs)
         ids: Any = stored if isinstance(stored, list) else [stored]
-        if ids and wakeups.configured():
-            transaction.on_commit(lambda: wakeups.wake(ids), using=alias, robust=True)
+        if ids and publisher.configured():
+            transaction.on_commit(lambda: publisher.wake(ids), using=alias, robust=True)
         return stored
 
     return enqueue_in_django

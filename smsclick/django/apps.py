@@ -25,7 +25,7 @@ def _create_tables_for_tests(*, using: str, **_: Any) -> None:  # noqa: ANN401 -
     if not hasattr(mail, "outbox"):  # Django's own sign that tests run: set before it makes their databases
         return
     from smsclick.django import connected, database_alias  # noqa: PLC0415 - Django's settings are needed
-    from smsclick.testing.outbox import create_tables  # noqa: PLC0415 - only for tests
+    from smsclick.testing.tables import create_tables  # noqa: PLC0415 - only for tests
 
     if using == database_alias():
         with connected() as connection:

@@ -12,9 +12,9 @@ It binds 127.0.0.1 unless told otherwise, and logs nothing: no text, no phone, n
 
 from smsclick.simulator.client import SimulatorClient
 from smsclick.simulator.faults import ENDPOINTS, Endpoint, Fault, FaultKind
+from smsclick.simulator.messages import LedgerEntry
 from smsclick.simulator.server import Simulator, serve
 from smsclick.simulator.settings import SimulatorSettings
-from smsclick.simulator.state import LedgerEntry
 from smsclick.simulator.traffic import SimulatorStats
 
 __all__ = [

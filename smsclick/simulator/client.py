@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from smsclick.errors import SmsclickError
 from smsclick.simulator.faults import Fault, faults_to_json
-from smsclick.simulator.state import LedgerEntry
+from smsclick.simulator.messages import LedgerEntry
 from smsclick.simulator.traffic import SimulatorStats
 
 _TIMEOUT = (5, 120)

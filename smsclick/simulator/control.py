@@ -20,9 +20,10 @@ from dataclasses import asdict
 from itertools import islice
 
 from smsclick.errors import SmsclickError
+from smsclick.simulator.account import Account
 from smsclick.simulator.answers import JSON, JSON_LINES, Answer, line, page
 from smsclick.simulator.faults import FaultBook, faults_from_json
-from smsclick.simulator.state import Account, LedgerEntry
+from smsclick.simulator.messages import LedgerEntry
 from smsclick.simulator.traffic import Traffic
 
 CONTROL_PATH = b"/_simulator/"

@@ -13,11 +13,12 @@ from html import escape
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
+from smsclick.simulator.account import Account
 from smsclick.simulator.answers import Body
 from smsclick.simulator.faults import Endpoint
+from smsclick.simulator.messages import MAIN, Message
 from smsclick.simulator.rows import ROWS_PER_PART, given_date, given_phone, given_text, quote, report_parts
 from smsclick.simulator.settings import CreditsForm
-from smsclick.simulator.state import MAIN, Account, Message
 
 Reply = tuple[int, Body]
 Form = Mapping[str, str]

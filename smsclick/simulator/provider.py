@@ -1,10 +1,10 @@
 """From a request to its answer: which endpoint, which fault, what is carried out."""
 
+from smsclick.simulator.account import Account
 from smsclick.simulator.answers import HTML, Answer, Manner, Request, page
 from smsclick.simulator.control import CONTROL_PATH, Control
 from smsclick.simulator.endpoints import ROUTES, echoed, parse_form, refusal, send_later
 from smsclick.simulator.faults import Endpoint, Fault, FaultBook, FaultKind
-from smsclick.simulator.state import Account
 from smsclick.simulator.traffic import Traffic
 
 _SERVER_ERRORS = {

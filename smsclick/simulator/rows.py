@@ -7,8 +7,8 @@ from functools import lru_cache
 from json import JSONEncoder
 from zoneinfo import ZoneInfo
 
+from smsclick.simulator.messages import CHARACTERS_PER_CREDIT, Message
 from smsclick.simulator.settings import OddRow, SimulatorSettings
-from smsclick.simulator.state import CHARACTERS_PER_CREDIT, Message
 
 ROWS_PER_PART = 500
 """How many rows a part of a long report has."""

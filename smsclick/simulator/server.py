@@ -11,10 +11,11 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from smsclick.errors import SmsclickError
+from smsclick.simulator.account import Account
 from smsclick.simulator.faults import Fault
+from smsclick.simulator.messages import LedgerEntry
 from smsclick.simulator.provider import Provider
 from smsclick.simulator.settings import SimulatorSettings
-from smsclick.simulator.state import Account, LedgerEntry
 from smsclick.simulator.traffic import SimulatorStats
 
 T = TypeVar("T")
@@ -233,7 +234,7 @@ async def _listen(
     stopping: asyncio.Event,
 ) -> None:
     try:
-        from smsclick.simulator.protocol import Connection  # noqa: PLC0415  (a client needs no parser)
+        from smsclick.simulator.http_connection import Connection  # noqa: PLC0415  (a client needs no parser)
     except ImportError:
         raise SmsclickError("the simulator needs its extra: pip install 'smsclick[simulator]'") from None
     loop = asyncio.get_running_loop()

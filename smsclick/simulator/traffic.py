@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from smsclick.simulator.state import Account
+from smsclick.simulator.account import Account
 
 
 @dataclass(frozen=True)

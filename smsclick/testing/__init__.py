@@ -26,7 +26,9 @@ No wake-up goes out while a test has one of these. (PYTEST_DONT_REWRITE: a conft
 
 import importlib.util
 
-from smsclick.testing.outbox import Bind, Enqueued, Outbox, create_tables, outbox
+from smsclick.testing.enqueued import Enqueued
+from smsclick.testing.outbox import Bind, Outbox, outbox
+from smsclick.testing.tables import create_tables
 from smsclick.testing.worker import Worker
 
 if importlib.util.find_spec("pytest") is not None:

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from smsclick._wakeups import wakeups
+from smsclick._wakeups import publisher
 from smsclick.simulator import Simulator
-from smsclick.testing.outbox import Bind, Outbox, Recorder, create_tables, recording
+from smsclick.testing.outbox import Bind, Outbox
+from smsclick.testing.recorder import Recorder, recording
+from smsclick.testing.tables import create_tables
 from smsclick.testing.worker import Worker, checkout
 
 
@@ -24,7 +26,7 @@ def smsclick_bind() -> Iterator[Bind]:
 @pytest.fixture
 def smsclick_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """No wake-up goes out, whatever the environment says of a broker. The other fixtures have it already."""
-    monkeypatch.setattr(wakeups, "configured", lambda: False)
+    monkeypatch.setattr(publisher, "configured", lambda: False)
 
 
 @pytest.fixture(autouse=True)

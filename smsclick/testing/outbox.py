@@ -1,8 +1,6 @@
 """What a test enqueued, read from where the app's own transaction is; needs no test runner."""
 
 import contextlib
-import dataclasses
-import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest import mock
@@ -10,11 +8,12 @@ from unittest import mock
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, scoped_session
 
-from smsclick._enqueue.observers import observers
 from smsclick._values.phones import normalize_phone
-from smsclick._wakeups import wakeups
-from smsclick.contract import IfAbsent, Priority, State, callbacks, events, messages, metadata
+from smsclick._wakeups import publisher
+from smsclick.contract import callbacks, events, messages
 from smsclick.errors import SmsclickError
+from smsclick.testing.enqueued import COLUMNS, Enqueued, enqueued
+from smsclick.testing.recorder import Recorder, place_of, recording
 
 Bind = (
     Session
@@ -27,115 +26,6 @@ Bind = (
 
 _MANY = 500
 """Keys of one DELETE."""
-
-
-def create_tables(bind: sa.Engine | sa.Connection) -> None:
-    """Create smsclick's tables in a test database, where they are not there yet.
-
-    For tests only: in production `alembic upgrade head` does it, and a worker wants it done so. With an async engine:
-    `await connection.run_sync(create_tables)`.
-    """
-    metadata.create_all(bind)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Enqueued:
-    """A message as it was stored: the phone as ten digits, times in UTC."""
-
-    id: int
-    key: str
-    phone: str
-    text: str
-    send_at: dt.datetime | None
-    expires_at: dt.datetime | None
-    priority: Priority
-    rule_id: str | None
-    if_absent: IfAbsent
-    callback: str | None
-    reference: str | None
-    state: State
-
-
-COLUMNS = [messages.c[field.name] for field in dataclasses.fields(Enqueued)]
-
-
-def enqueued(row: sa.Row[Any]) -> Enqueued:
-    """A row of `COLUMNS`."""
-    values = row._asdict()
-    return Enqueued(
-        **values
-        | {
-            "priority": Priority(values["priority"]),
-            "if_absent": IfAbsent(values["if_absent"]),
-            "state": State(values["state"]),
-        }
-    )
-
-
-# --- Which database it is
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Place:
-    """A database, or a schema in it: two connections to the same one have equal places.
-
-    Attributes:
-        name: for a person.
-        identity: what only this one has.
-    """
-
-    name: str
-    identity: tuple[Any, ...] = dataclasses.field(repr=False)
-
-
-_WHO = {
-    "postgresql": "SELECT current_database(), to_regclass('smsclick_messages')::oid, pg_postmaster_start_time()",
-    "mysql": "SELECT DATABASE(), @@hostname, @@port",
-    "mariadb": "SELECT DATABASE(), @@hostname, @@port",
-    "sqlite": "SELECT file FROM pragma_database_list WHERE name = 'main'",
-}
-
-
-def _place_of(connection: sa.Connection) -> _Place:
-    kind = connection.dialect.name
-    answer = connection.exec_driver_sql(_WHO[kind]).one()
-    if answer[0]:
-        return _Place(f"{kind} {answer[0]}", (kind, *answer))
-    # In memory: only this connection of the driver reaches it.
-    return _Place("an SQLite in memory", (kind, id(connection.connection.driver_connection)))
-
-
-@dataclasses.dataclass(slots=True)
-class Recorder:
-    """What was enqueued while it listened, through `enqueue` and `enqueue_many` of this process.
-
-    Attributes:
-        places: of each call.
-        keys: of the messages that are new, with the place of each.
-    """
-
-    places: list[_Place] = dataclasses.field(default_factory=list)
-    keys: dict[str, _Place] = dataclasses.field(default_factory=dict)
-
-    def __call__(self, connection: sa.Connection, new: Sequence[str]) -> None:
-        """Called by `enqueue` in the caller's transaction."""
-        place = _place_of(connection)
-        self.places.append(place)
-        self.keys.update(dict.fromkeys(new, place))
-
-
-@contextlib.contextmanager
-def recording() -> Iterator[Recorder]:
-    """Listens to every `enqueue` of this process until the end of the block."""
-    recorder = Recorder()
-    observers.append(recorder)
-    try:
-        yield recorder
-    finally:
-        observers.remove(recorder)
-
-
-# --- The outbox
 
 
 class Outbox:
@@ -235,7 +125,7 @@ class Outbox:
         if isinstance(bind, sa.Connection) or not self._recorder.keys:
             return
         with bind.connect() if isinstance(bind, sa.Engine) else bind() as connection:
-            place = _place_of(connection)
+            place = place_of(connection)
             keys = [key for key, its_place in self._recorder.keys.items() if its_place == place]
             for start in range(0, len(keys), _MANY):
                 _delete(connection, keys[start : start + _MANY])
@@ -254,7 +144,7 @@ class Outbox:
     def _require_same_database(self, connection: sa.Connection) -> None:
         if not self._recorder.places:
             return
-        here = _place_of(connection)
+        here = place_of(connection)
         for there in self._recorder.places:
             if there != here:
                 raise SmsclickError(
@@ -272,7 +162,7 @@ def outbox(bind: Bind) -> Iterator[Outbox]:
     Args:
         bind: as of `Outbox`; for Django `smsclick.django.connected`.
     """
-    with mock.patch.object(wakeups, "configured", return_value=False), recording() as recorder:
+    with mock.patch.object(publisher, "configured", return_value=False), recording() as recorder:
         made = Outbox(bind, recorder=recorder)
         yield made
         made.remove_committed()

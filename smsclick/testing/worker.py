@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from smsclick.contract import State, messages
 from smsclick.settings import Settings
 from smsclick.simulator import Simulator
-from smsclick.testing.outbox import COLUMNS, Enqueued, enqueued
+from smsclick.testing.enqueued import COLUMNS, Enqueued, enqueued
 
 T = TypeVar("T")
 

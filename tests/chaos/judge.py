@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import State, alerts, events, incidents, messages
 from smsclick.simulator import LedgerEntry
 from tests.chaos.traffic import CONTROL, PANEL, Wanted

@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import events, incidents, messages
 from smsclick.errors import DatabaseUnavailable, NotAllowed
 from smsclick.simulator import LedgerEntry

@@ -13,7 +13,7 @@ from typing import Final
 import alembic.command
 import alembic.config
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.simulator import Simulator
 from tests.chaos.proxy import Proxy
 from tests.chaos.victim import READY

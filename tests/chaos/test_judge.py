@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import events, messages
 from smsclick.simulator import LedgerEntry
 from tests.chaos.judge import Verdict, judge

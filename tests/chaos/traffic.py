@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from smsclick import enqueue_many
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.errors import SmsclickError
 from smsclick.provider.client import SmsclickClient
 from smsclick.simulator import Fault, FaultKind, Simulator

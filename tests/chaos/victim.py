@@ -104,7 +104,7 @@ def main(role: str, arguments: list[str]) -> None:
 
 
 def _arm() -> None:
-    from smsclick._database import database  # noqa: PLC0415
+    from smsclick._database import engine  # noqa: PLC0415
     from smsclick.provider import client  # noqa: PLC0415
     from smsclick.provider._http import connection  # noqa: PLC0415
     from worker.account import status_check  # noqa: PLC0415
@@ -146,7 +146,7 @@ def _arm() -> None:
 
     _around(recorder.Recorder, "submit", answered)
     _after(recorder, "record_results", lambda _: here("recording"))
-    _after(database.Database, "transact", lambda result: isinstance(result, Recorded) and here("recorded"))
+    _after(engine.Database, "transact", lambda result: isinstance(result, Recorded) and here("recorded"))
     _after(reading, "_read", lambda _: here("report_read"))
     _after(reconcile, "_record", lambda _: here("settling"))
     _after(status_check, "ask", lambda _: here("polled"))

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import accounts, metadata
 from smsclick.simulator import Simulator
 from tests.conftest import migrate

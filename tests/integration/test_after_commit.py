@@ -23,8 +23,8 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from smsclick import enqueue, enqueue_many
-from smsclick._wakeups import wakeups
-from smsclick._wakeups.wakeups import LIST, MOST
+from smsclick._wakeups import publisher
+from smsclick._wakeups.publisher import LIST, MOST
 from smsclick.contract import messages
 from smsclick.errors import InvalidPhone, KeyConflict
 from smsclick.settings import get_settings
@@ -49,14 +49,14 @@ def woken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[int]]]:
     monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")
     get_settings.cache_clear()
     published: list[list[int]] = []
-    monkeypatch.setattr(wakeups, "_publisher", wakeups._ListPublisher(published.append))
+    monkeypatch.setattr(publisher, "_publisher", publisher._ListPublisher(published.append))
     yield published
     get_settings.cache_clear()
 
 
 def settled() -> None:
-    assert wakeups._publisher is not None
-    assert wakeups._publisher.flush(60)
+    assert publisher._publisher is not None
+    assert publisher._publisher.flush(60)
 
 
 @pytest.fixture
@@ -276,7 +276,7 @@ def test_it_rings_when_the_rows_are_there_for_others_however_long_the_commit_tak
         with engine.connect() as other:
             seen.append(list(other.scalars(sa.select(messages.c.id).where(messages.c.id.in_(ids)))))
 
-    monkeypatch.setattr(wakeups, "_publisher", wakeups._ListPublisher(look))
+    monkeypatch.setattr(publisher, "_publisher", publisher._ListPublisher(look))
     with Session(engine) as session, session.begin():
         first = put(session, "a")
     with engine.begin() as connection:
@@ -351,7 +351,7 @@ def test_a_commit_does_not_wait_for_a_broker_that_is_silent() -> None:
         published.set()
         release.wait(60)
 
-    bell = wakeups._ListPublisher(publish)
+    bell = publisher._ListPublisher(publish)
     bell.put([1])
     assert published.wait(60)
     for number in range(3000):  # more than the queue holds: dropped, not waited for
@@ -367,7 +367,7 @@ def test_while_the_broker_fails_one_ring_in_a_pause_tries_it() -> None:
         tried.extend(ids)
         raise OSError
 
-    bell = wakeups._ListPublisher(publish, pause=600)
+    bell = publisher._ListPublisher(publish, pause=600)
     for number in range(50):
         bell.put([number])
     assert bell.flush(60)
@@ -387,7 +387,7 @@ def test_after_a_pause_the_broker_is_tried_again_and_then_all_ring() -> None:
         if tried == [0]:
             raise OSError
 
-    bell = wakeups._ListPublisher(publish, pause=0.2)
+    bell = publisher._ListPublisher(publish, pause=0.2)
     bell.put([0])
     assert bell.flush(60)
 
@@ -417,8 +417,8 @@ def produce(key):
 
 produce("parent")
 if sys.argv[1:] == ["fork"]:
-    from smsclick._wakeups import wakeups
-    assert wakeups._publisher.flush(60)  # so that its connection is open at the fork
+    from smsclick._wakeups import publisher
+    assert publisher._publisher.flush(60)  # so that its connection is open at the fork
     if os.fork() == 0:
         engine.dispose(close=False)
         produce("child")
@@ -456,7 +456,7 @@ def test_a_process_commits_and_ends_although_its_broker_never_answers(
 
 
 def test_the_call_that_rings_holds_nothing_but_ids() -> None:
-    headers, body = wakeups.call_to_send([7, 8])
+    headers, body = publisher.call_to_send([7, 8])
     assert body[0] == [[7, 8]]
     assert headers["task"] == "smsclick.send"
     assert os.uname().nodename not in json.dumps([headers, body])

@@ -26,7 +26,7 @@ from worker.sending import attempts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
     from smsclick.simulator import Simulator
     from tests.integration.conftest import MakeRuntime
     from worker.alerting.delivery import Channel

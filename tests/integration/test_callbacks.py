@@ -34,7 +34,7 @@ from worker.tracking import by_status
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
     from tests.factories import RecordingWakeups
     from tests.integration.conftest import MakeRuntime
     from tests.webhook_receiver import Delivery

@@ -20,7 +20,7 @@ from worker.tracking import by_report, by_status
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
     from worker.queue.claims import Claim
 
 HOUR = dt.timedelta(hours=1)

@@ -15,7 +15,7 @@ import pytest
 import redis
 import requests
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import HoldReason, State
 from smsclick.errors import MessageNotFound, NotAllowed
 from smsclick.simulator import Simulator

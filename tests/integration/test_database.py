@@ -1,4 +1,4 @@
-"""`smsclick._database.database` on real databases that are not as they should be."""
+"""`smsclick._database.engine` on real databases that are not as they should be."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from smsclick._database.database import Database, Fault, fault_of
+from smsclick._database.engine import Database, Fault, fault_of
 from smsclick.contract import messages
 from smsclick.errors import DatabaseUnavailable
 from tests.factories import insert

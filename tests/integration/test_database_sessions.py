@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from smsclick._database.database import Database, parse_url
+from smsclick._database.engine import Database, parse_url
 from smsclick._database.sessions import SILENCE_SECONDS, connect_args, is_pooled
 from smsclick.errors import DatabaseUnavailable
 from tests.chaos.proxy import Proxy

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.errors import DatabaseUnavailable
 from tests.certificates import Authority
 from tests.processes import wait_until

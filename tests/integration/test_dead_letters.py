@@ -23,7 +23,7 @@ from worker.intake import by_name
 from worker.intake import dead_letters as deadletters
 
 if TYPE_CHECKING:
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
     from tests.conftest import StartProcess
     from worker.runtime import Runtime
 

@@ -6,8 +6,8 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from smsclick._importing.importing import Row, read_rows
 from smsclick._importing.records import Problem
+from smsclick._importing.rows import Row, read_rows
 from tests.processes import ROOT, alive, descendants, wait_until
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from tests.processes import wait_until
 from tests.servers import MariaDBServer, PostgresServer, StandbyServer
 from worker.operator.doctor.check import Check, Verdict

@@ -17,8 +17,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from smsclick import NewMessage, enqueue, enqueue_many
-from smsclick._enqueue.enqueue import CHUNK, SORTED, store
-from smsclick._wakeups import wakeups
+from smsclick._enqueue.enqueue import SORTED
+from smsclick._enqueue.store import CHUNK, store
+from smsclick._wakeups import publisher
 from smsclick.contract import messages
 from smsclick.errors import InvalidPhone, KeyConflict
 from smsclick.settings import get_settings
@@ -29,7 +30,7 @@ from tests.servers import free_port
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
 
 
 @pytest.fixture
@@ -340,9 +341,9 @@ def broker(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
 def _broker(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[Any]]]:
     monkeypatch.setenv("CELERY_BROKER_URL", url)
-    monkeypatch.setattr(wakeups, "_ANSWER_SECONDS", 60)
+    monkeypatch.setattr(publisher, "_ANSWER_SECONDS", 60)
     get_settings.cache_clear()
-    wakeups._forget()
+    publisher._forget()
     client = redis.Redis.from_url(url)
 
     def queued(expected: int) -> list[Any]:
@@ -352,7 +353,7 @@ def _broker(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int
     yield queued
     client.close()
     get_settings.cache_clear()
-    wakeups._forget()
+    publisher._forget()
 
 
 def ids_of(woken: list[Any]) -> list[list[int]]:
@@ -414,10 +415,10 @@ def test_nothing_but_ids_crosses_the_broker(one: sa.Engine, broker: Callable[[in
 
 
 def test_many_ring_in_a_few_lists(one: sa.Engine, broker: Callable[[int], list[Any]]) -> None:
-    count = 2 * wakeups.LIST + 5
+    count = 2 * publisher.LIST + 5
     with Session(one) as session, session.begin():
         ids = enqueue_many(session, [{"phone": PHONE, "text": f"x{n}", "key": f"k{n:03d}"} for n in range(count)])
-    assert ids_of(broker(3)) == [ids[start : start + wakeups.LIST] for start in range(0, count, wakeups.LIST)]
+    assert ids_of(broker(3)) == [ids[start : start + publisher.LIST] for start in range(0, count, publisher.LIST)]
 
 
 def test_a_commit_with_the_broker_down_succeeds(one: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -431,7 +432,7 @@ def test_a_commit_with_the_broker_down_succeeds(one: sa.Engine, monkeypatch: pyt
 def test_without_a_broker_nothing_is_rung(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
     get_settings.cache_clear()
-    assert not wakeups.configured()
+    assert not publisher.configured()
 
 
 @pytest.mark.parametrize("hours", [-1, 1])

@@ -39,7 +39,7 @@ from worker.tracking import by_status
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
     from smsclick.simulator import Simulator
     from tests.integration.conftest import MakeRuntime
     from worker.account.holds import AccountState

@@ -8,7 +8,7 @@ import alembic.config
 import pytest
 import sqlalchemy as sa
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from tests.conftest import migrate
 from tests.processes import ROOT
 

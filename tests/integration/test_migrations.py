@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import VERSION_TABLE, metadata
 from smsclick.errors import DatabaseNotMigrated
 from tests.conftest import migrate

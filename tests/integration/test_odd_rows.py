@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import State, events, messages
 from smsclick.errors import DatabaseUnavailable
 from tests import odd_rows

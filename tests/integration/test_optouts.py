@@ -17,7 +17,7 @@ from worker.sending import attempts
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
     from smsclick.simulator import Simulator
     from tests.integration.conftest import MakeRuntime
     from worker.runtime import Runtime

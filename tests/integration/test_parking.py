@@ -23,7 +23,7 @@ from worker.sending.results import Ended, Recorded, record_results
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
     from worker.queue.claims import Claim
 
 TEXT = "Alerta: el servidor no responde"

@@ -17,7 +17,7 @@ from tests.processes import ROOT
 from worker.sending import attempts
 
 if TYPE_CHECKING:
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
     from smsclick.simulator import Simulator
     from worker.runtime import Runtime
 

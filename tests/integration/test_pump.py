@@ -24,7 +24,7 @@ from worker.sending.pump import Pump
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
     from smsclick.simulator import Simulator
     from tests.factories import RecordingWakeups
     from tests.integration.conftest import MakeRuntime

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import State, accounts, messages
 from smsclick.simulator import Simulator
 from tests.conftest import migrate

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsclick import NewMessage
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import State, limits
 from smsclick.provider.clock import clock
 from tests.acceptance import Cluster, phone

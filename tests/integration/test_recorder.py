@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import HoldReason, State, accounts, incidents, messages
 from smsclick.provider.codes import Action
 from smsclick.provider.results import Accepted, Refused

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import State, messages
 from smsclick.errors import DatabaseUnavailable
 from smsclick.provider.codes import Action

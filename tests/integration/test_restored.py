@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick._enqueue.enqueue import enqueue_many
 from smsclick._enqueue.message import NewMessage
 from smsclick.contract import State, messages

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import State, events, heartbeats, messages
 from smsclick.provider.codes import Estatus
 from smsclick.provider.results import MessageStatus

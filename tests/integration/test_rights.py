@@ -16,7 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from smsclick import cancel, enqueue, enqueue_many, status
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import State, accounts, callbacks, messages, metadata
 from smsclick.errors import BrokerUnavailable, KeyConflict, SmsclickError
 from smsclick.simulator import Simulator

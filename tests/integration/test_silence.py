@@ -25,7 +25,7 @@ from worker.sql import heartbeat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
     from tests.integration.conftest import MakeRuntime
     from worker.runtime import Runtime
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import heartbeats
 from smsclick.errors import NotAllowed
 from tests.factories import LONG_AGO, change_account, insert, settings, states

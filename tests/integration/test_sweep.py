@@ -19,7 +19,7 @@ from worker.sending import attempts
 from worker.sql import heartbeat
 
 if TYPE_CHECKING:
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
     from tests.integration.conftest import MakeRuntime
     from worker.runtime import Runtime
 

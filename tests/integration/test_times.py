@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 import sqlalchemy as sa
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import messages
 from tests.factories import NOW, insert
 

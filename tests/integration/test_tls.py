@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick._net.certificates import tls_reason
-from smsclick._wakeups.wakeups import _Publisher
+from smsclick._wakeups.publisher import _Publisher
 from smsclick.errors import DatabaseUnavailable
 from smsclick.settings import load_settings
 from tests.acceptance import Cluster, ready

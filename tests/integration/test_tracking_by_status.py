@@ -26,7 +26,7 @@ from worker.sending import attempts
 from worker.tracking import by_status
 
 if TYPE_CHECKING:
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
     from smsclick.simulator import Simulator
     from tests.integration.conftest import MakeRuntime
     from worker.runtime import Runtime

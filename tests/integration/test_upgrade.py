@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 
 from smsclick._database import constraints
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import State, events, messages
 from tests import odd_rows
 from tests.conftest import migrate

@@ -28,7 +28,7 @@ from worker.queue import claims
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
     from worker.runtime import Runtime
 
 PHONE = "5551402211"

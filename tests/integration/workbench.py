@@ -27,9 +27,9 @@ from worker.tracking import by_status
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
     from smsclick.simulator import LedgerEntry
-    from smsclick.simulator.state import Account
+    from smsclick.simulator.account import Account
     from worker.account.holds import AccountState
     from worker.queue.claims import Claim
 

@@ -21,16 +21,16 @@ from typing import TYPE_CHECKING, Any, cast
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import ACCOUNT, State, accounts, events, incidents, messages, metadata
 from smsclick.errors import DatabaseUnavailable, UnreadableAnswer
 from smsclick.provider._answers.report import parse_report
 from smsclick.provider.codes import Action, Estatus
 from smsclick.provider.results import Accepted, HttpAnswer, MessageStatus, Refused, ReportRow, Unknown, UnreadableRow
 from smsclick.settings import load_settings
+from smsclick.simulator.messages import RECEIVED, Message
 from smsclick.simulator.rows import report_parts
 from smsclick.simulator.settings import SimulatorSettings
-from smsclick.simulator.state import RECEIVED, Message
 from worker.database_clock import clock
 from worker.database_clock.clock import DatabaseClock
 from worker.lifecycle import machine, message_rows, model, on_operator

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smsclick._wakeups.background import BackgroundPublisher
+from smsclick._wakeups.background_publisher import BackgroundPublisher
 
 
 class Broken:

@@ -7,11 +7,11 @@ import ssl
 import kombu
 import pytest
 
-from smsclick._broker.broker import parse
+from smsclick._broker.address import parse_broker
 
 
 def test_sentinels_each_know_what_one_of_them_says() -> None:
-    found = parse("sentinel://:pass@h1:26379/3;sentinel://h2:26380/0?master_name=mine&sentinel_password=guard")
+    found = parse_broker("sentinel://:pass@h1:26379/3;sentinel://h2:26380/0?master_name=mine&sentinel_password=guard")
     assert found.url == "sentinel://:pass@h1:26379/3;sentinel://:pass@h2:26380/3"
     assert found.options["master_name"] == "mine"
     assert found.options["sentinel_kwargs"]["password"] == "guard"
@@ -21,7 +21,7 @@ def test_sentinels_each_know_what_one_of_them_says() -> None:
 
 
 def test_one_sentinel_is_enough() -> None:
-    assert parse("sentinel://h1:26379?master_name=mine").url == "sentinel://h1:26379/0"
+    assert parse_broker("sentinel://h1:26379?master_name=mine").url == "sentinel://h1:26379/0"
 
 
 @pytest.mark.parametrize(
@@ -46,20 +46,20 @@ def test_one_sentinel_is_enough() -> None:
 )
 def test_what_cannot_be_used_is_said_without_the_address(url: str, said: str) -> None:
     with pytest.raises(ValueError, match=said) as refused:
-        parse(url)
+        parse_broker(url)
     assert "s3cr" not in str(refused.value)
 
 
 def test_tls_is_verified_unless_the_url_says_otherwise() -> None:
-    assert parse("rediss://h/0").tls == {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
-    assert parse("redis://h/0").tls is None
-    assert parse("amqp://h").tls is None
-    assert parse("amqps://Broker.example.com/v").tls == {
+    assert parse_broker("rediss://h/0").tls == {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
+    assert parse_broker("redis://h/0").tls is None
+    assert parse_broker("amqp://h").tls is None
+    assert parse_broker("amqps://Broker.example.com/v").tls == {
         "cert_reqs": ssl.CERT_REQUIRED,
         "server_hostname": "broker.example.com",
     }
-    assert parse("sentinel://h/0?master_name=m").tls is None
-    sentinels = parse("sentinel://h/0?master_name=m&ssl=true")
+    assert parse_broker("sentinel://h/0?master_name=m").tls is None
+    sentinels = parse_broker("sentinel://h/0?master_name=m&ssl=true")
     assert sentinels.tls == {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
     assert sentinels.options["sentinel_kwargs"]["ssl"] is True
     assert sentinels.options["sentinel_kwargs"]["ssl_cert_reqs"] is ssl.CERT_REQUIRED
@@ -69,31 +69,34 @@ def test_tls_is_verified_unless_the_url_says_otherwise() -> None:
 def test_tls_is_not_verified_where_the_url_says_so(word: str) -> None:
     unverified = {"ssl_cert_reqs": ssl.CERT_NONE, "ssl_check_hostname": False}
     for url in ("rediss://h/0?ssl_cert_reqs=", "sentinel://h/0?master_name=m&ssl_cert_reqs="):
-        found = parse(url + word)
+        found = parse_broker(url + word)
         assert found.tls == unverified
         assert "?" not in found.url
         assert found.secured is not None
         assert found.secured.unverified
-    assert parse("amqps://h?verify=verify_none").tls == {"cert_reqs": ssl.CERT_NONE}
+    assert parse_broker("amqps://h?verify=verify_none").tls == {"cert_reqs": ssl.CERT_NONE}
 
 
 def test_several_hosts_are_verified_as_the_first_says() -> None:
-    assert parse("rediss://h/0;rediss://h2/0").tls == {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
-    found = parse("amqps://h?ssl_check_hostname=false;amqps://h2")
+    assert parse_broker("rediss://h/0;rediss://h2/0").tls == {
+        "ssl_cert_reqs": ssl.CERT_REQUIRED,
+        "ssl_check_hostname": True,
+    }
+    found = parse_broker("amqps://h?ssl_check_hostname=false;amqps://h2")
     assert (found.url, found.tls) == ("amqps://h;amqps://h2", {"cert_reqs": ssl.CERT_REQUIRED})
 
 
 def test_files_of_the_url_reach_kombu_in_its_words_and_other_parameters_stay() -> None:
     files = "ssl_ca_certs=/ca.pem&ssl_certfile=/c.pem&ssl_keyfile=/k.pem&ssl_check_hostname=false"
-    assert parse(f"rediss://:p%40ss@h/0?{files}&client_name=x").url == "rediss://:p%40ss@h/0?client_name=x"
-    assert parse(f"rediss://h/0?{files}").tls == {
+    assert parse_broker(f"rediss://:p%40ss@h/0?{files}&client_name=x").url == "rediss://:p%40ss@h/0?client_name=x"
+    assert parse_broker(f"rediss://h/0?{files}").tls == {
         "ssl_cert_reqs": ssl.CERT_REQUIRED,
         "ssl_check_hostname": False,
         "ssl_ca_certs": "/ca.pem",
         "ssl_certfile": "/c.pem",
         "ssl_keyfile": "/k.pem",
     }
-    assert parse("amqps://h?cacertfile=/ca.pem&certfile=/c.pem&keyfile=/k.pem").tls == {
+    assert parse_broker("amqps://h?cacertfile=/ca.pem&certfile=/c.pem&keyfile=/k.pem").tls == {
         "cert_reqs": ssl.CERT_REQUIRED,
         "server_hostname": "h",
         "ca_certs": "/ca.pem",
@@ -103,8 +106,9 @@ def test_files_of_the_url_reach_kombu_in_its_words_and_other_parameters_stay() -
 
 
 def test_an_address_is_shown_without_its_secrets() -> None:
-    assert parse("amqp://user:s3cret@h:5672/vhost").places == "amqp://h:5672"
+    assert parse_broker("amqp://user:s3cret@h:5672/vhost").places == "amqp://h:5672"
     assert (
-        parse("sentinel://:s3cret@h1:1/0;sentinel://h2:2/0?master_name=x").places == "sentinel://h1:1;sentinel://h2:2"
+        parse_broker("sentinel://:s3cret@h1:1/0;sentinel://h2:2/0?master_name=x").places
+        == "sentinel://h1:1;sentinel://h2:2"
     )
-    assert "s3cret" not in repr(parse("redis://:s3cret@h/0"))
+    assert "s3cret" not in repr(parse_broker("redis://:s3cret@h/0"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsclick._enqueue.by_key import ByKey
+from smsclick._enqueue.key_sorter import KeySorter
 from smsclick._enqueue.message import NewMessage
 
 
@@ -14,7 +14,7 @@ def new(key: str, text: str = "x") -> NewMessage:
 
 
 def sort(messages: list[NewMessage], size: int) -> list[tuple[list[int], list[NewMessage]]]:
-    with ByKey(size) as sorter:
+    with KeySorter(size) as sorter:
         for message in messages:
             if sorter.is_full:
                 sorter.spill()

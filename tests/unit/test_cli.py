@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 import smsclick
 from smsclick._cli.main import OPERATORS, PROVIDERS
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import accounts, messages
 from tests.commandline import call, run
 from tests.processes import wait_until

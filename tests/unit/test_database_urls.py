@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from smsclick._database.parameters import Tls
 from smsclick._database.sessions import connect_args, url_for_driver
+from smsclick._database.url_tls import Tls
 from smsclick._database.urls import parse_url, shown
 from smsclick.errors import DatabaseUnavailable, SettingsError
 from smsclick.settings import load_settings

@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsclick._database.database import Database
-from smsclick._enqueue.enqueue import CHUNK
-from smsclick._importing.importing import Defaults, Row, Summary, import_rows, read_rows
+from smsclick._database.engine import Database
+from smsclick._enqueue.store import CHUNK
 from smsclick._importing.records import Problem
+from smsclick._importing.rows import Defaults, Row, read_rows
+from smsclick._importing.store_rows import Summary, import_rows
 from smsclick.contract import messages
 from smsclick.errors import DatabaseUnavailable, InvalidField
 

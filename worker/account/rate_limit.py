@@ -19,7 +19,7 @@ from pyrate_limiter import GCRA, Rate
 from sqlalchemy.exc import IntegrityError
 
 from smsclick._database.columns import db_now
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import limits
 from smsclick.errors import SmsclickError
 from smsclick.provider.clock import clock

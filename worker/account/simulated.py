@@ -9,7 +9,7 @@ import datetime as dt
 import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick._database.urls import shown
 from smsclick.contract import ACCOUNT, accounts, heartbeats, messages
 from smsclick.errors import NotAllowed

@@ -19,7 +19,7 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick._net.urls import scheme_of
 from smsclick._values.times import span
 from smsclick.contract import State, alerts, incidents, messages

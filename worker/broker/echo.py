@@ -6,7 +6,7 @@ own database, so a probe that is not counted in doctor's database went to a work
 
 import sqlalchemy as sa
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import heartbeats
 
 

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from worker.alerting import incidents
 from worker.intake import dead_letters
 

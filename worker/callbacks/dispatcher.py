@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
     from smsclick.settings import Settings
 
 log = logging.getLogger(__name__)

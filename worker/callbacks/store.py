@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
-from smsclick._database.database import Fault, fault_of
+from smsclick._database.engine import Fault, fault_of
 from smsclick._values.times import iso
 from smsclick.contract import callbacks, messages
 from worker.alerting import incidents
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Collection, Sequence
 
-    from smsclick._database.database import Database
+    from smsclick._database.engine import Database
 
 LEASE_SECONDS = 60.0
 """A claim ends after this time; the calls of a lost process are then made again."""

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from smsclick._database.columns import db_now
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import clocks
 from smsclick.provider.clock import clock as measured
 from worker.account import balance_history

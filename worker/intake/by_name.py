@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy.exc import DataError, IntegrityError
 
-from smsclick._enqueue.enqueue import store
 from smsclick._enqueue.message import canonical, valid_key
-from smsclick._enqueue.withdrawal import look_up, withdraw
+from smsclick._enqueue.status import look_up
+from smsclick._enqueue.store import store
+from smsclick._enqueue.withdrawal import withdraw
 from smsclick.contract import State
 from smsclick.errors import InvalidField, InvalidMessage, KeyConflict
 from worker.alerting import incidents

@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from smsclick._database.database import Database
-from smsclick._enqueue.enqueue import store
+from smsclick._database.engine import Database
 from smsclick._enqueue.message import NewMessage, canonical
+from smsclick._enqueue.store import store
 from smsclick.contract import dead_letters
 from smsclick.errors import InvalidField, InvalidMessage, KeyConflict, SmsclickError
 

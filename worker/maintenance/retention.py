@@ -11,7 +11,7 @@ import time
 import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import State, events, messages
 from worker.lifecycle import message_rows
 from worker.lifecycle.model import Cause

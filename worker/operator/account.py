@@ -1,6 +1,6 @@
 """Hold and resume the account, and say in words why it is held."""
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import HoldReason
 from worker.account import holds
 from worker.account.holds import AccountState

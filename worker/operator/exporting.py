@@ -10,7 +10,7 @@ from typing import Any, Final, TextIO
 
 import sqlalchemy as sa
 
-from smsclick._database.database import Database, Fault, fault_of
+from smsclick._database.engine import Database, Fault, fault_of
 from smsclick._values.times import iso
 from smsclick.contract import State, messages
 from worker.lifecycle import message_rows

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
-from smsclick._database.database import Database
-from smsclick._wakeups import wakeups
+from smsclick._database.engine import Database
+from smsclick._wakeups import publisher
 from smsclick.contract import State
 from smsclick.errors import MessageNotFound, NotAllowed, SmsclickError
 from worker.lifecycle import machine, message_rows, on_operator
@@ -98,8 +98,8 @@ def change(database: Database, names: Sequence[str], decide: Decide) -> Iterator
             functools.partial(_change_chunk, names=chunk, decide=decide),
             functools.partial(_existing_ids, names=chunk),
         )
-        if queued and wakeups.configured():
-            wakeups.wake(queued)
+        if queued and publisher.configured():
+            publisher.wake(queued)
         yield from results
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick._values.times import span
 from smsclick.contract import State, events
 from worker.account import holds

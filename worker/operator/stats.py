@@ -6,7 +6,7 @@ import datetime as dt
 import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import Priority, State, messages
 from worker.account import holds
 from worker.account.holds import AccountState

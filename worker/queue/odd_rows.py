@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from smsclick._database import constraints
 from smsclick._database.columns import UtcDateTime, db_now
-from smsclick._database.database import Database, Fault, fault_of
+from smsclick._database.engine import Database, Fault, fault_of
 from smsclick.contract import IfAbsent, Priority, State, messages
 from smsclick.errors import DatabaseUnavailable, UnreadableRow
 from worker.alerting import incidents

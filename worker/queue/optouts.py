@@ -10,7 +10,7 @@ from typing import BinaryIO, TextIO
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick._importing import files
 from smsclick._importing.records import Problem, Record, Schema, read_records
 from smsclick._values.phones import normalize_phone

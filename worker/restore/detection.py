@@ -15,7 +15,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import State, clocks, messages
 from smsclick.errors import ProviderError
 from smsclick.provider.client import SmsclickClient

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick.contract import State, messages
 from smsclick.errors import InvalidTime
 from worker.account import holds

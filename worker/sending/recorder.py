@@ -21,7 +21,7 @@ from concurrent.futures import Future
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from smsclick._database.database import Database, Fault, fault_of
+from smsclick._database.engine import Database, Fault, fault_of
 from smsclick.errors import DatabaseUnavailable
 from smsclick.provider.results import Accepted
 from smsclick.settings import Settings

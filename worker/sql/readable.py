@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from smsclick._database.database import Fault, fault_of
+from smsclick._database.engine import Fault, fault_of
 from smsclick.contract import messages
 
 UNREADABLE = "(unreadable)"

@@ -7,7 +7,7 @@ import typer
 
 from smsclick._cli import output
 from smsclick._cli.tools import open_database
-from smsclick._wakeups import wakeups
+from smsclick._wakeups import publisher
 from smsclick.errors import SmsclickError
 from worker.intake import dead_letters
 
@@ -50,8 +50,8 @@ def retry_command(ids: Ids) -> None:
                 output.note(f"{letter}: {result}")
             else:
                 output.say(f"{letter}: message {result}")
-                if wakeups.configured():
-                    wakeups.wake([result])
+                if publisher.configured():
+                    publisher.wake([result])
     if failed:
         raise typer.Exit(1)
 

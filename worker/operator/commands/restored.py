@@ -8,7 +8,7 @@ import typer
 
 from smsclick._cli import output
 from smsclick._cli.tools import open_database, opened
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick._values.times import parse_time
 from smsclick.errors import InvalidField
 from smsclick.provider.account_client import open_client

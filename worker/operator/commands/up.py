@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from smsclick._cli import output
-from smsclick._database.database import parse_url
+from smsclick._database.engine import parse_url
 from smsclick._database.sqlite_files import path_of
 from smsclick._database.urls import shown
 from smsclick.settings import Settings, get_settings

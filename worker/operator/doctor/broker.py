@@ -11,7 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick._net.certificates import tls_reason
 from smsclick.contract import heartbeats
 from smsclick.errors import BrokerUnavailable, SmsclickError

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from smsclick._database.database import Database, parse_url
+from smsclick._database.engine import Database, parse_url
 from smsclick._database.sqlite_files import require_there
 from smsclick._database.urls import shown
 from smsclick._values.times import span

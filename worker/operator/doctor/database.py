@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick._database.sessions import is_pooled
 from smsclick._database.sqlite_files import files_of, path_of, why_unusable
 from worker.operator.doctor.check import Check, Verdict

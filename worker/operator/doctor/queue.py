@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick._values.times import span
 from smsclick.contract import Priority
 from worker.account import holds

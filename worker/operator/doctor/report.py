@@ -7,7 +7,7 @@ tells whether SMSCLICK_TIMEZONE is right, which no comparison of two clocks of o
 import contextlib
 import datetime as dt
 
-from smsclick._database.database import Database
+from smsclick._database.engine import Database
 from smsclick._values.times import span
 from smsclick.errors import ProviderError, ProviderRefused, SmsclickError
 from smsclick.provider.account_client import open_client

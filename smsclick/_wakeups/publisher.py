@@ -17,8 +17,8 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from smsclick._broker import broker
-from smsclick._wakeups.background import PAUSE_SECONDS, BackgroundPublisher, Watched
+from smsclick._broker.address import parse_broker
+from smsclick._wakeups.background_publisher import PAUSE_SECONDS, BackgroundPublisher, Watched
 from smsclick._wakeups.backlog import TTL_SECONDS, Backlog
 from smsclick.errors import SettingsError
 from smsclick.settings import get_settings
@@ -108,7 +108,7 @@ class _Publisher:
     """
 
     def __init__(self, broker_url: str) -> None:
-        self._broker = broker.parse(broker_url)
+        self._broker = parse_broker(broker_url)
         self._connection: Any = None
         self._producer: Any = None
         self._missing = False

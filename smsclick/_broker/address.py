@@ -60,7 +60,7 @@ class Broker:
         return {**own, **self.options}
 
 
-def parse(url: str) -> Broker:
+def parse_broker(url: str) -> Broker:
     """Take a broker's address apart.
 
     Raises:

@@ -16,11 +16,11 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from smsclick._database.columns import db_now
+from smsclick._database.error_lines import unavailable
 from smsclick._database.faults import DatabaseBusy, Diagnosis, Fault, diagnose, fault_of, keep, safe_words
 from smsclick._database.sessions import READ_ONLY, SILENCE_SECONDS, connect_args, listen, requires_tls, url_for_driver
 from smsclick._database.sqlite_files import make_private, path_of
 from smsclick._database.urls import parse_url, shown
-from smsclick._database.words import unavailable
 from smsclick.contract import VERSION_TABLE
 from smsclick.errors import DatabaseNotMigrated, DatabaseUnavailable
 

@@ -6,12 +6,12 @@ is refused by name.
 
 from __future__ import annotations
 
-import enum
 import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+from smsclick._database.url_tls import TLS_PARAMETERS, Parameters, add_libpq_tls, add_mysql_tls
 
 # Of other libraries' pools and caches: they mean nothing to us, and change nothing of what is stored.
 _OF_POOLS: Final = frozenset(
@@ -166,45 +166,7 @@ _WE_SET: Final = frozenset(
 )
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
 _PARAMETER: Final = re.compile(r"[A-Za-z_][\w.-]{0,40}")
-
-
-class Tls(enum.IntEnum):
-    """How a connection is protected, from the weakest to the strongest."""
-
-    DISABLE = 0
-    ALLOW = 1
-    PREFER = 2
-    REQUIRE = 3
-    VERIFY_CA = 4
-    VERIFY_FULL = 5
-
-    @property
-    def word(self) -> str:
-        """Libpq's, which we write for every database."""
-        return self.name.lower().replace("_", "-")
-
-
-_TLS_WORDS: Final[Mapping[str, Tls]] = {
-    "disable": Tls.DISABLE,
-    "disabled": Tls.DISABLE,
-    "allow": Tls.ALLOW,
-    "prefer": Tls.PREFER,
-    "preferred": Tls.PREFER,
-    "require": Tls.REQUIRE,
-    "required": Tls.REQUIRE,
-    "no-verify": Tls.REQUIRE,
-    "verify-ca": Tls.VERIFY_CA,
-    "verify-full": Tls.VERIFY_FULL,
-    "verify-identity": Tls.VERIFY_FULL,
-}
-_YES, _NO = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
-_FLAGS: Final = frozenset({"ssl_check_hostname", "ssl_verify_cert", "ssl_verify_identity", "ssl_disabled"})
-_TLS: Final = _FLAGS | {"ssl", "sslmode"}
-_AUTHORITY: Final = frozenset({"ssl_ca", "ssl_capath"})
 _LOGIN: Final = frozenset({"username", "password", "database"})
-
-Parameters = dict[str, str | tuple[str, ...]]
-"""By name; several values where it is given several times."""
 
 
 def listed(value: str | Iterable[str]) -> tuple[str, ...]:
@@ -229,15 +191,15 @@ def parameters(backend: str, given: Mapping[str, str | tuple[str, ...]]) -> Para
         _check(backend, name, written, values)
         if name in found.keys() | tls.keys():
             raise ValueError(f"gives {name} twice, by two names")
-        if name in _TLS:
+        if name in TLS_PARAMETERS:
             tls[name] = str(values)
         else:
             found[name] = values
     if backend == "postgresql":
         _add_schema(found)
-        _add_libpq_tls(found, tls)
+        add_libpq_tls(found, tls)
     elif backend != "sqlite":
-        _add_mysql_tls(found, tls)
+        add_mysql_tls(found, tls)
     return found
 
 
@@ -248,7 +210,7 @@ def _is_utf8(written: str, values: str | tuple[str, ...]) -> bool:
 
 
 def _check(backend: str, name: str, written: str, values: str | tuple[str, ...]) -> None:
-    of_server = _LOGIN | _TLS if backend != "sqlite" else frozenset()
+    of_server = _LOGIN | TLS_PARAMETERS if backend != "sqlite" else frozenset()
     of_postgresql = {"schema"} if backend == "postgresql" else frozenset()
     if name not in _KNOWN[backend] | of_server | of_postgresql:
         raise ValueError(_unknown(name, written))
@@ -288,72 +250,3 @@ def _add_schema(found: Parameters) -> None:
     if "search_path" in options:
         raise ValueError("gives the schema twice, in options too")
     found["options"] = f"{options} -csearch_path={schema}".strip()
-
-
-def _add_libpq_tls(found: Parameters, given: Mapping[str, str]) -> None:
-    for name in _FLAGS & set(given):
-        raise ValueError(f"has {name}, which is MySQL's: write sslmode=verify-full")
-    mode = _asked(given)
-    if mode is not None:
-        found["sslmode"] = mode.word
-    if given.get("ssl", "").lower() in _YES and "sslrootcert" not in found:
-        # The system's authorities, as whoever writes ssl=true means it.
-        found["sslrootcert"] = "system"
-
-
-def _add_mysql_tls(found: Parameters, given: Mapping[str, str]) -> None:
-    flags = {name: _flag(name, given[name]) for name in _FLAGS & set(given)}
-    asked = _asked(given)
-    mode = _implied(found, flags) if asked is None else asked
-    if mode is Tls.REQUIRE and _AUTHORITY & set(found):
-        mode = Tls.VERIFY_CA  # as MySQL's own programs
-    if flags.pop("ssl_disabled", False):
-        if mode is not None:
-            raise ValueError("asks for TLS and with ssl_disabled for none")
-        mode = Tls.DISABLE
-    if mode is not None:
-        found["sslmode"] = _with_flags(mode, flags, is_asked=asked is not None).word
-
-
-def _asked(given: Mapping[str, str]) -> Tls | None:
-    """The strictest of what is asked for."""
-    return max((_tls(name, given[name]) for name in ("sslmode", "ssl") if name in given), default=None)
-
-
-def _implied(found: Parameters, flags: Mapping[str, bool]) -> Tls | None:
-    if _AUTHORITY & set(found):
-        return Tls.VERIFY_FULL
-    if {"ssl_cert", "ssl_key", "ssl_cipher"} & set(found) or set(flags) - {"ssl_disabled"}:
-        return Tls.REQUIRE
-    return None
-
-
-def _with_flags(mode: Tls, flags: Mapping[str, bool], *, is_asked: bool) -> Tls:
-    if flags.get("ssl_verify_cert"):
-        mode = max(mode, Tls.VERIFY_CA)
-    if flags.get("ssl_verify_identity") or flags.get("ssl_check_hostname"):
-        mode = max(mode, Tls.VERIFY_FULL)
-    weaker = {"ssl_verify_cert": Tls.REQUIRE, "ssl_verify_identity": Tls.VERIFY_CA, "ssl_check_hostname": Tls.VERIFY_CA}
-    for name, most in weaker.items():
-        if flags.get(name) is False and mode > most:
-            if is_asked:
-                raise ValueError(f"asks for more with sslmode than with {name}")
-            mode = most
-    return mode
-
-
-def _tls(name: str, value: str) -> Tls:
-    word = value.lower().replace("_", "-")
-    if name == "ssl" and word in _YES:
-        return Tls.VERIFY_FULL
-    if name == "ssl" and word in _NO:
-        return Tls.DISABLE
-    if word not in _TLS_WORDS:
-        raise ValueError(f"has a {name} that is none of {', '.join(each.word for each in Tls)}")
-    return _TLS_WORDS[word]
-
-
-def _flag(name: str, value: str) -> bool:
-    if value.lower() not in _YES | _NO:
-        raise ValueError(f"has a {name} that is neither true nor false")
-    return value.lower() in _YES

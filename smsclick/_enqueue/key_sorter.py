@@ -26,7 +26,7 @@ _Entry = tuple[str, int, tuple[Any, ...]]
 """Key, place among all, and the message's fields."""
 
 
-class ByKey:
+class KeySorter:
     """Takes messages one by one, and gives them back in batches.
 
     The file has no name, so that nobody else reads it, and is gone when it is closed.

@@ -1,0 +1,187 @@
+"""The tables that say what becomes of a message: the messages, their events and their callbacks."""
+
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, SmallInteger, String, Table, Text, text
+
+from smsclick._database import constraints
+from smsclick._database.columns import BigId, UtcDateTime, default_now
+from smsclick._database.metadata import MYSQL_OPTIONS, metadata
+
+messages = Table(
+    "smsclick_messages",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("key", constraints.guarded("key"), nullable=False, unique=True, comment="the producer's idempotency key"),
+    Column("phone", constraints.guarded("phone"), nullable=False, comment="empty once erased"),
+    Column("text", Text, nullable=False),
+    Column("rule_id", constraints.guarded("rule_id"), comment="ID_REGLA_INTERACTIVA"),
+    Column("priority", SmallInteger, nullable=False, server_default=text("1"), comment="0 high, 1, 2 low"),
+    Column("send_at", UtcDateTime),
+    Column("expires_at", UtcDateTime),
+    Column("if_absent", String(8), nullable=False, server_default="resend"),
+    Column("callback", constraints.guarded("callback")),
+    Column("reference", constraints.guarded("reference")),
+    Column("state", String(12), nullable=False, server_default="queued"),
+    Column("due_at", UtcDateTime, server_default=default_now(), comment="when to look next; NULL: never"),
+    Column("token", String(32), comment="of the last attempt"),
+    Column("lease_until", UtcDateTime),
+    Column("wire_key", String(32), comment="of phone and text while a request may be on the wire"),
+    Column("waits_for", String(32), comment="wire_key of the message in flight that this one waits for"),
+    Column("unknown_since", UtcDateTime, comment="the latest moment at which the request can have left"),
+    Column("unknown_reason", String(24), comment="why the report could not tell, see worker.lifecycle.doubt.Doubt"),
+    Column("account_fingerprint", String(16), comment="of the APIKEY of the last attempt; one-way"),
+    Column(
+        "absences",
+        SmallInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="attempts that a report did not have",
+    ),
+    Column("absent_since", UtcDateTime, comment="start of the first attempt that a report did not have"),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("attempted_at", UtcDateTime, comment="start of the last attempt"),
+    Column("refusals", Integer, nullable=False, server_default=text("0"), comment="refused for now, in a row"),
+    Column(
+        "polls",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="status checks since the last change",
+    ),
+    Column("id_mensaje", BigId, unique=True),
+    Column("id_source", String(8), comment="who said id_mensaje: report or person; NULL: the answer of sendMsg"),
+    Column("estatus_mensaje", SmallInteger),
+    Column("credits_used", Integer),
+    Column("last_code", Integer),
+    Column("last_error", String(300)),
+    Column("created_at", UtcDateTime, nullable=False, server_default=default_now()),
+    Column("sent_at", UtcDateTime),
+    Column("final_at", UtcDateTime),
+    Column("reply", Text),
+    Column("replied_at", UtcDateTime),
+    Column("erased_at", UtcDateTime, comment="when phone and text were erased"),
+    CheckConstraint("if_absent IN ('resend', 'fail')", name="if_absent"),
+    CheckConstraint("priority IN (0, 1, 2)", name="priority"),
+    **MYSQL_OPTIONS,
+)
+
+# The claim's index: by priority and age among what waits. Partial where the database can.
+Index(
+    "ix_smsclick_messages_queue",
+    messages.c.state,
+    messages.c.priority,
+    messages.c.due_at,
+    postgresql_where=text("state = 'queued'"),
+    sqlite_where=text("state = 'queued'"),
+)
+# The sweep's index: what is due in any other state. Final rows have no due_at and cost nothing.
+Index(
+    "ix_smsclick_messages_due",
+    messages.c.state,
+    messages.c.due_at,
+    postgresql_where=text("due_at IS NOT NULL"),
+    sqlite_where=text("due_at IS NOT NULL"),
+)
+Index(
+    "ix_smsclick_messages_expires",
+    messages.c.state,
+    messages.c.expires_at,
+    postgresql_where=text("state = 'queued' AND expires_at IS NOT NULL"),
+    sqlite_where=text("state = 'queued' AND expires_at IS NOT NULL"),
+)
+Index(
+    "ix_smsclick_messages_retention",
+    messages.c.erased_at,
+    messages.c.final_at,
+    postgresql_where=text("erased_at IS NULL AND final_at IS NOT NULL"),
+    sqlite_where=text("erased_at IS NULL AND final_at IS NOT NULL"),
+)
+# The same for those without a final status, see worker.maintenance.retention.
+Index(
+    "ix_smsclick_messages_erase_undetermined",
+    messages.c.erased_at,
+    messages.c.sent_at,
+    postgresql_where=text("state = 'undetermined' AND erased_at IS NULL"),
+    sqlite_where=text("state = 'undetermined' AND erased_at IS NULL"),
+)
+
+# For the report's check: what was accepted in a window, and last.
+Index("ix_smsclick_messages_sent_at", messages.c.sent_at)
+# What is followed, by age: what a report of a span of time may answer for.
+Index(
+    "ix_smsclick_messages_followed",
+    messages.c.state,
+    messages.c.sent_at,
+    postgresql_where=text("state IN ('sent', 'undetermined')"),
+    sqlite_where=text("state IN ('sent', 'undetermined')"),
+)
+# For the oldest attempt of unknown outcome; only those have the time. Not by state: what is due has its own index.
+Index(
+    "ix_smsclick_messages_unknown_since",
+    messages.c.unknown_since,
+    postgresql_where=text("unknown_since IS NOT NULL"),
+    sqlite_where=text("unknown_since IS NOT NULL"),
+)
+# At most one request on the wire for each phone and text, so that a match in the report is never ambiguous.
+Index("ix_smsclick_messages_wire_key", messages.c.wire_key, unique=True)
+# Who goes next of those that wait for one of equal content.
+Index(
+    "ix_smsclick_messages_waits_for",
+    messages.c.waits_for,
+    messages.c.priority,
+    messages.c.id,
+    postgresql_where=text("waits_for IS NOT NULL"),
+    sqlite_where=text("waits_for IS NOT NULL"),
+)
+constraints.declare(messages)
+
+events = Table(
+    "smsclick_events",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column(
+        "message_id",
+        BigId,
+        ForeignKey("smsclick_messages.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("at", UtcDateTime, nullable=False, server_default=default_now()),
+    Column("from_state", String(12), nullable=False),
+    Column("to_state", String(12), nullable=False),
+    Column("cause", String(40), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("code", Integer),
+    Column("description", String(300)),
+    Column("id_mensaje", BigId),
+    **MYSQL_OPTIONS,
+)
+
+callbacks = Table(
+    "smsclick_callbacks",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("event_id", String(36), nullable=False, comment="the same at every try, for the receiver"),
+    Column("message_id", BigId, ForeignKey("smsclick_messages.id", ondelete="CASCADE"), nullable=False),
+    Column("type", String(40), nullable=False),
+    Column("target", String(500), nullable=False),
+    Column("receiver", String(255), comment="host or queue while it is not final, else NULL"),
+    Column("data", Text, nullable=False, comment="JSON, what the message was then; no phone, text or reply"),
+    Column("created_at", UtcDateTime, nullable=False, server_default=default_now()),
+    Column("due_at", UtcDateTime, server_default=default_now(), comment="next try, or the claim's end; NULL: final"),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("delivered_at", UtcDateTime),
+    Column("failed_at", UtcDateTime, comment="when it was given up"),
+    Column("last_error", String(300)),
+    **MYSQL_OPTIONS,
+)
+
+# Each receiver's turn: final rows have no receiver, so that their number costs nothing where no index is partial.
+Index(
+    "ix_smsclick_callbacks_receiver",
+    callbacks.c.receiver,
+    callbacks.c.due_at,
+    postgresql_where=text("receiver IS NOT NULL"),
+    sqlite_where=text("receiver IS NOT NULL"),
+)
+# Which event of a message is its next one.
+Index("ix_smsclick_callbacks_message", callbacks.c.message_id, callbacks.c.receiver)
