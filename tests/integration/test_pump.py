@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tests.integration.conftest import MakeRuntime
     from worker.runtime import Runtime
     from worker.sending.recorder import Recorder
+    from worker.sending.results import Ended
 
 T = TypeVar("T")
 
@@ -155,6 +156,97 @@ def test_retry_after_is_honoured_and_what_was_claimed_is_given_back(
         time.sleep(0.02)
     assert sends(simulator) == called
     assert count(database, State.QUEUED) == 41 - called
+
+
+class HaltedRecorder:
+    """A recorder that holds up calls, and records of a refused account, until a test lets them go on."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self.calls_may_begin = threading.Event()
+        self.is_recording = threading.Event()
+        self.may_record = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - of the recorder
+        return getattr(self._recorder, name)
+
+    def await_room(self, seconds: float) -> bool:
+        return self.calls_may_begin.wait(60) and self._recorder.await_room(seconds)
+
+    def record(self, ended: Ended) -> None:
+        self.is_recording.set()
+        assert self.may_record.wait(60)
+        self._recorder.record(ended)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_claim_made_ahead_is_given_back_when_the_provider_asks_for_a_pause(
+    runtime: Runtime, database: Database, simulator: Simulator, make_pump: Callable[[Runtime, int], Pump]
+) -> None:
+    simulator.faults([Fault(FaultKind.RATE_LIMIT, retry_after=3600)])
+    halted = HaltedRecorder(runtime.recorder)
+    insert(database, 3)
+    make_pump(dataclasses.replace(runtime, recorder=cast("Recorder", halted)), 1).wake()
+    wait_until(lambda: count(database, State.SENDING) == 2, what="a call and a claim ahead of it")
+    halted.calls_may_begin.set()
+    wait_until(lambda: states(database) == [State.UNKNOWN, State.QUEUED, State.QUEUED], 20, what="the claim's return")
+    assert sends(simulator) == 1
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_claim_made_ahead_is_given_back_before_the_hold_is_recorded(
+    runtime: Runtime, database: Database, simulator: Simulator, make_pump: Callable[[Runtime, int], Pump]
+) -> None:
+    simulator.set(balance=0)
+    halted = HaltedRecorder(runtime.recorder)
+    insert(database, 3)
+    make_pump(dataclasses.replace(runtime, recorder=cast("Recorder", halted)), 1).wake()
+    wait_until(lambda: count(database, State.SENDING) == 2, what="a call and a claim ahead of it")
+    halted.calls_may_begin.set()
+    assert halted.is_recording.wait(60)
+    try:
+        wait_until(
+            lambda: states(database) == [State.SENDING, State.QUEUED, State.QUEUED], 20, what="the claim's return"
+        )
+    finally:
+        halted.may_record.set()
+    wait_until(lambda: states(database) == [State.QUEUED] * 3, what="the refusal on record")
+    assert sends(simulator) == 1
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_sender_that_is_killed_while_it_parks_is_counted_as_before(
+    runtime: Runtime,
+    database: Database,
+    simulator: Simulator,
+    make_pump: Callable[[Runtime, int], Pump],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    simulator.faults([latency(0.05)])
+    pump = make_pump(runtime, 1)
+    feed_if_hungry = pump._feed_if_hungry
+    parked: list[threading.Lock] = []
+
+    def killing() -> None:
+        feed_if_hungry()
+        if pump._parked and not parked:
+            parked.extend(pump._parked)
+            raise SystemExit
+
+    monkeypatch.setattr(pump, "_feed_if_hungry", killing)
+    insert(database)
+    pump.wake()
+    wait_until(lambda: parked, what="the sender to park")
+
+    def parks_again() -> bool:
+        with pump._lock:
+            return pump._active == 0 and len(pump._parked) == 1 and pump._parked != parked
+
+    wait_until(parks_again, 20, what="one sender at rest, and none at work")
+    insert(database, 10)
+    pump.wake()
+    wait_until(lambda: count(database, State.SENT) == 11, what="all to be sent")
+    assert simulator.stats().max_in_flight == 1
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -320,7 +412,7 @@ CANNOT_START = """
 import resource, sys, threading
 import sqlalchemy as sa
 from smsclick.contract import messages
-from tests.factories import RecordingBell, settings
+from tests.factories import RecordingWakeups, settings
 from tests.processes import wait_until
 from worker.sending import attempts
 from worker.sending.pump import Pump
@@ -330,15 +422,15 @@ def sent():
     with runtime.database.read() as connection:
         return connection.scalar(sa.select(sa.func.count()).where(messages.c.state == "sent"))
 
-runtime = Runtime.start(settings(sys.argv[1], sys.argv[2], SMSCLICK_SWEEP_SECONDS=1), RecordingBell(), threads=4)
+runtime = Runtime.start(settings(sys.argv[1], sys.argv[2], SMSCLICK_SWEEP_SECONDS=1), RecordingWakeups(), threads=4)
 assert sent() == 0
 pump = Pump(runtime, 4)
 threading.stack_size(1 << 34)
 resource.setrlimit(resource.RLIMIT_AS, (1 << 33, resource.RLIM_INFINITY))
-pump.ring()
+pump.wake()
 assert not pump._feeder.is_alive
 threading.stack_size(0)
-pump.ring()
+pump.wake()
 threading.stack_size(1 << 34)
 wait_until(lambda: pump.cannot_start_since is not None, what="a sender that cannot start")
 with pump._lock:  # within it a try may be under way
