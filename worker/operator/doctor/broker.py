@@ -196,7 +196,13 @@ def _within(reach: Callable[[], Any], seconds: float, where: str) -> Any:  # noq
             failed.append(error)
 
     thread = threading.Thread(target=run, name="smsclick-doctor", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:
+        raise BrokerUnavailable(
+            f"the broker at {where} was not asked, because this machine allows no further thread; raise the limit of "
+            "processes and threads (`ulimit -u`, or the container's)"
+        ) from None
     thread.join(seconds)
     advice = "check CELERY_BROKER_URL and that it runs; messages wait safely in the database meanwhile"
     if failed:
