@@ -30,7 +30,7 @@ class TaskTarget:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class WebHookTarget:
+class WebhookTarget:
     """An HTTP address that takes a POST.
 
     Attributes:
@@ -55,7 +55,7 @@ class WebHookTarget:
         return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
 
 
-Target = TaskTarget | WebHookTarget
+Target = TaskTarget | WebhookTarget
 
 
 def parse_callback(value: str) -> Target:
@@ -83,7 +83,7 @@ def _task(value: str) -> TaskTarget:
     return TaskTarget(task, queue)
 
 
-def _web_hook(value: str) -> WebHookTarget:
+def _web_hook(value: str) -> WebhookTarget:
     if not value.isascii() or not value.isprintable() or set(value) & set(' "<>\\^`{|}'):
         raise InvalidField("callback: the address holds a character that must be percent-encoded")
     try:
@@ -97,4 +97,4 @@ def _web_hook(value: str) -> WebHookTarget:
         raise InvalidField("callback: leave user, password and # out of the address; calls are signed instead")
     secure = split.scheme == "https"
     path = (split.path or "/") + (f"?{split.query}" if split.query else "")
-    return WebHookTarget(secure, host, port or (443 if secure else 80), path)
+    return WebhookTarget(secure, host, port or (443 if secure else 80), path)

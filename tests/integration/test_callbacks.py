@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 import sqlalchemy as sa
 
-from smsclick._values.callback import WebHookTarget, parse_callback
+from smsclick._values.callback import WebhookTarget, parse_callback
 from smsclick.contract import State, callbacks, incidents, messages
 from smsclick.settings import load_settings
 from tests.factories import LONG_AGO, PHONE, clock, insert, news, row, sent
@@ -23,7 +23,8 @@ from tests.webhook_receiver import SECRET, Hook
 from worker.callbacks.dispatcher import CallbackDispatcher
 from worker.callbacks.policy import Acknowledged, GivenUp, NotAcknowledged, next_wait, outcome_of_status
 from worker.callbacks.store import due, purge
-from worker.callbacks.webhook import CallFailedError, Outbound, RefusedAddressError, Rules
+from worker.callbacks.webhook import WebhookClient, WebhookFailedError
+from worker.callbacks.webhook_addresses import AddressRules, RefusedAddressError
 from worker.lifecycle import machine, message_rows, outbox
 from worker.lifecycle.model import Cause, Change, Message, Note
 from worker.maintenance import retention
@@ -63,8 +64,8 @@ def make_dispatcher(database: Database) -> Iterator[MakeDispatcher]:
 
     def make(patience: float = 60, **variables: str) -> CallbackDispatcher:
         given = load_settings(**(INSIDE | variables))
-        rules = Rules(given.webhook_hosts, given.webhook_allow_private)
-        outbound = Outbound(rules, connect_seconds=patience, total_seconds=patience)
+        rules = AddressRules(given.webhook_hosts, given.webhook_allow_private)
+        outbound = WebhookClient(rules, connect_seconds=patience, total_seconds=patience)
         made.append(CallbackDispatcher(database, given, None, outbound))
         return made[-1]
 
@@ -216,9 +217,9 @@ def test_no_phone_text_or_reply_is_stored_with_a_call_back(database: Database) -
     assert PHONE not in str(stored(database))
 
 
-def web_hook(address: str) -> WebHookTarget:
+def web_hook(address: str) -> WebhookTarget:
     found = parse_callback(address)
-    assert isinstance(found, WebHookTarget)
+    assert isinstance(found, WebhookTarget)
     return found
 
 
@@ -664,8 +665,8 @@ def test_no_form_of_an_inside_address_is_connected_to(host: str) -> None:
         listener.settimeout(0.05)
         port = listener.getsockname()[1]
         # A name service knows no such name as 0x7f.1, where it does not read it as a number: that is as good.
-        with pytest.raises((RefusedAddressError, CallFailedError)) as failed:
-            Outbound(Rules()).post(web_hook(f"https://{host}:{port}/"), b"{}", {})
+        with pytest.raises((RefusedAddressError, WebhookFailedError)) as failed:
+            WebhookClient(AddressRules()).post(web_hook(f"https://{host}:{port}/"), b"{}", {})
         refused = (
             "the host's address is private or reserved; SMSCLICK_WEBHOOK_ALLOW",
             "the host's name was not resolved",

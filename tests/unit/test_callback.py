@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from smsclick import NewMessage
-from smsclick._values.callback import TaskTarget, WebHookTarget, parse_callback
+from smsclick._values.callback import TaskTarget, WebhookTarget, parse_callback
 from smsclick.errors import InvalidField, SettingsError
 from smsclick.settings import load_settings
 from tests.webhook_receiver import SECRET
 
 
-def web_hook(host: str, port: int, path: str, *, secure: bool = True) -> WebHookTarget:
-    return WebHookTarget(secure, host, port, path)
+def web_hook(host: str, port: int, path: str, *, secure: bool = True) -> WebhookTarget:
+    return WebhookTarget(secure, host, port, path)
 
 
 MISTAKES = [
@@ -69,7 +69,7 @@ MISTAKES = [
     ],
 )
 def test_a_task_with_its_queue_and_a_web_hook_are_addresses(
-    address: str, target: TaskTarget | WebHookTarget, receiver: str
+    address: str, target: TaskTarget | WebhookTarget, receiver: str
 ) -> None:
     assert parse_callback(address) == target
     assert target.receiver == receiver

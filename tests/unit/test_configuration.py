@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from smsclick._net.urls import scheme_of
-from smsclick._values.callback import WebHookTarget
+from smsclick._values.callback import WebhookTarget
 from smsclick.errors import SettingsError
 from smsclick.settings import load_settings
 from tests.commandline import call, run
 from tests.factories import settings as make_settings
 from worker.alerting import delivery
-from worker.callbacks.webhook import RefusedAddressError, Rules
+from worker.callbacks.webhook_addresses import AddressRules, RefusedAddressError
 
 SECRET = "tezontle8a5c"
 SIGNS = ["@", "/", "?", "#", ":", "@@", "#/", "?@"]
@@ -164,7 +164,7 @@ def test_doctor_says_so_too(sqlite_url: str) -> None:
 )
 def test_a_host_may_be_named_with_its_port(hosts: str, host: str, port: int, allowed: bool) -> None:  # noqa: FBT001
     found = make_settings("sqlite:///x.db", SMSCLICK_WEBHOOK_HOSTS=hosts)
-    rules, target = Rules(found.webhook_hosts), WebHookTarget(True, host, port, "/")  # noqa: FBT003
+    rules, target = AddressRules(found.webhook_hosts), WebhookTarget(True, host, port, "/")  # noqa: FBT003
     if allowed:
         rules.check_target(target)
     else:

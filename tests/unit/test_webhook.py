@@ -1,4 +1,4 @@
-"""Calls of addresses that others chose: only where they may go, bounded in time and bytes, told in words of ours."""
+"""Calls of addresses that others chose: only allowed ones, limited in time and bytes, with failures that name none."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from smsclick._values.callback import WebHookTarget, parse_callback
+from smsclick._values.callback import WebhookTarget, parse_callback
 from tests.webhook_receiver import Hook
-from worker.callbacks.webhook import CallFailedError, Outbound, RefusedAddressError, Rules, is_public
+from worker.callbacks.webhook import WebhookClient, WebhookFailedError
+from worker.callbacks.webhook_addresses import AddressRules, RefusedAddressError, is_public
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-INSIDE = Rules(allow_private=True)
+INSIDE = AddressRules(allow_private=True)
 REFUSED = [
     "127.0.0.1",
     "127.255.255.254",
@@ -60,14 +61,14 @@ REFUSED = [
 PUBLIC = ["8.8.8.8", "200.57.1.1", "::ffff:8.8.8.8", "64:ff9b::808:808", "2606:4700::1111"]
 
 
-def target(url: str) -> WebHookTarget:
+def target(url: str) -> WebhookTarget:
     found = parse_callback(url)
-    assert isinstance(found, WebHookTarget)
+    assert isinstance(found, WebhookTarget)
     return found
 
 
 def answering(*addresses: str) -> Callable[..., Sequence[tuple[Any, ...]]]:
-    """A name service that gives the next of these addresses at each question."""
+    """A name service that answers each question with the next of these addresses."""
     left = list(addresses)
 
     def resolve(_host: str, port: int, **_options: object) -> list[tuple[Any, ...]]:
@@ -80,13 +81,13 @@ def answering(*addresses: str) -> Callable[..., Sequence[tuple[Any, ...]]]:
 
 @contextlib.contextmanager
 def talking(say: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A server that reads a request with the body `{}` and then says what it likes; gives its address."""
+    """A server that reads a request with the body `{}` and then calls `say`; yields its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
             with contextlib.suppress(OSError), listener.accept()[0] as connection:
                 request = b""
-                # All of it: to close with something unread is a reset, which may overtake the answer.
+                # Drain the request: closing with unread bytes causes a reset, which may overtake the answer.
                 while not request.endswith(b"\r\n\r\n{}") and (part := connection.recv(65536)):
                     request += part
                 say(connection)
@@ -98,7 +99,7 @@ def talking(say: Callable[[socket.socket], None]) -> Iterator[str]:
         thread.join(60)
 
 
-def post(outbound: Outbound, url: str) -> int:
+def post(outbound: WebhookClient, url: str) -> int:
     with contextlib.closing(outbound):
         return outbound.post(target(url), b"{}", {})
 
@@ -116,14 +117,14 @@ def test_an_address_of_the_open_internet_is_public(address: str) -> None:
 def test_what_is_checked_is_what_is_connected_to_and_a_second_answer_of_the_name_service_is_checked_too() -> None:
     with Hook() as hook:
         asked = answering("169.254.169.254", "127.0.0.1", "10.0.0.1")
-        outbound = Outbound(Rules(), resolve=asked)
+        outbound = WebhookClient(AddressRules(), resolve=asked)
         for _ in range(3):
             with pytest.raises(RefusedAddressError, match="private or reserved"):
                 outbound.post(target(f"https://hooks.example.com:{hook.port}/"), b"{}", {})
         outbound.close()
         assert hook.connections == 0
-        # Where it is allowed, the name is asked for once, and the socket goes to that answer and no other.
-        once = Outbound(INSIDE, resolve=answering("127.0.0.1"))
+        # If it is allowed, the name is resolved once, and the socket goes to that answer and no other.
+        once = WebhookClient(INSIDE, resolve=answering("127.0.0.1"))
         assert post(once, f"http://hooks.example.com:{hook.port}/") == 200
         assert hook.deliveries[0].headers["host"] == f"hooks.example.com:{hook.port}"
 
@@ -141,25 +142,25 @@ def test_what_is_checked_is_what_is_connected_to_and_a_second_answer_of_the_name
     ],
 )
 def test_with_a_list_of_hosts_only_those_are_called(host: str, allowed: bool) -> None:  # noqa: FBT001 - a parameter
-    rules = Rules(hosts=("hooks.example.com", "*.example.org"))
+    rules = AddressRules(hosts=("hooks.example.com", "*.example.org"))
     with contextlib.nullcontext() if allowed else pytest.raises(RefusedAddressError, match="SMSCLICK_WEBHOOK_HOSTS"):
         rules.check_target(target(f"https://{host}/"))
 
 
 def test_without_tls_only_private_receivers_are_called() -> None:
     with pytest.raises(RefusedAddressError, match="not https"):
-        Rules().check_target(target("http://example.com/"))
+        AddressRules().check_target(target("http://example.com/"))
     INSIDE.check_target(target("http://example.com/"))
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
     with Hook() as inner, Hook(lambda _: 307, {"Location": inner.url}) as outer:
-        assert post(Outbound(INSIDE), outer.url) == 307
+        assert post(WebhookClient(INSIDE), outer.url) == 307
         assert inner.deliveries == []
 
 
 def test_connections_are_used_again_and_one_that_died_idle_is_replaced() -> None:
-    outbound = Outbound(INSIDE)
+    outbound = WebhookClient(INSIDE)
     with contextlib.closing(outbound):
         with Hook() as hook:
             assert [outbound.post(target(hook.url), b"{}", {}) for _ in range(3)] == [200] * 3
@@ -167,11 +168,11 @@ def test_connections_are_used_again_and_one_that_died_idle_is_replaced() -> None
         with Hook(headers={"Connection": "close"}) as closing:
             assert [outbound.post(target(closing.url), b"{}", {}) for _ in range(2)] == [200] * 2
         with talking(lambda each: each.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")) as url:
-            # It closes right after its answer without having said so.
+            # It closes right after its answer, without `Connection: close`.
             assert outbound.post(target(url), b"{}", {}) == 204
             time.sleep(0.05)
-            with pytest.raises(CallFailedError, match=r"no connection|connection broke|in time"):
-                post(Outbound(INSIDE, total_seconds=0.2), url)
+            with pytest.raises(WebhookFailedError, match=r"no connection|connection broke|in time"):
+                post(WebhookClient(INSIDE, total_seconds=0.2), url)
 
 
 def slowly(connection: socket.socket) -> None:
@@ -191,14 +192,14 @@ def slowly(connection: socket.socket) -> None:
         (lambda each: each.sendall(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200), 60, "the answer is not HTTP"),
     ],
 )
-def test_what_is_no_answer_ends_in_time_and_in_words_of_ours(
+def test_what_is_no_answer_ends_in_time_with_a_reason_that_names_no_address(
     say: Callable[[socket.socket], None], seconds: float, words: str
 ) -> None:
     began = time.monotonic()
-    with talking(say) as url, pytest.raises(CallFailedError) as failed:
-        post(Outbound(INSIDE, total_seconds=seconds), url)
+    with talking(say) as url, pytest.raises(WebhookFailedError) as failed:
+        post(WebhookClient(INSIDE, total_seconds=seconds), url)
     assert str(failed.value) == words
-    assert time.monotonic() - began < 20  # half a minute, if each byte began it anew
+    assert time.monotonic() - began < 20  # half a minute, if each byte started it again
 
 
 def test_a_body_is_not_read_beyond_its_bound() -> None:
@@ -210,14 +211,14 @@ def test_a_body_is_not_read_beyond_its_bound() -> None:
             pytest.fail("all of it was read")
 
     with talking(flood) as url:
-        assert post(Outbound(INSIDE, total_seconds=60), url) == 200
+        assert post(WebhookClient(INSIDE, total_seconds=60), url) == 200
 
 
 def test_a_name_that_is_not_known_and_a_port_that_nobody_listens_on_are_failures() -> None:
-    with pytest.raises(CallFailedError, match="the host's name was not resolved"):
-        post(Outbound(INSIDE), "https://nobody.invalid/")
-    with pytest.raises(CallFailedError, match="no connection could be made"):
-        post(Outbound(INSIDE), "http://127.0.0.1:9/")
+    with pytest.raises(WebhookFailedError, match="the host's name was not resolved"):
+        post(WebhookClient(INSIDE), "https://nobody.invalid/")
+    with pytest.raises(WebhookFailedError, match="no connection could be made"):
+        post(WebhookClient(INSIDE), "http://127.0.0.1:9/")
 
 
 def test_a_certificate_must_be_trusted_and_name_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,10 +229,10 @@ def test_a_certificate_must_be_trusted_and_name_the_host(tmp_path: Path, monkeyp
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
     with Hook() as hook:
         hook.secure(context)
-        with pytest.raises(CallFailedError, match="the certificate was not accepted"):
-            post(Outbound(INSIDE), f"https://localhost:{hook.port}/")
+        with pytest.raises(WebhookFailedError, match="the certificate was not accepted"):
+            post(WebhookClient(INSIDE), f"https://localhost:{hook.port}/")
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
-        with pytest.raises(CallFailedError, match="the certificate was not accepted"):
-            post(Outbound(INSIDE), f"https://127.0.0.1:{hook.port}/")
+        with pytest.raises(WebhookFailedError, match="the certificate was not accepted"):
+            post(WebhookClient(INSIDE), f"https://127.0.0.1:{hook.port}/")
         assert hook.deliveries == []
-        assert post(Outbound(INSIDE), f"https://localhost:{hook.port}/") == 200
+        assert post(WebhookClient(INSIDE), f"https://localhost:{hook.port}/") == 200

@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING
 
 from standardwebhooks import Webhook
 
-from smsclick._values.callback import TaskTarget, WebHookTarget, parse_callback
+from smsclick._values.callback import TaskTarget, WebhookTarget, parse_callback
 from smsclick.errors import InvalidField
 from worker.callbacks import policy, store
 from worker.callbacks.celery_task import CallTask, TaskNotPublishedError
 from worker.callbacks.policy import Acknowledged, Call, GivenUp, NotAcknowledged, Outcome
-from worker.callbacks.webhook import CallFailedError, Outbound, RefusedAddressError, Rules
+from worker.callbacks.webhook import WebhookClient, WebhookFailedError
+from worker.callbacks.webhook_addresses import AddressRules, RefusedAddressError
 from worker.queue.odd_rows import place
 
 if TYPE_CHECKING:
@@ -62,12 +63,12 @@ class CallbackDispatcher:
         database: Database,
         settings: Settings,
         call_task: CallTask | None,
-        outbound: Outbound | None = None,
+        outbound: WebhookClient | None = None,
     ) -> None:
         self._database = database
         self._signers = [Webhook(secret) for secret in settings.webhook_secrets]
         self._call_task = call_task
-        self._outbound = outbound or Outbound(Rules(settings.webhook_hosts, settings.webhook_allow_private))
+        self._outbound = outbound or WebhookClient(AddressRules(settings.webhook_hosts, settings.webhook_allow_private))
         self._shares = policy.ReceiverShares()
         self._last_receiver: str | None = None
         """The last receiver of the previous look; None where the next look starts from the first."""
@@ -196,7 +197,7 @@ class CallbackDispatcher:
             return GivenUp(str(error))
         except RefusedAddressError as error:
             return NotAcknowledged(f"refused: {error}", needs_operator=True)
-        except (CallFailedError, TaskNotPublishedError) as error:
+        except (WebhookFailedError, TaskNotPublishedError) as error:
             return NotAcknowledged(str(error))
         except Exception as error:  # noqa: BLE001 - one odd row must not stop the others; an incident reports it
             # Without the error's text, which may hold the address and its secrets.
@@ -217,7 +218,7 @@ class CallbackDispatcher:
         self._call_task(target, call.event_id, {"id": call.event_id, **event})
         return Acknowledged()
 
-    def _call_webhook(self, call: Call, target: WebHookTarget) -> Outcome:
+    def _call_webhook(self, call: Call, target: WebhookTarget) -> Outcome:
         if not self._signers:
             return NotAcknowledged("SMSCLICK_WEBHOOK_SECRET is not set, and webhooks are signed", needs_operator=True)
         body = json.dumps(policy.event(call, with_reply=True), ensure_ascii=False, separators=(",", ":"))
