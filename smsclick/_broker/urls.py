@@ -92,7 +92,7 @@ def _part(part: str) -> str:
         return part
     authority = re.match(r"[^/?#]*", rest)[0]  # type: ignore[index]  # it matches nothing too
     if "#" in rest or ("@" in rest and "@" not in authority and scheme != "sentinel"):
-        raise ValueError(f"cannot be taken apart: {urls.ENCODE}")
+        raise ValueError(urls.AMBIGUOUS)
     urls.check(part)
     place = authority.rpartition("@")[2]
     if "," in place:

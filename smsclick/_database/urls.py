@@ -108,7 +108,7 @@ def _sqlite(rest: str) -> sa.URL:
 def _server(backend: str, rest: str) -> sa.URL:
     authority = re.match(r"[^/?#]*", rest)[0]  # type: ignore[index]  # it matches nothing too
     if "@" not in authority and "@" in rest:
-        raise ValueError(f"cannot be taken apart: {urls.ENCODE}")
+        raise ValueError(urls.AMBIGUOUS)
     urls.check(f"{backend}://{rest}")
     user, at, places = authority.rpartition("@")
     hosts = [each for each in unquote(places).split(",") if each] if _is_list(places) else []

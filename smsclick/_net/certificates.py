@@ -1,4 +1,4 @@
-"""Which certificates the provider and a company's proxy may show: the usual authorities, or those of a file."""
+"""TLS contexts that verify the other side, and one line about why TLS failed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOT_ACCEPTED: Final = "certificate was not accepted"
-"""What every refusal of a certificate has in its words."""
+"""How the reason of every refused certificate begins, after whose it is."""
 
-_WHY: Final = {
+_REASONS: Final = {
     9: "it is not valid yet",
     10: "it has expired",
     18: "no authority signed it",
@@ -21,17 +21,17 @@ _WHY: Final = {
     62: "it names another host",
     64: "it names another address",
 }
-"""OpenSSL's verify codes (X509_V_ERR_…) in words."""
+"""The reason of each of OpenSSL's verify codes (X509_V_ERR_…)."""
 
 
 def context(bundle: str | Path | None = None) -> ssl.SSLContext:
-    """What a client needs to verify the other side: certificate and host name, always.
+    """Return a TLS context that verifies the other side's certificate and host name.
 
     Args:
-        bundle: a file of certificates in PEM that are trusted instead of the usual ones.
+        bundle: A file of certificates in PEM that are trusted instead of the usual authorities.
 
     Raises:
-        ValueError: the file cannot be read or holds no certificate; the text says which.
+        ValueError: The file cannot be read or holds no certificate; the text says which.
     """
     if bundle is None:
         from requests.utils import DEFAULT_CA_BUNDLE_PATH  # noqa: PLC0415 - settings are read where no request is made
@@ -49,12 +49,23 @@ def context(bundle: str | Path | None = None) -> ssl.SSLContext:
 
 
 def why(error: ssl.SSLCertVerificationError) -> str:
-    """Why a certificate was not accepted, in words that name nobody."""
-    return _WHY.get(error.verify_code, f"OpenSSL's code {error.verify_code}")
+    """Return why a certificate was not accepted, without the names in it.
+
+    Args:
+        error: Of OpenSSL.
+    """
+    return _REASONS.get(error.verify_code, f"OpenSSL's code {error.verify_code}")
 
 
 def tls_reason(error: BaseException) -> str | None:
-    """Why TLS to another side failed, where that is what an error or one of its causes says; else None."""
+    """Return why TLS failed, if an error or one of its causes says that it did.
+
+    Args:
+        error: Any exception.
+
+    Returns:
+        One line without names, or None if TLS did not fail.
+    """
     found: BaseException | None = error
     seen: set[int] = set()
     while found is not None and id(found) not in seen:
@@ -62,12 +73,12 @@ def tls_reason(error: BaseException) -> str | None:
         if isinstance(found, ssl.SSLCertVerificationError):
             return f"its {NOT_ACCEPTED}: {why(found)}"
         if isinstance(found, ssl.SSLError):
-            return f"TLS failed: {_SSL_WORDS.get(found.reason or '', found.reason or type(found).__name__)}"
+            return f"TLS failed: {_TLS_REASONS.get(found.reason or '', found.reason or type(found).__name__)}"
         found = found.__cause__ or found.__context__
     return None
 
 
-_SSL_WORDS: Final = {
+_TLS_REASONS: Final = {
     "WRONG_VERSION_NUMBER": "what answers there speaks no TLS",
     "RECORD_LAYER_FAILURE": "what answers there speaks no TLS",
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it asks for a certificate of ours",

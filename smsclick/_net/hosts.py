@@ -1,4 +1,4 @@
-"""Hosts in addresses: what cannot be the name of one is refused before a library stumbles over it."""
+"""Checks the host of an address, because libraries fail on an impossible one with errors that nobody understands."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ _HOST: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?|(?=.*:)[0-9A-Fa-f:.]+(?:
 
 
 def check_host(place: str) -> None:
-    """Check a host with its port, or a socket's path; an empty one is the library's default.
+    """Check a host with its port, or the path of a socket.
+
+    Args:
+        place: Like `db.example.com:5432`, `[::1]:6379` or `/var/run/x`. An empty one is allowed: it means the library's
+            default.
 
     Raises:
-        ValueError: it cannot be used; the text shows nothing of it.
+        ValueError: It cannot be used; the text shows nothing of it.
     """
     host, colon, port = place.rpartition(":")
     if place.startswith(("/", "@")) or not colon or not (host.endswith("]") or ":" not in host):

@@ -14,23 +14,23 @@ ACCEPTED: Final = 1
 
 
 class Fault(StrEnum):
-    """Whose fault a code is."""
+    """Who has to change something before the call can succeed."""
 
     MESSAGE = "message"
-    """This message: its phone, text or rule. Others are not concerned."""
+    """This message: its phone, text or rule. Others are not affected."""
     ACCOUNT = "account"
-    """The account: its key or its balance. Every message is concerned."""
+    """The account: its key or its balance. Every message is affected."""
     QUERY = "query"
     """A parameter of `getMsg` or `report`."""
     NONE = "none"
-    """Nobody's, or nobody knows: success, and codes that the manual does not list."""
+    """Nothing, or unknown: success, and codes that the manual does not list."""
 
 
 class Action(StrEnum):
     """What may be done about a `sendMsg` that was refused with this code."""
 
     FAIL = "fail"
-    """Refused for good: sending the same again would be refused again."""
+    """Refused permanently: the same message would be refused again."""
     HOLD_NO_BALANCE = "hold_no_balance"
     """The account stops until there is balance; the message waits."""
     HOLD_KEY = "hold_key"
@@ -38,7 +38,7 @@ class Action(StrEnum):
     RETRY = "retry"
     """Refused for now: send again, with growing waits and a bounded number of times."""
     NONE = "none"
-    """Nothing: it was not refused. Only the row of code 1 has it, so a `Refused` never does."""
+    """The message was not refused. Only code 1 has this action, so a `Refused` never does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Code:
     Attributes:
         code: The number.
         meaning: What it means, in English.
-        fault: Whose fault it is.
+        fault: Who has to change something.
         action: What may be done about a send that was refused with it.
     """
 
@@ -66,7 +66,7 @@ CODES: Final[tuple[Code, ...]] = (
     Code(-103, "MENSAJE is empty", Fault.MESSAGE, Action.FAIL),
     Code(-104, "the account has no balance", Fault.ACCOUNT, Action.HOLD_NO_BALANCE),
     Code(-105, "ID_REGLA_INTERACTIVA does not exist", Fault.MESSAGE, Action.FAIL),
-    # getMsg and report; from sendMsg they would be a surprise, so not a verdict on the message.
+    # Codes of getMsg and report. From sendMsg they would be a surprise, so they do not fail the message.
     Code(-200, "ID_MENSAJE is not a valid number", Fault.QUERY, Action.RETRY),
     Code(-201, "ID_MENSAJE does not exist", Fault.QUERY, Action.RETRY),
     Code(-300, "FECHA_INICIO is empty or has a wrong format", Fault.QUERY, Action.RETRY),
@@ -86,7 +86,7 @@ def lookup(code: int) -> Code:
         code: Any `codigo`.
 
     Returns:
-        Its row in `CODES`; for a code that the manual does not list, a row that says so and asks to retry.
+        Its row in `CODES`; for a code that the manual does not list, a row that says so, with `Action.RETRY`.
     """
     return _BY_NUMBER.get(code) or Code(code, "a code that the manual does not list", Fault.NONE, Action.RETRY)
 
@@ -99,7 +99,7 @@ class Estatus(IntEnum):
     EN_PROCESO = 1
     """En proceso de envío."""
     ENVIADO = 2
-    """Enviado: handed to the carrier."""
+    """Enviado: passed to the carrier."""
     RECIBIDO = 3
     """Recibido: on the phone. Final."""
     RECHAZADO = 4
@@ -107,5 +107,5 @@ class Estatus(IntEnum):
 
     @property
     def final(self) -> bool:
-        """Whether the message will not change any more."""
+        """Whether the provider will not change it again."""
         return self in (Estatus.RECIBIDO, Estatus.RECHAZADO)

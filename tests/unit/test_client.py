@@ -51,7 +51,7 @@ SENT = b'{"codigo":1, "descripcion":"Mensaje enviado", "id_mensaje":123, "credit
 
 @dataclass
 class Request:
-    """What arrived on the wire."""
+    """A request as it arrived."""
 
     path: str
     headers: dict[str, str]
@@ -479,7 +479,7 @@ def test_whatever_goes_wrong_after_connecting_is_unknown(
     assert not getattr(caught.value, "never_left", False)
 
 
-def test_a_reset_before_the_request_is_never_taken_for_an_answer() -> None:
+def test_a_reset_before_the_request_never_counts_as_an_answer() -> None:
     # It may strike while connecting or after the first bytes, so that either may be the truth.
     with serving(lambda _, connection: reset(connection)) as server, client_of(server) as client:
         results = [client.send(PHONE, TEXT) for _ in range(20)]
@@ -543,7 +543,7 @@ def test_bytes_that_trickle_in_do_not_hold_a_call_longer_than_its_timeouts(head:
     assert 0.7 < elapsed < 60  # it would trickle in for ten minutes and more
 
 
-def test_silence_after_a_trickle_does_not_start_the_timeout_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silence_after_a_trickle_does_not_restart_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     moved = move_the_clients_time(monkeypatch)
 
     def handle(server: Server, connection: socket.socket) -> None:
@@ -603,9 +603,9 @@ def test_a_large_report_is_read() -> None:
     row = {"id_mensaje": 5, "telefono": 5548007276, "mensaje": "ñ" * 150, "estatus_mensaje": 3}
     body = json.dumps({"codigo": 1, "mensajes": [row] * 4000}).encode()
     assert len(body) > SMALL_ANSWER_BYTES
-    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
     with serving(forever(reply(body))) as server, client_of(server, read_timeout=60) as client:
-        assert len(client.report(moment, moment)) == 4000
+        assert len(client.report(now, now)) == 4000
 
 
 # Connections.

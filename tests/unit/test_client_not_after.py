@@ -53,15 +53,15 @@ class Server:
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                wire, _ = self._listener.accept()
+                connection, _ = self._listener.accept()
                 self.connections += 1
-                self._threads.append(threading.Thread(target=self._serve, args=(wire,)))
+                self._threads.append(threading.Thread(target=self._serve, args=(connection,)))
                 self._threads[-1].start()
 
-    def _serve(self, wire: socket.socket) -> None:
-        with wire, contextlib.suppress(OSError):
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
             request = b""
-            while part := wire.recv(65536):
+            while part := connection.recv(65536):
                 self.received += part
                 request += part
                 head, _, body = request.partition(b"\r\n\r\n")
@@ -69,7 +69,7 @@ class Server:
                 if body and len(body) >= int(length.partition(b":")[2]):
                     self.requests += 1
                     request = b""
-                    wire.sendall(ANSWER)
+                    connection.sendall(ANSWER)
 
 
 @pytest.fixture
@@ -85,8 +85,8 @@ def client(server: Server) -> Iterator[SmsclickClient]:
         yield made
 
 
-class CountedMoment(float):
-    """A moment that has not come yet, and that knows how often it was looked at."""
+class CountedTime(float):
+    """A time in the future that counts how often it is compared."""
 
     __slots__ = ("asked",)
 
@@ -118,9 +118,9 @@ def test_a_request_that_was_held_back_is_surely_not_accepted_and_may_go_again(cl
 
 
 def test_head_and_body_leave_together_so_that_no_half_of_a_request_can_be_too_late(client: SmsclickClient) -> None:
-    moment = CountedMoment(clock() + 60)
-    assert isinstance(client.send(PHONE, TEXT, not_after=moment), Accepted)
-    assert moment.asked == 1
+    not_after = CountedTime(clock() + 60)
+    assert isinstance(client.send(PHONE, TEXT, not_after=not_after), Accepted)
+    assert not_after.asked == 1
 
 
 def test_a_kept_connection_carries_nothing_of_a_request_that_is_too_late(
@@ -148,7 +148,7 @@ def test_without_a_limit_nothing_is_held_back(client: SmsclickClient, server: Se
     assert server.requests == 1
 
 
-def test_a_provider_that_is_not_there_is_told_as_that_and_not_as_too_late() -> None:
+def test_a_provider_that_is_not_there_is_reported_as_refused_connection_and_not_as_withheld() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with SmsclickClient("a-key", url) as nobody:

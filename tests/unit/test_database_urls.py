@@ -110,7 +110,7 @@ REFUSED = [
     ("postgresql://u:{m} x@h/d", "blanks"),
     ("postgresql://u:{m}\n@h/d", "blanks"),
     ("postgresql://u:${{PASSWORD}}{m}@h/d", "nothing has replaced"),
-    ("postgresql://u:12?{m}=x@h/d", "taken apart"),
+    ("postgresql://u:12?{m}=x@h/d", "several ways"),
     ("postgresql://u:{m}@h:99999/d", "port"),
     ("postgresql://u:{m}@h1:1,h2:x/d", "port"),
     ("postgresql://u:{m}@<host>/d", "host"),

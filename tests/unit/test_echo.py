@@ -1,4 +1,4 @@
-"""What an answer repeats of the form is taken out, in whatever form it comes back."""
+"""What an answer repeats of the form is removed, in every encoding in which it may come back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsclick.provider._answers.echo import HIDDEN, LONGEST, scrub
+from smsclick.provider._answers.echo import HIDDEN, MAX_CHARACTERS, scrub
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ FORMS: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_of_an_echoed_form_no_word_number_or_key_is_left(form: str) -> None:
+def test_no_word_number_or_key_of_an_echoed_form_is_left(form: str) -> None:
     echo = FORMS[form](f"APIKEY={KEY}&TELEFONO={PHONE}&MENSAJE={TEXT}")
     shown = scrub(f"Error no documentado: {echo}", (KEY, TEXT, PHONE)).casefold()
     assert shown.startswith("error no documentado")
@@ -66,7 +66,7 @@ def test_no_word_of_any_text_is_left(words: list[str], form: str, phone: str) ->
     shown = scrub(f"Numero {FORMS[form](text)} xx {FORMS[form](phone)} bloqueado", (text, phone))
     assert not any(word in shown for word in words if word not in "numero bloqueado")
     assert phone[2:6] not in shown
-    assert len(shown) <= LONGEST
+    assert len(shown) <= MAX_CHARACTERS
     assert shown.isprintable()
 
 
@@ -84,5 +84,5 @@ def test_words_of_the_manual_stay_even_where_the_text_has_them_too() -> None:
     assert scrub("Parametro MENSAJE vacio: su mensaje urgente", text) == f"Parametro MENSAJE vacio: su mensaje {HIDDEN}"
 
 
-def test_what_no_language_has_for_a_word_is_taken_for_the_form_in_some_encoding() -> None:
+def test_a_word_that_no_language_has_is_removed_as_an_encoded_form() -> None:
     assert scrub("error U2XDsW9yYSBOw7rDsWV6OiBzdSBjbGF2ZQ", ()) == f"error {HIDDEN}"

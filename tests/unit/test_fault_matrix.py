@@ -20,7 +20,7 @@ OWN_COURSE = frozenset(
     | {"campaign_id", "campaign_name", "portfolio", "delivery_seconds", "delivery_spread", "reject_rate", "never_rate"}
     | {"reject_phones", "reject_suffixes", "reject_texts", "never_phones"}
 )
-"""Settings that are about what happens to a message, as the manual says, and not about how the provider tells it."""
+"""Settings about what happens to a message, as the manual says, and not about how the provider reports it."""
 
 
 def cells(part: str) -> list[list[str]]:

@@ -179,7 +179,7 @@ def test_a_code_may_be_a_number_or_its_text(code: object) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 201, 400, 401, 403, 422])
-def test_an_error_code_is_believed_with_an_http_status_of_the_provider_itself(status: int) -> None:
+def test_an_error_code_counts_with_an_http_status_of_the_provider_itself(status: int) -> None:
     assert isinstance(classify_send(answer(NO_BALANCE, status)), Refused)
 
 
@@ -566,7 +566,7 @@ def test_a_balance_that_is_no_amount_is_unreadable_and_said_to_be_only_that(cred
 
 
 @pytest.mark.parametrize("status", [302, 404, 408, 429, 500, 503])
-def test_data_with_an_http_error_are_not_believed(status: int) -> None:
+def test_data_with_an_http_error_do_not_count(status: int) -> None:
     with pytest.raises(UnreadableAnswer, match=f"HTTP {status}"):
         parse_credits(answer({"codigo": 1, "creditos": 5}, status))
 
@@ -588,7 +588,7 @@ def test_an_unreadable_answer_is_not_chained_to_an_error_that_holds_the_body() -
 
 
 @pytest.mark.parametrize(
-    ("text", "zone", "moment"),
+    ("text", "zone", "time"),
     [
         ("12-08-2017 17:34:56", MEXICO, datetime(2017, 8, 12, 22, 34, 56, tzinfo=UTC)),
         ("12-08-2026 17:34:56", MEXICO, datetime(2026, 8, 12, 23, 34, 56, tzinfo=UTC)),
@@ -598,8 +598,8 @@ def test_an_unreadable_answer_is_not_chained_to_an_error_that_holds_the_body() -
     ],
     ids=["summer time", "no summer time any more", "short", "an hour that comes twice", "an hour that is skipped"],
 )
-def test_a_date_is_read_on_the_providers_clocks(text: str, zone: ZoneInfo, moment: datetime) -> None:
-    assert parse_date(text, zone) == moment
+def test_a_date_is_read_on_the_providers_clocks(text: str, zone: ZoneInfo, time: datetime) -> None:
+    assert parse_date(text, zone) == time
 
 
 @pytest.mark.parametrize(
@@ -622,5 +622,5 @@ def test_a_date_that_nobody_can_read_is_none(value: object) -> None:
 
 
 def test_a_date_is_written_as_the_provider_writes_it() -> None:
-    moment = datetime(2018, 1, 20, 6, 0, 0, 999_999, tzinfo=UTC)
-    assert format_date(moment, MEXICO) == "20-01-2018 00:00:00"
+    time = datetime(2018, 1, 20, 6, 0, 0, 999_999, tzinfo=UTC)
+    assert format_date(time, MEXICO) == "20-01-2018 00:00:00"

@@ -222,7 +222,7 @@ def carries_code_1(body: bytes) -> bool:
 
 
 def check_send(body: bytes, status: int) -> type:
-    """Check what a send that was answered so is taken for."""
+    """Check how a send with this answer is classified."""
     result = classify_send(HttpAnswer(status, body))
     match result:
         case Accepted():
@@ -252,7 +252,7 @@ def check_queries(body: bytes, status: int) -> None:
 
 
 def test_100_000_odd_bodies_raise_nothing_and_none_with_code_1_is_refused() -> None:
-    taken: dict[type, int] = {}
+    counts: dict[type, int] = {}
 
     @settings(
         max_examples=BATCHES,
@@ -267,12 +267,12 @@ def test_100_000_odd_bodies_raise_nothing_and_none_with_code_1_is_refused() -> N
         for _ in range(BODIES):
             body, status = generated(rng), rng.choice(STATUSES)
             kind = check_send(body, status)
-            taken[kind] = taken.get(kind, 0) + 1
+            counts[kind] = counts.get(kind, 0) + 1
             check_queries(body, status)
 
     take_a_batch()
-    assert sum(taken.values()) >= 100_000
-    assert min(taken[kind] for kind in (Accepted, Refused, Unknown)) > 1_000, taken  # each is truly met
+    assert sum(counts.values()) >= 100_000
+    assert min(counts[kind] for kind in (Accepted, Refused, Unknown)) > 1_000, counts  # each is truly met
 
 
 @settings(deadline=None)

@@ -77,7 +77,7 @@ def test_quotes_and_odd_characters_may_be_divided_anywhere(text: str, encoding: 
     assert stream(pieces_of(body, size)) == parse_report(HttpAnswer(200, body), MEXICO)
 
 
-def test_rows_come_out_before_the_report_ends_and_a_cut_is_told() -> None:
+def test_rows_come_out_before_the_report_ends_and_a_cut_raises() -> None:
     body = json.dumps({"codigo": 1, "mensajes": [ROW] * 3}).encode()
     reader = ReportReader(HttpAnswer(200, b""), MEXICO)
     assert [row.id_mensaje for row in reader.feed(body[:-5])] == [7, 7]

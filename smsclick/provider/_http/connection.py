@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MAX_IDLE_SECONDS: Final = 3.0
 """Seconds after which an idle connection is not used again.
 
-A server that closes an idle connection just as the next request leaves turns that message into an unknown one.
+A server that closes an idle connection just as the next request leaves makes that message unknown.
 urllib3 notices a close that has already arrived; this limit avoids most of the others, because common servers wait 5 s
 or more (Apache and Node 5, Tomcat 20, nginx 75). If a server announces less (`Keep-Alive: timeout=…`), that counts.
 """
