@@ -35,6 +35,28 @@ from __future__ import annotations
 from smsclick.provider.codes import lookup
 from smsclick.provider.failures import FailureKind
 
+__all__ = [
+    "BrokerUnavailable",
+    "DatabaseNotMigrated",
+    "DatabaseUnavailable",
+    "InvalidField",
+    "InvalidMessage",
+    "InvalidPhone",
+    "InvalidText",
+    "InvalidTime",
+    "KeyConflict",
+    "MessageNotFound",
+    "NotAllowed",
+    "ProviderError",
+    "ProviderRefused",
+    "ProviderUnreachable",
+    "SettingsError",
+    "SmsclickError",
+    "UnreadableAnswer",
+    "UnreadableBalance",
+    "UnreadableRow",
+]
+
 
 class SmsclickError(Exception):
     """Whatever `smsclick` raises on purpose is one of these."""

@@ -33,6 +33,8 @@ from smsclick._values.quiet_hours import QuietHours
 from smsclick._values.settings_sources import FILE, FromFile, Layer, Problem, environment_file
 from smsclick.errors import InvalidField, SettingsError
 
+__all__ = ["Settings", "get_settings", "load_settings", "variables"]
+
 _LONGEST = 10 * 366 * 86_400.0
 _Seconds = Annotated[float, Field(gt=0, le=_LONGEST)]
 """A duration that a date can be moved by: neither endless nor beyond the calendar."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from smsclick.errors import ProviderError
     from smsclick.settings import Settings
 
+__all__ = ["open_client"]
+
 _CERTIFICATE_VARIABLES_OF_OTHERS: Final = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 _PROXY_VARIABLES_OF_OTHERS: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 

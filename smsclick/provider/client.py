@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     import requests
 
+__all__ = ["DEFAULT_TIMEZONE", "LARGE_ANSWER_BYTES", "SMALL_ANSWER_BYTES", "SmsclickClient"]
+
 DEFAULT_TIMEZONE: Final = "America/Mexico_City"
 
 SMALL_ANSWER_BYTES: Final = 256 * 1024

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Final
 
+__all__ = ["clock"]
+
 
 def clock() -> float:
     """Read the clock that `SmsclickClient.send` compares `not_after` with.

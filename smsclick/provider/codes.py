@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final
 
+__all__ = ["ACCEPTED", "CODES", "Action", "Code", "Estatus", "Fault", "lookup"]
+
 ACCEPTED: Final = 1
 """The one `codigo` that means success, in all four calls."""
 

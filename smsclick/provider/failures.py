@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+__all__ = ["FailureKind"]
+
 
 class FailureKind(StrEnum):
     """What kind of failure it was. The reason beside it is one line for a person and decides nothing."""

@@ -16,6 +16,18 @@ if TYPE_CHECKING:
 
     from smsclick.provider.codes import Action, Estatus
 
+__all__ = [
+    "Accepted",
+    "HttpAnswer",
+    "MessageStatus",
+    "Refused",
+    "ReportRow",
+    "SendResult",
+    "TransportFailure",
+    "Unknown",
+    "UnreadableRow",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
