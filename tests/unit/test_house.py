@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / ".github").rglob("*.md")])
 MAKEFILE = (ROOT / "Makefile").read_text()
+# Task names and logger names look like modules, and so do paths of other programs.
+NOT_MODULES = {
+    *("smsclick.enqueue", "smsclick.cancel", "smsclick.send", "smsclick.poll", "smsclick.follow", "smsclick.ticks"),
+    *("smsclick.callbacks", "smsclick.sweep", "smsclick.db"),
+}
 OURS = (
     "call by name, canary, content fingerprint, control row, dead letter, epoch, hold, idempotency key, incident, "
     "lease, outbox, park, reconcile, SETTLE, sweep, token, wake-up, watermark"
@@ -56,6 +61,45 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A title\n[this](#a-title) [gone](gone.md) [there](page.md#nowhere) [out](https://example.com)\n")
     assert broken(page) == ["gone.md", "page.md#nowhere"]
+
+
+def named_modules(text: str) -> set[str]:
+    """The files and modules of ours that a page names: `worker/queue/claims.py`, `worker.queue.claims.claim`."""
+    folders = "worker|smsclick|models|bench|tests|scripts"
+    files = set(re.findall(rf"(?<![\w/.-])((?:{folders})/(?:[\w/]*\.py\b|(?:\w+/)*(?![\w.])))", text))
+    dotted = set(re.findall(r"`((?:worker|smsclick)(?:\.\w+)+)[^`]*`", text))
+    return {name.rstrip("/") for name in files} | dotted
+
+
+def is_there(name: str) -> bool:
+    """Whether a file or folder has this name, or a module, or a module has what its last part names."""
+    if "/" in name:
+        path = ROOT / name
+        return path.exists() or path.with_suffix(".py").exists()
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        path = ROOT.joinpath(*parts[:length])
+        if path.with_suffix(".py").exists() or (path / "__init__.py").exists():
+            source = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
+            return len(parts) == length or re.search(rf"\b{parts[length]}\b", source.read_text()) is not None
+    return False
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_modules_that_a_page_names_exist(page: Path) -> None:
+    names = named_modules(page.read_text(encoding="utf-8")) - NOT_MODULES
+    assert {name for name in names if not is_there(name)} == set()
+
+
+def test_a_module_that_is_gone_is_found() -> None:
+    text = (
+        "`worker/gone.py`, `worker.queue.gone`, `worker.queue.claims`, tests/unit/test_house.py, bench/ `smsclick.send`"
+    )
+    assert {name for name in named_modules(text) if not is_there(name)} == {
+        "worker/gone.py",
+        "worker.queue.gone",
+        "smsclick.send",
+    }
 
 
 def test_the_index_of_decisions_is_up_to_date() -> None:
