@@ -145,8 +145,8 @@ def measure(place: Place, options: argparse.Namespace) -> Report:
             ("still open", settled.still_open),
         )
     )
-    title = f"From unknown to settled, {count:,} and {count // 5:,} messages, every tenth answer lost"
-    columns = ("account", "settled as", "attempts", "median", "90 of 100", "longest")
+    title = f"From unknown to decided, {count:,} and {count // 5:,} messages, every tenth answer lost"
+    columns = ("account", "decided as", "attempts", "median", "90 of 100", "longest")
     samples = {name: dataclasses.asdict(settled) for name, settled in accounts.items()}
     return Report(name="quiet_account", tables=(Table(title, columns, rows),), samples=samples)
 
