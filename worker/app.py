@@ -209,7 +209,7 @@ def require_start(settings: Settings) -> None:
     """What must be right before a worker starts, each with one clear line.
 
     Raises:
-        SettingsError: no API key, or an address for alerts that no channel takes.
+        SettingsError: no API key, or an address for alerts that no channel accepts.
         DatabaseUnavailable: the database does not answer.
         DatabaseNotMigrated: it has not our tables.
         NotAllowed: its messages are a simulator's.

@@ -1,7 +1,7 @@
-"""A thread that no exception ends: what every thread of ours runs in.
+"""A thread that no exception ends; every thread of ours is one.
 
-An exception that leaves a thread's function ends the thread, and with it what the process exists for, while the process
-stays alive. Here the function is called again, after a pause that grows, and one line of the log says what happened.
+An exception that leaves a thread's function ends the thread. Then the process stays alive without doing its work. Here
+the function is called again after a pause that grows, and the exception is logged.
 """
 
 import contextlib
@@ -14,31 +14,31 @@ from types import TracebackType
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.1
-"""Between an exception and the next call; twice as long after each further exception."""
+"""The pause between an exception and the next call; it doubles after each further exception."""
 
 LONGEST_PAUSE_SECONDS = 5.0
 
 _RECOVERED_SECONDS = 30.0
-"""A target that has run for this long since its last exception is no longer failing, whether or not it says so."""
+"""A target that has run for this long since its last exception no longer counts as failing, even without `beat`."""
 
-_LOGGED_SECONDS = 60.0
-"""After the first line of a series of exceptions, one line in this time: a thread may fail for hours."""
+_LOG_INTERVAL_SECONDS = 60.0
+"""After the first of a series of exceptions, one is logged in this time: a thread may fail for hours."""
 
 
 class SupervisedThread:
     """A daemon thread whose target is called again after an exception.
 
-    The target returns when it has nothing more to do; it has to look at `stopping` for that. It calls `beat` whenever
-    it got something done or found nothing to do, so that others see that it progresses.
+    The target returns when its work is done or `stopping` is set. It calls `beat` whenever it has done something or
+    found nothing to do, so that health checks see its progress.
 
     Args:
         name: of the thread, as log lines and health checks show it.
-        target: what to run; it may be called many times, and must leave nothing half done for its next call.
-        stopping: set when the thread is to end; one of its own by default. It may be shared.
-        beats_within: how many seconds there are from one `beat` to the next at the most; what takes longer, and is not
-            within `waiting_for`, hangs. None: nobody knows.
+        target: the function to run. It may be called many times, so an exception must not leave its work half done.
+        stopping: set when the thread is to end; several threads may share it. By default the thread has its own.
+        beats_within: the longest seconds between two calls of `beat`; a target that takes longer, outside
+            `waiting_for`, hangs. None where there is no limit.
         first_pause: seconds between the first exception and the next call.
-        longest_pause: seconds beyond which the pause does not grow.
+        longest_pause: the longest pause, in seconds.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class SupervisedThread:
         self.restarts = 0
         """How many exceptions the target has ended with."""
         self.failing_since: float | None = None
-        """When the present series of failures began, as of `time.monotonic`; None once the target has called `beat`."""
+        """When the current series of failures began, by `time.monotonic`; None once the target has called `beat`."""
         self.last_beat = time.monotonic()
-        """When the target last progressed, as of `time.monotonic`."""
+        """When the target last made progress, by `time.monotonic`."""
         self.waits_for: str | None = None
-        """What the target waits for without being to blame, such as `database`; None otherwise."""
+        """What outside the process the target waits for, such as `database`; None where for nothing."""
         self._target = target
         self._first_pause = first_pause
         self._longest_pause = longest_pause
@@ -74,13 +74,13 @@ class SupervisedThread:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread runs."""
+        """Whether the thread runs now."""
         thread = self._thread
         return thread is not None and thread.is_alive()
 
     @property
     def failing_seconds(self) -> float:
-        """How long it has been failing; 0 where it progresses, or has run for a while without another failure."""
+        """How long it has been failing; 0 where it makes progress, or has run for a while without another failure."""
         now = time.monotonic()
         since = self.failing_since
         if since is None or (self.is_alive and now - self._failed_at > _RECOVERED_SECONDS):
@@ -93,16 +93,16 @@ class SupervisedThread:
         return self._returned or self.stopping.is_set()
 
     def start(self) -> bool:
-        """Start the thread where it does not run; cheap where it does, and safe from any thread.
+        """Start the thread if it does not run. Cheap if it does, and safe from any thread.
 
         Returns:
-            Whether it runs. False where the system allows no further thread (it counts as failing, and the caller
-            tries again later), and where it is done.
+            Whether it runs. False where it is done, and where the system allows no further thread: then it counts as
+            failing, and the caller tries again later.
         """
         if self.is_alive:
             return True
         with self._starting:
-            if self._thread is not None and self._thread.is_alive():  # another has just started it
+            if self._thread is not None and self._thread.is_alive():  # another thread has just started it
                 return True
             if self.is_done:
                 return False
@@ -110,21 +110,21 @@ class SupervisedThread:
             try:
                 thread.start()
             except (RuntimeError, MemoryError) as error:
-                # "can't start new thread": a limit of the system, which may have room again in a moment.
+                # "can't start new thread": a limit of the system, which may be temporary.
                 self._note_failure(error)
                 return False
             self._thread = thread
             return True
 
     def stop(self) -> None:
-        """Ask it to end: sets `stopping`, and cuts a pause short. What else the target waits for is the caller's."""
+        """Ask the thread to end: set `stopping`, which also ends a pause. The caller ends other waits of the target."""
         self.stopping.set()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the thread's end.
 
         Args:
-            timeout: seconds at the most; None: as long as it takes.
+            timeout: the longest wait in seconds; None for no limit.
 
         Returns:
             Whether it has ended.
@@ -135,7 +135,7 @@ class SupervisedThread:
         return not self.is_alive
 
     def beat(self) -> None:
-        """The target progresses: called by the target."""
+        """Note progress; called by the target."""
         self.last_beat = time.monotonic()
         if self.failing_since is not None:
             self.failing_since, self._pause = None, 0.0
@@ -143,7 +143,7 @@ class SupervisedThread:
 
     @contextlib.contextmanager
     def waiting_for(self, what: str) -> Iterator[None]:
-        """The target waits for something within this block: called by the target."""
+        """Note that the target waits for something outside the process within this block; called by the target."""
         self.waits_for = what
         try:
             yield
@@ -157,7 +157,7 @@ class SupervisedThread:
                 if failed and self.stopping.wait(self._pause):
                     return
                 self._target()
-            except BaseException as error:  # noqa: BLE001 - SystemExit too would end the thread without a word
+            except BaseException as error:  # noqa: BLE001 - SystemExit too would end the thread, without any log line
                 failed = True
                 self._note_failure(error)
             else:
@@ -171,11 +171,11 @@ class SupervisedThread:
             self.failing_since, self._pause = now, 0.0
         self._failed_at = now
         self._pause = min(2 * self._pause or self._first_pause, self._longest_pause)
-        if now - self._logged_at >= _LOGGED_SECONDS:
+        if now - self._logged_at >= _LOG_INTERVAL_SECONDS:
             self._logged_at = now
-            # Neither its words nor a traceback: drivers put rows into them, and rows have phones and texts.
+            # Without the error's text and the traceback: drivers show rows there, which have phones and texts.
             log.error(
-                "A thread failed and goes on. thread=%s error=%s at=%s restarts=%s",
+                "A thread failed and is restarted. thread=%s error=%s at=%s restarts=%s",
                 self.name,
                 type(error).__name__,
                 _place(error.__traceback__),
@@ -186,13 +186,13 @@ class SupervisedThread:
 def periodic(
     name: str, work: Callable[[], None], seconds: float, *, stopping: threading.Event | None = None
 ) -> SupervisedThread:
-    """A supervised thread that calls `work` every so many seconds, the first time at once; `start` begins it.
+    """Make a supervised thread that calls `work` at once and then every `seconds`; the caller starts it.
 
     Args:
         name: of the thread.
-        work: may raise whatever it likes; then it is called again after a pause.
+        work: the function to call. After any exception it is called again after a pause.
         seconds: from the end of one call to the next.
-        stopping: as `SupervisedThread` has it.
+        stopping: see `SupervisedThread`.
     """
 
     def run() -> None:

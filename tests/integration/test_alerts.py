@@ -242,7 +242,7 @@ def test_two_that_deliver_at_once_tell_it_once(database: Database, receiver: Rec
 def test_without_a_channel_the_log_is_the_channel(database: Database, caplog: pytest.LogCaptureFixture) -> None:
     open_(database, detail="-104 Saldo insuficiente")
     assert deliver(database, delivery.channels("")) == 1
-    assert "Alert. incident=no_balance news=opened detail=-104 Saldo insuficiente" in caplog.text
+    assert "Alert. incident=no_balance event=opened detail=-104 Saldo insuficiente" in caplog.text
     assert deliver(database, []) == 0
 
 

@@ -70,10 +70,10 @@ def queued(of: Any) -> list[Any]:  # noqa: ANN401
 
 def test_on_redis_no_more_ticks_are_sent_while_nobody_reads_them(redis_url: str, schedulers: MakeScheduler) -> None:
     sending = schedulers(redis_url)
-    for _ in range(3 * beat.MOST_UNREAD):
+    for _ in range(3 * beat.UNREAD_TICKS_LIMIT):
         sending._backlog._looked_at.clear()  # as if a second had gone by
         sending.apply_entry(entry(sending))
-    assert len(queued(sending)) == beat.MOST_UNREAD
+    assert len(queued(sending)) == beat.UNREAD_TICKS_LIMIT
     sending._backlog._looked_at.clear()
     sending.apply_entry(entry(sending))
     assert len(queued(sending)) == 1
@@ -110,7 +110,7 @@ def test_a_broker_that_is_away_costs_one_line_and_no_traceback(
     for _ in range(3):
         sending.apply_entry(entry(sending))
     assert [record.getMessage().partition(" seconds=")[0] for record in caplog.records] == [
-        "The broker does not take ticks; messages wait in the database. reason=ConnectionRefusedError"
+        "The broker does not accept ticks; messages wait in the database. reason=ConnectionRefusedError"
     ]
     assert caplog.records[0].exc_info is None
 
@@ -130,7 +130,7 @@ def test_ticks_go_on_when_the_broker_is_there_again(
     sending.app.conf.broker_url = sending.app.conf.broker_write_url = port
     sending.apply_entry(entry(sending))
     assert len(queued(sending)) == 1
-    assert "The broker takes ticks again" in caplog.text
+    assert "The broker accepts ticks again" in caplog.text
 
 
 def test_the_machines_wall_clock_takes_no_part_in_when_a_tick_is_due() -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import OwnServer, StartProcess
 
-SAID = r"The broker (?:cannot be used|does not take ticks).* reason=.*\((?:{})\)"
+SAID = r"The broker (?:cannot be used|does not accept ticks).* reason=.*\((?:{})\)"
 AGAIN = r"The broker (?:can be used|takes ticks) again"
 NEVER = r"Traceback|Unrecoverable|CRITICAL"
 
@@ -109,7 +109,7 @@ def test_workers_and_beat_wait_for_whatever_redis_answers_and_then_go_on(
             assert each.running
             assert not re.search(NEVER, each.output), each.output
             # One line for each reason of each trouble, not one for each try.
-            assert len(re.findall("cannot be used|does not take ticks", each.output)) <= 4 * len(ANSWERS)
+            assert len(re.findall("cannot be used|does not accept ticks", each.output)) <= 4 * len(ANSWERS)
 
 
 def test_a_redis_that_is_full_takes_no_call_from_a_worker_that_has_it_in_hand(
@@ -161,7 +161,7 @@ def test_a_worker_that_starts_without_its_broker_sends_and_finds_it_once_it_has_
     with Cluster(start_process, migrated_postgres_url, server.url()) as cluster:
         worker, beat = cluster.worker(), cluster.beat()
         worker.wait_for_line(r"The broker cannot be used")
-        beat.wait_for_line("does not take ticks")
+        beat.wait_for_line("does not accept ticks")
         server.start()
         for process in (worker, beat):
             process.wait_for_line(SAID.format("LOADING|BusyLoadingError"))

@@ -37,7 +37,7 @@ def declared(url: str, name: str, **shape: Any) -> None:  # noqa: ANN401 - kombu
 @pytest.fixture
 def app(rabbitmq_url: str) -> Iterator[Celery]:
     """An app with two queues."""
-    queue_shapes._said.clear()
+    queue_shapes._logged.clear()
     made = Celery("shapes", broker=rabbitmq_url, set_as_current=False)
     made.conf.update(
         task_queues=[Queue("a", Exchange("a"), routing_key="a"), Queue("b", Exchange("b"), routing_key="b")]

@@ -60,7 +60,7 @@ def test_a_failover_under_load_loses_nothing_and_needs_no_restart(
         cluster.enqueue(texts(40, "Durante"))
         wait_until(lambda: sentinels.masters().isdisjoint({before}), 120, what="another master")
         worker.wait_for_line(r"The broker can be used again")
-        beat.wait_for_line("The broker takes ticks again")
+        beat.wait_for_line("The broker accepts ticks again")
         producer(cluster, 9001)
         cluster.wait_final(82)
         cluster.assert_ledger_agrees()

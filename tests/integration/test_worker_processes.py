@@ -87,7 +87,7 @@ def test_a_worker_whose_threads_are_killed_goes_on_and_one_that_cannot_is_report
                 file.write(what + "\n")
             worker.wait_for_line(f"injected: {what}", 60)
 
-        names = ("smsclick-feeder", "smsclick-recorder", "smsclick-life")
+        names = ("smsclick-feeder", "smsclick-recorder", "smsclick-liveness")
         for round_, (what, name) in enumerate(itertools.product(("kill", "end"), names)):
             order(f"{what} {name}")
             cluster.enqueue(texts(5, f"Ronda {round_}"))

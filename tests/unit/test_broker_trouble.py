@@ -7,7 +7,7 @@ import pytest
 from kombu.exceptions import OperationalError
 from redis import exceptions as redis
 
-from worker.broker.trouble import LONGEST_PAUSE_SECONDS, SAID_SECONDS, Trouble, reason
+from worker.broker.trouble import LOG_INTERVAL_SECONDS, LONGEST_PAUSE_SECONDS, Trouble, reason
 
 SECRET = "5551402211"
 
@@ -39,7 +39,7 @@ def test_the_reason_has_words_of_ours_and_nothing_that_the_broker_said(error: Ex
 def test_one_line_a_minute_for_each_reason_however_often_it_is_tried(caplog: pytest.LogCaptureFixture) -> None:
     now = 0.0
     trouble = Trouble(lambda: now)
-    for second in range(int(2 * SAID_SECONDS)):
+    for second in range(int(2 * LOG_INTERVAL_SECONDS)):
         now = float(second)
         trouble.met(redis.ReadOnlyError() if second % 2 else ConnectionResetError())
     assert len(caplog.records) == 4

@@ -134,7 +134,7 @@ def test_a_key_that_cannot_be_one_is_one_line(tmp_path: Path, content: str) -> N
 @pytest.mark.parametrize("bad", [f"maito://u:{SECRET}@example.com", f"slack://{SECRET}"])
 def test_an_alert_address_that_no_channel_takes_is_refused(bad: str, caplog: pytest.LogCaptureFixture) -> None:
     for urls in (bad, f"{bad},json://localhost/x"):
-        with pytest.raises(SettingsError, match=r"ALERT_URLS: no channel takes address 1 of \d") as refused:
+        with pytest.raises(SettingsError, match=r"ALERT_URLS: no channel accepts address 1 of \d") as refused:
             delivery.channels(urls)
         assert SECRET not in str(refused.value) + caplog.text
 

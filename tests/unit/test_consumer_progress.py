@@ -1,4 +1,4 @@
-"""When a consumer counts as stalled, and when the broker is to blame."""
+"""When a consumer counts as stalled, and when it only waits for the broker."""
 
 from __future__ import annotations
 
@@ -26,46 +26,46 @@ class World:
     """A consumer and its broker, which live for some seconds at a time.
 
     Attributes:
-        turns: the consumer's loop.
-        answers: the broker, when it is looked at.
-        unread: what lies in the queues.
+        loop_runs: whether the consumer's loop runs.
+        answers: whether the broker answers a look.
+        unread: whether the queues hold messages.
         arrives: how often a message reaches the consumer; None: never.
     """
 
     clock: Clock = dataclasses.field(default_factory=Clock)
-    turns: bool = True
+    loop_runs: bool = True
     answers: bool = True
     unread: bool = False
     arrives: float | None = None
 
     def __post_init__(self) -> None:
-        self.listening = ConsumerProgress(self.clock)
+        self.progress = ConsumerProgress(self.clock)
 
     def live(self, seconds: float) -> None:
         for step in range(int(seconds)):
             self.clock.now += 1.0
-            if self.turns:
-                self.listening.turned()
+            if self.loop_runs:
+                self.progress.loop_ran()
             if self.arrives is not None and step % self.arrives == 0:
-                self.listening.received()
-            if step % LOOK_SECONDS == 0 and self.listening.wants_look:
-                self.listening.looked(answered=self.answers, unread=self.answers and self.unread)
+                self.progress.received()
+            if step % LOOK_SECONDS == 0 and self.progress.look_due:
+                self.progress.looked(answered=self.answers, unread=self.answers and self.unread)
 
     @property
     def stalled(self) -> bool:
-        return any(thread.stalled for thread in self.listening.report())
+        return any(thread.stalled for thread in self.progress.report())
 
     @property
     def waits_for(self) -> set[str | None]:
-        return {thread.waits_for for thread in self.listening.report()}
+        return {thread.waits_for for thread in self.progress.report()}
 
 
 LONG = 10 * STALLED_SECONDS
 
 
-def test_a_process_without_a_consumer_says_nothing_of_it() -> None:
+def test_a_process_without_a_consumer_reports_none() -> None:
     assert ConsumerProgress().report() == []
-    assert not ConsumerProgress().wants_look
+    assert not ConsumerProgress().look_due
 
 
 @pytest.mark.parametrize(
@@ -73,21 +73,23 @@ def test_a_process_without_a_consumer_says_nothing_of_it() -> None:
     [
         World(),  # nothing to do
         World(arrives=5),
-        World(arrives=5, unread=True),  # more than it can take at once
+        World(arrives=5, unread=True),  # more than it can handle at once
         World(arrives=14, unread=True),
-        World(turns=False, answers=False),  # it hangs on a broker that is away
+        World(loop_runs=False, answers=False),  # it hangs on a broker that is away
         World(answers=False),
     ],
 )
-def test_a_consumer_that_takes_what_there_is_or_waits_for_its_broker_is_well(well: World) -> None:
-    well.listening.turned()
+def test_a_consumer_that_receives_or_waits_for_its_broker_is_not_stalled(well: World) -> None:
+    well.progress.loop_ran()
     for _ in range(int(LONG)):
         well.live(1 if well.arrives is None else 15)
         assert not well.stalled
 
 
-@pytest.mark.parametrize("ill", [{"turns": False}, {"unread": True}, {"turns": False, "unread": True}])
-def test_one_that_stands_still_while_its_broker_answers_is_reported_within_two_minutes(ill: dict[str, Any]) -> None:
+@pytest.mark.parametrize("ill", [{"loop_runs": False}, {"unread": True}, {"loop_runs": False, "unread": True}])
+def test_a_consumer_without_progress_on_a_live_broker_is_stalled_within_two_minutes(
+    ill: dict[str, Any],
+) -> None:
     world = World(arrives=5)
     world.live(LONG)
     world.arrives = None
@@ -96,20 +98,20 @@ def test_one_that_stands_still_while_its_broker_answers_is_reported_within_two_m
     world.live(STALLED_SECONDS - LOOK_SECONDS)
     assert not world.stalled
     world.live(3 * LOOK_SECONDS)  # with the probes of containers this is below two minutes
-    assert [thread.name for thread in world.listening.report() if thread.stalled] == ["smsclick-consumer"]
+    assert [thread.name for thread in world.progress.report() if thread.stalled] == ["smsclick-consumer"]
 
 
-def test_one_that_takes_messages_again_is_well_at_once() -> None:
+def test_a_consumer_that_receives_again_is_not_stalled() -> None:
     world = World(unread=True)
     world.live(LONG)
     assert world.stalled
-    world.listening.received()
+    world.progress.received()
     assert not world.stalled
 
 
-def test_what_is_missing_counts_only_from_when_the_broker_answers_again() -> None:
-    world = World(turns=False, answers=False)
-    world.listening.turned()
+def test_missing_progress_counts_only_from_when_the_broker_answers_again() -> None:
+    world = World(loop_runs=False, answers=False)
+    world.progress.loop_ran()
     world.live(LONG)
     assert world.waits_for == {"broker"}
     world.answers = True
@@ -139,10 +141,10 @@ class App:
         (None, False, {"answered": False}),
         (0, False, {"answered": True, "unread": False}),
         (3, False, {"answered": True, "unread": True}),
-        (3, True, {"answered": True, "unread": False}),  # all threads for tasks are taken
+        (3, True, {"answered": True, "unread": False}),  # all threads for tasks are in use
     ],
 )
-def test_a_look_tells_what_lies_unread_although_it_could_be_taken(
+def test_a_look_finds_unread_messages_that_free_threads_could_handle(
     length: int | None,
     busy: bool,  # noqa: FBT001 - a case's
     found: dict[str, bool],
@@ -155,9 +157,9 @@ def test_a_look_tells_what_lies_unread_although_it_could_be_taken(
 
     clock = Clock()
     noted = Noted(clock)
-    noted.turned()
-    consumer_progress.look(App(length), busy=lambda: busy, listening=noted)
+    noted.loop_ran()
+    consumer_progress.look(App(length), busy=lambda: busy, progress=noted)
     assert seen == [found]
     noted.received()
-    consumer_progress.look(App(length), busy=lambda: busy, listening=noted)
-    assert seen == [found]  # what receives needs no look
+    consumer_progress.look(App(length), busy=lambda: busy, progress=noted)
+    assert seen == [found]  # a consumer that receives is not looked at

@@ -57,11 +57,11 @@ def test_what_progresses_or_waits_without_blame_is_healthy(well: ProcessReport) 
 @pytest.mark.parametrize(
     ("ill", "words"),
     [
-        (sign(feeder(), silent=SILENT_SECONDS + 1), "has shown no sign of life for 46 s"),
+        (sign(feeder(), silent=SILENT_SECONDS + 1), "has written no heartbeat for 46 s"),
         (sign(feeder(failing_seconds=FAILING_SECONDS + 1)), "feeder has failed for 62 s"),
         (sign(feeder(failing_seconds=FAILING_SECONDS - 20), silent=30), "feeder has failed for 70 s"),
         (sign(feeder(alive=False, idle_seconds=FAILING_SECONDS + 1)), "feeder has not run for 62 s"),
-        (sign(feeder(idle_seconds=61.0)), "feeder has stood still for 62 s"),
+        (sign(feeder(idle_seconds=61.0)), "feeder has made no progress for 62 s"),
         (sign(feeder(idle_seconds=7200.0, waits_for="database", failing_seconds=100.0)), "feeder has failed for 101 s"),
     ],
 )

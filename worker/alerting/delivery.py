@@ -1,10 +1,10 @@
-"""Deliver the news of incidents over Apprise, at least once to every channel.
+"""Deliver alert events over Apprise, at least once to every channel.
 
-Only an incident's latest alert is delivered. What a channel has not acknowledged when the next one comes is dropped:
-that the balance ran out is of no use to anybody once it is known to be over. So a channel that was away for a day hears
-one alert of each incident, and nothing that is older than `MOST_AGE_SECONDS`.
+Only the latest alert event of an incident is delivered; an earlier one that a channel has not acknowledged is dropped,
+because nobody needs an alert about a problem that is over. So a channel that was away for a day gets one alert of each
+incident, and none older than `GIVE_UP_AFTER_SECONDS`.
 
-The addresses are secrets (tokens, passwords): the database keeps only a fingerprint of each, and no log names one.
+A channel's address is a secret (tokens, passwords): the database has only a fingerprint of it, and no log shows it.
 """
 
 import dataclasses
@@ -30,22 +30,27 @@ from worker.lifecycle.policy import backoff
 
 log = logging.getLogger(__name__)
 
-MOST_AGE_SECONDS = 24 * 3600.0
-"""An alert that a channel has not acknowledged for so long is dropped; what lasts is reminded of anyway."""
+GIVE_UP_AFTER_SECONDS = 24 * 3600.0
+"""An older alert event is dropped; an incident that is still open has reminders."""
 
-_CLAIM_SECONDS = 120.0
-_BACKOFF = (5.0, 300.0)
-_WAITING_COUNTED = 2000
+_LEASE_SECONDS = 120.0
+"""A claim ends after this time; another process then delivers the alert event."""
+
+_WAIT_RANGE_SECONDS = (5.0, 300.0)
+"""The first and the longest wait between two tries."""
+
+_COUNTED_MESSAGES = 2000
+"""How far waiting messages are counted for an alert's text."""
 
 
 class Channel(Protocol):
-    """Where an alert can go; Apprise's plug-ins have this form."""
+    """A service that alerts are sent to; Apprise's plug-ins have this form."""
 
     def notify(self, body: str, title: str) -> bool:
-        """True where it was taken."""
+        """Send an alert; True where the service acknowledged it."""
 
     def url(self) -> str:
-        """Its address, with its secrets."""
+        """The channel's address, with its secrets."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ class _Alert:
     id: int
     kind: str
     subject: str
-    news: str
+    event: str
     tries: int
     delivered_to: str
     detail: str
@@ -66,25 +71,28 @@ class _Alert:
 def channels(urls: str) -> list[Channel]:
     """The channels of `ALERT_URLS`.
 
+    Args:
+        urls: Apprise URLs, separated by commas.
+
     Raises:
-        SettingsError: an address that no channel takes; of it only the scheme is shown.
+        SettingsError: no channel accepts an address; the error shows only its scheme.
     """
     if not urls.strip():
         return []
     with warnings.catch_warnings():
-        # Some of its hundred plug-ins import what Python will drop one day.
+        # Some of Apprise's plug-ins import deprecated modules.
         warnings.simplefilter("ignore", DeprecationWarning)
-        import apprise  # noqa: PLC0415 - some megabytes that a worker without channels can do without
+        import apprise  # noqa: PLC0415 - a worker without channels saves some megabytes
         from apprise.utils.parse import parse_urls  # noqa: PLC0415 - as above
 
-        # It logs whole addresses, with their passwords and tokens; what matters is said by ourselves.
+        # Apprise logs whole addresses, with passwords and tokens; our own log lines are enough.
         logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
         found = apprise.Apprise()
         addresses: list[str] = parse_urls(urls) or [urls]  # type: ignore[no-untyped-call]
         for number, address in enumerate(addresses, start=1):
             if not found.add(address):
                 raise SettingsError(
-                    f"ALERT_URLS: no channel takes address {number} of {len(addresses)} ({scheme_of(address)}); see "
+                    f"ALERT_URLS: no channel accepts address {number} of {len(addresses)} ({scheme_of(address)}); see "
                     "the list of services at https://github.com/caronc/apprise/wiki, for example "
                     "ALERT_URLS=mailto://user:password@example.com"
                 )
@@ -92,7 +100,16 @@ def channels(urls: str) -> list[Channel]:
 
 
 def deliver(database: Database, to: Sequence[Channel], rng: random.Random) -> int:
-    """Deliver what is due; returns how many alerts every channel has taken. With no channel the log is the channel."""
+    """Deliver the due alert events. Each is also logged, which is all that happens without a channel.
+
+    Args:
+        database: where the alert events are.
+        to: the channels.
+        rng: for the jitter of the waits.
+
+    Returns:
+        How many alert events all channels have acknowledged.
+    """
     done = 0
     tried: set[int] = set()
     while True:
@@ -104,20 +121,20 @@ def deliver(database: Database, to: Sequence[Channel], rng: random.Random) -> in
 
 
 def due(connection: sa.Connection, *, since_seconds: float = 0.0) -> bool:
-    """Whether an alert waits to be delivered, and has for so many seconds."""
+    """Whether an alert event is due, and has been for `since_seconds`."""
     query = sa.select(alerts.c.due_at, db_now().label("now")).where(alerts.c.due_at <= db_now())
     row = connection.execute(query.order_by(alerts.c.due_at).limit(1)).first()
     return row is not None and (row.now - row.due_at).total_seconds() >= since_seconds
 
 
 def notify_directly(to: Sequence[Channel], title: str, body: str) -> None:
-    """Tell the channels without the database, which cannot hold it just now. Tried once."""
+    """Send an alert to all channels once, without the database; for the time when the database cannot be used."""
     for channel in to:
         _notify(channel.notify, body, title)
 
 
 def _claim(database: Database, tried: set[int]) -> _Alert | None:
-    """The next alert that is to be delivered. Those that are due and that nobody can use any more are dropped."""
+    """Claim the next due alert event; outdated ones are dropped. None where none is due."""
     while True:
         claimed = database.transact(lambda connection: _claim_once(connection, tried))
         if not isinstance(claimed, int):
@@ -126,9 +143,13 @@ def _claim(database: Database, tried: set[int]) -> _Alert | None:
 
 
 def _claim_once(connection: sa.Connection, tried: set[int]) -> _Alert | int | None:
-    """An alert; or the id of one that was passed over; None where none is due."""
+    """Look at the next due alert event.
+
+    Returns:
+        The claimed alert event; the id of one that was dropped or must wait; None where none is due.
+    """
     query = (
-        sa.select(alerts)
+        sa.select(alerts, alerts.c.news.label("event"))
         .where(alerts.c.due_at <= db_now(), alerts.c.id.not_in(tried))
         .order_by(alerts.c.id)
         .limit(1)
@@ -139,16 +160,16 @@ def _claim_once(connection: sa.Connection, tried: set[int]) -> _Alert | int | No
         return None
     now = connection.execute(sa.select(db_now())).scalar_one()
     same = sa.select(alerts.c.id).where(alerts.c.incident_id == row.incident_id).limit(1)
-    is_old = row.created_at < now - dt.timedelta(seconds=MOST_AGE_SECONDS)
+    is_old = row.created_at < now - dt.timedelta(seconds=GIVE_UP_AFTER_SECONDS)
     if is_old or connection.execute(same.where(alerts.c.id > row.id)).first() is not None:
         if is_old and row.tries:
-            log.warning("An alert is given up: no channel acknowledged it in time. alert=%s", row.id)
+            log.warning("An alert event is given up: a channel did not acknowledge it in time. alert=%s", row.id)
         connection.execute(sa.update(alerts).where(alerts.c.id == row.id).values(due_at=None))
         return int(row.id)
     if connection.execute(same.where(alerts.c.id < row.id, alerts.c.claimed_until > now)).first() is not None:
-        # Somebody delivers an earlier one just now, and must not come after this one.
+        # Another process delivers an earlier one now; this one must not overtake it.
         return int(row.id)
-    later = now + dt.timedelta(seconds=_CLAIM_SECONDS)
+    later = now + dt.timedelta(seconds=_LEASE_SECONDS)
     connection.execute(
         sa.update(alerts).where(alerts.c.id == row.id).values(due_at=later, claimed_until=later, tries=row.tries + 1)
     )
@@ -157,7 +178,7 @@ def _claim_once(connection: sa.Connection, tried: set[int]) -> _Alert | int | No
         id=row.id,
         kind=about.kind,
         subject=about.subject,
-        news=row.news,
+        event=row.event,
         tries=row.tries + 1,
         delivered_to=row.delivered_to,
         detail=about.detail,
@@ -169,21 +190,21 @@ def _claim_once(connection: sa.Connection, tried: set[int]) -> _Alert | int | No
 
 
 def _deliver(database: Database, alert: _Alert, to: Sequence[Channel], rng: random.Random) -> bool:
-    title, body = _words(alert)
-    log.warning("Alert. incident=%s news=%s detail=%s", alert.kind, alert.news, alert.detail)
-    taken = set(alert.delivered_to.split())
+    title, body = _title_and_body(alert)
+    log.warning("Alert. incident=%s event=%s detail=%s", alert.kind, alert.event, alert.detail)
+    acknowledged = set(alert.delivered_to.split())
     missed = 0
     for channel in to:
-        mark = hashlib.sha256(channel.url().encode()).hexdigest()[:12]
-        if mark in taken:
+        fingerprint = hashlib.sha256(channel.url().encode()).hexdigest()[:12]
+        if fingerprint in acknowledged:
             continue
         if _notify(channel.notify, body, title):
-            taken.add(mark)
+            acknowledged.add(fingerprint)
         else:
             missed += 1
     with database.begin() as connection:
         now = connection.execute(sa.select(db_now())).scalar_one()
-        next_try = now + dt.timedelta(seconds=backoff(alert.tries, _BACKOFF, rng)) if missed else None
+        next_try = now + dt.timedelta(seconds=backoff(alert.tries, _WAIT_RANGE_SECONDS, rng)) if missed else None
         connection.execute(
             sa.update(alerts)
             .where(alerts.c.id == alert.id)
@@ -191,12 +212,12 @@ def _deliver(database: Database, alert: _Alert, to: Sequence[Channel], rng: rand
                 due_at=next_try,
                 claimed_until=None,
                 delivered_at=None if missed else now,
-                delivered_to=" ".join(sorted(taken)),
+                delivered_to=" ".join(sorted(acknowledged)),
             )
         )
     if missed:
         log.warning(
-            "An alert was not taken and is tried again. alert=%s channels=%s tries=%s",
+            "An alert event was not acknowledged and is tried again. alert=%s channels=%s tries=%s",
             alert.id,
             missed,
             alert.tries,
@@ -207,24 +228,24 @@ def _deliver(database: Database, alert: _Alert, to: Sequence[Channel], rng: rand
 def _notify(notify: Callable[..., bool], body: str, title: str) -> bool:
     try:
         return bool(notify(body=body, title=title))
-    except Exception as error:  # noqa: BLE001 - a plug-in of a hundred may raise anything; an alert is retried whatever it was
-        # Without the traceback: it may show the address, which holds secrets.
+    except Exception as error:  # noqa: BLE001 - any plug-in may raise anything; the alert is tried again
+        # Without the traceback, which may show the address and its secrets.
         log.warning("A channel failed. error=%s", type(error).__name__)
         return False
 
 
-def _words(alert: _Alert) -> tuple[str, str]:
+def _title_and_body(alert: _Alert) -> tuple[str, str]:
     kind = KINDS.get(alert.kind) or Kind(alert.kind, alert.kind, "")
     since = alert.opened_at.strftime("%Y-%m-%d %H:%M:%S UTC")
-    match alert.news:
+    match alert.event:
         case "closed":
             title = f"SMSClick: over: {kind.title}"
             ended = alert.closed_at.strftime("%Y-%m-%d %H:%M:%S UTC") if alert.closed_at else "now"
             lines = [f"Began {since}, ended {ended}."]
         case "reopened":
             title = f"SMSClick: again: {kind.title}"
-            quiet = f"Its end is told when it has been over for {span(kind.reopen_seconds)}."
-            lines = [f"Since {since}; it comes and goes. {quiet} {kind.advice}"]
+            end = f"The end is alerted once it has been over for {span(kind.reopen_seconds)}."
+            lines = [f"Since {since}; it comes and goes. {end} {kind.advice}"]
         case "reminder":
             title = f"SMSClick: still: {kind.title}"
             lines = [f"Since {since}. {kind.advice}"]
@@ -237,8 +258,9 @@ def _words(alert: _Alert) -> tuple[str, str]:
 
 
 def _waiting(connection: sa.Connection) -> str:
+    """How many messages wait, counted up to `_COUNTED_MESSAGES`."""
     waiting = sa.select(messages.c.id).where(message_rows.in_state(State.QUEUED))
-    # In the queue's order, so that its index gives them: without one the whole table may be read in search of a few.
-    bounded = waiting.order_by(messages.c.priority, messages.c.due_at).limit(_WAITING_COUNTED)
+    # In the queue's order, so that the database reads its index and not the whole table.
+    bounded = waiting.order_by(messages.c.priority, messages.c.due_at).limit(_COUNTED_MESSAGES)
     count = connection.execute(sa.select(sa.func.count()).select_from(bounded.subquery())).scalar_one()
-    return f"{count}" if count < _WAITING_COUNTED else f"{_WAITING_COUNTED} or more"
+    return f"{count}" if count < _COUNTED_MESSAGES else f"{_COUNTED_MESSAGES} or more"

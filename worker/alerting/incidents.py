@@ -1,10 +1,12 @@
-"""Open problems: each is one row, heard of once, reminded of while it lasts, and told the end.
+"""Open, reopen, remind of and close incidents.
 
-One that comes back soon after its end is the same problem: an operator hears of that once, and of its end only when it
-has been over for a while. So something that comes and goes makes four alerts, however often it does.
+An incident is one open problem and one row of `smsclick_incidents`. Its alert events (opened, reminder, reopened,
+closed) are rows of `smsclick_alerts`, written in the transaction that found the problem; `worker.alerting.delivery`
+delivers them. So a channel that does not answer never holds up the code that reports a problem.
 
-What an operator hears goes into `smsclick_alerts` in the same transaction; `worker.alerting.delivery` delivers it. An
-alert that cannot be delivered therefore never holds up what raised it.
+A problem that occurs again soon after its end reopens the same incident. The operator gets one alert that it reopened,
+and the alert of its end only once it has been over for `Kind.reopen_seconds`: a problem that comes and goes makes four
+alerts, however often it occurs.
 """
 
 import datetime as dt
@@ -17,21 +19,24 @@ from smsclick._database.columns import db_now
 from smsclick.contract import alerts, incidents
 from worker.alerting.kinds import KINDS, Kind
 
-News = Literal["opened", "reminder", "reopened", "closed"]
+AlertEvent = Literal["opened", "reminder", "reopened", "closed"]
+
+_INCIDENTS_PER_TICK = 100
+_DETAIL_CHARACTERS = 300
 
 
 def report(connection: sa.Connection, kind: str, *, subject: str = "", detail: str = "", count: int = 1) -> bool:
-    """Say that a problem is there. Opens an incident with one alert, or counts in the open one.
+    """Report that a problem exists: open an incident with one alert event, or count it in the open incident.
 
     Args:
         connection: in a transaction.
         kind: a name of `KINDS`.
-        subject: which one, where a kind can be open several times at once.
+        subject: which one, for a kind that can be open several times at once.
         detail: one line without phone or text.
-        count: how many times it happened; 0 where it only goes on.
+        count: how many times the problem occurred; 0 where it only continues.
 
     Returns:
-        True where there is something to deliver: it opened, or came back for the first time.
+        True where an alert event was stored: the incident opened, or reopened for the first time.
     """
     open_key = f"{kind}:{subject}"
     counted = connection.execute(
@@ -50,55 +55,44 @@ def report(connection: sa.Connection, kind: str, *, subject: str = "", detail: s
                     subject=subject,
                     open_key=open_key,
                     occurrences=max(1, count),
-                    detail=detail[:300],
+                    detail=detail[:_DETAIL_CHARACTERS],
                     remind_at=remind_at,
                 )
             )
     except IntegrityError:
+        # Another process has just opened it.
         return report(connection, kind, subject=subject, detail=detail, count=count)
     primary_key = result.inserted_primary_key
     if primary_key is not None:
-        _tell(connection, primary_key[0], "opened")
+        _add_alert(connection, primary_key[0], "opened")
     return True
 
 
 def describe(connection: sa.Connection, kind: str, *, subject: str = "", detail: str) -> None:
-    """Say anew why an open problem is there; reminders and the end tell the newest."""
-    connection.execute(
-        sa.update(incidents).where(incidents.c.open_key == f"{kind}:{subject}").values(detail=detail[:300])
-    )
-
-
-def _reopen(connection: sa.Connection, open_key: str, detail: str) -> bool:
-    """Where it has ended but not for long: it goes on. True where that is to be told."""
-    ended = sa.select(incidents.c.id, incidents.c.reopened).where(
-        incidents.c.open_key == open_key, incidents.c.ends_at.is_not(None)
-    )
-    row = connection.execute(ended.with_for_update()).first()
-    if row is None:
-        return False
+    """Replace the detail of an open incident; its later alerts show the new one."""
     connection.execute(
         sa.update(incidents)
-        .where(incidents.c.id == row.id)
-        .values(ends_at=None, closed_at=None, reopened=row.reopened + 1, detail=detail[:300])
+        .where(incidents.c.open_key == f"{kind}:{subject}")
+        .values(detail=detail[:_DETAIL_CHARACTERS])
     )
-    if row.reopened:
-        return False
-    _tell(connection, row.id, "reopened")
-    return True
 
 
 def is_open(connection: sa.Connection, kind: str, *, subject: str = "") -> bool:
-    """Whether this problem is there now."""
+    """Whether this problem exists now."""
     query = sa.select(incidents.c.id).where(incidents.c.open_key == f"{kind}:{subject}", incidents.c.ends_at.is_(None))
     return connection.execute(query).first() is not None
 
 
 def close(connection: sa.Connection, kind: str, *, subject: str = "") -> bool:
-    """Say that a problem ended. One that came back before is told the end of later, by `tick`.
+    """Report that a problem ended. The end of an incident that has reopened is alerted later, by `tick`.
+
+    Args:
+        connection: in a transaction.
+        kind: a name of `KINDS`.
+        subject: as given to `report`.
 
     Returns:
-        True where there is something to deliver.
+        True where an alert event was stored.
     """
     row = connection.execute(
         sa.select(incidents.c.id, incidents.c.kind, incidents.c.reopened)
@@ -109,10 +103,13 @@ def close(connection: sa.Connection, kind: str, *, subject: str = "") -> bool:
 
 
 def tick(connection: sa.Connection) -> int:
-    """Remind of what lasts, close what has been quiet, end what has been over for a while.
+    """Remind of open incidents, close those without a recent occurrence, and end those that can no longer reopen.
+
+    Args:
+        connection: in a transaction.
 
     Returns:
-        How many alerts that made.
+        How many alert events were stored.
     """
     now = _now(connection)
     quiet = [
@@ -131,64 +128,85 @@ def tick(connection: sa.Connection) -> int:
         )
         .where(
             incidents.c.open_key.is_not(None),
-            # What is not due is left out here, so that it does not keep others from their turn.
+            # Only due rows, so that others do not use up the limit.
             sa.or_(
                 incidents.c.ends_at <= now,
                 sa.and_(incidents.c.ends_at.is_(None), sa.or_(incidents.c.remind_at <= now, *quiet)),
             ),
         )
         .order_by(incidents.c.open_key)
-        .limit(100)
+        .limit(_INCIDENTS_PER_TICK)
         .with_for_update(skip_locked=True)
     ).all()
-    told = 0
+    alert_events = 0
     for row in rows:
         # A newer release may have stored a kind that this one does not know.
         kind = KINDS.get(row.kind) or Kind(row.kind, row.kind, "")
         if row.ends_at is not None:
-            told += _end(connection, row)
+            alert_events += _end(connection, row)
         elif kind.quiet_seconds is not None and now - row.last_at >= dt.timedelta(seconds=kind.quiet_seconds):
-            told += _close(connection, row)
+            alert_events += _close(connection, row)
         else:
             connection.execute(
                 sa.update(incidents)
                 .where(incidents.c.id == row.id)
                 .values(remind_at=now + dt.timedelta(seconds=kind.remind_seconds))
             )
-            _tell(connection, row.id, "reminder")
-            told += 1
-    return told
+            _add_alert(connection, row.id, "reminder")
+            alert_events += 1
+    return alert_events
 
 
-def _close(connection: sa.Connection, row: Any) -> bool:  # noqa: ANN401 - a Row
-    """It is over, and comes back as the same incident for a while; True where that is told now."""
-    now = _now(connection)
-    kind = KINDS.get(row.kind)
-    quiet = 0 if kind is None else kind.reopen_seconds
+def _reopen(connection: sa.Connection, open_key: str, detail: str) -> bool:
+    """Reopen an incident that is closed but has not ended; True where an alert event was stored."""
+    closed = sa.select(incidents.c.id, incidents.c.reopened).where(
+        incidents.c.open_key == open_key, incidents.c.ends_at.is_not(None)
+    )
+    row = connection.execute(closed.with_for_update()).first()
+    if row is None:
+        return False
     connection.execute(
         sa.update(incidents)
         .where(incidents.c.id == row.id)
-        .values(closed_at=now, ends_at=now + dt.timedelta(seconds=quiet))
+        .values(ends_at=None, closed_at=None, reopened=row.reopened + 1, detail=detail[:_DETAIL_CHARACTERS])
     )
-    told = quiet == 0 or not row.reopened
-    if told:
-        _tell(connection, row.id, "closed")
-    if quiet == 0:
-        connection.execute(sa.update(incidents).where(incidents.c.id == row.id).values(open_key=None, ends_at=None))
-    return told
-
-
-def _end(connection: sa.Connection, row: Any) -> bool:  # noqa: ANN401 - a Row
-    """It has not come back; what came and went before is told the end of now."""
-    connection.execute(sa.update(incidents).where(incidents.c.id == row.id).values(open_key=None, ends_at=None))
-    if not row.reopened:
+    if row.reopened:
         return False
-    _tell(connection, row.id, "closed")
+    _add_alert(connection, row.id, "reopened")
     return True
 
 
-def _tell(connection: sa.Connection, incident_id: int, news: News) -> None:
-    connection.execute(sa.insert(alerts).values(incident_id=incident_id, news=news, delivered_to=""))
+def _close(connection: sa.Connection, row: Any) -> bool:  # noqa: ANN401 - a Row
+    """Close an incident, which can reopen for a while; True where an alert event was stored."""
+    now = _now(connection)
+    kind = KINDS.get(row.kind)
+    reopen_seconds = 0 if kind is None else kind.reopen_seconds
+    connection.execute(
+        sa.update(incidents)
+        .where(incidents.c.id == row.id)
+        .values(closed_at=now, ends_at=now + dt.timedelta(seconds=reopen_seconds))
+    )
+    alert_now = reopen_seconds == 0 or not row.reopened
+    if alert_now:
+        _add_alert(connection, row.id, "closed")
+    if reopen_seconds == 0:
+        connection.execute(sa.update(incidents).where(incidents.c.id == row.id).values(open_key=None, ends_at=None))
+    return alert_now
+
+
+def _end(connection: sa.Connection, row: Any) -> bool:  # noqa: ANN401 - a Row
+    """End a closed incident, which can no longer reopen; True where the alert event of its end was stored now."""
+    connection.execute(sa.update(incidents).where(incidents.c.id == row.id).values(open_key=None, ends_at=None))
+    if not row.reopened:
+        return False
+    _add_alert(connection, row.id, "closed")
+    return True
+
+
+def _add_alert(connection: sa.Connection, incident_id: int, event: AlertEvent) -> None:
+    connection.execute(
+        sa.insert(alerts).values({alerts.c.incident_id: incident_id, alerts.c.news: event, alerts.c.delivered_to: ""})
+    )
 
 
 def _now(connection: sa.Connection) -> dt.datetime:

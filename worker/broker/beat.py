@@ -1,8 +1,7 @@
-"""Beat's scheduler: its periods are measured, not read off a wall clock, and it survives whatever the broker answers.
+"""Beat's scheduler: it measures its periods by the monotonic clock, and continues whatever the broker answers.
 
-Celery's own scheduler reads the machine's clock: set back by half an hour, it sends nothing for half an hour. It also
-writes some hundred lines for each tick that the broker does not take, and publishes for ever to a queue that nobody
-reads. Why ticks carry no `expires`: docs/decisions/0026-no-clock-of-another-machine.md.
+Celery's own scheduler logs some hundred lines for each tick that the broker does not accept, and publishes forever to a
+queue that nobody reads. Why ticks carry no `expires`: docs/decisions/0026-no-clock-of-another-machine.md.
 """
 
 import contextlib
@@ -19,48 +18,48 @@ from worker.threads.supervision import ThreadReport
 
 log = logging.getLogger(__name__)
 
-MOST_UNREAD = 20
-"""Ticks that wait in the queue while beat sends no more. Each is one look into the database, whoever reads it."""
+UNREAD_TICKS_LIMIT = 20
+"""While this many ticks wait in a queue, beat sends no more to it."""
 
 BEATS_WITHIN_SECONDS = 60.0
-"""From one tick to the next; Celery's loop takes a second."""
+"""The longest time between two rounds of a healthy scheduler; Celery's loop takes a second."""
 
-TOLD_SECONDS = 60.0
-"""While the broker does not take ticks, the log has one line for each reason in each of these."""
+LOG_INTERVAL_SECONDS = 60.0
+"""While the broker does not accept ticks, each reason is logged once in this time."""
 
 _Scheduler: Any = beat.Scheduler  # its stub lacks half of what a subclass needs
 
 
 class Scheduler(_Scheduler):  # type: ignore[misc]
-    """Celery's scheduler in memory, with the differences that the module's docstring tells."""
+    """Celery's scheduler in memory, with the differences described in the module's docstring."""
 
     Entry = MonotonicEntry
-    # Celery connects before it calls `apply_entry`, where an error would end beat.
+    # Without a producer here, Celery does not connect before `apply_entry`, where an error would end beat.
     producer = None
 
     def __init__(self, *args: Any, **rest: Any) -> None:  # noqa: ANN401 - Celery's
         super().__init__(*args, **rest)
         self._publisher: Any = None
         self._failed_since: float | None = None
-        self._told_at: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
         self._ticked_at = time.monotonic()
         self._waits_for: str | None = None
-        self._backlog = Backlog(self.app.conf.broker_url, self._open_channel, most=MOST_UNREAD)
+        self._backlog = Backlog(self.app.conf.broker_url, self._open_channel, most=UNREAD_TICKS_LIMIT)
 
     def tick(self, *args: Any, **rest: Any) -> Any:  # noqa: ANN401 - Celery's
-        """Send what is due, which shows that beat progresses."""
+        """Send the due ticks, and note that beat makes progress."""
         self._ticked_at = time.monotonic()
         return super().tick(*args, **rest)
 
     def report(self) -> ThreadReport:
-        """How beat is, for health checks; what it waits for the broker is not its fault."""
+        """Beat's state for health checks; waiting for the broker is not a fault."""
         idle = time.monotonic() - self._ticked_at
         return ThreadReport(
             "beat", alive=True, idle_seconds=idle, waits_for=self._waits_for, beats_within=BEATS_WITHIN_SECONDS
         )
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:  # noqa: ANN401, ARG002 - Celery's
-        """Publish a tick that is due; one that the broker does not take is passed over, and the next comes soon."""
+        """Publish a due tick; one that the broker does not accept is skipped, because the next one follows soon."""
         self._waits_for = "broker"
         try:
             queue = self.app.amqp.router.route({}, entry.task)["queue"].name
@@ -69,11 +68,11 @@ class Scheduler(_Scheduler):  # type: ignore[misc]
             if self._publisher is None:
                 self._publisher = self.Producer(self._open_channel(), auto_declare=False)
             self.apply_async(entry, producer=self._publisher, advance=False)
-        except Exception as error:  # noqa: BLE001 - whatever a broker or its library answers, beat waits
+        except Exception as error:  # noqa: BLE001 - beat must survive any error of the broker or its library
             self._failed(error)
         else:
             if self._failed_since is not None:
-                log.warning("The broker takes ticks again. seconds=%.0f", time.monotonic() - self._failed_since)
+                log.warning("The broker accepts ticks again. seconds=%.0f", time.monotonic() - self._failed_since)
             self._failed_since = None
         finally:
             self._waits_for = None
@@ -86,7 +85,7 @@ class Scheduler(_Scheduler):  # type: ignore[misc]
     def _open_channel(self) -> Any:  # noqa: ANN401 - kombu's
         if "connection" not in self.__dict__:
             self.connection = self.app.connection_for_write()
-        # Not `default_channel`, which would try to connect for ever.
+        # Not `default_channel`, which would try to connect forever.
         return self.connection.channel()
 
     def _failed(self, error: Exception) -> None:
@@ -95,10 +94,10 @@ class Scheduler(_Scheduler):  # type: ignore[misc]
         if self._failed_since is None:
             self._failed_since = now
         why = reason(error)
-        if now - self._told_at.get(why, float("-inf")) >= TOLD_SECONDS:
-            self._told_at[why] = now
+        if now - self._logged_at.get(why, float("-inf")) >= LOG_INTERVAL_SECONDS:
+            self._logged_at[why] = now
             log.warning(
-                "The broker does not take ticks; messages wait in the database. reason=%s seconds=%.0f",
+                "The broker does not accept ticks; messages wait in the database. reason=%s seconds=%.0f",
                 why,
                 now - self._failed_since,
             )

@@ -1,7 +1,7 @@
-"""Celery's consumer, except that nothing a broker answers ends the worker, and that no message is dropped unseen.
+"""Celery's consumer, with two differences: no answer of a broker ends the worker, and no message is dropped unrecorded.
 
-Celery retries what its transport calls a connection error. Everything else, such as READONLY of a Redis that became a
-replica, ends its worker with "Unrecoverable error"; here it waits, tries again, and says so once.
+Celery retries after the errors that its transport lists as connection errors. After any other error, such as READONLY
+of a Redis that became a replica, its worker ends with "Unrecoverable error"; this consumer logs it, waits and retries.
 """
 
 import contextlib
@@ -16,19 +16,24 @@ from celery.worker.consumer import tasks
 from celery.worker.state import maybe_shutdown
 
 from worker.broker import consumer_progress, queue_shapes, unknown_messages
-from worker.broker.trouble import SAID_SECONDS, Trouble
+from worker.broker.trouble import LOG_INTERVAL_SECONDS, Trouble
 
 log = logging.getLogger(__name__)
 
-_STEADY_SECONDS = 3.0
-"""A broker that was consumed from for so long works again."""
+_RECOVERED_AFTER_SECONDS = 3.0
+"""After consuming for this long, the broker counts as working again."""
 
 _LOOK_SECONDS = 30.0
-"""How often queues that cannot be consumed are looked at again."""
+"""Between two checks of queues that cannot be consumed."""
 
-_COLLECT_SECONDS = 5.0
-_STEP_SECONDS = 0.2
-_GIVE_BACK_SECONDS = 1.0
+_CLOSE_SECONDS = 5.0
+"""The longest time that closing a connection may take."""
+
+_SHUTDOWN_CHECK_SECONDS = 0.2
+"""While waiting, between two checks whether the worker is to stop."""
+
+_GIVE_BACK_PAUSE_SECONDS = 1.0
+"""The pause before a message goes back to the broker, which delivers it again at once."""
 
 _Tasks: Any = tasks.Tasks  # the stubs lack half of what a subclass needs
 _Consumer: Any = celerys.Consumer
@@ -36,23 +41,23 @@ _bound_sockets: Any = vars(threads)["bound_open_broker_sockets"]
 
 
 class Tasks(_Tasks):  # type: ignore[misc]
-    """Starts consuming, from the queues that can be consumed."""
+    """The step that starts consuming, only from the queues that can be consumed."""
 
     name = _Tasks.name
 
     def start(self, c: Any) -> None:  # noqa: ANN401 - Celery's
-        """Take the queues as they are, then consume."""
+        """Find out which queues can be consumed, then consume."""
         queue_shapes.adopt(c.app)
         super().start(c)
-        c.timer.call_after(_STEADY_SECONDS, c.trouble.over)
-        if c.hub:  # without one, as in `smsclick up`, there is no broker to be deaf to
-            consumer_progress.process.turned()
-            c.hub.on_tick.add(c.note_turn)
+        c.timer.call_after(_RECOVERED_AFTER_SECONDS, c.trouble.over)
+        if c.hub:  # `smsclick up` has no hub and no broker
+            consumer_progress.process.loop_ran()
+            c.hub.on_tick.add(c.note_loop)
         if queue_shapes.left_out(c.app):
             c.timer.call_after(_LOOK_SECONDS, c.look_again)
 
     def qos_global(self, c: Any) -> bool:  # noqa: ANN401, ARG002 - Celery's
-        """Prefetch for each queue: quorum queues refuse any other, and nobody tells which queues are."""
+        """False: prefetch counts for each consumer, because quorum queues refuse a global one."""
         return False
 
 
@@ -63,20 +68,20 @@ class Consumer(_Consumer):  # type: ignore[misc]
     steps: list[Any]
 
     def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **rest: Any) -> None:  # noqa: ANN401
-        # Neighbours' clocks and states are nothing to us, and asking for them needs queues and rights of its own.
+        # We do not use other workers' clocks and states, and asking for them needs queues and rights.
         quiet = dict.fromkeys(("without_mingle", "without_gossip", "without_heartbeat"), True)
         super().__init__(*args, worker_options={**(worker_options or {}), **quiet}, **rest)
         self.trouble = Trouble()
         self._given_back_at = float("-inf")
-        # Whatever is raised while consuming is met by waiting; a message that cannot be acknowledged comes back.
+        # Wait after any error; the broker delivers a message again that was not acknowledged.
         self.connection_errors = (Exception,)
         self.steps = [Tasks(self) if type(step) is tasks.Tasks else step for step in self.steps]
 
     def ensure_connected(self, conn: Any) -> Any:  # noqa: ANN401 - kombu's
-        """Connect, however long that takes."""
+        """Connect; try until it succeeds."""
 
         def failed(error: BaseException, _: float) -> None:
-            consumer_progress.process.turned()
+            consumer_progress.process.loop_ran()
             self.trouble.met(error)
 
         connected = conn.ensure_connection(failed, None, interval_max=15, callback=maybe_shutdown)
@@ -84,7 +89,7 @@ class Consumer(_Consumer):  # type: ignore[misc]
         return connected
 
     def create_task_handler(self, *args: Any, **rest: Any) -> Any:  # noqa: ANN401 - Celery's
-        """Celery's, which also notes that something was received."""
+        """Celery's handler, which also notes that a message was received."""
         handle = super().create_task_handler(*args, **rest)
 
         def on_task_received(message: Any) -> Any:  # noqa: ANN401 - Celery's
@@ -93,69 +98,74 @@ class Consumer(_Consumer):  # type: ignore[misc]
 
         return on_task_received
 
-    def note_turn(self) -> None:
-        """The loop turns: note it where it also consumes."""
-        if consumer_progress.process.wants_turn and self.task_consumer is not None:
+    def note_loop(self) -> None:
+        """Note that the loop runs, if it also consumes from all its queues."""
+        if consumer_progress.process.loop_check_due and self.task_consumer is not None:
             names = self.app.amqp.queues.consume_from
             if all(self.task_consumer.consuming_from(name) for name in names):
-                consumer_progress.process.turned()
+                consumer_progress.process.loop_ran()
 
     def look_again(self) -> None:
-        """Consume from queues that can be consumed by now."""
+        """Consume also from the queues that can be consumed by now."""
         try:
             for queue in queue_shapes.adopt(self.app):
                 if not self.task_consumer.consuming_from(queue):
                     self.task_consumer.add_queue(queue)
             self.task_consumer.consume()
         except Exception as error:
-            # If it is the broker's, the consumer meets it too.
-            log.debug("Could not look at the queues.", exc_info=error)
+            # An error of the broker reaches the consumer itself too.
+            log.debug("The queues could not be checked.", exc_info=error)
         if queue_shapes.left_out(self.app):
             self.timer.call_after(_LOOK_SECONDS, self.look_again)
 
     def on_unknown_message(self, body: object, message: Any) -> None:  # noqa: ANN401, ARG002 - Celery's
-        """Keep what is no task message."""
-        self._put_away(message, "it is no task message")
+        """Store as a dead letter: it is no task message."""
+        self._store_as_dead_letter(message, "it is no task message")
 
     def on_unknown_task(self, body: object, message: Any, exc: BaseException) -> None:  # noqa: ANN401, ARG002
-        """Keep what calls a task that we do not have."""
-        self._put_away(message, "it calls a task that is none of ours")
+        """Store as a dead letter: it calls a task that we do not have."""
+        self._store_as_dead_letter(message, "it calls an unknown task")
 
     def on_invalid_task(self, body: object, message: Any, exc: BaseException) -> None:  # noqa: ANN401, ARG002
-        """Keep what Celery cannot take apart."""
-        self._put_away(message, f"it cannot be taken apart ({type(exc).__name__})")
+        """Store as a dead letter: Celery cannot parse it."""
+        self._store_as_dead_letter(message, f"it cannot be parsed ({type(exc).__name__})")
 
     def on_decode_error(self, message: Any, exc: BaseException) -> None:  # noqa: ANN401 - Celery's
-        """Keep what cannot be decoded."""
-        self._put_away(message, f"it cannot be decoded ({type(exc).__name__})")
+        """Store as a dead letter: it cannot be decoded."""
+        self._store_as_dead_letter(message, f"it cannot be decoded ({type(exc).__name__})")
 
     def give_back(self, message: Any, error: BaseException) -> None:  # noqa: ANN401 - kombu's
-        """Leave a message in the broker, and wait a moment: it comes back at once."""
+        """Pause, then leave a message in the broker, which delivers it again.
+
+        Args:
+            message: kombu's.
+            error: why it cannot be handled now.
+        """
         now = time.monotonic()
-        if now - self._given_back_at >= SAID_SECONDS:
+        if now - self._given_back_at >= LOG_INTERVAL_SECONDS:
             self._given_back_at = now
-            log.warning("A message is given back to the broker until it can be handled. error=%s", type(error).__name__)
-        time.sleep(_GIVE_BACK_SECONDS)
+            log.warning("A message is left in the broker until it can be handled. error=%s", type(error).__name__)
+        time.sleep(_GIVE_BACK_PAUSE_SECONDS)
         message.reject_log_error(log, self.connection_errors, requeue=True)
 
-    def _put_away(self, message: Any, why: str) -> None:  # noqa: ANN401 - kombu's
+    def _store_as_dead_letter(self, message: Any, reason: str) -> None:  # noqa: ANN401 - kombu's
         try:
-            letter = unknown_messages.store_as_dead_letter(message, why)
-        except Exception as error:  # noqa: BLE001 - its content is nowhere else
+            letter = unknown_messages.store_as_dead_letter(message, reason)
+        except Exception as error:  # noqa: BLE001 - the broker has the only copy of its content
             self.give_back(message, error)
             return
-        log.warning("A message that is no call of ours was dropped. reason=%r deadletter=%s", why, letter)
+        log.warning("An unknown task message was dropped. reason=%r deadletter=%s", reason, letter)
         message.reject_log_error(log, self.connection_errors)
 
     def on_connection_error_before_connected(self, exc: BaseException) -> None:
-        """Wait, then Celery connects."""
+        """Wait; then Celery connects."""
         self._wait(exc)
 
     def on_connection_error_after_connected(self, exc: BaseException) -> None:
-        """Leave the connection, wait, then Celery connects again."""
-        _bound_sockets(self.connection, _COLLECT_SECONDS)
+        """Close the connection and wait; then Celery connects again."""
+        _bound_sockets(self.connection, _CLOSE_SECONDS)
         connection, self.connection = self.connection, None
-        for leave in (lambda: connection.collect(socket_timeout=_COLLECT_SECONDS), connection.close):
+        for leave in (lambda: connection.collect(socket_timeout=_CLOSE_SECONDS), connection.close):
             with contextlib.suppress(Exception):
                 leave()
         self._wait(exc)
@@ -163,8 +173,8 @@ class Consumer(_Consumer):  # type: ignore[misc]
     def _wait(self, error: BaseException) -> None:
         if isinstance(error, WorkerLostError):
             raise error  # the pool's processes cannot start
-        consumer_progress.process.turned()
+        consumer_progress.process.loop_ran()
         until = time.monotonic() + self.trouble.met(error)
         while time.monotonic() < until:
             maybe_shutdown()
-            time.sleep(_STEP_SECONDS)
+            time.sleep(_SHUTDOWN_CHECK_SECONDS)

@@ -1,10 +1,10 @@
-"""Whether this process's consumer takes messages from the broker: it can stall while the process lives and sends.
+"""Whether this process's consumer receives messages from the broker: it can stall while the process lives and sends.
 
-A process that waits for a broker that is away is not to blame. So:
+A process that waits for a broker that is away is healthy. Three facts are collected for that:
 
-- the consumer's loop turns, and consumes from all queues that it should;
-- while it has received nothing for a while, a look over a connection of its own finds no unread message in them;
-- what is missing counts only for as long as such looks find that the broker answers.
+- the consumer's loop runs, and consumes from all queues that it should;
+- while nothing was received for a while, a look over a connection of its own finds no unread message in these queues;
+- a missing fact counts only for as long as such looks find that the broker answers.
 
 Why: docs/decisions/0043-a-stalled-consumer-is-the-processs-own-fault.md.
 """
@@ -20,19 +20,20 @@ from worker.threads.supervision import ThreadReport
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 15.0
-"""How often the broker is looked at while nothing is received."""
+"""Between two looks at the broker while nothing is received."""
 
 STALLED_SECONDS = 60.0
-"""From here on a consumer without a mark has stalled."""
+"""A consumer without progress for this long has stalled."""
 
-_ANSWERS_SECONDS = 3 * LOOK_SECONDS
-"""So long after it answered, a broker still counts as one that answers: a look may take its time."""
+_ANSWER_VALID_SECONDS = 3 * LOOK_SECONDS
+"""A broker that answered within this time counts as one that answers: a look may be slow."""
 
-_TURN_SECONDS = 1.0
+_LOOP_CHECK_SECONDS = 1.0
+"""Between two checks of what the consumer's loop consumes."""
 
 
 class ConsumerProgress:
-    """The marks of one process. All methods are cheap, and safe from any thread.
+    """The progress of one process's consumer. All methods are cheap, and safe from any thread.
 
     Args:
         clock: monotonic, in seconds.
@@ -41,42 +42,42 @@ class ConsumerProgress:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._turned_at: float | None = None
+        self._loop_ran_at: float | None = None
         self._received_at = float("-inf")
         self._unread_since: float | None = None
         self._answers_since = 0.0
         self._answered_at = float("-inf")
 
     @property
-    def wants_turn(self) -> bool:
-        """Whether the last turn of the loop was long enough ago that it is worth a check."""
-        return self._turned_at is None or self._clock() - self._turned_at >= _TURN_SECONDS
+    def loop_check_due(self) -> bool:
+        """Whether to check again that the loop consumes from its queues."""
+        return self._loop_ran_at is None or self._clock() - self._loop_ran_at >= _LOOP_CHECK_SECONDS
 
     @property
-    def wants_look(self) -> bool:
-        """Whether nothing has been received for a while, by a consumer that has begun."""
-        return self._turned_at is not None and self._clock() - self._received_at >= LOOK_SECONDS
+    def look_due(self) -> bool:
+        """Whether a consumer that has started has received nothing for a while."""
+        return self._loop_ran_at is not None and self._clock() - self._received_at >= LOOK_SECONDS
 
-    def turned(self) -> None:
-        """The loop turned and consumes from its queues, or it has just tried to connect."""
-        self._turned_at = self._clock()
+    def loop_ran(self) -> None:
+        """Note that the loop ran and consumes from its queues, or that it has just tried to connect."""
+        self._loop_ran_at = self._clock()
 
     def received(self) -> None:
-        """A message arrived."""
+        """Note that a message arrived."""
         with self._lock:
-            self._turned_at = self._received_at = self._clock()
+            self._loop_ran_at = self._received_at = self._clock()
             self._unread_since = None
 
     def looked(self, *, answered: bool, unread: bool = False) -> None:
-        """A look at the broker has ended.
+        """Note the result of a look at the broker.
 
         Args:
-            answered: whether the broker did.
-            unread: whether messages lie in the queues although this process could take some.
+            answered: whether the broker answered.
+            unread: whether the queues hold messages although this process has free threads.
         """
         with self._lock:
             now = self._clock()
-            if not answered or now - self._answered_at > _ANSWERS_SECONDS:
+            if not answered or now - self._answered_at > _ANSWER_VALID_SECONDS:
                 self._answers_since = now
             self._answered_at = now if answered else float("-inf")
             if not unread:
@@ -85,13 +86,13 @@ class ConsumerProgress:
                 self._unread_since = now
 
     def report(self) -> list[ThreadReport]:
-        """The consumer as health checks see it; nothing where this process has none."""
+        """The consumer's state for health checks; empty where this process has no consumer."""
         with self._lock:
-            if self._turned_at is None:
+            if self._loop_ran_at is None:
                 return []
             now = self._clock()
-            since = self._turned_at if self._unread_since is None else min(self._turned_at, self._unread_since)
-            answers = now - self._answered_at <= _ANSWERS_SECONDS
+            since = self._loop_ran_at if self._unread_since is None else min(self._loop_ran_at, self._unread_since)
+            answers = now - self._answered_at <= _ANSWER_VALID_SECONDS
             if answers:
                 since = max(since, self._answers_since)
             waits = "broker" if not answers and now - since > 2 * LOOK_SECONDS else None
@@ -107,27 +108,27 @@ class ConsumerProgress:
 
 
 process = ConsumerProgress()
-"""This process's; Celery makes the consumer, and makes it again."""
+"""The progress of this process's consumer. It is a global because Celery makes the consumer, and replaces it."""
 
 
-def look(app: Any, *, busy: Callable[[], bool], listening: ConsumerProgress = process) -> None:  # noqa: ANN401 - Celery's app
-    """See whether unread messages lie in the queues that this process consumes, where it has received none for long.
+def look(app: Any, *, busy: Callable[[], bool], progress: ConsumerProgress = process) -> None:  # noqa: ANN401 - Celery's app
+    """Look for unread messages in the queues that this process consumes, if it has received none for a while.
 
     Args:
         app: the Celery app.
-        busy: whether all threads for tasks are taken, so that unread messages mean nothing.
-        listening: where the result goes.
+        busy: whether all threads for tasks are in use; then unread messages are normal.
+        progress: where the result is noted.
     """
-    if not listening.wants_look:
+    if not progress.look_due:
         return
     try:
         with app.connection_for_read() as connection, connection.channel() as channel:
             unread = any(_length(channel, name) for name in app.amqp.queues.consume_from)
     except Exception as error:  # noqa: BLE001 - whatever a broker's library raises
-        log.debug("The broker was not looked at. error=%s", type(error).__name__)
-        listening.looked(answered=False)
+        log.debug("The broker could not be looked at. error=%s", type(error).__name__)
+        progress.looked(answered=False)
     else:
-        listening.looked(answered=True, unread=unread and not busy())
+        progress.looked(answered=True, unread=unread and not busy())
 
 
 def _length(channel: Any, name: str) -> int:  # noqa: ANN401 - kombu's

@@ -1,8 +1,8 @@
-"""Our queues on RabbitMQ, which somebody else may have made in another shape: quorum, with priorities, a stream.
+"""Our queues on RabbitMQ, which may exist in another shape: as a quorum queue, with priorities, as a stream.
 
-A queue is declared once and cannot be declared otherwise afterwards: RabbitMQ closes the channel with 406. Only workers
-declare ours; one that is there in another shape is used as it is, and one that cannot be consumed costs a line and
-nothing else.
+A queue cannot be declared in another shape afterwards: RabbitMQ closes the channel with error 406. So only workers
+declare our queues. A queue that exists in another shape is used as it is; a queue that cannot be consumed is logged,
+and the worker consumes the others.
 """
 
 import logging
@@ -15,23 +15,23 @@ from kombu import Queue
 log = logging.getLogger(__name__)
 
 _wanted: WeakKeyDictionary[Celery, dict[str, Queue]] = WeakKeyDictionary()
-"""What each app is to consume, also what it cannot."""
+"""For each app, all queues that it should consume, including those that it cannot."""
 
-_said: dict[str, str] = {}
-"""What was said of each queue, so that it is said once."""
+_logged: dict[str, str] = {}
+"""The broker's answer that was logged for each queue, so that it is logged once."""
 
 
 def adopt(app: Celery) -> list[Queue]:
-    """Look at the queues that this worker consumes, over a connection of its own, and leave out those that it cannot.
+    """Check the queues of this worker over a connection of its own, and leave out those that it cannot consume.
 
     Args:
-        app: its queues are marked; those that are left out are looked at again at the next call.
+        app: the Celery app, whose list of queues is changed. The next call checks the queues that were left out again.
 
     Returns:
-        Those that can be consumed.
+        The queues that can be consumed.
 
     Raises:
-        Exception: kombu's or its transport's, where the broker itself cannot be used.
+        Exception: of kombu or its transport, where the broker cannot be used at all.
     """
     queues: Any = app.amqp.queues
     if not app.conf.broker_read_url.startswith(("amqp", "pyamqp")):
@@ -41,7 +41,7 @@ def adopt(app: Celery) -> list[Queue]:
     with app.connection_for_read() as connection:
         for name, queue in wanted.items():
             can_be_consumed, answer = _look(connection, queue)
-            _say(name, answer, can_be_consumed=can_be_consumed)
+            _log(name, answer, can_be_consumed=can_be_consumed)
             if can_be_consumed:
                 usable[name] = queue
     queues._consume_from = usable  # noqa: SLF001 - `select` would forget the others
@@ -49,12 +49,12 @@ def adopt(app: Celery) -> list[Queue]:
 
 
 def left_out(app: Celery) -> bool:
-    """Whether there are queues that this worker should consume and cannot."""
+    """Whether this worker should consume queues that it cannot consume."""
     return len(_wanted.get(app, ())) > len(app.amqp.queues.consume_from)
 
 
 def _look(connection: Any, queue: Any) -> tuple[bool, str]:  # noqa: ANN401 - kombu's
-    """Whether a queue can be consumed, and what the broker answered to our way of declaring it."""
+    """Declare a queue and consume from it for a test; returns whether that works, and the error of the declaration."""
     answer = ""
     queue.no_declare = False
     try:
@@ -62,34 +62,34 @@ def _look(connection: Any, queue: Any) -> tuple[bool, str]:  # noqa: ANN401 - ko
             queue(channel).declare()
     except connection.channel_errors as error:
         answer = _text(error)
-        # As our producers do: whoever made it says what it is like.
+        # It exists in another shape: use it as it is.
         queue.no_declare = True
         if "is the value 'stream'" in answer:
             return False, answer
     try:
         with connection.channel() as channel:
             queue(channel).queue_declare(passive=True)
-            # One message at the most, which goes back when the channel closes.
+            # At most one message, which goes back to the queue when the channel closes.
             channel.basic_qos(0, 1, False)  # noqa: FBT003 - kombu's
-            channel.basic_consume(queue.name, no_ack=False, callback=_leave, consumer_tag="smsclick-look")
+            channel.basic_consume(queue.name, no_ack=False, callback=_ignore, consumer_tag="smsclick-look")
             channel.basic_cancel("smsclick-look")
     except connection.channel_errors as error:
         return False, _text(error)
     return True, answer
 
 
-def _leave(_: object) -> None:
-    """It goes back to the queue."""
+def _ignore(_: object) -> None:
+    """Do not acknowledge the message: it goes back to the queue."""
 
 
 def _text(error: Exception) -> str:
     return str(getattr(error, "reply_text", "") or type(error).__name__)
 
 
-def _say(name: str, answer: str, *, can_be_consumed: bool) -> None:
-    if _said.get(name, "") == answer:
+def _log(name: str, answer: str, *, can_be_consumed: bool) -> None:
+    if _logged.get(name, "") == answer:
         return
-    _said[name] = answer
+    _logged[name] = answer
     if not can_be_consumed:
         log.error("A queue cannot be consumed; the others are. queue=%s answer=%r", name, answer)
     elif answer:

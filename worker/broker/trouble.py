@@ -1,4 +1,4 @@
-"""What a broker answers instead of working, and how a worker says so: one line, then at most one a minute."""
+"""Errors of the broker: their reasons in our own words, one log line a minute, and how long to wait."""
 
 import logging
 import re
@@ -10,14 +10,14 @@ from smsclick._net.certificates import tls_reason
 
 log = logging.getLogger(__name__)
 
-SAID_SECONDS: Final = 60.0
-"""While the trouble lasts, the log has one line for each reason in each of these."""
+LOG_INTERVAL_SECONDS: Final = 60.0
+"""While the broker cannot be used, each reason is logged once in this time."""
 
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 15.0
 
-_WORDS: Final = {
-    "READONLY": "it is a replica, which takes no writes",
+_REASONS: Final = {
+    "READONLY": "it is a replica, which accepts no writes",
     "MISCONF": "it cannot write its data to its disk",
     "NOPERM": "its rules forbid our user a command or a key",
     "LOADING": "it is still reading its data",
@@ -27,7 +27,7 @@ _WORDS: Final = {
     "UNBLOCKED": "it has just become a replica",
     "MASTERDOWN": "it is a replica without its master",
     "CLUSTERDOWN": "its cluster is down",
-    "ReadOnlyError": "it is a replica, which takes no writes",
+    "ReadOnlyError": "it is a replica, which accepts no writes",
     "NoPermissionError": "its rules forbid our user a command or a key",
     "BusyLoadingError": "it is still reading its data",
     "OutOfMemoryError": "its memory is full",
@@ -40,22 +40,29 @@ _WORDS: Final = {
 
 
 def reason(error: BaseException) -> str:
-    """A broker's error in words of ours: what it says itself may hold a message's content."""
+    """The reason of a broker's error in our own words: the error's text may hold a message's content.
+
+    Args:
+        error: of kombu, its transport, or a client library.
+
+    Returns:
+        A known reason with its name, else the type of the error's cause.
+    """
     if (tls := tls_reason(error)) is not None:
         return tls
     found: BaseException | None = error
     while found is not None:
-        # Redis' errors begin with a word in capitals, which its client keeps for some and turns into a type for others.
+        # Redis' errors begin with a word in capitals; redis-py keeps it in some errors, and has a type for others.
         code = re.match(r"[A-Z]{3,}\b", str(found))
         for name in (code.group() if code else "", *(kind.__name__ for kind in type(found).__mro__)):
-            if name in _WORDS:
-                return f"{_WORDS[name]} ({name})"
+            if name in _REASONS:
+                return f"{_REASONS[name]} ({name})"
         found = found.__cause__ or found.__context__
     return type(error.__cause__ or error.__context__ or error).__name__
 
 
 class Trouble:
-    """The broker's trouble of one process: whether it lasts, what is said of it, and how long to wait.
+    """Whether the broker can be used by one process, what was logged about it, and how long to wait.
 
     Args:
         clock: monotonic, in seconds.
@@ -64,18 +71,18 @@ class Trouble:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._since: float | None = None
-        self._said_at: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
         self._tries = 0
 
     def met(self, error: BaseException) -> float:
-        """Something failed: say so if it is time, and return how many seconds to wait before the next try."""
+        """Note an error, log it if that is due, and return the seconds to wait before the next try."""
         now = self._clock()
         if self._since is None:
             self._since = now
         self._tries += 1
         why = reason(error)
-        if now - self._said_at.get(why, float("-inf")) >= SAID_SECONDS:
-            self._said_at[why] = now
+        if now - self._logged_at.get(why, float("-inf")) >= LOG_INTERVAL_SECONDS:
+            self._logged_at[why] = now
             log.warning(
                 "The broker cannot be used; this process waits for it, messages wait in the database. "
                 "reason=%s seconds=%.0f",
@@ -86,9 +93,9 @@ class Trouble:
         return float(min(FIRST_PAUSE_SECONDS * 2 ** min(self._tries - 1, 10), LONGEST_PAUSE_SECONDS))
 
     def over(self) -> None:
-        """It works; says so if it did not."""
+        """Note that the broker works; logged if it did not."""
         if self._since is not None:
             log.warning("The broker can be used again. seconds=%.0f", self._clock() - self._since)
         self._since = None
         self._tries = 0
-        self._said_at.clear()
+        self._logged_at.clear()

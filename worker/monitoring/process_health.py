@@ -1,6 +1,6 @@
-"""What runs in a worker's or beat's process beside its tasks: sending from the start, and the process's signs of life.
+"""The threads that show a process's health, and the step that starts sending with the worker.
 
-Sending begins with the process and not with the first wake-up: with the broker down there is none.
+Sending starts with the process and not with the first wake-up, because no wake-up arrives while the broker is down.
 """
 
 import logging
@@ -22,40 +22,45 @@ from worker.threads.supervision import Supervisor, ThreadReport, periodic
 
 log = logging.getLogger(__name__)
 
-_ROW_SECONDS = 15.0
-_END_SECONDS = 2.0
+_HEARTBEAT_SECONDS = 15.0
+"""Between two writes of the heartbeat row."""
+
+_STOP_SECONDS = 2.0
+"""The longest wait for the threads' end."""
 
 
 class WorkerHealth:
-    """The threads that show how a worker process is: one writes its file, one its row, and none waits for the other.
+    """Shows a worker process's health: threads write its liveness file and heartbeat row, and check the consumer.
+
+    The threads do not wait for each other: the file is written also while the database or the broker is silent.
 
     Args:
         runtime: of the process.
         pump: of the process.
-        look: sees from time to time whether the consumer leaves messages unread.
+        check_consumer: checks whether the consumer leaves messages unread.
     """
 
-    def __init__(self, runtime: Runtime, pump: Pump, look: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, runtime: Runtime, pump: Pump, check_consumer: Callable[[], None] = lambda: None) -> None:
         self._runtime = runtime
         self._pump = pump
-        self._look = look
+        self._check_consumer = check_consumer
         self._file = LivenessFile("worker", runtime.settings.database_url, self._report)
         self._name = f"worker:{os.uname().nodename}:{os.getpid()}"
         self._own = Supervisor()
         for thread in (
-            periodic("smsclick-life", self._write, liveness.WRITE_SECONDS),
-            periodic("smsclick-heartbeat", self._beat, _ROW_SECONDS),
-            periodic("smsclick-listening", self._listen, consumer_progress.LOOK_SECONDS),
+            periodic("smsclick-liveness", self._write, liveness.WRITE_SECONDS),
+            periodic("smsclick-heartbeat", self._beat, _HEARTBEAT_SECONDS),
+            periodic("smsclick-consumer-check", self._check, consumer_progress.LOOK_SECONDS),
         ):
             self._own.add(thread).start()
 
     def close(self) -> None:
         """End the threads and remove the file."""
-        self._own.stop(_END_SECONDS)
+        self._own.stop(_STOP_SECONDS)
         self._file.close()
 
     def _report(self) -> list[ThreadReport]:
-        # One that is about to end consumes nothing any more.
+        # A process that is about to end no longer consumes.
         consumer = [] if self._runtime.stopping.is_set() else consumer_progress.process.report()
         return [*self._runtime.threads.report(), *self._pump.report(), *consumer]
 
@@ -64,13 +69,13 @@ class WorkerHealth:
         self._own.revive()
         self._file.write()
 
-    def _listen(self) -> None:
-        self._own.revive()  # the thread that revives all others has nobody else
-        self._look()
+    def _check(self) -> None:
+        self._own.revive()  # nothing else restarts the thread that restarts all others
+        self._check_consumer()
 
     def _beat(self) -> None:
-        """The row in the database, for operators: as old as the process's last progress."""
-        if liveness.problems(self._file.sign(), time.monotonic()):
+        """Write the heartbeat row, for operators; its age is the time since the process's last progress."""
+        if liveness.problems(self._file.current(), time.monotonic()):
             return
         try:
             heartbeat.beat(self._runtime.database, self._name, self._runtime.recorder.recorded)
@@ -79,18 +84,18 @@ class WorkerHealth:
 
 
 class BeatHealth:
-    """The thread that shows how beat is.
+    """The health of beat: a thread that writes its liveness file.
 
     Args:
         database_url: of the settings.
-        report: how its scheduler is.
+        report: returns the state of its scheduler.
     """
 
     def __init__(self, database_url: str, report: Callable[[], ThreadReport]) -> None:
         self.report = report
-        """May be changed: `smsclick up` starts beat again where it ended."""
+        """Replaced when `smsclick up` starts beat again."""
         self._file = LivenessFile("beat", database_url, lambda: [self.report()])
-        self._thread = periodic("smsclick-life", self._file.write, liveness.WRITE_SECONDS)
+        self._thread = periodic("smsclick-liveness", self._file.write, liveness.WRITE_SECONDS)
         self._thread.start()
 
 
@@ -98,11 +103,11 @@ def sending_step(start: Callable[[], None]) -> type[Any]:
     """A step of Celery's worker that calls `start` before it connects to the broker.
 
     Args:
-        start: is not called in the parent of forked children, which send by themselves.
+        start: starts sending. Not called in the parent of forked children: each child starts sending itself.
     """
 
     class Sending(bootsteps.StartStopStep):
-        """Begin to send."""
+        """Start sending."""
 
         requires = ("celery.worker.components:Pool",)
 

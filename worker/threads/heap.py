@@ -1,23 +1,23 @@
-"""Settings of the C library's heap for a process of hundreds of threads."""
+"""Settings of glibc's heap for a process with hundreds of threads."""
 
 import contextlib
 import ctypes
 
-# Of glibc's malloc.h.
+# Numbers of options in glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
-_LARGE = 128 * 1024
+_LARGE_BYTES = 128 * 1024
 
 
 def keep_small() -> None:
-    """Let all threads share one heap, and give back at once what is large; elsewhere than on glibc nothing happens.
+    """Let all threads share one heap, and return large blocks to the system at once. Without glibc, do nothing.
 
-    By itself glibc has eight heaps a core, and each keeps what any of its threads once needed for a moment. They would
-    serve threads that allocate at the same time, which those of an interpreter with one lock do not. The limits are
-    glibc's own first ones; set, they no longer rise with what was freed.
+    By default glibc has eight heaps per core, and each keeps the most memory that its threads ever used. Several heaps
+    help threads that allocate at the same time, which Python's threads do not, because of the interpreter's lock. The
+    two limits are glibc's initial values; once set, glibc no longer raises them.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         libc = ctypes.CDLL(None)
-        for option, value in ((_M_ARENA_MAX, 1), (_M_MMAP_THRESHOLD, _LARGE), (_M_TRIM_THRESHOLD, _LARGE)):
+        for option, value in ((_M_ARENA_MAX, 1), (_M_MMAP_THRESHOLD, _LARGE_BYTES), (_M_TRIM_THRESHOLD, _LARGE_BYTES)):
             libc.mallopt(option, value)

@@ -1,9 +1,9 @@
-"""Liveness: each process writes into a small file how its threads progress, and `smsclick health` reads the files.
+"""Liveness: each process writes the progress of its threads into a small file, and `smsclick health` reads the files.
 
-A file and no row: whether a process lives must not depend on the database, the broker or beat, or an orchestrator would
-restart every worker for another's fault. Each process has a file of its own, so that one that hangs is seen beside
-others that work. It holds a lock on it for as long as it lives, so that the file of a dead process is told from that of
-one that hangs, whoever has its number now. Why: docs/decisions/0034-liveness-is-a-file.md.
+A file and not a row: whether a process is alive must not depend on the database, the broker or beat, or an orchestrator
+would restart every worker because of an outage elsewhere. Each process has its own file, so that one that hangs is seen
+beside others that work. A process holds a lock on its file while it lives, which distinguishes the file of a dead
+process from that of one that hangs, even if its pid is in use again. Why: docs/decisions/0034-liveness-is-a-file.md.
 """
 
 import contextlib
@@ -22,26 +22,28 @@ from typing import Any
 from worker.threads.supervision import ThreadReport
 
 WRITE_SECONDS = 5.0
-"""How often a process writes its file."""
+"""Between two writes of a process's file."""
 
 SILENT_SECONDS = 45.0
-"""A process that has not written for this long hangs as a whole."""
+"""A process that has not written for this long hangs."""
 
 FAILING_SECONDS = 60.0
-"""A thread that has failed, or has not run, for this long does not come back by itself."""
+"""A thread that has failed, or has not run, for this long does not recover by itself."""
 
 _READ_TRIES = 3
-_READ_AGAIN_SECONDS = 0.05
+_READ_RETRY_SECONDS = 0.05
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ProcessReport:
-    """What a process said of itself; times are of `time.monotonic`, which all processes of a machine share.
+    """The content of a liveness file; times are of `time.monotonic`, which all processes of a machine share.
 
     Attributes:
         role: `worker` or `beat`.
-        database: a fingerprint of its DATABASE_URL: deployments on one machine have nothing to do with each other.
-        written_at: when it said so.
+        pid: of the process.
+        database: a fingerprint of its DATABASE_URL, because several deployments may share a machine.
+        written_at: when it was written.
+        threads: the state of each thread.
     """
 
     role: str
@@ -51,37 +53,37 @@ class ProcessReport:
     threads: tuple[ThreadReport, ...]
 
 
-def problems(sign: ProcessReport, now: float) -> list[str]:
-    """What is wrong with a process, in words; nothing where it progresses, or waits for something without blame.
+def problems(process: ProcessReport, now: float) -> list[str]:
+    """What is wrong with a process; empty where it makes progress or waits for something outside it.
 
     Args:
-        sign: what it said of itself.
+        process: from its file.
         now: by `time.monotonic`.
     """
-    silent = now - sign.written_at
+    silent = now - process.written_at
     if silent > SILENT_SECONDS:
-        return [f"has shown no sign of life for {silent:.0f} s"]
+        return [f"has written no heartbeat for {silent:.0f} s"]
     found = []
-    for thread in sign.threads:
-        # The last that was heard of it goes on until the next.
+    for thread in process.threads:
+        # The last known state is assumed to have lasted until now.
         idle, failing = thread.idle_seconds + silent, thread.failing_seconds and thread.failing_seconds + silent
         if failing > FAILING_SECONDS:
             found.append(f"{thread.name} has failed for {failing:.0f} s")
         elif not thread.alive and idle > FAILING_SECONDS:
             found.append(f"{thread.name} has not run for {idle:.0f} s")
         elif thread.stalled:
-            found.append(f"{thread.name} has stood still for {idle:.0f} s")
+            found.append(f"{thread.name} has made no progress for {idle:.0f} s")
     return found
 
 
 class LivenessFile:
-    """The file of this process, written anew whenever `write` is called.
+    """The liveness file of this process; `write` replaces its content.
 
     Args:
         role: `worker` or `beat`.
         database_url: of its settings.
-        report: how its threads are.
-        directory: where the files are; by default one of this user in the machine's directory for temporary files.
+        report: returns the state of its threads.
+        directory: where the files are; by default a directory of this user under the system's temporary directory.
     """
 
     def __init__(
@@ -99,24 +101,24 @@ class LivenessFile:
         self._lock = threading.Lock()
         self._file: int | None = None
 
-    def sign(self) -> ProcessReport:
-        """How this process is now."""
+    def current(self) -> ProcessReport:
+        """The state of this process now."""
         return ProcessReport(self._role, os.getpid(), self._database, time.monotonic(), tuple(self._report()))
 
     def write(self) -> None:
-        """Say how this process is now.
+        """Write the state of this process.
 
         Raises:
-            OSError: the file cannot be written; that looks like a process that hangs.
+            OSError: the file cannot be written; health checks then see a process that hangs.
         """
-        text = json.dumps(dataclasses.asdict(self.sign())).encode()
+        text = json.dumps(dataclasses.asdict(self.current())).encode()
         with self._lock:
             file = self._opened()
             os.ftruncate(file, max(len(text), os.fstat(file).st_size))
-            os.pwrite(file, text.ljust(os.fstat(file).st_size), 0)  # at once, so that nobody reads a half of it
+            os.pwrite(file, text.ljust(os.fstat(file).st_size), 0)  # in one call, so that no reader sees half of it
 
     def close(self) -> None:
-        """Remove the file: this process ends as it should."""
+        """Remove the file: this process ends normally."""
         with self._lock:
             if self._file is not None:
                 self._path.unlink(missing_ok=True)
@@ -128,7 +130,7 @@ class LivenessFile:
             with contextlib.suppress(FileNotFoundError):
                 if os.fstat(self._file).st_ino == self._path.stat().st_ino:
                     return self._file
-            os.close(self._file)  # somebody has tidied up
+            os.close(self._file)  # another program removed the file
             self._file = None
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._path.parent.stat().st_uid != os.getuid():
@@ -146,26 +148,26 @@ class LivenessFile:
 def read(
     role: str | None = None, database_url: str | None = None, *, directory: Path | None = None
 ) -> list[ProcessReport]:
-    """What the living processes of this machine and user say of themselves; files of dead ones are removed.
+    """Read the files of this machine's and user's living processes; files of dead processes are removed.
 
     Args:
-        role: only `worker`, or only `beat`.
-        database_url: only those with this database.
+        role: `worker` or `beat`; None for both.
+        database_url: of the deployment; None for all.
         directory: see `LivenessFile`.
     """
     place = directory or default_directory()
     wanted = None if database_url is None else fingerprint(database_url)
-    found = [sign for path in sorted(place.glob(f"{role or '*'}-*")) if (sign := _read(path)) is not None]
-    return [sign for sign in found if wanted is None or sign.database == wanted]
+    found = [each for path in sorted(place.glob(f"{role or '*'}-*")) if (each := _read(path)) is not None]
+    return [each for each in found if wanted is None or each.database == wanted]
 
 
 def default_directory() -> Path:
-    """Where the files are."""
+    """Where the files are by default."""
     return Path(tempfile.gettempdir()) / f"smsclick-{os.getuid()}"
 
 
 def fingerprint(database_url: str) -> str:
-    """Tells databases apart without naming them."""
+    """A short hash that distinguishes databases without showing an address."""
     return hashlib.sha256(database_url.encode()).hexdigest()[:16]
 
 
@@ -178,7 +180,7 @@ def _read(path: Path) -> ProcessReport | None:
             try:
                 return _parse(os.pread(file, os.fstat(file).st_size, 0))
             except (ValueError, KeyError, TypeError):
-                time.sleep(_READ_AGAIN_SECONDS)  # it is being written just now
+                time.sleep(_READ_RETRY_SECONDS)  # it is being written now
     return None
 
 
@@ -192,7 +194,7 @@ def _open(path: Path) -> Iterator[int]:
 
 
 def _is_free(file: int) -> bool:
-    """Whether nobody holds the lock: its process is dead."""
+    """Whether the lock is free, so that the file's process is dead."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

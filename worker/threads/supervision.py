@@ -1,6 +1,6 @@
-"""The threads of a worker process: all supervised, started again where they could not start, and seen by health checks.
+"""The list of a process's own threads: they are started again where they could not start, and health checks see them.
 
-The thread itself is `smsclick._threads.supervised`, which the wheel has too; here is the list of a process's own.
+The thread itself is `smsclick._threads.supervised`, because programs that only install `smsclick` need it too.
 """
 
 import dataclasses
@@ -18,12 +18,12 @@ class ThreadReport:
 
     Attributes:
         name: of the thread.
-        alive: whether it runs.
+        alive: whether it runs now.
         restarts: how many exceptions its function has ended with.
         failing_seconds: how long it has been failing without any progress; 0 where it is not.
-        idle_seconds: since it last progressed.
-        waits_for: what it waits for without being to blame.
-        beats_within: how many seconds it may take from one progress to the next; None: as many as it likes.
+        idle_seconds: since its last progress.
+        waits_for: what outside the process it waits for, such as `database`; None where for nothing.
+        beats_within: the longest seconds between two heartbeats of a healthy thread; None where there is no limit.
     """
 
     name: str
@@ -36,36 +36,36 @@ class ThreadReport:
 
     @property
     def stalled(self) -> bool:
-        """Whether it has stood still for too long, and is itself to blame."""
+        """Whether it has made no progress for too long, and does not wait for anything outside."""
         return self.waits_for is None and self.beats_within is not None and self.idle_seconds > self.beats_within
 
 
 class Supervisor:
-    """The threads that a process cannot do without."""
+    """The threads that a process needs."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._threads: list[SupervisedThread] = []
 
     def add(self, thread: SupervisedThread) -> SupervisedThread:
-        """Watch over a thread of this process: `revive` starts it again, and `report` shows it; returns it.
+        """Add a thread and return it: from now on `revive` starts it again and `report` shows it.
 
-        Its owner starts it, once whatever the thread looks at is there.
+        The owner starts it first, when everything that the thread uses exists.
         """
         with self._lock:
             self._threads.append(thread)
         return thread
 
     def revive(self) -> bool:
-        """Start what does not run and should; returns whether all of it runs now. Cheap, and safe from any thread."""
+        """Start the threads that should run and do not; True where all run now. Cheap, and safe from any thread."""
         with self._lock:
             self._threads = [thread for thread in self._threads if thread.is_alive or not thread.is_done]
             threads = list(self._threads)
-        started = [thread.start() for thread in threads]  # all of them, whether or not one cannot
+        started = [thread.start() for thread in threads]  # all of them, also where one cannot start
         return all(started)
 
     def report(self) -> list[ThreadReport]:
-        """How each thread is now."""
+        """The state of each thread now."""
         now = time.monotonic()
         with self._lock:
             threads = [thread for thread in self._threads if thread.is_alive or not thread.is_done]
@@ -83,7 +83,7 @@ class Supervisor:
         ]
 
     def stop(self, seconds: float) -> bool:
-        """Ask all to end, and wait for them so long in all; whether they have."""
+        """Ask all threads to end and wait for at most `seconds` in all; True where all have ended."""
         with self._lock:
             threads = list(self._threads)
         for thread in threads:
