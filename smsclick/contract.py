@@ -20,11 +20,12 @@ from smsclick._database.worker_tables import (
     optouts,
     watermarks,
 )
+from smsclick._values.causes import Cause
 
 __all__ = [
     "ACCOUNT",
     "VERSION_TABLE",
-    "WITHDRAWN",
+    "Cause",
     "HoldReason",
     "IfAbsent",
     "Priority",
@@ -66,10 +67,6 @@ class State(enum.StrEnum):
     EXPIRED = "expired"
     CANCELLED = "cancelled"
     UNDETERMINED = "undetermined"
-
-
-WITHDRAWN = "withdrawn by its producer"
-"""The cause of the event that a withdrawal leaves; the others are `worker.lifecycle.model.Cause`."""
 
 
 class Priority(enum.IntEnum):

@@ -146,7 +146,7 @@ _WAITING = {
 }
 """Tables of what is still to be done, besides messages: what of them is not done yet, a few due."""
 
-_EVENTS = {"from_state": "'sent'", "to_state": "'delivered'", "cause": "'status asked'", "attempt": "1"}
+_EVENTS = {"from_state": "'sent'", "to_state": "'delivered'", "cause": "'status_checked'", "attempt": "1"}
 
 
 class _without_indexes:  # noqa: N801 - reads as a verb

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from smsclick._values.causes import Cause
 from smsclick.contract import State, messages
 from smsclick.errors import ProviderError
 from smsclick.provider.codes import Estatus
 from smsclick.provider.results import ReportRow
 from worker.lifecycle import machine, message_rows, model
 from worker.lifecycle.fingerprint import digits, tolerant
-from worker.lifecycle.model import Cause, Change, Note
+from worker.lifecycle.model import Change, Note
 
 if TYPE_CHECKING:
     from worker.runtime import Runtime
@@ -80,11 +81,11 @@ def _found(message: model.Message, hit: ReportRow) -> Change:
         wire_key=None,
         unknown_since=None,
     )
-    return Change(message, becomes, Note(Cause.REPORTED, 1, "by the old rule", hit.id_mensaje))
+    return Change(message, becomes, Note(Cause.FOUND_IN_REPORT, 1, "by the old rule", hit.id_mensaje))
 
 
 def _absent(message: model.Message, at: dt.datetime) -> Change:
     becomes = dataclasses.replace(
         message, state=State.QUEUED, due_at=at, token=None, lease_until=None, wire_key=None, unknown_since=None
     )
-    return Change(message, becomes, Note(Cause.ABSENT, None, "by the old rule"))
+    return Change(message, becomes, Note(Cause.ABSENT_FROM_REPORT, None, "by the old rule"))

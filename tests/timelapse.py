@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from smsclick._values.causes import Cause
 from smsclick.contract import State, alerts, incidents, messages
 from smsclick.settings import load_settings
 from smsclick.simulator import Simulator
@@ -214,7 +215,7 @@ class Timelapse:
     def _settled(self) -> tuple[int, int]:
         with self.database.read() as connection:
             causes = list(connection.scalars(sa.text("SELECT cause FROM smsclick_events WHERE from_state = 'unknown'")))
-        return causes.count("found in the report"), causes.count("absent from the report")
+        return causes.count(Cause.FOUND_IN_REPORT), causes.count(Cause.ABSENT_FROM_REPORT)
 
 
 @contextlib.contextmanager

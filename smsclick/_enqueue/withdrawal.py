@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from smsclick._database.columns import db_now
 from smsclick._enqueue.message import valid_key
 from smsclick._enqueue.transactions import async_connection_of, connection_of, is_async
-from smsclick.contract import WITHDRAWN, State, events, messages
+from smsclick._values.causes import Cause
+from smsclick.contract import State, events, messages
 
 if TYPE_CHECKING:
     from smsclick._enqueue.transactions import AsyncTransaction, Transaction
@@ -81,7 +82,7 @@ def withdraw(connection: sa.Connection, key: str, *, wait_seconds: float = WAIT_
         "message_id": locked.id,
         "from_state": State.QUEUED,
         "to_state": State.CANCELLED,
-        "cause": WITHDRAWN,
+        "cause": Cause.WITHDRAWN,
         "attempt": locked.attempts,
     }
     # Inline: a producer's rights need not reach to reading events.

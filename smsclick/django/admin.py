@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
+from smsclick._values.causes import phrase
 from smsclick._values.phones import normalize_phone
 from smsclick.django.models import Event, Message
 from smsclick.errors import InvalidMessage
@@ -35,7 +36,13 @@ class EventInline(_ReadOnly, admin.TabularInline):  # type: ignore[misc] # Djang
 
     model = Event
     extra = 0
-    fields = ("at", "from_state", "to_state", "cause", "attempt", "code", "description")
+    fields = ("at", "from_state", "to_state", "why", "attempt", "code", "description")
+    readonly_fields = ("why",)
+
+    @admin.display(description="cause")  # type: ignore[untyped-decorator] # Django has no types here
+    def why(self, event: Event) -> str:
+        """The event's cause in words."""
+        return phrase(str(event.cause))
 
 
 @admin.register(Message)

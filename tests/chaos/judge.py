@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from smsclick._database.engine import Database
+from smsclick._values.causes import Cause
 from smsclick.contract import State, alerts, events, incidents, messages
 from smsclick.simulator import LedgerEntry
 from tests.chaos.traffic import CONTROL, PANEL, Wanted
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 
 _FINAL = {State.DELIVERED, State.REJECTED, State.FAILED, State.EXPIRED}
 _ESTATUS = {State.DELIVERED: 3, State.REJECTED: 4}
-_ABSENT = "absent from the report"
-_BY = {_ABSENT: "absent", "operator": "by_hand"}
+_BY: dict[str, str] = {Cause.ABSENT_FROM_REPORT: "absent", Cause.OPERATOR: "by_hand"}
 
 
 @dataclasses.dataclass
@@ -124,7 +124,7 @@ def _judge_row(
         return
     if row.id_mensaje is not None:
         verdict.told_wrong.append(f"{name}: {state} although it has the id_mensaje {row.id_mensaje}")
-    wished = (state is State.FAILED and wanted.if_absent == "fail" and _ABSENT in causes) or (
+    wished = (state is State.FAILED and wanted.if_absent == "fail" and Cause.ABSENT_FROM_REPORT in causes) or (
         state is State.EXPIRED and wanted.expires
     )
     if not wished:

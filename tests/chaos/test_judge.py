@@ -49,7 +49,7 @@ def test_a_message_that_failed_without_reason_is_lost(database: Database) -> Non
 
 def test_a_message_that_was_surely_absent_may_fail_if_its_producer_said_so(database: Database) -> None:
     _row(database, state="failed", id_mensaje=None, estatus_mensaje=None)
-    absent = {"from_state": "unknown", "to_state": "failed", "cause": "absent from the report", "attempt": 1}
+    absent = {"from_state": "unknown", "to_state": "failed", "cause": "absent_from_report", "attempt": 1}
     with database.begin() as connection:
         connection.execute(sa.insert(events).values(absent | {"message_id": 1}))
     assert judge(database, [], [dataclasses.replace(_WANTED, if_absent="fail")]).good

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
+from smsclick._values.causes import Cause
 from smsclick.contract import State, messages
 from smsclick.simulator import Fault, FaultKind
 from tests.acceptance import IMPATIENT, Cluster, phone, sent_by_name, texts
 from tests.processes import wait_until
-from worker.lifecycle.model import Cause
 
 if TYPE_CHECKING:
     from smsclick import NewMessage

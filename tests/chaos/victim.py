@@ -162,14 +162,15 @@ def _break(defect: str) -> None:
     if defect == "resend-at-once":
         from dataclasses import replace  # noqa: PLC0415
 
+        from smsclick._values.causes import Cause  # noqa: PLC0415
         from smsclick.contract import State  # noqa: PLC0415
-        from worker.lifecycle.model import Cause, Change, Note  # noqa: PLC0415
+        from worker.lifecycle.model import Change, Note  # noqa: PLC0415
 
         def resend(_real: Callable[..., Any], message: Any, _token: str, _seen: Any, now: Any, *_: Any) -> Any:  # noqa: ANN401
             if message.state is not State.UNKNOWN:
                 return None
             queued = replace(message, state=State.QUEUED, due_at=now, token=None, wire_key=None, unknown_since=None)
-            return Change(message, queued, Note(Cause.ABSENT))
+            return Change(message, queued, Note(Cause.ABSENT_FROM_REPORT))
 
         _around(on_report, "after_report", resend)
     elif defect == "no-lease-recovery":

@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsclick._values.callback import WebhookTarget, parse_callback
+from smsclick._values.causes import Cause
 from smsclick.contract import State, callbacks, incidents, messages
 from smsclick.settings import load_settings
 from tests.factories import LONG_AGO, PHONE, clock, insert, news, row, sent
@@ -26,7 +27,7 @@ from worker.callbacks.store import due, purge
 from worker.callbacks.webhook import WebhookClient, WebhookFailedError
 from worker.callbacks.webhook_addresses import AddressRules, RefusedAddressError
 from worker.lifecycle import machine, message_rows, outbox
-from worker.lifecycle.model import Cause, Change, Message, Note
+from worker.lifecycle.model import Change, Message, Note
 from worker.maintenance import retention
 from worker.maintenance.sweep import sweep
 from worker.sending import attempts
@@ -102,7 +103,7 @@ def changed(database: Database, message_id: int, **values: Any) -> None:  # noqa
     with database.begin() as connection:
         was = message_rows.lock(connection, [message_id])[message_id]
         becomes = dataclasses.replace(was, **values)
-        machine.apply(connection, [Change(was, becomes, Note(Cause.POLLED, 1, "RECIBIDO"))])
+        machine.apply(connection, [Change(was, becomes, Note(Cause.STATUS_CHECKED, 1, "RECIBIDO"))])
 
 
 def delivered(database: Database, count: int, callback: str) -> list[int]:

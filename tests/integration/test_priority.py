@@ -13,11 +13,11 @@ import pytest
 import sqlalchemy as sa
 
 from smsclick._database.engine import Database
+from smsclick._values.causes import Cause
 from smsclick._values.quiet_hours import QuietHours
 from smsclick.contract import Priority, State, messages
 from tests.factories import LONG_AGO, PHONE, POLICY, Roll, change, clock, history, insert, row, states
 from tests.query_plans import recorded
-from worker.lifecycle.model import Cause
 from worker.queue import claims
 from worker.sending import attempts
 
@@ -155,7 +155,7 @@ def test_low_messages_to_where_it_is_quiet_wait_and_hold_up_no_other(database: D
     waiting = row(database, asleep[-1])
     assert (waiting.state, waiting.attempts) == ("queued", 0)
     assert dt.timedelta(minutes=118) < waiting.due_at - clock(database) <= dt.timedelta(hours=2)
-    assert [each.cause for each in history(database, asleep[-1])] == [Cause.QUIET]
+    assert [each.cause for each in history(database, asleep[-1])] == [Cause.QUIET_HOURS]
 
 
 def test_a_message_expires_in_the_quiet_hours_and_not_after_them(database: Database) -> None:

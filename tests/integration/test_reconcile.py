@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from smsclick._values.causes import Cause
 from smsclick.contract import HoldReason, IfAbsent, State
 from smsclick.provider.clock import clock
 from smsclick.provider.codes import Action
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from worker.runtime import Runtime
 
 TWIN = "Recordatorio: su cita es mañana a las 10"
-FOUND = "found in the report"
-ABSENT = "absent from the report"
+FOUND = Cause.FOUND_IN_REPORT
+ABSENT = Cause.ABSENT_FROM_REPORT
 PATIENT_SECONDS = 600.0
 
 

@@ -126,7 +126,7 @@ def test_an_accepted_answer_that_comes_too_late_is_kept_as_an_event_with_an_inci
     last = history(database, only.id)[-1]
     assert (last.id_mensaje, last.cause, last.from_state, last.to_state) == (
         7,
-        "answered after its claim was lost",
+        "late_answer",
         state,
         state,
     )

@@ -75,7 +75,7 @@ def test_whatever_could_have_been_sent_since_becomes_unknown_since_then(database
     assert row(database, sending).token == "mine", "its answer may still come"
     assert row(database, sending).unknown_since == now + HOUR, "until then its request may leave"
     story = message_history.read(database, f"id:{queued}").events
-    assert [(each["to_state"], each["cause"]) for each in story] == [(State.UNKNOWN, "a backup was restored")]
+    assert [(each["to_state"], each["cause"]) for each in story] == [(State.UNKNOWN, "restored")]
 
 
 def _insert(database: Database, count: int, **values: object) -> None:

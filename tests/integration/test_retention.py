@@ -11,12 +11,13 @@ import pytest
 import sqlalchemy as sa
 
 from smsclick._database.engine import Database
+from smsclick._values.causes import Cause
 from smsclick.contract import State, events, heartbeats, messages
 from smsclick.provider.codes import Estatus
 from smsclick.provider.results import MessageStatus
 from tests.factories import LONG_AGO, POLICY, clock, history, insert, message, row
 from worker.lifecycle import on_status
-from worker.lifecycle.model import FINAL, Cause
+from worker.lifecycle.model import FINAL
 from worker.maintenance import retention
 from worker.operator import recent_heartbeats
 from worker.queue import claims

@@ -11,11 +11,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from smsclick._values.causes import Cause
 from smsclick.contract import HoldReason, Priority, State, events, heartbeats, incidents, messages
 from tests.factories import RecordingWakeups, change_account, clock, insert, news
 from tests.processes import wait_until
 from worker.alerting.kinds import KINDS
-from worker.lifecycle.model import Cause
 from worker.monitoring import progress_checks
 from worker.monitoring.watchdog import AGAIN_SECONDS, UNUSABLE_SECONDS, Watchdog
 from worker.operator.doctor import queue
@@ -136,7 +136,7 @@ def test_a_hold_that_somebody_forgot(ticking: Database) -> None:
     [
         ("many_unknown", {"to_state": State.UNKNOWN}),
         ("many_unknown", {"to_state": State.UNKNOWN, "cause": Cause.LEASE_ENDED}),
-        ("many_absent", {"from_state": State.UNKNOWN, "to_state": State.QUEUED, "cause": Cause.ABSENT}),
+        ("many_absent", {"from_state": State.UNKNOWN, "to_state": State.QUEUED, "cause": Cause.ABSENT_FROM_REPORT}),
     ],
 )
 def test_a_share_that_rises_and_falls(ticking: Database, kind: str, event: dict[str, Any]) -> None:

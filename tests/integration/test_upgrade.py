@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import alembic.command
 import alembic.config
@@ -14,10 +14,15 @@ from alembic.script import ScriptDirectory
 
 from smsclick._database import constraints
 from smsclick._database.engine import Database
+from smsclick._values.causes import PHRASES, SENTENCES, Cause, cause_of
 from smsclick.contract import State, events, messages
+from smsclick.errors import SmsclickError
 from tests import odd_rows
+from tests.commandline import call
 from tests.conftest import migrate
+from tests.factories import KEY
 from tests.processes import ROOT, wait_until
+from worker.operator import message_history
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,7 +152,7 @@ def test_odd_rows_that_are_there_already_are_made_readable_and_stop_no_upgrade(u
         assert (each.id in failed) == (bool(content) and not long), odd.name
     assert all(each.last_error and each.final_at for each in failed.values())
     assert {each.message_id for each in told} == failed.keys()
-    assert {(each.to_state, each.cause) for each in told} == {("failed", "cannot be sent")}
+    assert {(each.to_state, each.cause) for each in told} == {("failed", Cause.INVALID)}
 
 
 def test_the_migrations_make_the_constraints_that_the_table_declares(unchecked: Database) -> None:
@@ -172,3 +177,112 @@ def test_the_migrations_make_the_constraints_that_the_table_declares(unchecked: 
 def test_the_states_that_the_database_knows_are_those_of_the_contract(state: State) -> None:
     assert state in constraints.STATES
     assert len(constraints.STATES) == len(State)
+
+
+SENTENCED = "0014"
+"""The last revision whose events have sentences for causes."""
+BATCH_IDS = 5000
+"""Ids of one batch of revision 0015."""
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
+def sentenced(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database whose events have sentences for causes: a message in every state, each with events of every cause."""
+    made = Database(migrate(request.getfixturevalue(f"{request.param}_url"), SENTENCED), threads=4)
+    for number, state in enumerate(State):
+        add(made, number)
+        insert_events(made, number + 1, [SENTENCES.get(cause, str(cause)) for cause in Cause], state)
+    with made.begin() as connection:
+        for number, state in enumerate(State):
+            connection.execute(sa.update(messages).where(messages.c.id == number + 1).values(state=state))
+    yield made
+    made.dispose()
+
+
+def insert_events(database: Database, message_id: int, causes: list[str], state: str = "sent") -> None:
+    rows = [
+        {
+            "message_id": message_id,
+            "from_state": "queued",
+            "to_state": state,
+            "cause": cause,
+            "attempt": 1,
+            "code": -102,
+            "description": "Rechazado",
+            "id_mensaje": 7,
+        }
+        for cause in causes
+    ]
+    with database.begin() as connection:
+        connection.execute(sa.insert(events), rows)
+
+
+def all_events(database: Database) -> list[dict[str, Any]]:
+    with database.read() as connection:
+        return [dict(each) for each in connection.execute(sa.select(events).order_by(events.c.id)).mappings()]
+
+
+def test_causes_become_codes_and_on_the_way_back_sentences_and_nothing_else_changes(sentenced: Database) -> None:
+    url = sentenced.engine.url.render_as_string(hide_password=False)
+    before = all_events(sentenced)
+    migrate(url)
+    after = all_events(sentenced)
+    assert [each["cause"] for each in after] == [str(cause) for cause in Cause] * len(State)
+    assert [each | {"cause": ""} for each in after] == [each | {"cause": ""} for each in before]
+    alembic.command.downgrade(config(url), SENTENCED)
+    assert all_events(sentenced) == before
+    migrate(url)
+    assert all_events(sentenced) == after
+    with sentenced.read() as connection:
+        assert list(connection.scalars(sa.select(messages.c.state).order_by(messages.c.id))) == list(State)
+
+
+def test_what_an_old_worker_stores_after_the_upgrade_is_read_and_shown_like_a_code(sentenced: Database) -> None:
+    url = sentenced.engine.url.render_as_string(hide_password=False)
+    migrate(url)
+    insert_events(sentenced, 1, list(SENTENCES.values()))
+    story = message_history.read(sentenced, "1").events[-len(SENTENCES) :]
+    assert [cause_of(each["cause"]) for each in story] == list(SENTENCES)
+    shown = call("show", "1", env={"DATABASE_URL": url, "SMSCLICK_API_KEY": KEY}).out
+    # Once from the upgraded row and once from the old worker's.
+    assert [shown.count(PHRASES[cause]) for cause in (Cause.FOUND_IN_REPORT, Cause.INVALID)] == [2, 2]
+    assert "_in_report" not in shown
+
+
+def stop_at(database: Database, event_id: int) -> list[str]:
+    """Let no statement update this event; returns what undoes that."""
+    if database.engine.dialect.name == "postgresql":
+        function = "CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''stop''; END'"
+        on = f"BEFORE UPDATE ON smsclick_events FOR EACH ROW WHEN (OLD.id = {event_id})"
+        made = [function, f"CREATE TRIGGER stop {on} EXECUTE FUNCTION stop()"]
+        undone = ["DROP TRIGGER stop ON smsclick_events", "DROP FUNCTION stop"]
+    else:
+        begin = "CREATE TRIGGER stop BEFORE UPDATE ON smsclick_events FOR EACH ROW "
+        if database.is_sqlite:
+            made = [f"{begin} WHEN OLD.id = {event_id} BEGIN SELECT RAISE(ABORT, 'stop'); END"]
+        else:
+            made = [f"{begin} IF OLD.id = {event_id} THEN SIGNAL SQLSTATE '45000'; END IF"]
+        undone = ["DROP TRIGGER stop"]
+    run_sql(database, made)
+    return undone
+
+
+def run_sql(database: Database, statements: list[str]) -> None:
+    with database.begin() as connection:
+        for each in statements:
+            connection.exec_driver_sql(each)
+
+
+def test_causes_are_rewritten_in_batches_and_an_interrupted_upgrade_goes_on(sentenced: Database) -> None:
+    url = sentenced.engine.url.render_as_string(hide_password=False)
+    insert_events(sentenced, 1, ["status asked"] * (2 * BATCH_IDS))
+    undo = stop_at(sentenced, 2 * BATCH_IDS)
+    with pytest.raises((SmsclickError, sa.exc.DBAPIError)):
+        migrate(url)
+    causes = [each["cause"] for each in all_events(sentenced)]
+    assert set(causes[BATCH_IDS:]) == {"status asked"}, "the batch that failed is as it was"
+    assert "status asked" not in causes[:BATCH_IDS], "the batches before it are committed"
+    assert sentenced.version() == SENTENCED
+    run_sql(sentenced, undo)
+    migrate(url)
+    assert {each["cause"] for each in all_events(sentenced)} == {str(cause) for cause in Cause}

@@ -16,12 +16,12 @@ from sqlalchemy.orm import Session
 
 from smsclick import cancel, enqueue, status
 from smsclick._enqueue.withdrawal import withdraw
-from smsclick.contract import WITHDRAWN, State, events, messages
+from smsclick._values.causes import Cause
+from smsclick.contract import State, events, messages
 from smsclick.errors import InvalidField
 from tests.factories import NOW, POLICY, change, clock, history, insert, row, states
 from tests.processes import ROOT
 from worker.lifecycle import parking
-from worker.lifecycle.model import Cause
 from worker.maintenance import sweep
 from worker.queue import claims
 
@@ -69,8 +69,7 @@ def test_a_message_that_waits_is_withdrawn_with_the_commit_and_waits_again_after
     assert (found.state, found.due_at) == ("cancelled", None)
     assert before <= found.final_at <= clock(database)
     (event,) = history(database, message_id)
-    assert (event.from_state, event.to_state, event.cause, event.attempt) == ("queued", "cancelled", WITHDRAWN, 0)
-    assert WITHDRAWN == Cause.WITHDRAWN
+    assert (event.from_state, event.to_state, event.cause, event.attempt) == ("queued", "cancelled", Cause.WITHDRAWN, 0)
 
 
 def test_what_was_enqueued_in_the_same_transaction_is_withdrawn_in_it(backend: sa.Engine, database: Database) -> None:
@@ -212,7 +211,7 @@ def test_of_a_claim_and_a_withdrawal_at_the_same_time_one_wins(
     for each in ids:
         assert row(database, each).state == ("cancelled" if each in withdrawn else "sending")
         told = [event.cause for event in history(database, each) if event.to_state == "cancelled"]
-        assert told == [WITHDRAWN] * (each in withdrawn)
+        assert told == [Cause.WITHDRAWN] * (each in withdrawn)
 
 
 def test_a_message_that_somebody_holds_is_looked_at_until_it_is_free_and_no_longer(
@@ -285,7 +284,7 @@ def test_what_plain_sql_withdrew_has_its_event_with_the_next_sweep(database: Dat
         found = row(database, each)
         assert (found.state, found.due_at, found.waits_for) == ("cancelled", None, None)
         (event,) = history(database, each)
-        assert (event.from_state, event.to_state, event.cause) == ("queued", "cancelled", WITHDRAWN)
+        assert (event.from_state, event.to_state, event.cause) == ("queued", "cancelled", Cause.WITHDRAWN)
         assert (event.attempt, event.at) == (attempts, found.final_at)
     with database.read() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(events)) == 3

@@ -396,7 +396,7 @@ def test_the_answer_of_an_attempt_that_was_sent_again_is_told_with_its_id() -> N
     assert world.open_incidents() == ["lost_id"]
     with world.database.read() as connection:
         last = connection.execute(sa.select(events).order_by(events.c.id.desc()).limit(1)).one()
-    assert (last.cause, last.id_mensaje, last.to_state) == ("answered after its claim was lost", 1001, "sent")
+    assert (last.cause, last.id_mensaje, last.to_state) == ("late_answer", 1001, "sent")
     assert [row.id_mensaje for row in world.rows()] == [1002]
 
 

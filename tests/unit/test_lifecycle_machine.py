@@ -8,10 +8,11 @@ import itertools
 import pytest
 import sqlalchemy as sa
 
+from smsclick._values.causes import Cause
 from smsclick.contract import State, messages
 from tests.factories import message
 from worker.lifecycle import machine, message_rows
-from worker.lifecycle.model import FINAL, TRANSITIONS, Cause, Change, IllegalTransitionError, Note
+from worker.lifecycle.model import FINAL, TRANSITIONS, Change, IllegalTransitionError, Note
 
 CONTRACT = {
     "queued": {"sending", "expired", "cancelled"},

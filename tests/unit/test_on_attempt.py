@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 
+from smsclick._values.causes import Cause
 from smsclick.contract import State
 from smsclick.provider.codes import CODES, Action, Estatus
 from smsclick.provider.results import Unknown
 from tests.factories import NOW, POLICY, sending
 from tests.outcomes import ACCEPTED, RNG, UNREACHABLE, refused, seconds
 from worker.lifecycle import on_attempt
-from worker.lifecycle.model import Cause, Change, Message
 from worker.lifecycle.on_attempt import MAX_REFUSALS
 from worker.lifecycle.policy import Invalid, Outcome, Released
+
+if TYPE_CHECKING:
+    from worker.lifecycle.model import Change, Message
 
 
 def attempt(was: Message, outcome: Outcome, rng: random.Random = RNG) -> Change:

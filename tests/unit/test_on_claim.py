@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from smsclick._values.causes import Cause
 from smsclick.contract import State
 from tests.factories import NOW, POLICY, message
 from tests.outcomes import seconds
 from worker.lifecycle import on_claim
-from worker.lifecycle.model import Cause, Change
+from worker.lifecycle.model import Change
 
 # --- The claim
 

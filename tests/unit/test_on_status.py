@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from smsclick._values.causes import Cause
 from smsclick.contract import State
 from tests.factories import NOW, POLICY, sent
 from tests.outcomes import RNG, seconds, status
 from worker.lifecycle import on_status
-from worker.lifecycle.model import Cause, Change, Message
 from worker.lifecycle.on_status import PollFailed
 
 if TYPE_CHECKING:
     import datetime as dt
 
     from smsclick.provider.results import MessageStatus
+    from worker.lifecycle.model import Change, Message
 
 
 def poll(was: Message, seen: MessageStatus | PollFailed, now: dt.datetime = NOW) -> Change:

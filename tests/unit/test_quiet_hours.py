@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smsclick._values.causes import Cause
 from smsclick._values.quiet_hours import QuietHours
 from smsclick._values.zones import zones_of
 from smsclick.contract import Priority, State
 from tests.factories import POLICY, message
 from worker.lifecycle import on_claim
 from worker.lifecycle import policy as policy_of_lifecycle
-from worker.lifecycle.model import Cause
 
 MEXICO, TIJUANA, JUAREZ = (ZoneInfo(f"America/{name}") for name in ("Mexico_City", "Tijuana", "Ciudad_Juarez"))
 NIGHT, SIESTA = QuietHours.parse("22:00-08:00"), QuietHours.parse("14:00-16:30")
@@ -148,7 +148,7 @@ def test_a_low_message_whose_recipient_sleeps_waits_for_the_morning_and_spends_n
     was = message(priority=Priority.LOW)
     change = on_claim.after_claim(was, "mine", "wire", LATE, QUIET, [MEXICO])
     assert change.note is not None
-    assert change.note.cause is Cause.QUIET
+    assert change.note.cause is Cause.QUIET_HOURS
     assert change.becomes == dataclasses.replace(was, due_at=at("2026-05-05T08:00"))
 
 

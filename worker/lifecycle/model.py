@@ -2,11 +2,11 @@
 
 import dataclasses
 import datetime as dt
-import enum
 import operator
 from typing import Any
 
-from smsclick.contract import WITHDRAWN, IfAbsent, Priority, State
+from smsclick._values.causes import Cause
+from smsclick.contract import IfAbsent, Priority, State
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.SENDING, State.EXPIRED, State.CANCELLED}),
@@ -23,27 +23,6 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 """The contract's table, to the letter."""
 
 FINAL = frozenset({State.DELIVERED, State.REJECTED, State.FAILED, State.EXPIRED, State.CANCELLED})
-
-
-class Cause(enum.StrEnum):
-    """Why a message changed; kept with the event."""
-
-    CLAIMED = "claimed"
-    QUIET = "waits for the end of the quiet hours"
-    RELEASED = "released before the request left"
-    ANSWERED = "answered"
-    LATE_ANSWER = "answered after its claim was lost"
-    LEASE_ENDED = "worker lost"
-    REPORTED = "found in the report"
-    ABSENT = "absent from the report"
-    INVALID = "cannot be sent"
-    TOO_LATE = "validity ended"
-    POLLED = "status asked"
-    REPLIED = "the recipient replied"
-    TRACKING_ENDED = "no final status in time"
-    RESTORED = "a backup was restored"
-    OPERATOR = "operator"
-    WITHDRAWN = WITHDRAWN
 
 
 class IllegalTransitionError(RuntimeError):

@@ -3,10 +3,11 @@
 import datetime as dt
 import random
 
+from smsclick._values.causes import Cause
 from smsclick.contract import State
 from smsclick.provider.codes import Action, Estatus
 from smsclick.provider.results import Accepted, Refused, Unknown
-from worker.lifecycle.model import Cause, Change, Message, Note, replace
+from worker.lifecycle.model import Change, Message, Note, replace
 from worker.lifecycle.on_report import FIRST_LOOK_SECONDS
 from worker.lifecycle.on_status import next_poll
 from worker.lifecycle.policy import UNCLAIMED, Invalid, Outcome, Policy, Released, backoff, seconds, without_claim

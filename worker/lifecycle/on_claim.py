@@ -4,8 +4,9 @@ import datetime as dt
 from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
+from smsclick._values.causes import Cause
 from smsclick.contract import Priority, State
-from worker.lifecycle.model import Cause, Change, Message, Note, replace
+from worker.lifecycle.model import Change, Message, Note, replace
 from worker.lifecycle.policy import Policy, seconds, without_claim
 
 _NORMAL_TURNS, _LOW_TURNS = 0.2, 0.1
@@ -51,7 +52,7 @@ def after_claim(
     if policy.quiet is not None and message.priority is Priority.LOW:
         quiet_until = policy.quiet.ends(now, zones)
         if quiet_until is not None:
-            return Change(message, replace(message, waits_for=None, due_at=quiet_until), Note(Cause.QUIET))
+            return Change(message, replace(message, waits_for=None, due_at=quiet_until), Note(Cause.QUIET_HOURS))
     lease_until = now + seconds(policy.lease)
     becomes = replace(
         message,
@@ -98,4 +99,4 @@ def after_odd_content(message: Message, token: str, reason: str, now: dt.datetim
 def after_expiry(message: Message, now: dt.datetime) -> Change:
     """A queued message whose validity ended before it could be sent."""
     becomes = replace(message, state=State.EXPIRED, waits_for=None, due_at=None, final_at=now)
-    return Change(message, becomes, Note(Cause.TOO_LATE))
+    return Change(message, becomes, Note(Cause.VALIDITY_ENDED))

@@ -2,8 +2,9 @@
 
 import datetime as dt
 
+from smsclick._values.causes import Cause
 from smsclick.contract import State
-from worker.lifecycle.model import Cause, Change, Message, Note, replace
+from worker.lifecycle.model import Change, Message, Note, replace
 from worker.lifecycle.on_report import FROM_PERSON, not_accepted, sent
 from worker.lifecycle.policy import without_claim
 

@@ -4,9 +4,10 @@ import dataclasses
 import datetime as dt
 import random
 
+from smsclick._values.causes import Cause
 from smsclick.contract import IfAbsent, State
 from smsclick.provider.codes import ACCEPTED, Estatus
-from worker.lifecycle.model import Cause, Change, Message, Note, replace
+from worker.lifecycle.model import Change, Message, Note, replace
 from worker.lifecycle.policy import Policy, seconds, without_claim
 
 FIRST_LOOK_SECONDS = 2.0
@@ -65,7 +66,7 @@ def after_report(
         return None
     if isinstance(seen, Found):
         becomes = sent(message, seen.id_mensaje, FROM_REPORT, seen.accepted_at or message.attempted_at or now, now)
-        return Change(message, becomes, Note(Cause.REPORTED, 1, seen.how, seen.id_mensaje))
+        return Change(message, becomes, Note(Cause.FOUND_IN_REPORT, 1, seen.how, seen.id_mensaje))
     doubt = _doubt(message, seen)
     settled_at = message.unknown_since + seconds(policy.settle)
     if doubt is not None or seen.read_at < settled_at:
@@ -75,7 +76,7 @@ def after_report(
         return Change(message, replace(message, due_at=due, polls=message.polls + 1, unknown_reason=doubt), None)
     becomes = not_accepted(message, now)
     becomes = replace(becomes, absences=message.absences + 1, absent_since=message.absent_since or message.attempted_at)
-    return Change(message, becomes, Note(Cause.ABSENT, None, _ABSENT))
+    return Change(message, becomes, Note(Cause.ABSENT_FROM_REPORT, None, _ABSENT))
 
 
 def _doubt(message: Message, seen: NotFound) -> str | None:

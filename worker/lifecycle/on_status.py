@@ -4,10 +4,11 @@ import dataclasses
 import datetime as dt
 import random
 
+from smsclick._values.causes import Cause
 from smsclick.contract import State
 from smsclick.provider.codes import Estatus
 from smsclick.provider.results import MessageStatus
-from worker.lifecycle.model import Cause, Change, Message, Note, replace
+from worker.lifecycle.model import Change, Message, Note, replace
 from worker.lifecycle.policy import Policy, seconds
 
 _BEYOND = 1.25
@@ -80,7 +81,7 @@ def _seen(message: Message, seen: MessageStatus, now: dt.datetime) -> tuple[Mess
     if not estatus.final:
         return message, note
     state = State.DELIVERED if estatus is Estatus.RECIBIDO else State.REJECTED
-    note = Note(Cause.POLLED, 1, estatus.name, message.id_mensaje)
+    note = Note(Cause.STATUS_CHECKED, 1, estatus.name, message.id_mensaje)
     return replace(message, state=state, final_at=now, polls=0), note
 
 

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
 from smsclick._database.engine import Database
+from smsclick._values.causes import Cause, stored_as
 from smsclick.contract import State, events, messages
 from worker.lifecycle import message_rows
-from worker.lifecycle.model import Cause
 from worker.sql import heartbeat
 
 BATCH = 1000
@@ -24,7 +24,7 @@ SECONDS = 300.0
 """How long one tick goes on; the next one finds the rest. Far more than an hour's messages at full speed."""
 
 
-_QUOTED = (Cause.ANSWERED, Cause.LATE_ANSWER, Cause.INVALID)
+_QUOTED = stored_as(Cause.ANSWERED, Cause.LATE_ANSWER, Cause.INVALID)
 """Causes of events whose description may hold the provider's words, or a part of the phone."""
 
 

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
+from smsclick._values.causes import Cause, cause_of
 from smsclick._values.times import span
 from smsclick.contract import Priority, State, events, heartbeats, messages
 from smsclick.settings import Settings
 from worker.account import holds
 from worker.alerting import incidents
 from worker.lifecycle import message_rows
-from worker.lifecycle.model import Cause
 
 _EVENTS = 1000
 """The latest events that shares are counted of."""
@@ -177,18 +177,19 @@ class Happened:
     at: dt.datetime
     from_state: str
     to_state: str
-    cause: str
+    cause: Cause | None
 
     @property
     def ends_attempt(self) -> bool:
         """Whether a call's result was recorded, or its lease ended."""
-        return self.from_state == State.SENDING and self.cause != Cause.RELEASED
+        return self.from_state == State.SENDING and self.cause is not Cause.RELEASED
 
 
 def latest_events(connection: sa.Connection) -> list[Happened]:
     """The latest events, newest first."""
     query = sa.select(events.c.at, events.c.from_state, events.c.to_state, events.c.cause)
-    return [Happened(*row) for row in connection.execute(query.order_by(events.c.id.desc()).limit(_EVENTS))]
+    rows = connection.execute(query.order_by(events.c.id.desc()).limit(_EVENTS))
+    return [Happened(row.at, row.from_state, row.to_state, cause_of(row.cause)) for row in rows]
 
 
 def last_record(latest: Sequence[Happened], now: dt.datetime) -> float | None:
@@ -203,5 +204,5 @@ def shares(latest: Sequence[Happened], now: dt.datetime) -> Shares:
     return Shares(
         ended=sum(each.ends_attempt for each in recent),
         unknown=sum(each.ends_attempt and each.to_state == State.UNKNOWN for each in recent),
-        absent=sum(each.cause == Cause.ABSENT for each in recent),
+        absent=sum(each.cause is Cause.ABSENT_FROM_REPORT for each in recent),
     )

@@ -7,11 +7,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from smsclick._database.engine import Database
+from smsclick._values.causes import Cause, cause_of
 from smsclick._values.times import span
 from smsclick.contract import State, events
 from worker.account import holds
 from worker.account.holds import AccountState
-from worker.lifecycle.model import Cause
 from worker.operator import message_names, open_incidents
 from worker.operator.account import hold_reasons
 from worker.operator.open_incidents import Incident
@@ -128,6 +128,7 @@ def _concerning(
         keys += ["old_unknown:", "report_lag:"]
     if row["state"] == State.UNDETERMINED:
         keys.append("undetermined:")
-    if any(event["cause"] == Cause.LATE_ANSWER and event["from_state"] == event["to_state"] for event in changes):
+    unchanged = (event for event in changes if event["from_state"] == event["to_state"])
+    if any(cause_of(event["cause"]) is Cause.LATE_ANSWER for event in unchanged):
         keys.append("lost_id:")
     return open_incidents.read(connection, keys) if keys else []

@@ -10,9 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
+from smsclick._values.causes import Cause
 from smsclick.contract import State, events, messages
 from worker.lifecycle import machine, message_rows, model
-from worker.lifecycle.model import Cause, Change
+from worker.lifecycle.model import Change
 from worker.sql import bulk
 
 

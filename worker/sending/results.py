@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
+from smsclick._values.causes import Cause
 from smsclick._values.texts import predict_credits
 from smsclick.contract import State, messages
 from smsclick.provider.codes import ACCEPTED
@@ -16,7 +17,7 @@ from smsclick.settings import Settings
 from worker.account import balance_history, holds
 from worker.alerting import incidents
 from worker.lifecycle import machine, message_rows, on_attempt, outbox
-from worker.lifecycle.model import Cause, Change, Message, Note
+from worker.lifecycle.model import Change, Message, Note
 from worker.lifecycle.policy import Outcome, Policy
 from worker.queue.claims import Claim
 from worker.sql.bulk import among

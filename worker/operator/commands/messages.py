@@ -8,6 +8,7 @@ import typer
 
 from smsclick._cli import output
 from smsclick._cli.tools import open_database
+from smsclick._values import causes
 from smsclick.contract import Priority, State
 from smsclick.provider.codes import lookup
 from worker.operator import message_changes, message_history
@@ -104,7 +105,7 @@ def _show_history(found: MessageHistory) -> None:
                     event["at"],
                     event["from_state"],
                     event["to_state"],
-                    event["cause"],
+                    causes.phrase(event["cause"]),
                     event["attempt"],
                     event["code"],
                     event["description"] or _meaning(event["code"]),
