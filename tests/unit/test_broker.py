@@ -15,6 +15,7 @@ def test_sentinels_each_know_what_one_of_them_says() -> None:
     assert found.url == "sentinel://:pass@h1:26379/3;sentinel://:pass@h2:26380/3"
     assert found.options["master_name"] == "mine"
     assert found.options["sentinel_kwargs"]["password"] == "guard"
+    assert found.options["sentinel_kwargs"]["retry"] is None  # a dead Sentinel costs no repeats: the next one is asked
     assert found.is_redis
     connection = kombu.Connection(found.url, transport_options=found.transport_options(1))
     assert (connection.hostname, connection.port, connection.virtual_host) == ("h1", 26379, "3")
