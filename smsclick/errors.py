@@ -59,7 +59,23 @@ __all__ = [
 
 
 class SmsclickError(Exception):
-    """Whatever `smsclick` raises on purpose is one of these."""
+    """The base of every error that `smsclick` raises on purpose.
+
+    Attributes:
+        advice: What to do about the problem, where it is kept apart; the error's text ends with it. Empty otherwise.
+    """
+
+    def __init__(self, *arguments: object, advice: str = "") -> None:
+        super().__init__(*arguments)
+        self.advice = advice
+
+    @property
+    def problem(self) -> str:
+        """What is wrong: the error's text without the advice."""
+        return super().__str__() if self.advice else str(self)
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; {self.advice}" if self.advice else super().__str__()
 
 
 class SettingsError(SmsclickError):

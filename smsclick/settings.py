@@ -304,8 +304,9 @@ class Settings(BaseSettings):
             raise SettingsError(self.api_key.line)
         if self.api_key is None:
             raise SettingsError(
-                "SMSCLICK_API_KEY: not set; put your key there, or its file's path in SMSCLICK_API_KEY_FILE "
-                "(SMSClick's panel: HERRAMIENTAS > Componentes/APIS)"
+                "SMSCLICK_API_KEY: not set",
+                advice="put your key there, or its file's path in SMSCLICK_API_KEY_FILE "
+                "(SMSClick's panel: HERRAMIENTAS > Componentes/APIS)",
             )
         return self.api_key.get_secret_value()
 

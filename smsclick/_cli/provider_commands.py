@@ -135,14 +135,13 @@ def _asking() -> Iterator[tuple[SmsclickClient, Settings]]:
         except ProviderRefused as error:
             words = f": {error.description}" if error.description and lookup(error.code).fault is Fault.NONE else ""
             todo = _ADVICE.get(error.code, "ask SMSClick what this code means")
-            raise SmsclickError(f"{error}{words}; {todo}") from None
+            raise SmsclickError(f"{error}{words}", advice=todo) from None
         except ProviderUnreachable as error:
-            raise SmsclickError(
-                f"{error}; {advice(error, settings)} (smsclick simulate gives one to try with)"
-            ) from None
+            todo = f"{advice(error, settings)} (smsclick simulate gives one to try with)"
+            raise SmsclickError(str(error), advice=todo) from None
         except UnreadableAnswer as error:
             if error.is_redirect:
-                raise SmsclickError(f"{error}; {advice(error, settings)}") from None
+                raise SmsclickError(str(error), advice=advice(error, settings)) from None
             raise
 
 

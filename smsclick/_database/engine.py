@@ -105,7 +105,7 @@ class Database:
         """Raises `DatabaseNotMigrated` where the tables are missing, `DatabaseUnavailable` where nothing answers."""
         if self.version() is None:
             where = shown(self.engine.url)
-            raise DatabaseNotMigrated(_not_migrated(where))
+            raise _not_migrated(where)
 
     def clock(self) -> Any:  # noqa: ANN401 - an aware datetime; SQLAlchemy's scalar is untyped
         """The database's time, an aware datetime in UTC."""
@@ -184,21 +184,22 @@ def _translated(engine: sa.Engine) -> Iterator[None]:
     except DBAPIError as error:
         found = diagnose(error)
         if found.not_migrated:
-            raise DatabaseNotMigrated(_not_migrated(where)) from None
+            raise _not_migrated(where) from None
         if found.fault is Fault.CONTENTION:
             raise DatabaseBusy(_busy(where, found)) from error
         if found.fault is Fault.ENVIRONMENT or error.connection_invalidated:
-            raise DatabaseUnavailable(unavailable(engine.url, where, found, error)) from error
+            raise unavailable(engine.url, where, found, error) from error
         raise
     except PoolTimeoutError:
         # All connections hang, which is how a database looks that stands still.
         raise DatabaseUnavailable(
-            f"the database {where} does not answer (every connection to it is busy); check that it runs"
+            f"the database {where} does not answer (every connection to it is busy)", advice="check that it runs"
         ) from None
 
 
-def _not_migrated(where: str) -> str:
-    return f"the tables are not in {where}, or older than this program; run: alembic upgrade head"
+def _not_migrated(where: str) -> DatabaseNotMigrated:
+    problem = f"the tables are not in {where}, or older than this program"
+    return DatabaseNotMigrated(problem, advice="run: alembic upgrade head")
 
 
 def _busy(where: str, found: Diagnosis) -> str:

@@ -12,6 +12,7 @@ import shutil
 from typing import TYPE_CHECKING, Final
 
 from smsclick._database.sqlite_files import path_of, why_unusable
+from smsclick.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,8 +94,8 @@ _DENIED: Final = (
 )
 
 
-def unavailable(url: sa.URL, where: str, found: Diagnosis, error: DBAPIError) -> str:
-    """Return the line about a database that cannot be used now.
+def unavailable(url: sa.URL, where: str, found: Diagnosis, error: DBAPIError) -> DatabaseUnavailable:
+    """Return the error about a database that cannot be used now.
 
     Args:
         url: its address.
@@ -104,18 +105,22 @@ def unavailable(url: sa.URL, where: str, found: Diagnosis, error: DBAPIError) ->
     """
     if (path := path_of(url)) is not None:
         why = why_unusable(path) or (_full_disk(url) if found.fault.name == "ENVIRONMENT" else None)
-        return f"the database {where} cannot be used ({why or found.words}); check the file that DATABASE_URL names"
+        problem = f"the database {where} cannot be used ({why or found.words})"
+        return DatabaseUnavailable(problem, advice="check the file that DATABASE_URL names")
     if error.statement is not None:
         denied = next(filter(None, (pattern.search(str(error.orig)) for pattern in _DENIED)), None)
         if denied is not None and found.is_denied:
-            return f"the database {where} cannot be used ({found.words}: {denied[0]}); let its owner GRANT it"
-        return f"the database {where} cannot be used ({found.words}); check it, messages wait meanwhile"
-    told = str(error.orig)
+            problem = f"the database {where} cannot be used ({found.words}: {denied[0]})"
+            return DatabaseUnavailable(problem, advice="let its owner GRANT it")
+        problem = f"the database {where} cannot be used ({found.words})"
+        return DatabaseUnavailable(problem, advice="check it, messages wait meanwhile")
+    driver_words = str(error.orig)
     for cause in CAUSES:
-        if re.search(cause.pattern, told):
-            return f"the database {where} cannot be used ({cause.words}); {cause.todo}"
-    why = next((words for pattern, words in _SILENCE if pattern.search(told)), found.words)
-    return f"the database {where} does not answer ({why}); check DATABASE_URL and that it runs"
+        if re.search(cause.pattern, driver_words):
+            return DatabaseUnavailable(f"the database {where} cannot be used ({cause.words})", advice=cause.todo)
+    why = next((words for pattern, words in _SILENCE if pattern.search(driver_words)), found.words)
+    problem = f"the database {where} does not answer ({why})"
+    return DatabaseUnavailable(problem, advice="check DATABASE_URL and that it runs")
 
 
 def _full_disk(url: sa.URL) -> str | None:

@@ -106,8 +106,8 @@ def _mysql_tls(url: sa.URL) -> dict[str, Any]:
     except OSError as error:
         # An SSLError is one too.
         raise DatabaseUnavailable(
-            f"DATABASE_URL: ssl_ca, ssl_capath, ssl_cert, ssl_key or ssl_cipher cannot be used ({error.strerror}); "
-            "name readable files in PEM's form"
+            f"DATABASE_URL: ssl_ca, ssl_capath, ssl_cert, ssl_key or ssl_cipher cannot be used ({error.strerror})",
+            advice="name readable files in PEM's form",
         ) from None
     return {"ssl": context}
 
@@ -199,8 +199,8 @@ class _PostgreSQL:
     def _require_schema(wanted: str | None, found: str | None) -> None:
         if wanted not in {None, found}:
             raise DatabaseUnavailable(
-                f"the database's sessions are not in the schema {wanted}, which DATABASE_URL asks for; "
-                "CREATE SCHEMA, or ALTER ROLE … SET search_path"
+                f"the database's sessions are not in the schema {wanted}, which DATABASE_URL asks for",
+                advice="CREATE SCHEMA, or ALTER ROLE … SET search_path",
             )
 
     @staticmethod
@@ -229,8 +229,8 @@ class _PostgreSQL:
                 self._refuses_options = True
         if _SEARCH_PATH.sub("", cparams.get("options", "")).strip():
             raise DatabaseUnavailable(
-                "the database is behind a pooler that takes no options, which DATABASE_URL has; "
-                "leave them out, and use ALTER ROLE … SET"
+                "the database is behind a pooler that takes no options, which DATABASE_URL has",
+                advice="leave them out, and use ALTER ROLE … SET",
             )
         return kind.connect(*cargs, **{name: value for name, value in cparams.items() if name != "options"})
 

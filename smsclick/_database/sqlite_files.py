@@ -37,7 +37,7 @@ def make_private(path: Path) -> None:
         # Where a file is in the place of its folder the system says only that something exists.
         why = "its folder is a file" if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror
         raise DatabaseUnavailable(
-            f"the database {path} cannot be made ({why}); name another file in DATABASE_URL"
+            f"the database {path} cannot be made ({why})", advice="name another file in DATABASE_URL"
         ) from None
 
 
@@ -90,6 +90,6 @@ def require_there(url: sa.URL) -> None:
     path = path_of(url)
     if path is not None and not path.exists():
         raise DatabaseNotMigrated(
-            f"there is no database at {path}; name yours with its whole path in DATABASE_URL, or make this one with: "
-            "smsclick migrate"
+            f"there is no database at {path}",
+            advice="name yours with its whole path in DATABASE_URL, or make this one with: smsclick migrate",
         )

@@ -14,6 +14,7 @@ from smsclick import errors
     [
         errors.SettingsError("SMSCLICK_API_KEY is missing"),
         errors.InvalidPhone("the phone …2211 is not a Mexican number"),
+        errors.DatabaseUnavailable("the database does not answer", advice="check that it runs"),
         errors.KeyConflict("order-15:shipped", 7),
         errors.ProviderUnreachable("no answer in time", never_left=False),
         errors.UnreadableAnswer("HTTP 429, which proves nothing", 429, 30.0),
@@ -24,6 +25,17 @@ from smsclick import errors
 def test_an_error_survives_the_border_of_a_process(error: errors.SmsclickError) -> None:
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301  (our own bytes)
     assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
+
+
+def test_the_advice_of_an_error_ends_its_text_and_is_kept_apart() -> None:
+    error = errors.DatabaseUnavailable("the database x does not answer (timeout; refused)", advice="check x; run it")
+    assert str(error) == "the database x does not answer (timeout; refused); check x; run it"
+    assert (error.problem, error.advice) == ("the database x does not answer (timeout; refused)", "check x; run it")
+
+
+def test_an_error_without_advice_is_all_problem() -> None:
+    for error in (errors.SettingsError("a is missing; b"), errors.KeyConflict("k", 7)):
+        assert (error.problem, error.advice) == (str(error), "")
 
 
 @pytest.mark.parametrize("error", [errors.InvalidPhone, errors.InvalidText, errors.InvalidTime, errors.InvalidField])
