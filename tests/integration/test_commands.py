@@ -25,8 +25,7 @@ from tests.processes import PATIENT_WAKEUPS
 from tests.servers import free_port
 from worker.alerting import incidents
 from worker.operator import message_changes, message_history
-from worker.operator.doctor import checkup
-from worker.operator.doctor.check import Check, Verdict
+from worker.operator.doctor.check import Check, Verdict, guarded
 from worker.operator.exporting import FIELDS
 from worker.sql import heartbeat
 
@@ -392,16 +391,16 @@ def test_doctor_sees_a_beat_that_has_stopped(file: Database) -> None:
         connection.exec_driver_sql(
             "UPDATE smsclick_heartbeats SET at = ?", ((clock(file) - long_ago).strftime("%Y-%m-%d %H:%M:%S.%f"),)
         )
-    pulse = next(check for check in call("doctor", "--json", env=env_of(file)).records if check["name"] == "pulse")
-    assert pulse["verdict"] == "failed"
-    assert pulse["found"] == "the last sweep was 1 min ago"
+    beat = next(check for check in call("doctor", "--json", env=env_of(file)).records if check["name"] == "beat")
+    assert beat["verdict"] == "failed"
+    assert beat["found"] == "the last sweep was 1 min ago"
 
 
 def test_doctor_goes_on_after_each_failure(sqlite_url: str) -> None:
     Path(sqlite_url.removeprefix("sqlite:///")).touch()
     env = {"DATABASE_URL": sqlite_url, "SMSCLICK_API_KEY": KEY, "SMSCLICK_BASE_URL": "http://127.0.0.1:1/sms-services"}
     found = verdicts(env)
-    assert (found["database"], found["migrations"], found["pulse"]) == ("ok", "failed", "skipped")
+    assert (found["database"], found["migrations"], found["beat"]) == ("ok", "failed", "skipped")
     assert (found["clock"], found["key"], found["balance"]) == ("ok", "failed", "skipped")
     gone = verdicts(env | {"DATABASE_URL": "postgresql://u:s3cret@127.0.0.1:1/x"})
     assert (gone["database"], gone["migrations"], gone["broker"], gone["key"]) == ("failed", "skipped", "ok", "failed")
@@ -433,7 +432,7 @@ def test_a_check_that_raises_keeps_no_other_from_being_made() -> None:
     def explode() -> Check:
         raise RuntimeError("with a secret in it")
 
-    check = checkup._guarded("odd", explode)
+    check = guarded("odd", explode)
     assert (check.verdict, check.found) == (Verdict.FAILED, "it could not be checked (RuntimeError)")
 
 

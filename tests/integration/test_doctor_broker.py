@@ -13,8 +13,7 @@ from tests.acceptance import Cluster, ready
 from tests.commandline import call
 from tests.servers import HOST, RedisServer
 from worker.operator.doctor import broker
-from worker.operator.doctor.check import Check, Verdict
-from worker.operator.doctor.checkup import _guarded
+from worker.operator.doctor.check import Check, Verdict, guarded
 
 if TYPE_CHECKING:
     from tests.conftest import OwnServer, StartProcess
@@ -64,7 +63,7 @@ def test_doctor_sees_calls_that_wait_where_nobody_reads(own_server: OwnServer) -
     ours = load_settings(CELERY_BROKER_URL=server.url("3"))
 
     def seen() -> Check:
-        return broker.elsewhere(ours)
+        return broker.unread(ours)
 
     with closing(redis.Redis(host=HOST, port=server.port, db=3)) as client:
         client.lpush("smsclick", "read")
@@ -96,6 +95,6 @@ def test_doctor_sees_calls_that_wait_where_nobody_reads(own_server: OwnServer) -
 def test_doctor_says_that_a_broker_is_silent(own_server: OwnServer) -> None:
     server = own_server(RedisServer)
     server.freeze()
-    found = _guarded("broker", lambda: broker.reached(load_settings(CELERY_BROKER_URL=server.url())))
+    found = guarded("broker", lambda: broker.reached(load_settings(CELERY_BROKER_URL=server.url())))
     assert found.verdict is Verdict.FAILED
     assert "silent" in found.found or "does not answer" in found.found, found

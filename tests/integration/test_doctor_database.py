@@ -11,7 +11,8 @@ from smsclick._database.engine import Database
 from tests.processes import wait_until
 from tests.servers import MariaDBServer, PostgresServer, StandbyServer
 from worker.operator.doctor.check import Check, Verdict
-from worker.operator.doctor.database import checks, disk
+from worker.operator.doctor.durability import checks
+from worker.operator.doctor.storage import disk
 
 if TYPE_CHECKING:
     from tests.conftest import OwnServer

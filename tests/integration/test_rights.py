@@ -31,8 +31,7 @@ from worker.callbacks.store import purge
 from worker.database_clock import step
 from worker.intake import dead_letters
 from worker.operator import account, exporting, message_history, stats
-from worker.operator.doctor import broker
-from worker.operator.doctor import database as doctor_database
+from worker.operator.doctor import broker, durability
 from worker.queue import optouts
 from worker.reports import watermark
 
@@ -176,10 +175,10 @@ def look(url: str, settings: Any) -> None:  # noqa: ANN401 - Settings
         list(dead_letters.listed(database))
         with database.read() as connection:  # as a dashboard
             connection.execute(sa.select(callbacks.c.id, callbacks.c.last_error).limit(1)).first()
-        for _, check in doctor_database.checks(database):
+        for _, check in durability.checks(database):
             check()
         with contextlib.suppress(BrokerUnavailable):
-            broker._echo(settings, database)
+            broker._probe(settings, database)
     finally:
         database.dispose()
 

@@ -20,8 +20,7 @@ from tests.processes import wait_until
 from tests.sentinels import NAME, _Sentinel
 from tests.servers import HOST, PostgresServer, RabbitServer, RedisServer
 from worker.operator.doctor import broker as doctor_broker
-from worker.operator.doctor.check import Check, Verdict
-from worker.operator.doctor.checkup import _guarded
+from worker.operator.doctor.check import Check, Verdict, guarded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +88,7 @@ def test_a_broker_is_verified_by_doctor_and_by_producers(broker: Secured, author
 def examined(url: str) -> Check:
     """Doctor's check of the broker."""
     settings = load_settings(CELERY_BROKER_URL=url)
-    return _guarded("broker", lambda: doctor_broker.reached(settings))
+    return guarded("broker", lambda: doctor_broker.reached(settings))
 
 
 def published(url: str) -> str:

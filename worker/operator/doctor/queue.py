@@ -1,4 +1,4 @@
-"""Doctor's look at the queue: how long the oldest message waits, and when a result was recorded last."""
+"""Check whether messages are sent: how long the oldest one has waited, and when a result was last recorded."""
 
 import sqlalchemy as sa
 
@@ -14,11 +14,11 @@ _NAME = "queue"
 
 
 def check(database: Database, limits: progress_checks.Limits | None = None) -> Check:
-    """Whether messages go out: every other line may be green while none does.
+    """Check the age of the oldest due message; every other check can pass while nothing is sent.
 
     Args:
         database: with our tables.
-        limits: from when on a wait is too long; production's by default.
+        limits: how long is too long; the limits of production by default.
     """
     limits = limits or progress_checks.Limits()
     with database.read() as connection:
@@ -32,9 +32,11 @@ def check(database: Database, limits: progress_checks.Limits | None = None) -> C
     found = f"the oldest due message has waited for {span(age)}"
     if held:
         return Check(_NAME, Verdict.OK, f"{found}; sending is held")
-    last = "no result was ever recorded" if recorded is None else f"the last result was recorded {span(recorded)} ago"
+    last = (
+        "no result has ever been recorded" if recorded is None else f"the last result was recorded {span(recorded)} ago"
+    )
     if age > limits.records and (recorded is None or recorded > limits.records):
-        todo = "see the workers' logs: none runs, none progresses, or the database cannot be written (a full disk?)"
+        todo = "see the workers' logs: none runs, none makes progress, or the database refuses writes (a full disk?)"
         return Check(_NAME, Verdict.FAILED, f"{found}, and {last}", todo)
     if (urgent is not None and urgent > limits.due) or age > limits.low_due:
         todo = "start more workers, see whether the provider is slow, or raise SMSCLICK_MAX_PER_SECOND"

@@ -1,7 +1,7 @@
-"""`smsclick doctor`: try on messages of known id whether this account's reports can prove that an attempt is absent.
+"""Check whether this account's reports can prove that an attempt is absent, with messages whose id is known.
 
-The same control rows and the same rule as in `worker.reconciliation.reconcile`, without an unknown attempt. It also
-tells whether SMSCLICK_TIMEZONE is right, which no comparison of two clocks of ours can.
+The control rows and the rule are those of `worker.reconciliation.reconcile`; only the unknown attempt is missing. The
+check also shows whether SMSCLICK_TIMEZONE is right, which the comparison of our own clocks cannot show.
 """
 
 import contextlib
@@ -25,12 +25,12 @@ from worker.reports.matching import CLOCK_TOLERANCE, UNCHANGED_FORM
 
 NAME = "report"
 
-_TRIED = 20
-_SECONDS = 30.0
+_MOST_MESSAGES = 20
+_TIMEOUT_SECONDS = 30.0
 
 
 def check(settings: Settings) -> Check:
-    """Read one report around the newest messages of known id and say what it is worth; the provider sends nothing."""
+    """Read one report around the latest messages of known id and judge it; the provider sends nothing."""
     key = settings.require_api_key()
     database = Database(settings.database_url, threads=1)
     try:
@@ -41,22 +41,20 @@ def check(settings: Settings) -> Check:
     finally:
         database.dispose()
     if len(controls) < LEAST_CONTROL_ROWS:
-        found = f"not tried: {len(controls)} messages of known id were sent with this key in the last day"
-        return Check(
-            NAME, Verdict.SKIPPED, found, f"send {LEAST_CONTROL_ROWS} and run this again: it tries the report on them"
-        )
-    with open_client(settings, key=key, longest=_SECONDS) as client:
+        found = f"not checked: only {len(controls)} messages of known id were sent with this key in the last day"
+        return Check(NAME, Verdict.SKIPPED, found, f"send {LEAST_CONTROL_ROWS} messages and run this again")
+    with open_client(settings, key=key, longest=_TIMEOUT_SECONDS) as client:
         seen = _read(client, controls, now)
         if seen is None:
             reason = REASONS[Doubt.NO_REPORT]
             return Check(NAME, Verdict.FAILED, reason.why, reason.todo)
-        apart = seen.controls.seconds_shifted or _apart_by_status(client, seen.controls.missing)
-    return _judged(seen, len(controls), apart, dt.timedelta(seconds=settings.settle_seconds))
+        shifted = seen.controls.seconds_shifted or _seconds_shifted_by_status(client, seen.controls.missing)
+    return _judge(seen, len(controls), shifted, dt.timedelta(seconds=settings.settle_seconds))
 
 
 def _newest(database: Database, fingerprint: str) -> list[Control]:
     with database.read() as connection:
-        return reading.newest_controls(connection, fingerprint, LONGEST_BEFORE, _TRIED)
+        return reading.newest_controls(connection, fingerprint, LONGEST_BEFORE, _MOST_MESSAGES)
 
 
 def _read(client: SmsclickClient, controls: list[Control], now: dt.datetime) -> Reading | None:
@@ -74,8 +72,8 @@ def _read(client: SmsclickClient, controls: list[Control], now: dt.datetime) -> 
     return seen
 
 
-def _apart_by_status(client: SmsclickClient, missing: list[Control]) -> float | None:
-    """By how many seconds `getMsg` dates a message that the report lacks otherwise than we do."""
+def _seconds_shifted_by_status(client: SmsclickClient, missing: list[Control]) -> float | None:
+    """Return how many seconds `getMsg`'s date of a missing message differs from ours; None if it does not."""
     for control in missing[:1]:
         with contextlib.suppress(ProviderError, ProviderRefused):
             dated = client.status(control.id_mensaje).fecha_envio
@@ -84,15 +82,15 @@ def _apart_by_status(client: SmsclickClient, missing: list[Control]) -> float | 
     return None
 
 
-def _judged(seen: Reading, tried: int, apart: float | None, settle: dt.timedelta) -> Check:
-    if apart is not None:
-        way = "ahead of" if apart > 0 else "behind"
-        found = f"the provider's dates are {span(round(abs(apart) / 60) * 60)} {way} ours: no report can be understood"
+def _judge(seen: Reading, tried: int, shifted: float | None, settle_window: dt.timedelta) -> Check:
+    if shifted is not None:
+        way = "ahead of" if shifted > 0 else "behind"
+        found = f"the provider's dates are {span(round(abs(shifted) / 60) * 60)} {way} ours: no report can be matched"
         return Check(NAME, Verdict.FAILED, found, REASONS[Doubt.DATES].todo)
-    doubt = seen.doubt_of_all(settle)
+    doubt = seen.doubt_of_all(settle_window)
     if doubt is Doubt.NOT_YET:
         found = f"{len(seen.controls.missing)} of {tried} messages of known id are not in the report yet"
-        return Check(NAME, Verdict.WARNING, found, f"run this again in {span(settle.total_seconds())}")
+        return Check(NAME, Verdict.WARNING, found, f"run this again in {span(settle_window.total_seconds())}")
     if doubt is not None:
         found = f"reports cannot prove that an attempt is absent: {REASONS[doubt].why}"
         return Check(NAME, Verdict.WARNING, found, REASONS[doubt].todo)

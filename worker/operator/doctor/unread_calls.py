@@ -1,7 +1,7 @@
-"""`smsclick doctor` on Redis: calls that wait where no worker of ours reads, under other keys or in another database.
+"""Check whether calls by name wait in Redis where no worker of ours reads: under other keys or in another database.
 
-A producer's app may put a prefix before all its keys (`global_keyprefix`), separate priorities with other signs, or use
-another database number. Its calls are then taken by Redis and read by nobody, without any error.
+A producer's app may put a prefix before all its keys (`global_keyprefix`), use other separators for priorities, or
+use another database number. Redis then stores its calls, nobody reads them, and nobody gets an error.
 """
 
 from __future__ import annotations
@@ -18,17 +18,22 @@ if TYPE_CHECKING:
 
 NAME: Final = "elsewhere"
 
-_SECONDS: Final = 2.0
-_KEYS_AT_ONCE: Final = 1000
+_SCAN_SECONDS: Final = 2.0
+_KEYS_PER_SCAN: Final = 1000
 _MOST_SHOWN: Final = 5
 _QUEUE: Final = r"smsclick(?:\.ticks|\.send|\.poll|\.callbacks)?"
-_READ: Final = re.compile(rf"{_QUEUE}(?:\x06\x16[369])?")
-"""The keys that workers read: kombu's separator and steps of priorities."""
-_ALIKE: Final = re.compile(rf".{{0,200}}?{_QUEUE}(?:[^\w.]{{1,3}}\d{{1,3}})?", re.DOTALL)
+_READ_KEYS: Final = re.compile(rf"{_QUEUE}(?:\x06\x16[369])?")
+"""The keys that workers read, with kombu's separator and steps of priorities."""
+
+_SIMILAR_KEYS: Final = re.compile(rf".{{0,200}}?{_QUEUE}(?:[^\w.]{{1,3}}\d{{1,3}})?", re.DOTALL)
 
 
 def check(connection: Any) -> Check:  # noqa: ANN401 - kombu's
-    """Look at the keys of the database for two seconds at the most, and at our queues' names in the others."""
+    """Look at this database's keys for at most two seconds, and at our queue in the other databases.
+
+    Args:
+        connection: kombu's, to Redis.
+    """
     with connection.channel() as channel:
         client = channel.client
         own = int(client.connection_pool.connection_kwargs.get("db") or 0)
@@ -45,26 +50,28 @@ def check(connection: Any) -> Check:  # noqa: ANN401 - kombu's
     if databases:
         todo = f"give that app and these workers the same database number; these workers read {own}"
         return Check(NAME, Verdict.WARNING, f"calls wait unread in {', '.join(databases)} of this Redis", todo)
-    return Check(NAME, Verdict.OK, f"no call waits where nobody reads{'' if whole else ', as far as was looked'}")
+    return Check(
+        NAME, Verdict.OK, f"no call waits where nobody reads{'' if whole else ' (not all keys were looked at)'}"
+    )
 
 
 def _keys(client: Any) -> tuple[list[bytes], bool]:  # noqa: ANN401 - redis'
-    """Lists whose names are those of our queues with something around, and whether all keys were looked at."""
+    """Return the lists with names similar to those of our queues, and whether all keys were looked at."""
     found: set[bytes] = set()
-    cursor, end = 0, time.monotonic() + _SECONDS
+    cursor, end = 0, time.monotonic() + _SCAN_SECONDS
     while True:
-        cursor, keys = client.scan(cursor, match="*smsclick*", count=_KEYS_AT_ONCE, _type="list")
+        cursor, keys = client.scan(cursor, match="*smsclick*", count=_KEYS_PER_SCAN, _type="list")
         for key in keys:
             name = key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key)
-            if _ALIKE.fullmatch(name) and not _READ.fullmatch(name):
+            if _SIMILAR_KEYS.fullmatch(name) and not _READ_KEYS.fullmatch(name):
                 found.add(key)
         if not cursor or time.monotonic() > end:
             return sorted(found), not cursor
 
 
 def _databases(client: Any, own: int) -> Iterator[str]:  # noqa: ANN401 - redis'
-    """The other databases in which our queue for calls is not empty and nobody waits for more."""
-    with contextlib.suppress(Exception):  # a hosted Redis may forbid any of these, or have one database only
+    """Yield the other databases in which our queue for calls is not empty and has no reader."""
+    with contextlib.suppress(Exception):  # a hosted Redis may forbid these commands, or have one database only
         numbers = [int(name.removeprefix("db")) for name in client.info("keyspace")]
         readers = {int(each["db"]) for each in client.client_list() if each.get("cmd") == "brpop"}
         for number in numbers:
@@ -73,7 +80,10 @@ def _databases(client: Any, own: int) -> Iterator[str]:  # noqa: ANN401 - redis'
 
 
 def _size_in(client: Any, number: int, own: int) -> int:  # noqa: ANN401 - redis'
-    """The length of our queue there. In one transaction with the way back: the connection is used by others too."""
+    """Return the length of our queue there.
+
+    The transaction also selects our own database again, because the connection has other users.
+    """
     with client.pipeline(transaction=True) as pipeline:
         pipeline.execute_command("SELECT", number)
         pipeline.llen("smsclick")
