@@ -21,7 +21,7 @@ from tests.certificates import Authority
 from tests.commandline import call
 from tests.factories import KEY
 from tests.proxies import ConnectProxy, TlsFront
-from tests.unit.test_client import Server, forever, reply, serving
+from tests.socket_server import Server, forever, reply, serving
 from worker.operator.doctor.checkup import examine
 
 if TYPE_CHECKING:
