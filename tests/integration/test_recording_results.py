@@ -20,6 +20,7 @@ from tests.conftest import migrate
 from tests.factories import LONG_AGO, POLICY, change, history, insert, news, row, settings, states
 from tests.processes import wait_until
 from tests.servers import PostgresServer
+from worker.account import holds
 from worker.lifecycle.on_attempt import MAX_REFUSALS
 from worker.lifecycle.policy import Outcome, Released
 from worker.queue import claims
@@ -201,6 +202,18 @@ class Told:
 
     def __call__(self, settled: Recorded) -> None:
         self.settled.append(settled)
+
+
+@pytest.mark.parametrize(("withheld", "reason"), [(True, None), (False, "provider_down")])
+def test_only_calls_that_the_client_made_count_for_the_circuit_breaker(
+    database: Database,
+    withheld: bool,  # noqa: FBT001 - a parameter
+    reason: str | None,
+) -> None:
+    outcome = Refused(None, "", Action.RETRY, "the request never left", withheld=withheld)
+    record(database, *((each, outcome) for each in claim(database, holds.BREAKER_FAILURES)))
+    with database.read() as connection:
+        assert holds.read(connection).hold_reason == reason
 
 
 def test_a_result_is_committed_when_record_returns(database: Database) -> None:

@@ -238,7 +238,9 @@ class World:
     def leave(self, job: Job) -> None:
         """The request is handed to the socket, unless the claim is over by then."""
         if self.now > job.not_after:
-            job.outcome = Refused(None, "", Action.RETRY, "the claim was over before the request could leave")
+            job.outcome = Refused(
+                None, "", Action.RETRY, "the claim was over before the request could leave", withheld=True
+            )
             return
         key = wire_key(job.claim.phone, job.claim.text)
         job.request = Request(job.claim.id, key, digits(job.claim.phone), job.claim.text, self.now, job.account)

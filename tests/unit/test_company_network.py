@@ -14,6 +14,7 @@ from smsclick.errors import ProviderUnreachable, SettingsError, UnreadableAnswer
 from smsclick.provider.account_client import open_client
 from smsclick.provider.client import SmsclickClient
 from smsclick.provider.codes import Action
+from smsclick.provider.failures import FailureKind
 from smsclick.provider.results import Accepted, Refused, Unknown
 from smsclick.settings import Settings, load_settings
 from smsclick.simulator import ENDPOINTS, Fault, FaultKind, Simulator
@@ -34,6 +35,7 @@ HOST = "provider.invalid"
 PHONE, TEXT = "5551402211", "Su clave es 4821"
 PASSWORD = "se/cre@to"
 LOGIN = "ana:se%2Fcre%40to"
+PROXY = FailureKind.PROXY
 
 
 @pytest.fixture(scope="module")
@@ -95,18 +97,24 @@ def test_all_four_calls_go_through_the_proxy_and_the_connection_is_kept(
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "words", "kind"),
     [
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 3\r\n\r\nno!", "asks for a user and password"),
-        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "the proxy made no way to the provider (HTTP 502)"),
-        (b"HTTP/1.1 403 Forbidden\r\n\r\n<html>", "the proxy made no way to the provider (HTTP 403)"),
-        (b"HTTP/1.1 302 Found\r\nLocation: http://login.invalid/\r\n\r\n", "the proxy made no way"),
-        (b"nonsense\r\n\r\n", "at the proxy: "),
-        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000, "at the proxy: "),
-        (b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 502 Bad Gateway\r\n\r\n", "the request never left"),
+        (
+            b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 3\r\n\r\nno!",
+            "asks for a user and password",
+            PROXY,
+        ),
+        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "the proxy made no way to the provider (HTTP 502)", PROXY),
+        (b"HTTP/1.1 403 Forbidden\r\n\r\n<html>", "the proxy made no way to the provider (HTTP 403)", PROXY),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://login.invalid/\r\n\r\n", "the proxy made no way", PROXY),
+        (b"nonsense\r\n\r\n", "at the proxy: ", PROXY),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000, "at the proxy: ", PROXY),
+        (b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 502 Bad Gateway\r\n\r\n", "the request never left", FailureKind.NETWORK),
     ],
 )
-def test_a_tunnel_that_is_not_made_never_left(answer: bytes, words: str, authority: Authority) -> None:
+def test_a_tunnel_that_is_not_made_never_left(
+    answer: bytes, words: str, kind: FailureKind, authority: Authority
+) -> None:
     given = {"SMSCLICK_CA_BUNDLE": str(authority.root)}
     with (
         ConnectProxy(answer=answer) as proxy,
@@ -116,7 +124,7 @@ def test_a_tunnel_that_is_not_made_never_left(answer: bytes, words: str, authori
         with pytest.raises(ProviderUnreachable) as caught:
             client.credits()
     assert words in said
-    assert caught.value.never_left
+    assert (caught.value.never_left, caught.value.kind) == (True, kind)
     assert not {PASSWORD, LOGIN, KEY} & set(said.split())
 
 
