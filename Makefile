@@ -60,6 +60,7 @@ bench: setup ## the benchmarks of docs/performance.md; ARGS='latency --quick'
 
 # Where no word of our own is left for which the field has one; see scripts/words.py.
 WORDS := .ci .github Makefile SECURITY.md alembic.ini docker-compose.yml
+WORDS += smsclick/_net smsclick/provider
 lint: setup ## linter, spelling, words, formatting and types
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m codespell_lib
