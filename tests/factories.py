@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import itertools
 import random
@@ -13,13 +14,15 @@ import sqlalchemy as sa
 from smsclick._database.columns import db_now
 from smsclick.contract import ACCOUNT, IfAbsent, Priority, State, accounts, alerts, events, incidents, messages
 from smsclick.settings import Settings, load_settings
+from worker.lifecycle import effects
 from worker.lifecycle.model import Message
 from worker.lifecycle.policy import Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from smsclick._database.engine import Database
+    from worker.lifecycle.effects import Effects
 
 NOW = dt.datetime(2026, 5, 4, 12, 0, tzinfo=dt.UTC)
 LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
@@ -196,3 +199,14 @@ class RecordingWakeups:
 
     def sweep(self) -> None:
         self.swept.set()
+
+
+@contextlib.contextmanager
+def noted(database: Database) -> Iterator[list[Effects]]:
+    """The effects of each transaction that is committed meanwhile, those without any left out."""
+    found: list[Effects] = []
+    before, database.after_commit = database.after_commit, lambda each: found.append(effects.combined(each))
+    try:
+        yield found
+    finally:
+        database.after_commit = before

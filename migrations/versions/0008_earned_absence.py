@@ -19,7 +19,7 @@ def _columns() -> list[sa.Column[object]]:
         sa.Column(
             "unknown_reason",
             sa.String(24),
-            comment="why the report could not tell, see worker.reconciliation.trust.Doubt",
+            comment="why the report could not tell, see worker.lifecycle.doubt.Doubt",
         ),
         sa.Column("account_fingerprint", sa.String(16), comment="of the APIKEY of the last attempt; one-way"),
         sa.Column(

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -24,12 +24,13 @@ from smsclick._database.urls import parse_url, shown
 from smsclick.contract import VERSION_TABLE
 from smsclick.errors import DatabaseNotMigrated, DatabaseUnavailable
 
-__all__ = ["Database", "Fault", "fault_of", "parse_url"]
+__all__ = ["Database", "Fault", "fault_of", "note_for_commit", "parse_url"]
 
 T = TypeVar("T")
 
 _TRIES = 5
 _USED_AT = "smsclick_used_at"
+_NOTED = "smsclick_noted"
 _REST_SECONDS = 1.0
 
 
@@ -48,6 +49,8 @@ class Database:
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         # SQLite has one writer; a queue in the process is fairer and faster than its busy-waiting.
         self._writer = threading.Lock() if self.is_sqlite else contextlib.nullcontext()
+        self.after_commit: Callable[[Sequence[object]], None] | None = None
+        """Receives what a transaction noted (`note_for_commit`), once it is committed and only then."""
 
     @contextlib.contextmanager
     def begin(self) -> Iterator[sa.Connection]:
@@ -59,7 +62,15 @@ class Database:
             DatabaseNotMigrated: a table is missing.
         """
         with self._writer, _translated(self.engine), self.engine.begin() as connection:
-            yield connection
+            noted: list[object] = []
+            info = connection.info  # asked for now: on a lost connection it cannot be had any more
+            info[_NOTED] = noted
+            try:
+                yield connection
+            finally:
+                info.pop(_NOTED, None)
+        if noted and self.after_commit is not None:
+            self.after_commit(noted)
 
     def transact(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work` in a write transaction and return what it returns; where it lost to another, again.
@@ -111,6 +122,18 @@ class Database:
         """The database's time, an aware datetime in UTC."""
         with self.read() as connection:
             return connection.scalar(sa.select(db_now()))
+
+
+def note_for_commit(connection: sa.Connection, what: object) -> None:
+    """Pass this to `Database.after_commit` once the connection's transaction is committed.
+
+    Args:
+        connection: in a transaction of `Database.begin` or `transact`; on any other, nothing is passed on.
+        what: whatever the process's listener understands.
+    """
+    noted = connection.info.get(_NOTED)
+    if noted is not None:
+        noted.append(what)
 
 
 def _create_engine(url: str, threads: int, silence_seconds: float | None) -> sa.Engine:

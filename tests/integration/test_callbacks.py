@@ -212,7 +212,7 @@ def test_no_phone_text_or_reply_is_stored_with_a_call_back(database: Database) -
     [message_id] = insert(database, state=State.SENT)
     with database.begin() as connection:
         given = [Change(_of(was, message_id), _of(becomes, message_id), None)]
-        outbox.note(connection, given)
+        outbox.store(connection, given)
     assert [each.type for each in stored(database)] == ["message.delivered", "message.replied"]
     assert "zarzamora" not in str(stored(database))
     assert PHONE not in str(stored(database))

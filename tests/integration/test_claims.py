@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from smsclick._database.engine import Database
-    from worker.queue.claims import Claim
+    from worker.lifecycle.attempt import Claim
 
 HOUR = dt.timedelta(hours=1)
 

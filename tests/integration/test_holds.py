@@ -28,22 +28,23 @@ from tests.factories import (
     states,
 )
 from worker.account import holds
+from worker.lifecycle.attempt import Ended
 from worker.lifecycle.fingerprint import wire_key
 from worker.lifecycle.policy import Released
 from worker.maintenance import balance
 from worker.queue import claims
 from worker.sending import attempts
-from worker.sending.results import Ended, Recorded, record_results
+from worker.sending.results import record_results
 from worker.tracking import by_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from smsclick._database.engine import Database
     from smsclick.simulator import Simulator
     from tests.integration.conftest import MakeRuntime
     from worker.account.holds import AccountState
-    from worker.queue.claims import Claim
+    from worker.lifecycle.attempt import Claim
     from worker.runtime import Runtime
 
 SETTINGS = settings("sqlite:///never-opened.db")
@@ -159,14 +160,17 @@ def test_what_was_claimed_before_it_closed_goes_back_without_a_call(
 def test_who_met_the_refusal_begins_no_further_call_however_late_the_recorder_tells_of_it(
     runtime: Runtime, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    after = runtime.recorder._after
+    notify = runtime.database.after_commit
+    assert notify is not None
 
-    def late(settled: Recorded) -> None:
+    def late(noted: Sequence[object]) -> None:
         time.sleep(0.2)
-        after(settled)
+        notify(noted)
 
-    monkeypatch.setattr(runtime.recorder, "_after", late)
-    monkeypatch.setattr("worker.runtime._GATE_SECONDS", 60.0)  # as on a machine where all of it takes no time
+    monkeypatch.setattr(runtime.database, "after_commit", late)
+    monkeypatch.setattr(
+        "worker.account.hold_cache._CACHE_SECONDS", 60.0
+    )  # as on a machine where all of it takes no time
     simulator.set(balance=0)
     attempts.send(runtime, insert(runtime.database, 3))
     assert simulator.stats().requests["sendMsg"] == {"-104": 1}

@@ -12,19 +12,20 @@ from sqlalchemy import event
 
 from smsclick.contract import Priority, State, messages
 from smsclick.provider.results import Accepted
-from tests.factories import LONG_AGO, PHONE, POLICY, Roll, change, clock, insert, row, settings
+from tests.factories import LONG_AGO, PHONE, POLICY, Roll, change, clock, insert, noted, row, settings
 from worker.lifecycle import parking
+from worker.lifecycle.attempt import Ended
 from worker.lifecycle.fingerprint import wire_key
 from worker.lifecycle.policy import Released
 from worker.operator import message_changes, message_history
 from worker.queue import claims
-from worker.sending.results import Ended, Recorded, record_results
+from worker.sending.results import record_results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from smsclick._database.engine import Database
-    from worker.queue.claims import Claim
+    from worker.lifecycle.attempt import Claim
 
 TEXT = "Alerta: el servidor no responde"
 SETTINGS = settings("sqlite:///never-opened.db")
@@ -112,13 +113,16 @@ def test_one_of_them_goes_for_each_that_lands(database: Database) -> None:
         [claimed] = claim(database)
         assert claimed.id == expected
         assert claim(database) == []
-        settled = record(database, claimed, Accepted(1000 + expected, 1, "ok"))
-        assert list(settled.released) == [each for each in ids if each > expected][:1]
+        due = [each for each in ids if each > expected][:1]
+        assert record(database, claimed, Accepted(1000 + expected, 1, "ok")) == due
     assert count(database, messages.c.state == State.SENT) == 4
 
 
-def record(database: Database, claimed: Claim, outcome: Accepted | Released) -> Recorded:
-    return database.transact(lambda connection: record_results(connection, [Ended(claimed, outcome, 0)], SETTINGS, RNG))
+def record(database: Database, claimed: Claim, outcome: Accepted | Released) -> list[int]:
+    """Record a result; returns the ids of messages of equal content that may be sent now."""
+    with noted(database) as effects:
+        database.transact(lambda connection: record_results(connection, [Ended(claimed, outcome, 0)], SETTINGS, RNG))
+    return [message_id for each in effects for message_id in each.sendable]
 
 
 def test_the_first_to_go_is_the_one_of_the_highest_priority(database: Database) -> None:
@@ -127,7 +131,7 @@ def test_the_first_to_go_is_the_one_of_the_highest_priority(database: Database) 
     equal(database, 1)
     [high] = equal(database, 1, priority=Priority.HIGH)
     assert claim(database) == []
-    assert list(record(database, claimed, Accepted(1, 1, "ok")).released) == [high]
+    assert record(database, claimed, Accepted(1, 1, "ok")) == [high]
 
 
 def test_one_that_is_released_gives_way_to_the_next(database: Database) -> None:
@@ -149,7 +153,7 @@ def test_what_waits_and_is_withdrawn_is_never_released(database: Database, becom
         change(database, [second], expires_at=LONG_AGO)
         database.transact(lambda connection: claims.expire(connection, 10))
     assert (row(database, second).state, row(database, second).waits_for) == (becomes, None)
-    assert list(record(database, claimed, Accepted(1, 1, "ok")).released) == [third]
+    assert record(database, claimed, Accepted(1, 1, "ok")) == [third]
     assert row(database, second).due_at is None
 
 

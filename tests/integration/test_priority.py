@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from smsclick.simulator import Simulator
     from tests.integration.conftest import MakeRuntime
-    from worker.queue.claims import Claim
+    from worker.lifecycle.attempt import Claim
 
 NOBODYS, NORMALS, LOWS = Roll(0.99), Roll(0.15), Roll(0.05)
 """Whose turn the dice say it is, besides the order of priority."""

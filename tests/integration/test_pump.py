@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from smsclick.simulator import Simulator
     from tests.factories import RecordingWakeups
     from tests.integration.conftest import MakeRuntime
+    from worker.lifecycle.attempt import Ended
     from worker.runtime import Runtime
     from worker.sending.recorder import Recorder
-    from worker.sending.results import Ended
 
 T = TypeVar("T")
 

@@ -30,8 +30,8 @@ from worker.sending import attempts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from worker.lifecycle.attempt import Claim
     from worker.lifecycle.policy import Outcome
-    from worker.queue.claims import Claim
     from worker.runtime import Runtime
 
 TWIN = "Recordatorio: su cita es mañana a las 10"

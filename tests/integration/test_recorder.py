@@ -20,17 +20,17 @@ from smsclick.provider.results import Accepted, Refused
 from tests.conftest import migrate
 from tests.factories import POLICY, insert, news, row, settings, states
 from tests.processes import wait_until
+from worker.lifecycle.attempt import Ended
 from worker.queue import claims
 from worker.sending import recorder
 from worker.sending.recorder import Recorder
-from worker.sending.results import Ended
 from worker.threads.supervision import SupervisedThread, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.servers import PostgresServer
-    from worker.queue.claims import Claim
+    from worker.lifecycle.attempt import Claim
 
 SETTINGS = settings("sqlite:///never-opened.db")
 NO_BALANCE = Refused(-104, "Sin saldo", Action.HOLD_NO_BALANCE, "no balance")
@@ -62,7 +62,7 @@ def started(database: Database) -> Iterator[Callable[[Database | None], Recorder
     made: list[Recorder] = []
 
     def start(other: Database | None = None) -> Recorder:
-        made.append(Recorder(other or database, SETTINGS, after=lambda _: None))
+        made.append(Recorder(other or database, SETTINGS))
         return made[-1]
 
     yield start
@@ -170,7 +170,7 @@ def test_accepted_answers_wait_for_a_database_that_refuses_all_writes(
     with writable.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text("ALTER DATABASE readonly SET default_transaction_read_only = on"))
     standby = Database(url, threads=4)
-    waiting = Recorder(standby, SETTINGS, after=lambda _: None)
+    waiting = Recorder(standby, SETTINGS)
     for each in group:
         waiting.submit(answered(each))
     wait_until(lambda: "Results wait for the database" in caplog.text, what="the refusal")
@@ -263,22 +263,6 @@ def test_a_result_that_is_refused_for_a_moment_is_not_dropped(
     stumbling.dispose()
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_what_is_written_counts_as_written_although_nobody_could_be_woken(
-    database: Database, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail(_: object) -> None:
-        raise ValueError
-
-    recorder = Recorder(database, SETTINGS, after=fail)
-    for each in claim(database, 2):
-        recorder.submit(answered(each)).result(60)
-    recorder.close()
-    assert states(database) == [State.SENT] * 2
-    assert caplog.text.count("the sweep will find it") == 2
-    assert "Results wait" not in caplog.text
-
-
 def test_an_accepted_answer_to_a_deleted_message_is_named_in_an_incident(
     database: Database, started: Callable[..., Recorder], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -303,7 +287,7 @@ def test_a_recorder_whose_thread_is_killed_again_and_again_loses_nothing(
     caplog.set_level(logging.WARNING)
     group = claim(database, 150)
     supervisor = Supervisor()
-    writing = Recorder(database, SETTINGS, after=lambda _: None, supervisor=supervisor)
+    writing = Recorder(database, SETTINGS, supervisor=supervisor)
     [thread] = supervisor._threads
     ended = threading.Event()
     rng = random.Random(1)

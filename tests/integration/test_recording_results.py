@@ -17,19 +17,38 @@ from smsclick.errors import DatabaseUnavailable
 from smsclick.provider.codes import Action
 from smsclick.provider.results import Accepted, Refused, Unknown
 from tests.conftest import migrate
-from tests.factories import LONG_AGO, POLICY, change, history, insert, news, row, settings, states
+from tests.factories import (
+    LONG_AGO,
+    POLICY,
+    RecordingWakeups,
+    change,
+    history,
+    insert,
+    news,
+    noted,
+    row,
+    settings,
+    states,
+)
 from tests.processes import wait_until
 from tests.servers import PostgresServer
 from worker.account import holds
+from worker.account.hold_cache import HoldCache
+from worker.lifecycle import outbox
+from worker.lifecycle.attempt import Ended
+from worker.lifecycle.effects import Effects
 from worker.lifecycle.on_attempt import MAX_REFUSALS
 from worker.lifecycle.policy import Outcome, Released
+from worker.notifier import Notifier
 from worker.queue import claims
 from worker.sending.recorder import Recorder
-from worker.sending.results import Ended, Recorded, record_results
+from worker.sending.results import Recorded, record_results
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.conftest import OwnServer
-    from worker.queue.claims import Claim
+    from worker.lifecycle.attempt import Claim
 
 SETTINGS = settings("sqlite:///never-opened.db")
 UNLISTED = Refused(-999, "Error no documentado", Action.RETRY, "a code that the manual does not list")
@@ -122,7 +141,9 @@ def test_an_accepted_answer_that_comes_too_late_is_kept_as_an_event_with_an_inci
     [only] = claim(database)
     change(database, token="of a later attempt", state=state)
     before = row(database, only.id)
-    assert record(database, (only, accepted(7))).alerts
+    with noted(database) as effects:
+        record(database, (only, accepted(7)))
+    assert effects == [Effects(alerts=True)]
     assert row(database, only.id) == before
     last = history(database, only.id)[-1]
     assert (last.id_mensaje, last.cause, last.from_state, last.to_state) == (
@@ -173,15 +194,18 @@ def test_an_unlisted_code_at_its_limit_fails_the_message_with_one_incident_for_t
     group = claim(database, 3)
     change(database, refusals=MAX_REFUSALS - 1)
     other = Refused(-998, "otra cosa", Action.RETRY, "a code that the manual does not list")
-    told = record(database, (group[0], UNLISTED), (group[1], UNLISTED), (group[2], other))
-    assert told.alerts
+    with noted(database) as effects:
+        record(database, (group[0], UNLISTED), (group[1], UNLISTED), (group[2], other))
+    assert effects == [Effects(alerts=True)]
     assert states(database) == ["failed"] * 3
     assert sorted(news(database)) == [("unlisted_code", "opened")] * 2
 
 
 def test_an_unlisted_code_below_its_limit_opens_no_incident(database: Database) -> None:
     [only] = claim(database)
-    assert not record(database, (only, UNLISTED)).alerts
+    with noted(database) as effects:
+        record(database, (only, UNLISTED))
+    assert effects == []
     assert news(database) == []
 
 
@@ -192,16 +216,6 @@ def locks_awaited(database: Database) -> int:
     query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     with database.read() as connection:
         return int(connection.execute(sa.text(query)).scalar_one())
-
-
-class Told:
-    """What a recorder said after its commits."""
-
-    def __init__(self) -> None:
-        self.settled: list[Recorded] = []
-
-    def __call__(self, settled: Recorded) -> None:
-        self.settled.append(settled)
 
 
 @pytest.mark.parametrize(("withheld", "reason"), [(True, None), (False, "provider_down")])
@@ -217,7 +231,7 @@ def test_only_calls_that_the_client_made_count_for_the_circuit_breaker(
 
 
 def test_a_result_is_committed_when_record_returns(database: Database) -> None:
-    recorder = Recorder(database, SETTINGS, after=Told())
+    recorder = Recorder(database, SETTINGS)
     [only] = claim(database)
     recorder.record(Ended(only, accepted(7), 0))
     assert states(database) == ["sent"]
@@ -226,15 +240,17 @@ def test_a_result_is_committed_when_record_returns(database: Database) -> None:
 
 
 def test_results_that_come_while_one_is_written_go_in_one_transaction(database: Database) -> None:
-    group, told = claim(database, 20), []
+    group, commits = claim(database, 20), []
     writing, written = threading.Event(), threading.Event()
 
-    def after(settled: Recorded) -> None:
-        told.append(settled)
+    def after_commit(noted: Sequence[object]) -> None:
+        commits.append(noted)
         writing.set()
         assert written.wait(60)
 
-    recorder = Recorder(database, SETTINGS, after=after)
+    outbox.use_default(database.engine, "celery:shop.sms@shop")  # so that each result has an effect
+    database.after_commit = after_commit
+    recorder = Recorder(database, SETTINGS)
     recorder.submit(Ended(group[0], accepted(1), 0))
     assert writing.wait(60)
     rest = [recorder.submit(Ended(each, accepted(each.id + 100), 0)) for each in group[1:]]
@@ -244,7 +260,7 @@ def test_results_that_come_while_one_is_written_go_in_one_transaction(database: 
         each.result(60)
     recorder.close()
     assert states(database) == ["sent"] * 20
-    assert len(told) == 2
+    assert len(commits) == 2
 
 
 def test_one_odd_result_does_not_take_the_others_with_it(database: Database) -> None:
@@ -252,7 +268,7 @@ def test_one_odd_result_does_not_take_the_others_with_it(database: Database) -> 
     with database.begin() as connection:
         connection.execute(sa.text("DELETE FROM smsclick_events"))
         connection.execute(sa.delete(messages).where(messages.c.id == odd.id))
-    recorder = Recorder(database, SETTINGS, after=Told())
+    recorder = Recorder(database, SETTINGS)
     with ThreadPoolExecutor(6) as pool:
         done = [pool.submit(recorder.record, Ended(each, accepted(each.id), 0)) for each in [*good, odd]]
         for each in done:
@@ -261,20 +277,26 @@ def test_one_odd_result_does_not_take_the_others_with_it(database: Database) -> 
     assert states(database) == ["sent"] * 5
 
 
-def test_news_that_cannot_be_told_do_not_stop_the_recorder(database: Database) -> None:
-    def fail(_: Recorded) -> None:
-        raise RuntimeError("OOM command not allowed")
+def test_a_broker_that_takes_no_wake_up_does_not_stop_the_recorder(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(RecordingWakeups):
+        def callbacks(self) -> None:
+            raise RuntimeError("OOM command not allowed")
 
-    recorder = Recorder(database, SETTINGS, after=fail)
+    outbox.use_default(database.engine, "celery:shop.sms@shop")
+    database.after_commit = Notifier(Failing(), HoldCache(database), lambda: False)
+    recorder = Recorder(database, SETTINGS)
     for each in claim(database, 2):
         recorder.record(Ended(each, accepted(each.id), 0))
     recorder.close()
     assert states(database) == ["sent", "sent"]
+    assert caplog.text.count("post-commit notification failed; the sweep will pick it up") == 2
 
 
 def test_two_processes_with_the_same_id_mensaje_lose_neither_message(database: Database) -> None:
     group = claim(database, 16)
-    recorders = [Recorder(database, SETTINGS, after=Told()) for _ in range(2)]
+    recorders = [Recorder(database, SETTINGS) for _ in range(2)]
     barrier = threading.Barrier(2)
 
     def run(part: int) -> None:
@@ -295,7 +317,7 @@ def test_answers_wait_for_a_database_that_restarts_and_none_is_lost(
     server = own_server(PostgresServer)
     database = Database(migrate(server.create_database("own")), threads=4)
     group = claim(database, 10)
-    recorder = Recorder(database, SETTINGS, after=Told())
+    recorder = Recorder(database, SETTINGS)
     server.kill()
     with ThreadPoolExecutor(10) as pool:
         waiting = [pool.submit(recorder.record, Ended(each, accepted(each.id), 0)) for each in group]

@@ -15,13 +15,14 @@ from smsclick.settings import load_settings
 from smsclick.simulator import Simulator
 from tests.factories import LONG_AGO, PHONE, RecordingWakeups
 from worker.account import holds
+from worker.lifecycle.attempt import Ended
 from worker.lifecycle.policy import Outcome, Policy
 from worker.maintenance import balance
 from worker.queue import claims
 from worker.reconciliation import reconcile
 from worker.runtime import Runtime
 from worker.sending import attempts as send
-from worker.sending.results import Ended, record_results
+from worker.sending.results import record_results
 from worker.tracking import by_status
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from smsclick.simulator import LedgerEntry
     from smsclick.simulator.account import Account
     from worker.account.holds import AccountState
-    from worker.queue.claims import Claim
+    from worker.lifecycle.attempt import Claim
 
 KEY = "key-of-the-settling-tests"
 CONTROL = "control row"

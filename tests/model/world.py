@@ -34,6 +34,7 @@ from smsclick.simulator.settings import SimulatorSettings
 from worker.database_clock import clock
 from worker.database_clock.clock import DatabaseClock
 from worker.lifecycle import machine, message_rows, model, on_operator
+from worker.lifecycle.attempt import Ended
 from worker.lifecycle.doubt import Doubt
 from worker.lifecycle.fingerprint import digits, tolerant, wire_key
 from worker.lifecycle.policy import Outcome, Policy, Released
@@ -41,12 +42,12 @@ from worker.queue import claims
 from worker.reconciliation import reconcile
 from worker.reconciliation.trust import LEAST_CONTROL_ROWS
 from worker.reports.matching import CLOCK_TOLERANCE
-from worker.sending.results import Ended, record_results
+from worker.sending.results import record_results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from worker.queue.claims import Claim
+    from worker.lifecycle.attempt import Claim
     from worker.runtime import Runtime
 
 BEGIN = dt.datetime(2026, 5, 4, 12, 0, tzinfo=dt.UTC)
@@ -378,7 +379,6 @@ class World:
                 account=self.account,
                 rng=self._rng,
                 stopping=threading.Event(),
-                wake_callbacks=lambda _: None,
                 clock=self._clock,
             ),
         )

@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from smsclick._database.columns import db_now
 from smsclick.contract import State, messages
 from worker.account import holds
+from worker.lifecycle.attempt import Claim
 from worker.lifecycle.policy import Policy
 from worker.queue import claims
-from worker.queue.claims import Claim
 
 log = logging.getLogger(__name__)
 

@@ -16,6 +16,8 @@ from smsclick.provider.codes import Action, lookup
 from smsclick.provider.results import Accepted, Refused
 from smsclick.settings import Settings
 from worker.alerting import incidents
+from worker.lifecycle import effects
+from worker.lifecycle.effects import Effects
 from worker.lifecycle.policy import Invalid, Outcome, Released
 from worker.queue import claims
 
@@ -208,6 +210,7 @@ def _close(
         canaries=0,
         relapses=_relapses(account_state, reason),
     )
+    effects.note(connection, Effects(hold_changed=True))
     incidents.report(connection, reason, detail=detail)
 
 
@@ -311,6 +314,7 @@ def _open(connection: sa.Connection, account_state: AccountState) -> None:
         epoch=account_state.epoch + 1,
         opened_at=account_state.now,
     )
+    effects.note(connection, Effects(hold_lifted=True))
 
 
 def _write(connection: sa.Connection, **values: object) -> None:

@@ -3,18 +3,18 @@
 import sqlalchemy as sa
 
 from smsclick.errors import ProviderError, ProviderRefused
+from smsclick.provider.client import SmsclickClient
 from smsclick.provider.codes import Action, lookup
 from smsclick.provider.results import MessageStatus, Refused
 from smsclick.settings import Settings
 from worker.account import holds
 from worker.lifecycle.on_status import PollFailed
-from worker.runtime import Runtime
 
 
-def ask(runtime: Runtime, id_mensaje: int) -> MessageStatus | PollFailed:
+def ask(client: SmsclickClient, id_mensaje: int) -> MessageStatus | PollFailed:
     """What `getMsg` says of one message; its caller has taken that from the budget."""
     try:
-        return runtime.client.status(id_mensaje)
+        return client.status(id_mensaje)
     except ProviderRefused as error:
         return PollFailed(error.code, lookup(error.code).meaning)
     except ProviderError as error:

@@ -18,6 +18,8 @@ from sqlalchemy.exc import IntegrityError
 from smsclick._database.columns import db_now
 from smsclick.contract import alerts, incidents
 from worker.alerting.kinds import KINDS, Kind
+from worker.lifecycle import effects
+from worker.lifecycle.effects import Effects
 
 AlertEvent = Literal["opened", "reminder", "reopened", "closed"]
 
@@ -207,6 +209,7 @@ def _add_alert(connection: sa.Connection, incident_id: int, event: AlertEvent) -
     connection.execute(
         sa.insert(alerts).values({alerts.c.incident_id: incident_id, alerts.c.news: event, alerts.c.delivered_to: ""})
     )
+    effects.note(connection, Effects(alerts=True))
 
 
 def _now(connection: sa.Connection) -> dt.datetime:

@@ -64,9 +64,8 @@ def store_as_dead_letter(message: Any, reason: str) -> int | None:  # noqa: ANN4
     with process.database.begin() as connection:
         queue = str((message.delivery_info or {}).get("routing_key") or "")
         letter = dead_letters.keep(connection, queue=queue, task=task, task_id=task_id, reason=reason, content=content)
-        alert_due = task in dead_letters.CALLS and incidents.report(connection, "bad_call", detail=reason)
-    if alert_due:
-        process.wakeups.alerts()
+        if task in dead_letters.CALLS:
+            incidents.report(connection, "bad_call", detail=reason)
     return letter
 
 

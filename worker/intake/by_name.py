@@ -15,8 +15,8 @@ from smsclick._enqueue.withdrawal import withdraw
 from smsclick.contract import State
 from smsclick.errors import InvalidField, InvalidMessage, KeyConflict
 from worker.alerting import incidents
+from worker.context import Context
 from worker.intake import dead_letters
-from worker.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _LOOK_SECONDS = 0.2
 
 
 def accept(
-    runtime: Runtime,
+    context: Context,
     task_id: str,
     arguments: Mapping[str, Any],
     *,
@@ -43,7 +43,7 @@ def accept(
     delivered again.
 
     Args:
-        runtime: this process's.
+        context: this process's.
         task_id: of the call.
         arguments: the keyword arguments, as `enqueue` has them.
         positional: other arguments; a call with any is refused.
@@ -60,30 +60,30 @@ def accept(
     try:
         # By the database's clock: this machine's may differ from the producer's by any amount.
         message = dead_letters.message_of(
-            arguments, task_id=task_id, now=runtime.database.clock(), positional=positional, expires=expires
+            arguments, task_id=task_id, now=context.database.clock(), positional=positional, expires=expires
         )
     except InvalidMessage as error:
-        _refuse(runtime, task_id, str(error), content)
+        _refuse(context, task_id, str(error), content)
         return None
     try:
-        stored = runtime.database.transact(lambda connection: store(connection, [message]))[0]
+        stored = context.database.transact(lambda connection: store(connection, [message]))[0]
     except (DataError, IntegrityError) as error:
         # Told by its type: what the database says may hold the message.
-        _refuse(runtime, task_id, f"the database cannot hold it ({type(error.orig).__name__})", content)
+        _refuse(context, task_id, f"the database cannot hold it ({type(error.orig).__name__})", content)
         return None
     if stored.conflict:
-        _refuse(runtime, task_id, str(KeyConflict(message.key, stored.id)), content)
+        _refuse(context, task_id, str(KeyConflict(message.key, stored.id)), content)
         return None
     if stored.new and message.send_at is None:
-        runtime.wakeups.send([stored.id])
+        context.wakeups.send([stored.id])
     return stored.id
 
 
-def cancel(runtime: Runtime, task_id: str, arguments: Mapping[str, Any], *, positional: Sequence[object] = ()) -> bool:
+def cancel(context: Context, task_id: str, arguments: Mapping[str, Any], *, positional: Sequence[object] = ()) -> bool:
     """Withdraw the message of a call; one that cannot be withdrawn, or is not there, costs a line of the log.
 
     Args:
-        runtime: this process's.
+        context: this process's.
         task_id: of the call.
         arguments: its keyword arguments: `key`.
         positional: other arguments; a call with any is refused, as `accept` refuses it.
@@ -99,12 +99,12 @@ def cancel(runtime: Runtime, task_id: str, arguments: Mapping[str, Any], *, posi
         key = _key_of(arguments, positional)
     except InvalidMessage as error:
         content = dead_letters.call_content(task_id, arguments, positional, task=dead_letters.CANCEL)
-        _refuse(runtime, task_id, str(error), content, task=dead_letters.CANCEL)
+        _refuse(context, task_id, str(error), content, task=dead_letters.CANCEL)
         return False
     look_until = time.monotonic() + _OVERTAKEN_SECONDS
     while True:
-        withdrawn = runtime.database.transact(lambda connection: withdraw(connection, key))
-        with runtime.database.read() as connection:
+        withdrawn = context.database.transact(lambda connection: withdraw(connection, key))
+        with context.database.read() as connection:
             found = look_up(connection, key)
         # One that still waits was stored, or let go, a moment ago.
         over = withdrawn or (found is not None and found.state is not State.QUEUED)
@@ -131,12 +131,12 @@ def _key_of(arguments: Mapping[str, Any], positional: Sequence[object]) -> str:
 
 
 def give_up(
-    runtime: Runtime, task_id: str, error: Exception, content: Mapping[str, Any], *, task: str = dead_letters.CALL
+    context: Context, task_id: str, error: Exception, content: Mapping[str, Any], *, task: str = dead_letters.CALL
 ) -> None:
     """Refuse a call that met a defect of ours: delivered again it would meet it again, for ever.
 
     Args:
-        runtime: this process's.
+        context: this process's.
         task_id: of the call.
         error: what was raised; its text may hold the message, so only its type and its way are told.
         content: of the call, as `deadletters.call_content` gives it.
@@ -145,18 +145,18 @@ def give_up(
     way = "".join(traceback.format_tb(error.__traceback__))
     log.error("A call to %s met a defect. task=%s\n%s", task, _shown(task_id), way)
     _refuse(
-        runtime, task_id, f"a defect of this program ({type(error).__name__}); its log has more", content, task=task
+        context, task_id, f"a defect of this program ({type(error).__name__}); its log has more", content, task=task
     )
 
 
 def _refuse(
-    runtime: Runtime, task_id: str, reason: str, content: Mapping[str, Any], *, task: str = dead_letters.CALL
+    context: Context, task_id: str, reason: str, content: Mapping[str, Any], *, task: str = dead_letters.CALL
 ) -> None:
-    with runtime.database.begin() as connection:
+    with context.database.begin() as connection:
         letter = dead_letters.keep(
             connection, queue="smsclick", task=task, task_id=task_id, reason=reason, content=content
         )
-        told = incidents.report(connection, "bad_call", detail=f"{reason} (task {_shown(task_id)})")
+        incidents.report(connection, "bad_call", detail=f"{reason} (task {_shown(task_id)})")
     log.warning(
         "A call to %s was refused; its content is kept. task=%s reason=%s deadletter=%s",
         task,
@@ -164,8 +164,6 @@ def _refuse(
         reason,
         letter,
     )
-    if told:
-        runtime.wakeups.alerts()
 
 
 def _shown(task_id: str) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 import sqlalchemy as sa
 
 from smsclick.contract import events, messages
-from worker.lifecycle import outbox, parking
+from worker.lifecycle import effects, outbox, parking
+from worker.lifecycle.effects import Effects
 from worker.lifecycle.model import FIELDS, TRANSITIONS, Change, IllegalTransitionError
 from worker.sql import bulk
 
@@ -19,17 +20,17 @@ _WRITABLE = tuple(name for name in FIELDS if name not in _FIXED)
 _values = operator.attrgetter(*_WRITABLE)
 
 
-def apply(connection: sa.Connection, changes: Sequence[Change]) -> list[int]:
+def apply(connection: sa.Connection, changes: Sequence[Change]) -> None:
     """Write changes of rows that the caller has locked, and an event for each that carries a note.
 
-    Returns:
-        The ids of messages that waited for one of these, of equal content, and are due now.
+    The callbacks that these changes make due, and the messages of equal content that waited for one of them, are noted
+    as effects of the transaction.
 
     Raises:
         IllegalTransitionError: a change is not in `TRANSITIONS`; nothing is written.
     """
     if not changes:
-        return []
+        return
     for change in changes:
         _check(change)
     names = _changed(changes)
@@ -40,9 +41,9 @@ def apply(connection: sa.Connection, changes: Sequence[Change]) -> list[int]:
     if bulk.update(connection, messages, {"id": "b_id", "state": "b_was"}, rows) not in {len(changes), -1}:
         raise IllegalTransitionError("a row changed although it was locked")
     keep(connection, changes)
-    outbox.note(connection, changes)
+    effects.note(connection, Effects(callbacks=outbox.store(connection, changes)))
     landed = {change.was.wire_key for change in changes if change.becomes.wire_key is None}
-    return parking.release(connection, [key for key in landed if key is not None])
+    parking.release(connection, [key for key in landed if key is not None])
 
 
 def keep(connection: sa.Connection, changes: Iterable[Change]) -> None:

@@ -1,7 +1,6 @@
-"""What producers shall be told: one row for each change that matters to them, in the same transaction as the change.
+"""The callback outbox: one row for each change that matters to a producer, in the same transaction as the change.
 
-`worker.callbacks.dispatcher` delivers the rows. Below `worker.lifecycle`, which calls `note` for every group of
-changes.
+`worker.lifecycle.machine` calls `store` for every group of changes; `worker.callbacks` delivers the rows.
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ def use_default(engine: sa.Engine, target: str) -> None:
     engine.update_execution_options(**{_DEFAULT: target})
 
 
-def note(connection: sa.Connection, changes: Iterable[Change]) -> None:
-    """Store what producers shall hear of these changes; nothing where nobody shall."""
+def store(connection: sa.Connection, changes: Iterable[Change]) -> bool:
+    """Store the callbacks that these changes make due; returns whether there were any."""
     default: str = connection.get_execution_options().get(_DEFAULT, "")
     rows = []
     for change in changes:
@@ -49,11 +48,7 @@ def note(connection: sa.Connection, changes: Iterable[Change]) -> None:
         if target:
             rows += [_row(change, each, target) for each in _types(change)]
     bulk.insert(connection, callbacks, rows)
-
-
-def matters(changes: Iterable[Change], default: str) -> bool:
-    """Whether `note` stored something of these changes."""
-    return any((change.becomes.callback or default) and _types(change) for change in changes)
+    return bool(rows)
 
 
 def _types(change: Change) -> list[str]:

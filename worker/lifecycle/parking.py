@@ -17,6 +17,8 @@ from sqlalchemy.dialects import postgresql
 
 from smsclick._database.columns import db_now
 from smsclick.contract import State, messages
+from worker.lifecycle import effects
+from worker.lifecycle.effects import Effects
 from worker.sql.bulk import among
 
 _LOOKS = 100
@@ -42,6 +44,7 @@ def release(connection: sa.Connection, fingerprints: Collection[str]) -> list[in
             .where(messages.c.id.in_(first), _QUEUED, messages.c.waits_for.is_not(None))
             .values(waits_for=None, due_at=db_now())
         )
+        effects.note(connection, Effects(sendable=tuple(first)))
     return first
 
 

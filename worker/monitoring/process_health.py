@@ -13,7 +13,7 @@ from celery import bootsteps
 
 from smsclick.errors import SmsclickError
 from worker.broker import consumer_progress
-from worker.runtime import Runtime
+from worker.context import Context
 from worker.sending.pump import Pump
 from worker.sql import heartbeat
 from worker.threads import liveness
@@ -35,16 +35,16 @@ class WorkerHealth:
     The threads do not wait for each other: the file is written also while the database or the broker is silent.
 
     Args:
-        runtime: of the process.
+        context: of the process.
         pump: of the process.
         check_consumer: checks whether the consumer leaves messages unread.
     """
 
-    def __init__(self, runtime: Runtime, pump: Pump, check_consumer: Callable[[], None] = lambda: None) -> None:
-        self._runtime = runtime
+    def __init__(self, context: Context, pump: Pump, check_consumer: Callable[[], None] = lambda: None) -> None:
+        self._context = context
         self._pump = pump
         self._check_consumer = check_consumer
-        self._file = LivenessFile("worker", runtime.settings.database_url, self._report)
+        self._file = LivenessFile("worker", context.settings.database_url, self._report)
         self._name = f"worker:{os.uname().nodename}:{os.getpid()}"
         self._own = Supervisor()
         for thread in (
@@ -61,11 +61,11 @@ class WorkerHealth:
 
     def _report(self) -> list[ThreadReport]:
         # A process that is about to end no longer consumes.
-        consumer = [] if self._runtime.stopping.is_set() else consumer_progress.process.report()
-        return [*self._runtime.threads.report(), *self._pump.report(), *consumer]
+        consumer = [] if self._context.stopping.is_set() else consumer_progress.process.report()
+        return [*self._context.threads.report(), *self._pump.report(), *consumer]
 
     def _write(self) -> None:
-        self._runtime.threads.revive()
+        self._context.threads.revive()
         self._own.revive()
         self._file.write()
 
@@ -78,7 +78,7 @@ class WorkerHealth:
         if liveness.problems(self._file.current(), time.monotonic()):
             return
         try:
-            heartbeat.beat(self._runtime.database, self._name, self._runtime.recorder.recorded)
+            heartbeat.beat(self._context.database, self._name, self._context.recorder.recorded)
         except SmsclickError as error:
             log.debug("The heartbeat was not written. error=%s", type(error).__name__)
 

@@ -11,9 +11,9 @@ import time
 
 from smsclick.errors import SmsclickError
 from worker.alerting import delivery
+from worker.context import Context
 from worker.database_clock import clock
 from worker.monitoring import progress_checks
-from worker.runtime import Runtime
 from worker.threads.supervision import SupervisedThread, periodic
 
 log = logging.getLogger(__name__)
@@ -34,20 +34,20 @@ class Watchdog:
     """The threads of one process; `start` begins them, `close` ends them.
 
     Args:
-        runtime: this process's.
+        context: this process's.
         limits: from when on silence is a problem.
     """
 
-    def __init__(self, runtime: Runtime, limits: progress_checks.Limits | None = None) -> None:
-        self._runtime = runtime
-        self._silence = progress_checks.ProgressChecks(limits or progress_checks.Limits.of(runtime.settings))
+    def __init__(self, context: Context, limits: progress_checks.Limits | None = None) -> None:
+        self._context = context
+        self._silence = progress_checks.ProgressChecks(limits or progress_checks.Limits.of(context.settings))
         self._checked_at = float("-inf")
         self._written_at = time.monotonic()
         self._told_at: float | None = None
-        seconds = runtime.settings.sweep_seconds
+        seconds = context.settings.sweep_seconds
         self._threads: tuple[SupervisedThread, ...] = (
-            runtime.threads.add(periodic("smsclick-watch", self.look, seconds, stopping=runtime.stopping)),
-            runtime.threads.add(periodic("smsclick-alerts", self.deliver, CHECK_SECONDS, stopping=runtime.stopping)),
+            context.threads.add(periodic("smsclick-watch", self.look, seconds, stopping=context.stopping)),
+            context.threads.add(periodic("smsclick-alerts", self.deliver, CHECK_SECONDS, stopping=context.stopping)),
         )
 
     def start(self) -> None:
@@ -56,21 +56,20 @@ class Watchdog:
             thread.start()
 
     def close(self, seconds: float = 5.0) -> None:
-        """Wait for their end, which `runtime.stopping` asks for."""
+        """Wait for their end, which `context.stopping` asks for."""
         for thread in self._threads:
             thread.join(seconds)
 
     def look(self) -> None:
         """Check the clock, and what should have happened where that is due."""
-        runtime = self._runtime
+        context = self._context
         try:
-            runtime.clock.read(runtime.database)
-            clock.shift(runtime.database, runtime.stopping)
+            context.clock.read(context.database)
+            clock.shift(context.database, context.stopping)
             now = time.monotonic()
             if now - self._checked_at >= CHECK_SECONDS:
                 self._checked_at = now
-                if runtime.database.transact(self._silence.check):
-                    runtime.wakeups.alerts()
+                context.database.transact(self._silence.check)
         except SmsclickError as error:
             self._tell_unusable(error)
         else:
@@ -78,12 +77,12 @@ class Watchdog:
 
     def deliver(self) -> None:
         """Deliver alerts that nobody has delivered for a while."""
-        runtime = self._runtime
+        context = self._context
         try:
-            with runtime.database.read() as connection:
+            with context.database.read() as connection:
                 left = delivery.due(connection, since_seconds=LEFT_SECONDS)
             if left:
-                delivery.deliver(runtime.database, runtime.channels, runtime.rng)
+                delivery.deliver(context.database, context.channels, context.rng)
         except SmsclickError as error:
             log.debug("Alerts wait for the database. error=%s", type(error).__name__)
 
@@ -95,7 +94,7 @@ class Watchdog:
         self._told_at = now
         log.error("The database cannot be written. seconds=%.0f error=%s", silent, error)
         delivery.notify_directly(
-            self._runtime.channels,
+            self._context.channels,
             "SMSClick: the database cannot be used",
             f"A worker has not been able to write for {silent:.0f} seconds; nothing is sent and nothing is lost. "
             f"See its log and `smsclick doctor`. {error}",
@@ -107,5 +106,5 @@ class Watchdog:
             self._told_at = None
             log.warning("The database can be written again.")
             delivery.notify_directly(
-                self._runtime.channels, "SMSClick: over: the database cannot be used", "The worker goes on."
+                self._context.channels, "SMSClick: over: the database cannot be used", "The worker goes on."
             )

@@ -19,6 +19,7 @@ from smsclick._values.texts import CHARACTERS_PER_CREDIT
 from smsclick._values.zones import zones_of
 from smsclick.contract import Priority, State, messages
 from worker.lifecycle import machine, message_rows, model, on_attempt, on_claim
+from worker.lifecycle.attempt import Claim
 from worker.lifecycle.fingerprint import digits, wire_key
 from worker.lifecycle.policy import Policy
 from worker.queue import optouts
@@ -32,27 +33,6 @@ _WIDEST = 1000
 
 _SUSPECTS = 100
 _RNG = random.Random()
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Claim:
-    """One attempt that is on record and may now be called for.
-
-    Attributes:
-        token: proves that this attempt is the row's latest.
-        valid_seconds: what was left of the message's validity at the claim; None where it has none.
-        canary: whether it goes although the gate is held.
-        refusal: why it must not be called for, although it was its turn; None where it may.
-    """
-
-    id: int
-    token: str
-    phone: str = dataclasses.field(repr=False)
-    text: str = dataclasses.field(repr=False)
-    rule_id: str | None
-    valid_seconds: float | None
-    canary: bool
-    refusal: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

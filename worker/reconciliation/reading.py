@@ -18,6 +18,7 @@ from smsclick.contract import messages
 from smsclick.errors import ProviderError, ProviderRefused
 from smsclick.provider.results import MessageStatus
 from worker.account import balance_history, request_budget, status_check
+from worker.context import Context
 from worker.lifecycle.doubt import Doubt
 from worker.lifecycle.fingerprint import digits
 from worker.lifecycle.on_report import FROM_PERSON
@@ -25,7 +26,6 @@ from worker.reconciliation.control_rows import Control
 from worker.reconciliation.trust import LEAST_CONTROL_ROWS, LONGEST_BEFORE, LONGEST_BEFORE_WITH_BALANCE, Reading
 from worker.reports import watermark, windows
 from worker.reports.matching import CLOCK_TOLERANCE, Attempt
-from worker.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -46,36 +46,36 @@ _BROKEN_BY_LENGTH = 100
 _Span = tuple[dt.datetime, dt.datetime]
 
 
-def near(runtime: Runtime, attempts: Sequence[Attempt]) -> Reading:
+def near(context: Context, attempts: Sequence[Attempt]) -> Reading:
     """Read the report around attempts that lie close together: enough to find what was accepted with them."""
     begin = min(attempt.since for attempt in attempts) - CLOCK_TOLERANCE
     end = max(attempt.until for attempt in attempts) + CLOCK_TOLERANCE
-    reading = _begin(runtime, attempts, begin, end)
-    _read(runtime, reading, begin, end)
+    reading = _begin(context, attempts, begin, end)
+    _read(context, reading, begin, end)
     return reading
 
 
-def to_now(runtime: Runtime, attempts: Sequence[Attempt], account: str | None = None) -> Reading:
+def to_now(context: Context, attempts: Sequence[Attempt], account: str | None = None) -> Reading:
     """Read the report from the control rows before the first attempt up to now, in as many slices as that takes.
 
     Args:
-        runtime: this process's.
+        context: this process's.
         attempts: none of which is older than `reach`.
         account: the fingerprint of the key of these attempts; None: of this process's key. Only messages of that key
             are witnesses; those of this process's key must be there too.
     """
-    zone = runtime.settings.zone
+    zone = context.settings.zone
     first = min(attempt.since for attempt in attempts)
-    now = runtime.clock.read(runtime.database)
-    with runtime.database.read() as connection:
+    now = context.clock.read(context.database)
+    with context.database.read() as connection:
         density = watermark.density(connection, MARK)
         reached = min(first, now - _reach(density))
         before = _before(connection, first, max(first - LONGEST_BEFORE, reached))
-        if before == first and balance_history.books(connection, account or runtime.account).balanced:
+        if before == first and balance_history.books(connection, account or context.account).balanced:
             before = _before(connection, first, max(first - LONGEST_BEFORE_WITH_BALANCE, reached))
         begin = _unrepeated(before - CLOCK_TOLERANCE, zone)
     end = now + CLOCK_TOLERANCE
-    reading = _begin(runtime, attempts, begin + CLOCK_TOLERANCE, end, account)
+    reading = _begin(context, attempts, begin + CLOCK_TOLERANCE, end, account)
     if _repeats(reading.read_at, zone):
         reading.unsure = Doubt.REPEATED_HOUR
     most = 0
@@ -86,11 +86,11 @@ def to_now(runtime: Runtime, attempts: Sequence[Attempt], account: str | None = 
         reading.controls.missing_times,
         zone,
     ):
-        most = max(most, _read(runtime, reading, start, stop))
+        most = max(most, _read(context, reading, start, stop))
         if reading.failed is not None:
             return reading
-    _close(runtime, reading, end, most)
-    _ask_for_one(runtime, reading)
+    _close(context, reading, end, most)
+    _ask_for_one(context, reading)
     return reading
 
 
@@ -105,20 +105,20 @@ def _reach(density: float | None) -> dt.timedelta:
 
 
 def _begin(
-    runtime: Runtime,
+    context: Context,
     attempts: Sequence[Attempt],
     controls_from: dt.datetime,
     end: dt.datetime,
     account: str | None = None,
 ) -> Reading:
-    with runtime.database.read() as connection:
-        controls = _controls(connection, controls_from, end, account or runtime.account)
-        if account not in {None, runtime.account}:
-            own = _controls(connection, controls_from, end, runtime.account)
+    with context.database.read() as connection:
+        controls = _controls(connection, controls_from, end, account or context.account)
+        if account not in {None, context.account}:
+            own = _controls(connection, controls_from, end, context.account)
             controls += [dataclasses.replace(control, witness=False) for control in own]
     phones = {digits(attempt.phone) for attempt in attempts}
     # The control rows first: whatever is committed later cannot be missed.
-    return Reading(phones, controls, runtime.clock.read(runtime.database))
+    return Reading(phones, controls, context.clock.read(context.database))
 
 
 def _before(connection: sa.Connection, first: dt.datetime, earliest: dt.datetime) -> dt.datetime:
@@ -210,13 +210,13 @@ def _accepted(
     ]
 
 
-def _read(runtime: Runtime, reading: Reading, begin: dt.datetime, end: dt.datetime) -> int:
+def _read(context: Context, reading: Reading, begin: dt.datetime, end: dt.datetime) -> int:
     """Read one report to its end; returns how many rows it had. Where that fails twice, the reading says so.
 
     One pass needs several reports: without the second try, a provider that fails now and then would end most passes.
     """
     for _ in range(_TRIES):
-        count, whole, again = _try(runtime, reading, begin, end)
+        count, whole, again = _try(context, reading, begin, end)
         if whole:
             return count
         if not again:
@@ -225,17 +225,17 @@ def _read(runtime: Runtime, reading: Reading, begin: dt.datetime, end: dt.dateti
     return count
 
 
-def _try(runtime: Runtime, reading: Reading, begin: dt.datetime, end: dt.datetime) -> tuple[int, bool, bool]:
+def _try(context: Context, reading: Reading, begin: dt.datetime, end: dt.datetime) -> tuple[int, bool, bool]:
     """One request: how many rows came, whether that was all of them, and whether asking again makes sense."""
     count = 0
     failed = True
     again = False
     try:
-        with contextlib.closing(runtime.client.report_rows(begin, end)) as rows:
+        with contextlib.closing(context.client.report_rows(begin, end)) as rows:
             for row in rows:
                 count += 1
                 reading.add(row)
-                if count >= windows.MOST_REPORT_ROWS or runtime.stopping.is_set():
+                if count >= windows.MOST_REPORT_ROWS or context.stopping.is_set():
                     break
             else:
                 failed = False
@@ -245,11 +245,11 @@ def _try(runtime: Runtime, reading: Reading, begin: dt.datetime, end: dt.datetim
     if not failed or count >= _BROKEN_BY_LENGTH:
         # Where it broke off on its way, a shorter one may not. One without rows says how thin they are, too.
         seen = 2 * max(count, windows.WANTED_REPORT_ROWS) if failed else max(count, 1)
-        runtime.database.transact(lambda connection: watermark.record_density(connection, MARK, seen, end - begin))
+        context.database.transact(lambda connection: watermark.record_density(connection, MARK, seen, end - begin))
     return count, not failed, again
 
 
-def _close(runtime: Runtime, reading: Reading, end: dt.datetime, most: int) -> None:
+def _close(context: Context, reading: Reading, end: dt.datetime, most: int) -> None:
     """Read the end of the span once more: what stands behind the last control row.
 
     A report that silently ends after so many rows would have shown at least as many of these as of any other span, so
@@ -258,24 +258,24 @@ def _close(runtime: Runtime, reading: Reading, end: dt.datetime, most: int) -> N
     last = reading.controls.last_date
     if last is None:
         return
-    reading.end_is_open = _read(runtime, reading, last, end) >= most
+    reading.end_is_open = _read(context, reading, last, end) >= most
     if reading.end_is_open:
         log.info("The end of the report may be cut off. rows=%s", most)
 
 
-def _ask_for_one(runtime: Runtime, reading: Reading) -> None:
+def _ask_for_one(context: Context, reading: Reading) -> None:
     """Ask `getMsg` for a control row that the report lacks: under another date it was looked for at the wrong time."""
     missing = reading.controls.missing
     if not missing or reading.controls.dates_are_shifted:
         return
-    if not runtime.database.transact(lambda connection: request_budget.take(connection, 1)):
+    if not context.database.transact(lambda connection: request_budget.take(connection, 1)):
         return
     control = missing[0]
-    status = status_check.ask(runtime, control.id_mensaje)
+    status = status_check.ask(context.client, control.id_mensaje)
     if not isinstance(status, MessageStatus) or status.fecha_envio is None:
         return
     if not control.since - CLOCK_TOLERANCE <= status.fecha_envio <= control.until + CLOCK_TOLERANCE:
-        reading.controls.dates_are_shifted = not _repeats(control.until, runtime.settings.zone)
+        reading.controls.dates_are_shifted = not _repeats(control.until, context.settings.zone)
 
 
 def _plan(

@@ -22,6 +22,7 @@ from smsclick.contract import State, messages, watermarks
 from worker.account import balance_history, holds
 from worker.account.books import Books
 from worker.alerting import incidents
+from worker.context import Context
 from worker.database_clock import clock
 from worker.lifecycle import machine, message_rows, on_report
 from worker.lifecycle.doubt import Doubt
@@ -33,7 +34,6 @@ from worker.reconciliation import reading, reasons
 from worker.reconciliation.trust import Reading
 from worker.reports import matching, watermark
 from worker.reports.matching import Attempt, Match
-from worker.runtime import Runtime
 from worker.sql.bulk import among
 
 log = logging.getLogger(__name__)
@@ -64,21 +64,21 @@ class Unsettled:
     account: str | None
 
 
-def reconcile(runtime: Runtime) -> int:
+def reconcile(context: Context) -> int:
     """Look into the report for every unknown attempt whose turn it is; returns how many were settled.
 
     Running it twice at once does no harm: rows are locked and judged again before they change.
     """
-    lease = runtime.settings.lease_seconds
+    lease = context.settings.lease_seconds
     claimed = odd_rows.run(
-        runtime.database,
+        context.database,
         lambda connection: claim(connection, lease),
         lambda connection: message_rows.due_ids(connection, State.UNKNOWN, _UNKNOWNS),
     )
-    settled = sum(record(runtime, looked) for looked in look(runtime, claimed)) if claimed else 0
-    _watch_age(runtime)
+    settled = sum(record(context, looked) for looked in look(context, claimed)) if claimed else 0
+    _watch_age(context)
     if settled:
-        runtime.wakeups.sweep()
+        context.wakeups.sweep()
     return settled
 
 
@@ -141,37 +141,37 @@ class Looked:
     other_key: bool = False
 
 
-def look(runtime: Runtime, claimed: Sequence[Unsettled]) -> Iterator[Looked]:
+def look(context: Context, claimed: Sequence[Unsettled]) -> Iterator[Looked]:
     """Read the report for claimed attempts: up to now where absence may count, else around them."""
-    now = runtime.clock.read(runtime.database)
-    settle = dt.timedelta(seconds=runtime.settings.settle_seconds)
-    with runtime.database.read() as connection:
+    now = context.clock.read(context.database)
+    settle = dt.timedelta(seconds=context.settings.settle_seconds)
+    with context.database.read() as connection:
         earliest = now - reading.reach(connection)
     others: list[Unsettled] = []
     ripe: list[Unsettled] = []
     long: list[Unsettled] = []
     young: list[Unsettled] = []
     for each in claimed:
-        if each.account not in {None, runtime.account}:
+        if each.account not in {None, context.account}:
             others.append(each)
         elif each.attempt.until + settle > now:
             young.append(each)
         else:
             (ripe if each.attempt.since >= earliest else long).append(each)
-    yield from _look_for_others(runtime, others, earliest, now - settle)
-    if ripe and not _postponed(runtime, ripe):
-        seen = reading.to_now(runtime, _attempts(ripe))
-        _rest(runtime, seen)
+    yield from _look_for_others(context, others, earliest, now - settle)
+    if ripe and not _postponed(context, ripe):
+        seen = reading.to_now(context, _attempts(ripe))
+        _rest(context, seen)
         yield Looked(ripe, seen, None)
     groups = [(group, Doubt.SETTLING) for group in nearby(young)] + [(group, Doubt.TOO_LONG) for group in nearby(long)]
     for group, doubt in groups[:_NEAR_REPORTS]:
-        if runtime.stopping.is_set():
+        if context.stopping.is_set():
             break
-        yield Looked(group, reading.near(runtime, _attempts(group)), doubt)
+        yield Looked(group, reading.near(context, _attempts(group)), doubt)
 
 
 def _look_for_others(
-    runtime: Runtime, others: Sequence[Unsettled], earliest: dt.datetime, ended_by: dt.datetime
+    context: Context, others: Sequence[Unsettled], earliest: dt.datetime, ended_by: dt.datetime
 ) -> Iterator[Looked]:
     """Attempts of other keys: of this account too, if its report has the control rows of their key on both sides."""
     readable: dict[str, list[Unsettled]] = {}
@@ -182,17 +182,17 @@ def _look_for_others(
         else:
             unreadable.append(each)
     for account, group in readable.items():
-        if not _postponed(runtime, group):
-            seen = reading.to_now(runtime, _attempts(group), account)
-            _rest(runtime, seen)
+        if not _postponed(context, group):
+            seen = reading.to_now(context, _attempts(group), account)
+            _rest(context, seen)
             yield Looked(group, seen, None, other_key=True)
     if unreadable:
         yield Looked(unreadable, None, Doubt.ACCOUNT)
 
 
-def _rest(runtime: Runtime, seen: Reading) -> None:
+def _rest(context: Context, seen: Reading) -> None:
     if seen.row_count > FREE_ROWS:
-        runtime.database.transact(lambda connection: _pause(connection, seen.row_count))
+        context.database.transact(lambda connection: _pause(connection, seen.row_count))
 
 
 def _pause(connection: sa.Connection, rows: int) -> None:
@@ -203,7 +203,7 @@ def _pause(connection: sa.Connection, rows: int) -> None:
         watermark.update(connection, TO_NOW, due_at=until)
 
 
-def _postponed(runtime: Runtime, ripe: Sequence[Unsettled]) -> bool:
+def _postponed(context: Context, ripe: Sequence[Unsettled]) -> bool:
     """Whether the last pass was so large and so young that these wait for the next one; then they are due with it."""
 
     def work(connection: sa.Connection) -> bool:
@@ -217,7 +217,7 @@ def _postponed(runtime: Runtime, ripe: Sequence[Unsettled]) -> bool:
         connection.execute(sa.update(messages).where(messages.c.id.in_(ids), waits).values(due_at=until))
         return True
 
-    return runtime.database.transact(work)
+    return context.database.transact(work)
 
 
 def _attempts(group: Iterable[Unsettled]) -> list[Attempt]:
@@ -235,18 +235,17 @@ def nearby(unknowns: Sequence[Unsettled]) -> list[list[Unsettled]]:
     return groups
 
 
-def record(runtime: Runtime, looked: Looked) -> int:
+def record(context: Context, looked: Looked) -> int:
     """Judge what was read and write it down; returns how many attempts were settled."""
     try:
         changes = odd_rows.run(
-            runtime.database,
-            lambda connection: _record(connection, runtime, looked),
+            context.database,
+            lambda connection: _record(connection, context, looked),
             lambda _: [each.attempt.message_id for each in looked.group],
         )
     except IntegrityError:
         log.warning("An id was given to another message meanwhile; they are looked for again.")
         return 0
-    runtime.wake_callbacks(changes)
     for change in changes:
         if change.note is not None:
             log.info(
@@ -261,14 +260,14 @@ def record(runtime: Runtime, looked: Looked) -> int:
     return sum(change.becomes.state is not State.UNKNOWN for change in changes)
 
 
-def _record(connection: sa.Connection, runtime: Runtime, looked: Looked) -> list[Change]:
+def _record(connection: sa.Connection, context: Context, looked: Looked) -> list[Change]:
     """Write what was seen of attempts, each only while its row still waits for it."""
-    policy = Policy.of(runtime.settings)
+    policy = Policy.of(context.settings)
     locked = message_rows.lock(connection, [each.attempt.message_id for each in looked.group])
     now = connection.execute(sa.select(db_now())).scalar_one()
-    said = _judged(connection, runtime, looked, now)
+    said = _judged(connection, context, looked, now)
     decided = (
-        on_report.after_report(locked[message_id], each.token, said[message_id], now, policy, runtime.rng)
+        on_report.after_report(locked[message_id], each.token, said[message_id], now, policy, context.rng)
         for each in looked.group
         if (message_id := each.attempt.message_id) in locked
     )
@@ -278,10 +277,10 @@ def _record(connection: sa.Connection, runtime: Runtime, looked: Looked) -> list
 
 
 def _judged(
-    connection: sa.Connection, runtime: Runtime, looked: Looked, now: dt.datetime
+    connection: sa.Connection, context: Context, looked: Looked, now: dt.datetime
 ) -> dict[int, Found | NotFound]:
     """What was seen of each attempt, asked in the transaction that writes it: others may have taken ids meanwhile."""
-    seen, settle = looked.seen, dt.timedelta(seconds=runtime.settings.settle_seconds)
+    seen, settle = looked.seen, dt.timedelta(seconds=context.settings.settle_seconds)
     if seen is None or seen.failed is not None:
         doubt = looked.doubt if seen is None else seen.failed
         return {each.attempt.message_id: NotFound(now, doubt or Doubt.NO_REPORT) for each in looked.group}
@@ -299,7 +298,7 @@ def _judged(
     # Set back since, the database's clock says that it was read later than it was.
     read_at = min(seen.read_at, now)
     trusted = clock.trusted_since(connection)
-    account_books = functools.cache(lambda: balance_history.books(connection, runtime.account))
+    account_books = functools.cache(lambda: balance_history.books(connection, context.account))
     said: dict[int, Found | NotFound] = {}
     for each in looked.group:
         attempt = each.attempt
@@ -346,10 +345,10 @@ def _owned(connection: sa.Connection, ids: Sequence[int]) -> set[int]:
     return owned
 
 
-def _watch_age(runtime: Runtime) -> None:
-    def work(connection: sa.Connection) -> bool:
+def _watch_age(context: Context) -> None:
+    def work(connection: sa.Connection) -> None:
         now = connection.execute(sa.select(db_now())).scalar_one()
-        limit = now - dt.timedelta(seconds=runtime.settings.settle_seconds * _OLD)
+        limit = now - dt.timedelta(seconds=context.settings.settle_seconds * _OLD)
         old = connection.execute(
             sa.select(messages.c.id, messages.c.unknown_reason)
             .where(message_rows.in_state(State.UNKNOWN), messages.c.unknown_since < limit)
@@ -357,15 +356,13 @@ def _watch_age(runtime: Runtime) -> None:
             .limit(_OLD_COUNTED)
         ).all()
         if not old:
-            return incidents.close(connection, "old_unknown")
+            incidents.close(connection, "old_unknown")
+            return
         detail = why_open([(row.id, row.unknown_reason) for row in old])
-        opened = incidents.report(connection, "old_unknown", detail=detail, count=0)
-        if not opened:
+        if not incidents.report(connection, "old_unknown", detail=detail, count=0):
             incidents.describe(connection, "old_unknown", detail=detail)
-        return opened
 
-    if runtime.database.transact(work):
-        runtime.wakeups.alerts()
+    context.database.transact(work)
 
 
 def why_open(old: Sequence[tuple[int, str | None]]) -> str:

@@ -19,8 +19,8 @@ from smsclick.errors import ProviderError
 from smsclick.provider.results import MessageStatus, ReportRow
 from worker.account import holds, request_budget, status_check
 from worker.alerting import incidents
+from worker.context import Context
 from worker.reports.matching import CLOCK_TOLERANCE
-from worker.runtime import Runtime
 from worker.sql import heartbeat
 from worker.sql.bulk import among
 
@@ -53,33 +53,32 @@ class _Seen:
     others: dict[int, dt.datetime]
 
 
-def measure(runtime: Runtime) -> float | None:
+def measure(context: Context) -> float | None:
     """Look for the chosen message in the report; returns the lag in seconds where it was just found.
 
     Opens an incident when the lag comes near `SMSCLICK_SETTLE_SECONDS`, and closes it when none has been seen for that
     long.
     """
-    probe = _pending(runtime) or _choose(runtime)
+    probe = _pending(context) or _choose(context)
     if probe is None:
         return None
-    seen = _look(runtime, probe)
+    seen = _look(context, probe)
     if seen is None:
         return None
-    settle = runtime.settings.settle_seconds
-    age = (runtime.database.clock() - probe.accepted_at).total_seconds()
-    why = _why_missing(runtime, probe, seen) if not seen.there and age >= settle * _NEAR else ""
-    if runtime.database.transact(lambda connection: _note(connection, probe, settle, there=seen.there, why=why)):
-        runtime.wakeups.alerts()
-    with runtime.database.read() as connection:
+    settle = context.settings.settle_seconds
+    age = (context.database.clock() - probe.accepted_at).total_seconds()
+    why = _why_missing(context, probe, seen) if not seen.there and age >= settle * _NEAR else ""
+    context.database.transact(lambda connection: _note(connection, probe, settle, there=seen.there, why=why))
+    with context.database.read() as connection:
         return holds.read(connection).report_lag if seen.there else None
 
 
-def _look(runtime: Runtime, probe: _Probe) -> _Seen | None:
+def _look(context: Context, probe: _Probe) -> _Seen | None:
     others: dict[int, dt.datetime] = {}
     there = False
     try:
         with contextlib.closing(
-            runtime.client.report_rows(probe.accepted_at - probe.around, probe.accepted_at + probe.around)
+            context.client.report_rows(probe.accepted_at - probe.around, probe.accepted_at + probe.around)
         ) as rows:
             for row in rows:
                 if row.id_mensaje == probe.id_mensaje:
@@ -93,8 +92,8 @@ def _look(runtime: Runtime, probe: _Probe) -> _Seen | None:
     return _Seen(there, others)
 
 
-def _pending(runtime: Runtime) -> _Probe | None:
-    with runtime.database.read() as connection:
+def _pending(context: Context) -> _Probe | None:
+    with context.database.read() as connection:
         now = holds.read(connection)
     if now.lag_id is None or now.lag_since is None:
         return None
@@ -102,9 +101,9 @@ def _pending(runtime: Runtime) -> _Probe | None:
     return _Probe(now.lag_id, now.lag_since, CLOCK_TOLERANCE if now.now - now.lag_since >= _AROUND else _AROUND)
 
 
-def _choose(runtime: Runtime) -> _Probe | None:
+def _choose(context: Context) -> _Probe | None:
     """The message that was accepted last, if it is new enough to tell anything and its id came with its answer."""
-    if not heartbeat.take(runtime.database, "lag", EVERY_SECONDS):
+    if not heartbeat.take(context.database, "lag", EVERY_SECONDS):
         return None
 
     def work(connection: sa.Connection) -> _Probe | None:
@@ -124,12 +123,12 @@ def _choose(runtime: Runtime) -> _Probe | None:
         holds.note(connection, lag_id=row.id_mensaje, lag_since=row.sent_at)
         return _Probe(row.id_mensaje, row.sent_at)
 
-    return runtime.database.transact(work)
+    return context.database.transact(work)
 
 
-def _why_missing(runtime: Runtime, probe: _Probe, seen: _Seen) -> str:
+def _why_missing(context: Context, probe: _Probe, seen: _Seen) -> str:
     """Why the report does not show a message, and what to do, as far as its rows and `getMsg` tell; one line."""
-    with runtime.database.read() as connection:
+    with context.database.read() as connection:
         ours = connection.execute(
             sa.select(messages.c.id_mensaje, messages.c.sent_at).where(
                 among(connection, messages.c.id_mensaje, list(seen.others)), messages.c.sent_at.is_not(None)
@@ -138,7 +137,7 @@ def _why_missing(runtime: Runtime, probe: _Probe, seen: _Seen) -> str:
     apart = [(seen.others[row.id_mensaje] - row.sent_at).total_seconds() for row in ours]
     off = next((seconds for seconds in apart if abs(seconds) > CLOCK_TOLERANCE.total_seconds()), None)
     if off is None and not ours:
-        off = _apart_by_status(runtime, probe)
+        off = _apart_by_status(context, probe)
     if off is not None:
         return (
             f"the provider's dates are {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} ours; check "
@@ -155,35 +154,32 @@ def _why_missing(runtime: Runtime, probe: _Probe, seen: _Seen) -> str:
     )
 
 
-def _apart_by_status(runtime: Runtime, probe: _Probe) -> float | None:
+def _apart_by_status(context: Context, probe: _Probe) -> float | None:
     """By how many seconds `getMsg` dates the message otherwise than we do; None where that is nothing or not known."""
-    if not runtime.database.transact(lambda connection: request_budget.take(connection, 1)):
+    if not context.database.transact(lambda connection: request_budget.take(connection, 1)):
         return None
-    status = status_check.ask(runtime, probe.id_mensaje)
+    status = status_check.ask(context.client, probe.id_mensaje)
     if not isinstance(status, MessageStatus) or status.fecha_envio is None:
         return None
     apart = (status.fecha_envio - probe.accepted_at).total_seconds()
     return apart if abs(apart) > CLOCK_TOLERANCE.total_seconds() else None
 
 
-def _note(connection: sa.Connection, probe: _Probe, settle_seconds: float, *, there: bool, why: str) -> bool:
+def _note(connection: sa.Connection, probe: _Probe, settle_seconds: float, *, there: bool, why: str) -> None:
     now = connection.execute(sa.select(db_now())).scalar_one()
     lag = (now - probe.accepted_at).total_seconds()
-    told = False
     near = lag >= settle_seconds * _NEAR
     if near and not there:
         # What is there now may have been there for long, and nobody could look: only a report that lacks it is late.
         detail = f"message of {lag:.0f} s ago, where {settle_seconds:.0f} s settle: not shown: {why}"
-        told = incidents.report(connection, _KIND, detail=detail, count=0)
-        if not told:
+        if not incidents.report(connection, _KIND, detail=detail, count=0):
             incidents.describe(connection, _KIND, detail=detail)
     elif there and not near and _quiet(connection, now, settle_seconds):
-        told = incidents.close(connection, _KIND)
+        incidents.close(connection, _KIND)
     if there:
         holds.note(connection, lag_id=None, lag_since=None, report_lag=lag, report_lag_at=now)
     elif lag >= settle_seconds * GIVE_UP:
         holds.note(connection, lag_id=None, lag_since=None)
-    return told
 
 
 def _quiet(connection: sa.Connection, now: dt.datetime, settle_seconds: float) -> bool:

@@ -21,11 +21,11 @@ from smsclick.provider.clock import clock
 from smsclick.provider.results import Accepted, SendResult, Unknown
 from worker.account import canary as canaries
 from worker.account import holds
+from worker.context import Context
+from worker.lifecycle.attempt import Claim, Ended
 from worker.lifecycle.policy import Invalid, Outcome, Policy, Released
-from worker.queue import claims, odd_rows
-from worker.queue.claims import Claim
-from worker.runtime import Runtime
-from worker.sending.results import Ended
+from worker.queue import claims as queue_claims
+from worker.queue import odd_rows
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Sender(Protocol):
         """One `sendMsg` call, no byte of which leaves after `not_after`."""
 
 
-def send(runtime: Runtime, ids: Collection[int]) -> int:
+def send(context: Context, ids: Collection[int]) -> int:
     """Send the messages of `ids` that are due, then whatever else is; returns how many attempts ended.
 
     Ids that do not exist, are not due, or were claimed by others are passed over, so doubled and late doorbells do no
@@ -60,33 +60,33 @@ def send(runtime: Runtime, ids: Collection[int]) -> int:
     Raises:
         DatabaseUnavailable: nothing could be claimed.
     """
-    most = min(BATCH, runtime.limiter.claim_limit or BATCH)
-    ended = _work(runtime, claim(runtime, sorted(ids)[:BATCH], most))
-    while not runtime.stopping.is_set():
-        batch = claim(runtime, None, most)
+    most = min(BATCH, context.limiter.claim_limit or BATCH)
+    ended = _work(context, claim(context, sorted(ids)[:BATCH], most))
+    while not context.stopping.is_set():
+        batch = claim(context, None, most)
         if not batch.claims:
             break
-        ended += _work(runtime, batch)
+        ended += _work(context, batch)
     return ended
 
 
-def wake_for_waiting(runtime: Runtime, limit: int) -> int:
+def wake_for_waiting(context: Context, limit: int) -> int:
     """Ring for up to `limit` messages whose turn it is, in lists of `BATCH` ids; returns how many.
 
     While the gate is held that is the canary alone, whose own doorbell may have been lost.
     """
-    with runtime.database.read() as connection:
+    with context.database.read() as connection:
         now = holds.read(connection)
         if now.is_open:
-            ids = [message.id for message in claims.waiting(connection, limit)]
+            ids = [message.id for message in queue_claims.waiting(connection, limit)]
         else:
             ids = [] if now.allowed_canary is None else [now.allowed_canary]
     for start in range(0, len(ids), BATCH):
-        runtime.wakeups.send(ids[start : start + BATCH])
+        context.wakeups.send(ids[start : start + BATCH])
     return len(ids)
 
 
-def claim(runtime: Runtime, ids: Collection[int] | None, limit: int) -> Batch:
+def claim(context: Context, ids: Collection[int] | None, limit: int) -> Batch:
     """Claim up to `limit` messages: of `ids`, or whatever is next; while the gate is held only its canary.
 
     Raises:
@@ -96,15 +96,15 @@ def claim(runtime: Runtime, ids: Collection[int] | None, limit: int) -> Batch:
     def work(connection: sa.Connection, some: Sequence[int] | None = None) -> list[Claim]:
         read_at = time.monotonic()
         now = holds.read(connection)
-        runtime.hold_cache.seen(read_at, now)  # the calls that follow at once need not read it again
-        policy = Policy.of(runtime.settings, runtime.account)
-        if now.simulated_at is not None and not runtime.simulated:
+        context.hold_cache.seen(read_at, now)  # the calls that follow at once need not read it again
+        policy = Policy.of(context.settings, context.account)
+        if now.simulated_at is not None and not context.simulated:
             _tell_simulated()
             return []
         if now.is_open and some is not None:
-            return claims.claim_some(connection, some, limit, policy)
+            return queue_claims.claim_some(connection, some, limit, policy)
         if now.is_open:
-            return claims.claim(connection, ids, limit, policy)
+            return queue_claims.claim(connection, ids, limit, policy)
         canary = now.allowed_canary
         if canary is None or (ids is not None and canary not in ids):
             return []
@@ -112,7 +112,7 @@ def claim(runtime: Runtime, ids: Collection[int] | None, limit: int) -> Batch:
 
     began = clock()  # before the claim, so that our lease can only be shorter than the row's
     claimed = odd_rows.run_in_halves(
-        runtime.database, work, lambda connection: claims.suspects(connection, ids, limit), work, limit
+        context.database, work, lambda connection: queue_claims.suspects(connection, ids, limit), work, limit
     )
     return Batch(began, claimed)
 
@@ -124,7 +124,7 @@ def _tell_simulated() -> None:
 
 
 def attempt(
-    runtime: Runtime,
+    context: Context,
     claim: Claim,
     claimed_at: float,
     *,
@@ -134,44 +134,44 @@ def attempt(
     """Call for a claim, unless that would begin too late or may not be now: then it is released.
 
     Args:
-        runtime: this process's.
+        context: this process's.
         claim: on record since `claimed_at`, a time of `clock()`.
         claimed_at: see above.
         first: it has waited behind no other call, so its wait is no reason to release it.
         may_begin: asked last of all before the call.
     """
     # A request that leaves after this could outlive the lease, however long the process was paused before.
-    not_after = claimed_at + runtime.settings.lease_seconds - runtime.settings.read_timeout
+    not_after = claimed_at + context.settings.lease_seconds - context.settings.read_timeout
     if claim.refusal is not None:
         return Ended(claim, Invalid(claim.refusal), epoch=0)
     # One whose validity ended meanwhile is released too: the next claim finds that it expired.
     valid = math.inf if claim.valid_seconds is None else claimed_at + claim.valid_seconds
     latest = min(not_after, valid, math.inf if first else claimed_at + BATCH_SECONDS)
     try:
-        late = clock() >= latest or not runtime.limiter.acquire(runtime.stopping, latest) or clock() >= latest
-        allowed = None if late else _state_if_allowed(runtime, claim)
+        late = clock() >= latest or not context.limiter.acquire(context.stopping, latest) or clock() >= latest
+        allowed = None if late else _state_if_allowed(context, claim)
     except Exception as error:  # noqa: BLE001 - whatever it is, nothing has left yet, so the message may wait
         log.error("A call did not begin. message=%s error=%s", claim.id, type(error).__name__)  # noqa: TRY400
         allowed = None
     if allowed is None or not may_begin():
         return Ended(claim, Released(), epoch=0)
-    return Ended(claim, _call(runtime.client, claim, not_after), allowed.epoch, allowed.failures)
+    return Ended(claim, _call(context.client, claim, not_after), allowed.epoch, allowed.failures)
 
 
-def _work(runtime: Runtime, batch: Batch) -> int:
+def _work(context: Context, batch: Batch) -> int:
     for index, each in enumerate(batch.claims):
-        ended = attempt(runtime, each, batch.claimed_at, first=index == 0)
-        runtime.recorder.record(ended)
+        ended = attempt(context, each, batch.claimed_at, first=index == 0)
+        context.recorder.record(ended)
         if not isinstance(ended.outcome, Accepted):
-            runtime.hold_cache.forget()  # that may have closed it, and the next call begins at once
+            context.hold_cache.forget()  # that may have closed it, and the next call begins at once
     return len(batch.claims)
 
 
-def _state_if_allowed(runtime: Runtime, claim: Claim) -> holds.AccountState | None:
+def _state_if_allowed(context: Context, claim: Claim) -> holds.AccountState | None:
     if claim.canary:
-        runtime.hold_cache.forget()  # its permission may be younger than what was read last
+        context.hold_cache.forget()  # its permission may be younger than what was read last
     try:
-        now = runtime.hold_cache.current()
+        now = context.hold_cache.current()
     except DatabaseUnavailable:
         return None  # without the database its answer could not be recorded: do not call
     return now if now.is_open or now.allowed_canary == claim.id else None

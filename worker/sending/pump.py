@@ -16,12 +16,11 @@ from collections import deque
 from smsclick.errors import SmsclickError
 from smsclick.provider.results import Accepted, Refused, Unknown
 from worker.account import holds
+from worker.context import Context
+from worker.lifecycle.attempt import Claim, Ended
 from worker.lifecycle.policy import Outcome, Released
-from worker.queue.claims import Claim
-from worker.runtime import Runtime
 from worker.sending import attempts
 from worker.sending.concurrency import Concurrency
-from worker.sending.results import Ended
 from worker.threads.log_limit import LimitedLog
 from worker.threads.supervision import SupervisedThread, ThreadReport
 
@@ -58,12 +57,12 @@ class Pump:
     """One process's sending. It begins with `start` and ends with `close`.
 
     Args:
-        runtime: this process's.
+        context: this process's.
         most: calls at once at the most.
     """
 
-    def __init__(self, runtime: Runtime, most: int) -> None:
-        self._runtime = runtime
+    def __init__(self, context: Context, most: int) -> None:
+        self._context = context
         self._concurrency = Concurrency(most)
         self._lock = threading.Lock()
         self._feed = threading.Condition(self._lock)
@@ -82,11 +81,11 @@ class Pump:
         self._senders: list[SupervisedThread] = []
         self.cannot_start_since: float | None = None
         """Since when the system has allowed no thread for a call, as of `time.monotonic`; None where it does."""
-        self._feeder = runtime.threads.add(
+        self._feeder = context.threads.add(
             SupervisedThread(
                 "smsclick-feeder",
                 self._feed_on,
-                stopping=runtime.stopping,
+                stopping=context.stopping,
                 beats_within=_BEATS_WITHIN_SECONDS,
             )
         )
@@ -97,7 +96,7 @@ class Pump:
 
     def wake(self) -> None:
         """Look now; starts the pump where it has not begun."""
-        if self._runtime.stopping.is_set():
+        if self._context.stopping.is_set():
             return
         self.start()
         with self._feed:
@@ -106,7 +105,7 @@ class Pump:
 
     def close(self) -> None:
         """Release what was not called for, await what is on the wire (the read timeout at most), record everything."""
-        self._runtime.stopping.set()
+        self._context.stopping.set()
         with self._feed:
             self._feed.notify()
         self._feeder.join()
@@ -134,7 +133,7 @@ class Pump:
         while True:
             with self._feed:
                 self._await_room(more=more)
-                if self._runtime.stopping.is_set():
+                if self._context.stopping.is_set():
                     return
                 room, self._hungry, self._woken = self._room(), False, False
                 self._look_at = time.monotonic() + self._look_seconds()
@@ -142,7 +141,7 @@ class Pump:
 
     def _await_room(self, *, more: bool) -> None:
         """Wait until there is something to claim, or it is time to look, and there is room; or for the end."""
-        while not self._runtime.stopping.is_set():
+        while not self._context.stopping.is_set():
             self._feeder.beat()
             self._hungry = more or self._woken or time.monotonic() >= self._look_at
             if self._hungry and self._room() > 0:
@@ -151,12 +150,12 @@ class Pump:
             self._feed.wait(self._pause())
 
     def _look_seconds(self) -> float:
-        spread = 1 - _LOOK_SPREAD + 2 * _LOOK_SPREAD * self._runtime.rng.random()
-        return self._runtime.settings.sweep_seconds * spread
+        spread = 1 - _LOOK_SPREAD + 2 * _LOOK_SPREAD * self._context.rng.random()
+        return self._context.settings.sweep_seconds * spread
 
     def _pause(self) -> float:
         """How long to wait at the most: until the end of the pause that the provider asked for, or the next look."""
-        if not self._runtime.recorder.has_room:
+        if not self._context.recorder.has_room:
             return _FULL_SECONDS
         now = time.monotonic()
         until = self._concurrency.paused_until if self._concurrency.paused_until > now else self._look_at
@@ -164,7 +163,7 @@ class Pump:
 
     def _room(self) -> int:
         """How many claims there is room for; 0 until enough of them are used up that a set is worth a transaction."""
-        if not self._may_begin() or not self._runtime.recorder.has_room:
+        if not self._may_begin() or not self._context.recorder.has_room:
             return 0
         limit = self._concurrency.limit
         # At least one for each call, as far as that is no longer than it takes others to notice that they could help.
@@ -174,7 +173,7 @@ class Pump:
         if waiting > (ahead + idle) // 2:
             return 0
         # Under a limit of calls a second, what is claimed only waits.
-        return min(_CLAIM, max(1, ahead + idle) - waiting, self._runtime.limiter.claim_limit or _CLAIM)
+        return min(_CLAIM, max(1, ahead + idle) - waiting, self._context.limiter.claim_limit or _CLAIM)
 
     def _may_begin(self) -> bool:
         """Neither while the account is being held nor before the end of a pause that the provider asked for."""
@@ -184,12 +183,12 @@ class Pump:
         """Claim once; returns whether there may be more."""
         try:
             with self._feeder.waiting_for("database"):
-                batch = attempts.claim(self._runtime, None, room)
+                batch = attempts.claim(self._context, None, room)
         except Exception as error:  # noqa: BLE001 - whatever a database refuses must not end the sending
             # No words of a driver and no traceback: they may hold a row.
             told = error if isinstance(error, SmsclickError) else SmsclickError(type(error).__name__)
             _waits.warning("Could not claim messages. error=%s", told)
-            self._runtime.stopping.wait(_RETRY_SECONDS)
+            self._context.stopping.wait(_RETRY_SECONDS)
             return False
         with self._feed:
             self._ready.extend(
@@ -221,7 +220,7 @@ class Pump:
             self._others_woken_at = now
             try:
                 with self._feeder.waiting_for("database"):
-                    attempts.wake_for_waiting(self._runtime, attempts.BATCH)
+                    attempts.wake_for_waiting(self._context, attempts.BATCH)
             except Exception as error:  # noqa: BLE001 - others look by themselves before long
                 log.warning("Could not wake other workers. error=%s", type(error).__name__)
 
@@ -239,7 +238,7 @@ class Pump:
                 return  # those at work take the rest; where there are none, the feeder tries again
 
     def _start_sender(self) -> bool:
-        sender = SupervisedThread("smsclick-sender", self._send_on, stopping=self._runtime.stopping)
+        sender = SupervisedThread("smsclick-sender", self._send_on, stopping=self._context.stopping)
         # Before it runs, because it takes itself off the count; but not where it never runs.
         self._active += 1
         if sender.start():
@@ -272,18 +271,18 @@ class Pump:
         if isinstance(ended.outcome, Refused) and ended.outcome.action in holds.REASONS:
             self._hold(ended)
             return
-        recorded = self._runtime.recorder.submit(ended)
+        recorded = self._context.recorder.submit(ended)
         self._learn(ended.outcome, seconds)
         if not isinstance(ended.outcome, Accepted):
             recorded.result()  # it may close the gate: this thread begins nothing before that is known
 
     def _attempt(self, item: _Item) -> Ended:
-        if not self._runtime.recorder.await_room(attempts.BATCH_SECONDS):
+        if not self._context.recorder.await_room(attempts.BATCH_SECONDS):
             # What it brought could not be recorded soon, and would be lost with this process.
             return Ended(item.claim, Released(), epoch=0)
         try:
             return attempts.attempt(
-                self._runtime, item.claim, item.claimed_at, first=item.first, may_begin=self._may_begin
+                self._context, item.claim, item.claimed_at, first=item.first, may_begin=self._may_begin
             )
         except Exception:
             # A defect of ours: this thread must go on, and nobody knows what became of the request.
@@ -294,7 +293,7 @@ class Pump:
         """The next claim to call for, as soon as there is one for this thread; None when the pump ends."""
         while True:
             with self._feed:
-                stopping = self._runtime.stopping.is_set()
+                stopping = self._context.stopping.is_set()
                 if self._ready and (stopping or (self._active <= self._concurrency.limit and self._may_begin())):
                     item = self._ready.popleft()
                     self._feed_if_hungry()
@@ -333,8 +332,8 @@ class Pump:
             self._holds += 1
         try:
             self._give_back()
-            self._runtime.recorder.record(ended)
-            self._runtime.hold_cache.forget()
+            self._context.recorder.record(ended)
+            self._context.hold_cache.forget()
         finally:
             with self._feed:
                 self._holds -= 1
@@ -345,4 +344,4 @@ class Pump:
         with self._feed:
             left, self._ready = self._ready, deque()
         for item in left:
-            self._runtime.recorder.submit(Ended(item.claim, Released(), epoch=0))
+            self._context.recorder.submit(Ended(item.claim, Released(), epoch=0))

@@ -15,7 +15,6 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future
 
 import sqlalchemy as sa
@@ -26,8 +25,9 @@ from smsclick.errors import DatabaseUnavailable
 from smsclick.provider.results import Accepted
 from smsclick.settings import Settings
 from worker.alerting import incidents
+from worker.lifecycle.attempt import Ended
 from worker.lifecycle.policy import Released
-from worker.sending.results import Ended, Recorded, record_results
+from worker.sending.results import Recorded, record_results
 from worker.threads.supervision import SupervisedThread, Supervisor
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,6 @@ class Recorder:
     Args:
         database: where the rows are.
         settings: for the policy.
-        after: is called after each commit with what it brought.
         rng: for the jitter of due times.
         supervisor: knows the thread, for health checks; one of its own by default.
     """
@@ -78,13 +77,11 @@ class Recorder:
         database: Database,
         settings: Settings,
         *,
-        after: Callable[[Recorded], None],
         rng: random.Random | None = None,
         supervisor: Supervisor | None = None,
     ) -> None:
         self._database = database
         self._settings = settings
-        self._after = after
         self._rng = rng or random.Random()
         self._new: deque[_Result] = deque()
         self._waiting: list[_Result] = []
@@ -246,11 +243,6 @@ class Recorder:
                 result.written = True
                 self.recorded += 1
             result.finish()
-        try:
-            self._after(settled)
-        except Exception:
-            # Whatever a broker's library raises: the rows are written, and the sweep finds what they bring.
-            log.exception("The news of a group of results could not be told; the sweep will find it")
         return locked
 
     def _answers(self) -> bool:

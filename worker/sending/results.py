@@ -16,46 +16,25 @@ from smsclick.provider.results import Accepted, Refused, Unknown
 from smsclick.settings import Settings
 from worker.account import balance_history, holds
 from worker.alerting import incidents
-from worker.lifecycle import machine, message_rows, on_attempt, outbox
+from worker.lifecycle import machine, message_rows, on_attempt
+from worker.lifecycle.attempt import Ended
 from worker.lifecycle.model import Change, Message, Note
 from worker.lifecycle.policy import Outcome, Policy
-from worker.queue.claims import Claim
 from worker.sql.bulk import among
 
 log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Ended:
-    """One attempt and how it ended.
-
-    Attributes:
-        epoch: the gate's when its request left.
-        failures: the breaker's count then.
-        counted: what it means for the account is on record already; only its row is left.
-    """
-
-    claim: Claim
-    outcome: Outcome
-    epoch: int
-    failures: int = 0
-    counted: bool = False
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a group's record brought besides the rows: whether the gate opened, alerts wait, call-backs wait.
+    """What is left of a group after its record.
 
     Attributes:
-        locked: messages whose rows others hold: what their attempts mean for the account is on record, the rows wait.
-        released: messages of equal content that waited for one of the group and are due now.
+        locked: messages whose rows somebody else has locked. What their attempts mean for the account is recorded; the
+            rows themselves wait.
     """
 
-    opened: bool
-    alerts: bool
-    callbacks: bool
     locked: frozenset[int] = frozenset()
-    released: Sequence[int] = ()
 
 
 def record_results(
@@ -76,7 +55,7 @@ def record_results(
         group: what ended.
         settings: for the policy.
         rng: for the jitter of due times.
-        skip_locked: leave rows that others hold out, instead of waiting; `Settled.locked` names them.
+        skip_locked: leave rows that others hold out, instead of waiting; `Recorded.locked` names them.
     """
     ids = {ended.claim.id for ended in group}
     rows = message_rows.lock(connection, ids, skip_locked=skip_locked)
@@ -102,34 +81,27 @@ def record_results(
             orphans.append(_orphan(row, ended.outcome))
     doubtful = _drop_taken_ids(connection, changes)
     machine.apply(connection, firsts)
-    released = machine.apply(connection, changes)
+    machine.apply(connection, changes)
     machine.keep(connection, orphans)
-    told = _raise_incidents(connection, changes, [*orphans, *doubtful])
-    told |= _report_gone(connection, [ended for ended in group if ended.claim.id not in rows.keys() | locked])
+    _raise_incidents(connection, changes, [*orphans, *doubtful])
+    _report_gone(connection, [ended for ended in group if ended.claim.id not in rows.keys() | locked])
     if any(isinstance(ended.outcome, Accepted) and ended.outcome.fraction for ended in fresh):
         balance_history.void(connection, now)
-    opened = _update_hold(connection, fresh, settings)
-    told |= _count_failures(connection, fresh, settings)
+    _update_hold(connection, fresh, settings)
+    _count_failures(connection, fresh, settings)
     for change in changes:
         _log(change)
-    return Recorded(
-        opened=opened,
-        alerts=told or opened or any(_holds(ended) for ended in fresh),
-        callbacks=outbox.matters(changes, settings.callback.get_secret_value()),
-        locked=locked,
-        released=released,
-    )
+    return Recorded(locked)
 
 
 def _holds(ended: Ended) -> bool:
     return isinstance(ended.outcome, Refused) and ended.outcome.action in holds.REASONS
 
 
-def _update_hold(connection: sa.Connection, group: Sequence[Ended], settings: Settings) -> bool:
-    opened = False
+def _update_hold(connection: sa.Connection, group: Sequence[Ended], settings: Settings) -> None:
     for ended in group:
         if ended.claim.canary:
-            opened |= holds.judge_canary(connection, ended.claim.id, ended.outcome, settings)
+            holds.judge_canary(connection, ended.claim.id, ended.outcome, settings)
     held = [ended for ended in group if _holds(ended)]
     for action in {ended.outcome.action for ended in held if isinstance(ended.outcome, Refused)}:
         met = [e for e in held if isinstance(e.outcome, Refused) and e.outcome.action is action]
@@ -142,16 +114,15 @@ def _update_hold(connection: sa.Connection, group: Sequence[Ended], settings: Se
                 needed_credits=predict_credits(smallest.claim.text),
                 settings=settings,
             )
-    return opened
 
 
-def _count_failures(connection: sa.Connection, group: Sequence[Ended], settings: Settings) -> bool:
+def _count_failures(connection: sa.Connection, group: Sequence[Ended], settings: Settings) -> None:
     called = [ended for ended in group if isinstance(ended.outcome, Accepted | Refused | Unknown)]
     failed = [ended for ended in called if _no_answer(ended.outcome)]
     epoch = max((ended.epoch for ended in failed), default=0)
     # A request that left before the failures began may still be answered long after: that says nothing about now.
     answered = any(ended.failures > 0 and _is_answer(ended.outcome) for ended in called)
-    return holds.count_failures(connection, len(failed), answered=answered, epoch=epoch, settings=settings)
+    holds.count_failures(connection, len(failed), answered=answered, epoch=epoch, settings=settings)
 
 
 def _is_answer(outcome: Outcome) -> bool:
@@ -206,25 +177,23 @@ def _orphan(row: Message, outcome: Accepted) -> Change:
     return Change(row, row, Note(Cause.LATE_ANSWER, 1, outcome.description, outcome.id_mensaje))
 
 
-def _raise_incidents(connection: sa.Connection, changes: Sequence[Change], orphans: Sequence[Change]) -> bool:
-    told = False
+def _raise_incidents(connection: sa.Connection, changes: Sequence[Change], orphans: Sequence[Change]) -> None:
     for code in {
         change.becomes.last_code
         for change in changes
         if change.becomes.refusals >= on_attempt.MAX_REFUSALS and change.becomes.state is State.FAILED
     }:
-        told |= incidents.report(connection, "unlisted_code", subject=str(code), detail=f"codigo {code}")
+        incidents.report(connection, "unlisted_code", subject=str(code), detail=f"codigo {code}")
     if orphans:
-        told |= incidents.report(
+        incidents.report(
             connection,
             "lost_id",
             detail=", ".join(f"message {orphan.was.id}" for orphan in orphans[:10]),
             count=len(orphans),
         )
-    return told
 
 
-def _report_gone(connection: sa.Connection, gone: Sequence[Ended]) -> bool:
+def _report_gone(connection: sa.Connection, gone: Sequence[Ended]) -> None:
     """The rows of accepted attempts were deleted meanwhile: their ids stand in the log and in an incident alone."""
     lost = []
     for ended in gone:
@@ -233,8 +202,8 @@ def _report_gone(connection: sa.Connection, gone: Sequence[Ended]) -> bool:
         if id_mensaje is not None:
             lost.append(f"message {ended.claim.id} (deleted), id_mensaje {id_mensaje}")
     if not lost:
-        return False
-    return incidents.report(connection, "lost_id", detail=", ".join(lost[:10]), count=len(lost))
+        return
+    incidents.report(connection, "lost_id", detail=", ".join(lost[:10]), count=len(lost))
 
 
 def _log(change: Change) -> None:

@@ -23,6 +23,7 @@ from smsclick.errors import ProviderError, ProviderRefused
 from smsclick.provider.codes import Estatus, lookup
 from smsclick.provider.results import MessageStatus, ReportRow, UnreadableRow
 from worker.account import holds, request_budget, status_check
+from worker.context import Context
 from worker.lifecycle import machine, message_rows, on_status
 from worker.lifecycle.model import Change
 from worker.lifecycle.on_status import NotShown, PollFailed
@@ -31,7 +32,6 @@ from worker.queue import odd_rows
 from worker.reports import watermark, windows
 from worker.reports.matching import CLOCK_TOLERANCE
 from worker.reports.windows import Bracket, ReportSlice
-from worker.runtime import Runtime
 from worker.tracking.tracked import Followed, FollowedMessages
 
 log = logging.getLogger(__name__)
@@ -101,22 +101,22 @@ def due(connection: sa.Connection, policy: Policy) -> bool:
     )
 
 
-def follow(runtime: Runtime) -> int:
+def follow(context: Context) -> int:
     """Read every report that is due and record what it says; returns how many messages became final.
 
     Running it twice at once does no harm: a bracket has one reader, and rows are locked and judged again.
     """
     final = 0
-    for bracket in windows.age_brackets(Policy.of(runtime.settings)):
-        if runtime.stopping.is_set():
+    for bracket in windows.age_brackets(Policy.of(context.settings)):
+        if context.stopping.is_set():
             break
         turn = odd_rows.run(
-            runtime.database,
-            functools.partial(_claim, bracket=bracket, runtime=runtime),
+            context.database,
+            functools.partial(_claim, bracket=bracket, context=context),
             functools.partial(_suspects, bracket=bracket),
         )
         if turn is not None:
-            final += _read(runtime, turn)
+            final += _read(context, turn)
     return final
 
 
@@ -158,7 +158,7 @@ def _ids(_connection: sa.Connection, ids: Sequence[int]) -> Sequence[int]:
     return ids
 
 
-def _claim(connection: sa.Connection, bracket: Bracket, runtime: Runtime) -> _Turn | None:
+def _claim(connection: sa.Connection, bracket: Bracket, context: Context) -> _Turn | None:
     if not holds.read(connection).key_works:
         return None
     query = sa.select(watermarks, db_now().label("now")).where(watermarks.c.name == bracket.name)
@@ -174,7 +174,7 @@ def _claim(connection: sa.Connection, bracket: Bracket, runtime: Runtime) -> _Tu
         mark = connection.execute(query.with_for_update()).one()
         if not _is_due(mark):
             return None
-    policy = Policy.of(runtime.settings)
+    policy = Policy.of(context.settings)
     watermark.update(connection, bracket.name, lease_until=mark.now + dt.timedelta(seconds=policy.lease))
     probe = None if mark.probe_id is None else Followed(0, mark.probe_id, mark.probe_at, None)
     return _Turn(
@@ -211,29 +211,29 @@ def _wait(
     return windows.seconds_to_next_report(len(found) + count, age, policy)
 
 
-def _read(runtime: Runtime, turn: _Turn) -> int:
+def _read(context: Context, turn: _Turn) -> int:
     """The reports of a turn, one after the other, each recorded before the next is asked for."""
     planned = windows.plan_slices(turn.open.times(), windows.longest_slice(turn.density))
     wanted = [slice_ for slice_ in planned if slice_.count > windows.MOST_SINGLE_CHECKS]
     result = _Result(turn.cursor, turn.density, turn.probe)
     for slice_ in wanted[:_REPORTS]:
-        if runtime.stopping.is_set():
+        if context.stopping.is_set():
             break
-        report = _ask(runtime, turn, slice_, result.probe)
+        report = _ask(context, turn, slice_, result.probe)
         result = _after(result, report, slice_, turn.bracket)
-        final = _record(runtime, turn, slice_, report, trusted=not result.distrusted)
+        final = _record(context, turn, slice_, report, trusted=not result.distrusted)
         result = dataclasses.replace(result, final=result.final + final)
         if not report.whole or result.distrusted:
             break
         if result.probe is None and (turn.reads + result.reads) % _PROBE_EVERY == 0:
-            result = dataclasses.replace(result, probe=_probe(runtime, turn, slice_, report))
+            result = dataclasses.replace(result, probe=_probe(context, turn, slice_, report))
     if result.reads == len(wanted) and not result.stopped:
         # The round is done, unless this turn did not hold all that is open.
         cursor = turn.open[-1].sent_at if len(turn.open) == OPEN else None
         # Where no report of the round was about the probe of the one before, nothing is learned from it.
         stale = result.reads > 0 and cursor is None and result.probe is turn.probe
         result = dataclasses.replace(result, cursor=cursor, probe=None if stale else result.probe)
-    runtime.database.transact(lambda connection: _finish(connection, runtime, turn, result))
+    context.database.transact(lambda connection: _finish(connection, context, turn, result))
     _tell(turn, result)
     return result.final
 
@@ -278,13 +278,13 @@ def _tell(turn: _Turn, result: _Result) -> None:
         )
 
 
-def _ask(runtime: Runtime, turn: _Turn, slice_: ReportSlice, probe: Followed | None) -> _Report:
+def _ask(context: Context, turn: _Turn, slice_: ReportSlice, probe: Followed | None) -> _Report:
     probed = None if probe is None else probe.id_mensaje
     statuses: dict[int, MessageStatus] = {}
     rows = 0
     try:
         with contextlib.closing(
-            runtime.client.report_rows(slice_.first - turn.bracket.margin_before, slice_.last + CLOCK_TOLERANCE, _FINAL)
+            context.client.report_rows(slice_.first - turn.bracket.margin_before, slice_.last + CLOCK_TOLERANCE, _FINAL)
         ) as report:
             for row in report:
                 rows += 1
@@ -294,8 +294,8 @@ def _ask(runtime: Runtime, turn: _Turn, slice_: ReportSlice, probe: Followed | N
                 ours = row.id_mensaje == probed or turn.open.id_of(row.id_mensaje) is not None
                 if row.estatus.final and (ours or row.reply is not None):
                     statuses[row.id_mensaje] = _status(row, row.estatus)
-                if rows >= windows.MOST_REPORT_ROWS or runtime.stopping.is_set():
-                    return _Report(statuses, rows, whole=False, stopped=runtime.stopping.is_set())
+                if rows >= windows.MOST_REPORT_ROWS or context.stopping.is_set():
+                    return _Report(statuses, rows, whole=False, stopped=context.stopping.is_set())
     except ProviderRefused as error:
         return _Report({}, rows, whole=False, failed=PollFailed(error.code, lookup(error.code).meaning))
     except ProviderError as error:
@@ -308,7 +308,7 @@ def _status(row: ReportRow, estatus: Estatus) -> MessageStatus:
     return MessageStatus(estatus, None, None, row.fecha_envio, row.reply, row.replied_at, "")
 
 
-def _record(runtime: Runtime, turn: _Turn, slice_: ReportSlice, report: _Report, *, trusted: bool) -> int:
+def _record(context: Context, turn: _Turn, slice_: ReportSlice, report: _Report, *, trusted: bool) -> int:
     """Write what a report said of our messages, in groups; returns how many became final."""
     seen: dict[int, MessageStatus | NotShown] = {}
     replied: dict[int, MessageStatus] = {}
@@ -319,7 +319,7 @@ def _record(runtime: Runtime, turn: _Turn, slice_: ReportSlice, report: _Report,
         elif status.reply is not None:
             replied[id_mensaje] = status
     for part in _groups(replied):
-        with runtime.database.read() as connection:
+        with context.database.read() as connection:
             seen |= {row.id: replied[row.id_mensaje] for row in _awaiting(connection, part)}
     if report.whole and trusted:
         for each in map(turn.open.__getitem__, turn.open.places(slice_.first, slice_.last)):
@@ -330,26 +330,24 @@ def _record(runtime: Runtime, turn: _Turn, slice_: ReportSlice, report: _Report,
     for part in _groups(seen):
         group = {message_id: seen[message_id] for message_id in part}
         changes = odd_rows.run(
-            runtime.database,
-            functools.partial(_write, runtime=runtime, seen=group),
+            context.database,
+            functools.partial(_write, context=context, seen=group),
             functools.partial(_ids, ids=part),
         )
-        runtime.wake_callbacks(changes)
         final += sum(change.becomes.state is not change.was.state for change in changes)
     failed = report.failed
     if failed is not None and status_check.key_refused(failed):
-        runtime.database.transact(
-            lambda connection: status_check.hold_for_refused_key(connection, failed, runtime.settings)
+        context.database.transact(
+            lambda connection: status_check.hold_for_refused_key(connection, failed, context.settings)
         )
-        runtime.wakeups.alerts()
     return final
 
 
-def _write(connection: sa.Connection, runtime: Runtime, seen: Mapping[int, MessageStatus | NotShown]) -> list[Change]:
-    policy = Policy.of(runtime.settings)
+def _write(connection: sa.Connection, context: Context, seen: Mapping[int, MessageStatus | NotShown]) -> list[Change]:
+    policy = Policy.of(context.settings)
     rows = message_rows.lock(connection, seen.keys())
     now = connection.execute(sa.select(db_now())).scalar_one()
-    decided = (on_status.after_poll(row, seen[row.id], now, policy, runtime.rng) for row in rows.values())
+    decided = (on_status.after_poll(row, seen[row.id], now, policy, context.rng) for row in rows.values())
     changes = [change for change in decided if change is not None]
     machine.apply(connection, changes)
     return changes
@@ -367,26 +365,25 @@ def _awaiting(connection: sa.Connection, ids: Collection[int]) -> Sequence[Any]:
     ).all()
 
 
-def _probe(runtime: Runtime, turn: _Turn, slice_: ReportSlice, report: _Report) -> Followed | None:
+def _probe(context: Context, turn: _Turn, slice_: ReportSlice, report: _Report) -> Followed | None:
     """Ask for one message that the report lacks; it is returned where it is final, and the next report must have it."""
     within = turn.open.places(slice_.first, slice_.last)
     lacking = array("q", (place for place in within if turn.open[place].id_mensaje not in report.statuses))
-    if not lacking or not runtime.database.transact(lambda connection: request_budget.take(connection, 1)):
+    if not lacking or not context.database.transact(lambda connection: request_budget.take(connection, 1)):
         return None
-    chosen = turn.open[runtime.rng.choice(lacking)]
-    status = status_check.ask(runtime, chosen.id_mensaje)
+    chosen = turn.open[context.rng.choice(lacking)]
+    status = status_check.ask(context.client, chosen.id_mensaje)
     if not isinstance(status, MessageStatus) or not status.estatus.final:
         return None
-    changes = runtime.database.transact(functools.partial(_write, runtime=runtime, seen={chosen.id: status}))
-    runtime.wake_callbacks(changes)
+    context.database.transact(functools.partial(_write, context=context, seen={chosen.id: status}))
     return chosen
 
 
-def _finish(connection: sa.Connection, runtime: Runtime, turn: _Turn, result: _Result) -> None:
+def _finish(connection: sa.Connection, context: Context, turn: _Turn, result: _Result) -> None:
     now = connection.execute(sa.select(db_now())).scalar_one()
-    sweep = runtime.settings.sweep_seconds
+    sweep = context.settings.sweep_seconds
     failures = turn.failures + 1 if result.failed is not None else 0
-    wait = turn.wait * runtime.rng.uniform(0.9, 1.1)
+    wait = turn.wait * context.rng.uniform(0.9, 1.1)
     if failures:
         wait = min(max(wait, sweep) * 2.0 ** min(failures, 10), max(wait, _LONGEST_PAUSE))
     elif result.cursor is not None:

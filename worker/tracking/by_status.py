@@ -19,15 +19,15 @@ from smsclick._database.columns import db_now
 from smsclick.contract import State, messages
 from smsclick.provider.results import MessageStatus
 from smsclick.settings import Settings
-from worker.account import holds, request_budget
-from worker.account.status_check import ask, hold_for_refused_key, key_refused
+from worker.account import holds, request_budget, status_check
+from worker.account.status_check import hold_for_refused_key, key_refused
 from worker.alerting import incidents
+from worker.context import Context
 from worker.lifecycle import machine, message_rows, on_status
 from worker.lifecycle.model import Change
 from worker.lifecycle.on_status import PollFailed
 from worker.lifecycle.policy import Policy
 from worker.queue import odd_rows
-from worker.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -58,25 +58,25 @@ def due(connection: sa.Connection, limit: int) -> list[int]:
     return ids
 
 
-def poll(runtime: Runtime, ids: Collection[int], *, slice_seconds: float = 5.0) -> int:
+def poll(context: Context, ids: Collection[int], *, slice_seconds: float = 5.0) -> int:
     """Ask for the messages of `ids` whose check is due and record what was seen; returns how many were asked for.
 
     What the slice leaves over is due at once and found by the next sweep.
     """
     end = time.monotonic() + slice_seconds
-    claimed = _claim(runtime, ids)
+    claimed = _claim(context, ids)
     seen: dict[int, _Seen] = {}
     for message_id, id_mensaje in claimed.items():
-        if runtime.stopping.is_set() or time.monotonic() >= end:
+        if context.stopping.is_set() or time.monotonic() >= end:
             break
-        seen[message_id] = ask(runtime, id_mensaje)
+        seen[message_id] = status_check.ask(context.client, id_mensaje)
         if key_refused(seen[message_id]):
             break
-    _record(runtime, seen, unasked=claimed.keys() - seen.keys())
+    _record(context, seen, unasked=claimed.keys() - seen.keys())
     return len(seen)
 
 
-def _claim(runtime: Runtime, ids: Collection[int]) -> dict[int, int]:
+def _claim(context: Context, ids: Collection[int]) -> dict[int, int]:
     def work(connection: sa.Connection) -> dict[int, int]:
         if not holds.read(connection).key_works:
             return {}
@@ -96,21 +96,22 @@ def _claim(runtime: Runtime, ids: Collection[int]) -> dict[int, int]:
             # What the budget does not cover stays due.
             rows = rows[: request_budget.take(connection, len(rows))]
         if rows:
-            later = rows[0].now + dt.timedelta(seconds=runtime.settings.lease_seconds)
+            later = rows[0].now + dt.timedelta(seconds=context.settings.lease_seconds)
             connection.execute(
                 sa.update(messages).where(messages.c.id.in_([row.id for row in rows])).values(due_at=later)
             )
         return {row.id: row.id_mensaje for row in rows}
 
-    return runtime.database.transact(work)
+    return context.database.transact(work)
 
 
-def _record(runtime: Runtime, seen: dict[int, _Seen], unasked: Collection[int]) -> None:
-    def work(connection: sa.Connection) -> tuple[list[Change], bool]:
-        changes = _write(connection, seen, unasked, runtime.settings)
-        return changes, _raise_incidents(connection, changes, seen, runtime.settings)
+def _record(context: Context, seen: dict[int, _Seen], unasked: Collection[int]) -> None:
+    def work(connection: sa.Connection) -> list[Change]:
+        changes = _write(connection, seen, unasked, context.settings)
+        _raise_incidents(connection, changes, seen, context.settings)
+        return changes
 
-    changes, told = odd_rows.run(runtime.database, work, lambda _: seen.keys())
+    changes = odd_rows.run(context.database, work, lambda _: seen.keys())
     for change in changes:
         log.info(
             "Status asked. message=%s state=%s estatus=%s next=%s",
@@ -119,9 +120,6 @@ def _record(runtime: Runtime, seen: dict[int, _Seen], unasked: Collection[int]) 
             change.becomes.estatus_mensaje,
             change.becomes.due_at,
         )
-    if told:
-        runtime.wakeups.alerts()
-    runtime.wake_callbacks(changes)
 
 
 def _write(
@@ -140,14 +138,11 @@ def _write(
 
 def _raise_incidents(
     connection: sa.Connection, changes: Sequence[Change], seen: dict[int, _Seen], settings: Settings
-) -> bool:
-    told = False
+) -> None:
     lost = [c for c in changes if c.becomes.state is State.UNDETERMINED and c.was.state is State.SENT]
     if lost:
         detail = f"first: message {lost[0].was.id}"
-        told |= incidents.report(connection, "undetermined", detail=detail, count=len(lost))
+        incidents.report(connection, "undetermined", detail=detail, count=len(lost))
     refused = next((what for what in seen.values() if key_refused(what)), None)
     if isinstance(refused, PollFailed):
         hold_for_refused_key(connection, refused, settings)
-        told = True
-    return told

@@ -1,0 +1,43 @@
+"""One attempt: its claim, which is on record before the call, and how it ended. Values only."""
+
+import dataclasses
+
+from worker.lifecycle.policy import Outcome
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Claim:
+    """One attempt that is on record and may now be called for.
+
+    Attributes:
+        token: proves that this attempt is the row's latest.
+        valid_seconds: what was left of the message's validity at the claim; None where it has none.
+        canary: whether it goes although the gate is held.
+        refusal: why it must not be called for, although it was its turn; None where it may.
+    """
+
+    id: int
+    token: str
+    phone: str = dataclasses.field(repr=False)
+    text: str = dataclasses.field(repr=False)
+    rule_id: str | None
+    valid_seconds: float | None
+    canary: bool
+    refusal: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ended:
+    """One attempt and how it ended.
+
+    Attributes:
+        epoch: the gate's when its request left.
+        failures: the breaker's count then.
+        counted: what it means for the account is on record already; only its row is left.
+    """
+
+    claim: Claim
+    outcome: Outcome
+    epoch: int
+    failures: int = 0
+    counted: bool = False

@@ -1,0 +1,49 @@
+"""The one place that acts after a commit: it wakes up what the committed changes made due, on every path.
+
+It knows nothing of the steps. They note effects in their transactions (`worker.lifecycle.effects`); the process's
+`Database` passes them on after the commit, and only then.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from worker.account.hold_cache import HoldCache
+from worker.lifecycle import effects
+from worker.wakeups import Wakeups
+
+log = logging.getLogger(__name__)
+
+
+class Notifier:
+    """Acts on what transactions of one process noted.
+
+    Args:
+        wakeups: how this process asks for further work.
+        hold_cache: what it remembers of the account's state.
+        callbacks_under_way: whether this process delivers callbacks just now, and so finds new ones by itself.
+    """
+
+    def __init__(self, wakeups: Wakeups, hold_cache: HoldCache, callbacks_under_way: Callable[[], bool]) -> None:
+        self._wakeups = wakeups
+        self._hold_cache = hold_cache
+        self._callbacks_under_way = callbacks_under_way
+
+    def __call__(self, noted: Sequence[object]) -> None:
+        """Act on what one committed transaction noted; a failure is logged and never reaches the caller."""
+        try:
+            self._act(effects.combined(noted))
+        except Exception:
+            # The rows are committed, and a broker's library may raise anything: the sweep finds the same work.
+            log.exception("post-commit notification failed; the sweep will pick it up")
+
+    def _act(self, due: effects.Effects) -> None:
+        if due.hold_changed or due.hold_lifted:
+            self._hold_cache.forget()
+        if due.alerts:
+            self._wakeups.alerts()
+        if due.hold_lifted:
+            self._wakeups.sweep()
+        if due.callbacks and not self._callbacks_under_way():
+            self._wakeups.callbacks()
+        if due.sendable:
+            self._wakeups.send(due.sendable)
