@@ -60,7 +60,8 @@ bench: setup ## the benchmarks of docs/performance.md; ARGS='latency --quick'
 
 # Where no word of our own is left for which the field has one; see scripts/words.py.
 WORDS := .ci .github Makefile SECURITY.md alembic.ini docker-compose.yml
-WORDS += smsclick/_net smsclick/provider
+WORDS += smsclick/_net smsclick/provider smsclick/_threads
+WORDS += worker/alerting worker/broker worker/callbacks worker/compat worker/intake worker/monitoring worker/threads
 lint: setup ## linter, spelling, words, formatting and types
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m codespell_lib

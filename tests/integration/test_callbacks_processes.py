@@ -155,7 +155,7 @@ def test_a_silent_broker_ends_a_call_in_time_and_takes_the_next_one_when_it_is_b
         rabbitmq.freeze()
         try:
             began = time.monotonic()
-            assert fails().startswith("the broker did not take it (")
+            assert fails().startswith("the broker did not accept it (")
             assert time.monotonic() - began < 60  # a second for each of a few steps, and not for ever
         finally:
             rabbitmq.thaw()

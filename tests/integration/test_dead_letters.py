@@ -81,10 +81,10 @@ def test_what_is_no_call_cannot_be_stored_and_can_be_dropped(runtime: Runtime) -
 
 
 def test_the_table_has_a_bound(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadletters, "MOST", 3)
+    monkeypatch.setattr(deadletters, "ROWS_KEPT", 3)
     with runtime.database.begin() as connection:
         for number in range(10):
-            content = {"body": "x" * (deadletters.LARGEST if number == 9 else 1)}
+            content = {"body": "x" * (deadletters.CONTENT_CHARACTERS if number == 9 else 1)}
             deadletters.keep(
                 connection, queue="q" * 999, task="t", task_id=str(number), reason="r" * 999, content=content
             )
@@ -166,7 +166,7 @@ def published(url: str, body: bytes, **headers: str) -> None:
         )
 
 
-def test_a_worker_keeps_what_is_no_call_of_ours(
+def test_a_worker_stores_unknown_task_messages_as_dead_letters(
     broker_url: str, migrated_postgres_url: str, start_process: StartProcess
 ) -> None:
     with Cluster(start_process, migrated_postgres_url, broker_url) as cluster:
@@ -190,7 +190,7 @@ def test_a_worker_keeps_what_is_no_call_of_ours(
         assert SECRET not in listed.output
         retried = cluster.run("smsclick", "deadletters", "retry", str(found["unknown"].id), name="retry")
         assert retried.wait() == 1
-        assert "no call of smsclick.enqueue" in retried.output
+        assert "not a call of smsclick.enqueue" in retried.output
         assert "Traceback" not in retried.output
 
 

@@ -17,7 +17,7 @@ from tests.factories import RecordingWakeups, change_account, clock, insert, new
 from tests.processes import wait_until
 from worker.alerting.kinds import KINDS
 from worker.monitoring import progress_checks
-from worker.monitoring.watchdog import AGAIN_SECONDS, UNUSABLE_SECONDS, Watchdog
+from worker.monitoring.watchdog import REMIND_SECONDS, UNUSABLE_SECONDS, Watchdog
 from worker.operator.doctor import queue
 from worker.operator.doctor.check import Verdict
 from worker.sql import heartbeat
@@ -247,8 +247,8 @@ def test_a_database_that_cannot_be_written_is_told_to_the_channels_directly(
 
     def time_passes(seconds: float) -> None:
         watch._written_at -= seconds
-        if watch._told_at is not None:
-            watch._told_at -= seconds
+        if watch._notified_at is not None:
+            watch._notified_at -= seconds
         watch.look()
 
     with refusing(held.database):
@@ -259,7 +259,7 @@ def test_a_database_that_cannot_be_written_is_told_to_the_channels_directly(
         assert channel.titles == ["SMSClick: the database cannot be used"]
         time_passes(UNUSABLE_SECONDS)
         assert len(channel.titles) == 1
-        time_passes(AGAIN_SECONDS)
+        time_passes(REMIND_SECONDS)
         assert channel.titles == ["SMSClick: the database cannot be used"] * 2
     watch.look()
     assert channel.titles[2:] == ["SMSClick: over: the database cannot be used"]

@@ -1,4 +1,4 @@
-"""Calls of a producer's own Celery task: one message to its queue, as any Celery app takes it (protocol 2)."""
+"""Call a producer's own Celery task: publish one message to its queue, in Celery's message protocol 2."""
 
 import contextlib
 from collections.abc import Callable, Mapping
@@ -10,26 +10,26 @@ from kombu.pools import producers
 from smsclick._values.callback import TaskTarget
 
 CallTask = Callable[[TaskTarget, str, Mapping[str, Any]], None]
-"""Hands an event, by its id, to the broker; raises `TaskNotPublishedError`."""
+"""Publishes an event with its id to a task's queue; raises `TaskNotPublishedError`."""
 
 
 class TaskNotPublishedError(Exception):
-    """The broker did not take a call; the text says why in a few words of ours."""
+    """The broker did not accept a call; the text says why, without the broker's address."""
 
 
 def caller(app: Celery, seconds: float = 5.0) -> CallTask:
-    """Calls tasks through the broker of this app, on connections of its own.
+    """Make a function that calls tasks through the broker of an app, on connections of its own.
 
-    On RabbitMQ each call is confirmed, and its queue must be there: a message to no queue would be dropped, and making
-    one of our own idea would keep the producer from declaring it otherwise. Redis keeps it for whoever comes.
+    On RabbitMQ each call is confirmed, and its queue must exist: RabbitMQ drops a message to no queue, and a queue that
+    we declare could have another shape than the producer's. Redis keeps the message until a worker reads it.
 
     Args:
-        app: whose broker it is.
-        seconds: how long a silent RabbitMQ is waited for; for Redis the app's own time-outs hold.
+        app: the app whose broker is used.
+        seconds: the timeout for RabbitMQ; for Redis the app's own timeouts hold.
     """
     is_amqp = str(app.conf.broker_url).startswith(("amqp", "pyamqp"))
     silence = {"read_timeout": seconds, "write_timeout": seconds} if is_amqp else {}
-    connection: Any = app.connection_for_write(transport_options=silence)  # its stubs lack half of it
+    connection: Any = app.connection_for_write(transport_options=silence)  # the stubs are incomplete
 
     def call(target: TaskTarget, event_id: str, event: Mapping[str, Any]) -> None:
         message = app.amqp.as_task_v2(
@@ -46,7 +46,7 @@ def caller(app: Celery, seconds: float = 5.0) -> CallTask:
                 try:
                     if is_amqp:
                         producer.connection.ensure_connection(max_retries=1, timeout=seconds)
-                        # On a channel of its own, because the broker closes it where there is no such queue.
+                        # On a channel of its own: the broker closes it if the queue does not exist.
                         with producer.connection.channel() as channel:
                             channel.queue_declare(target.queue, passive=True)
                     producer.publish(
@@ -60,14 +60,14 @@ def caller(app: Celery, seconds: float = 5.0) -> CallTask:
                         **message.properties,
                     )
                 except Exception:
-                    # A late answer must not be taken for the next call's; dropped without asking the broker.
+                    # Close the connection, so that a late answer is not read as the next call's.
                     with contextlib.suppress(Exception):
                         producer.connection.collect()
                     raise
-        except Exception as error:  # noqa: BLE001 - kombu raises whatever its transport does; it is tried again
-            # Without the traceback: it may show the broker's address, which holds a password.
+        except Exception as error:  # noqa: BLE001 - transports raise anything; the call is tried again
+            # Without the traceback, which may show the broker's address and its password.
             if getattr(error, "code", None) == 404:
                 raise TaskNotPublishedError("the broker has no such queue; start the app that consumes it") from None
-            raise TaskNotPublishedError(f"the broker did not take it ({type(error).__name__})") from None
+            raise TaskNotPublishedError(f"the broker did not accept it ({type(error).__name__})") from None
 
     return call

@@ -1,7 +1,13 @@
-"""Celery's own environment variables, which belong to other apps: only the contract's variables count.
+"""Celery 5.7.0: it reads environment variables that belong to other Celery apps on the same machine.
 
-A shop's Celery app and ours often share a machine and its environment. Celery would take the shop's broker for ours
-(`CELERY_BROKER_READ_URL`), its options (`CELERY_WORKER_QUEUES`), its loader and its Django settings.
+Fault: Celery reads `CELERY_BROKER_READ_URL`, `CELERY_WORKER_QUEUES`, its loader and its Django settings from the
+environment, whatever the app configures. An online shop's Celery app and ours often share a machine and its
+environment: our worker would then use the shop's broker. Celery's command line also reads `BROKER_URL` as its option
+`--broker`, and writes it over `CELERY_BROKER_URL`.
+
+Workaround: `ignore` removes all of Celery's variables except those of our contract.
+
+Remove it when tests/unit/test_celery_environment.py shows that Celery no longer reads them.
 """
 
 import os
@@ -14,22 +20,22 @@ from smsclick.errors import SettingsError
 OURS = "CELERY_BROKER_URL"
 _OURS_FILE = f"{OURS}{FILE}"
 _ALIAS = "BROKER_URL"
-"""Celery's command line takes it for its option `--broker`, and writes that over CELERY_BROKER_URL."""
+"""Celery's command line reads it as its option `--broker`, and writes it over CELERY_BROKER_URL."""
 
 _AT_START = Path("/proc/self/environ")
-"""The environment that this process was started with; Linux keeps it."""
+"""The environment at the start of this process, which Linux keeps."""
 
 
 def ignore(environment: MutableMapping[str, str], arguments: list[str], at_start: Path = _AT_START) -> None:
-    """Take all of Celery's variables but ours out of the environment.
+    """Remove all of Celery's variables except ours from the environment.
 
     Args:
-        environment: of this process.
-        arguments: of its command line; `--broker` among them is a person's wish and counts.
-        at_start: a file with the environment as it was when the process started.
+        environment: of this process; changed in place.
+        arguments: of its command line; its option `--broker` counts.
+        at_start: a file with the environment at the start of the process.
 
     Raises:
-        SettingsError: BROKER_URL has replaced our broker, and the system does not tell what ours was.
+        SettingsError: BROKER_URL has replaced our broker, and the system does not keep the original value.
     """
     for name in [name for name in environment if name.startswith("CELERY_") and name not in {OURS, _OURS_FILE}]:
         del environment[name]
@@ -44,7 +50,7 @@ def _restore(environment: MutableMapping[str, str], at_start: Path) -> None:
     try:
         lines = at_start.read_bytes().split(b"\0")
     except OSError:
-        raise SettingsError(f"{_ALIAS}: Celery takes it for {OURS}; unset it where smsclick's workers start") from None
+        raise SettingsError(f"{_ALIAS}: Celery reads it as {OURS}; unset it where smsclick's workers start") from None
     pairs = (os.fsdecode(line).partition("=") for line in lines)
     ours = {name: value for name, _, value in pairs if name == OURS}
     if ours:

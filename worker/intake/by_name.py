@@ -1,4 +1,4 @@
-"""Calls that come by name, for producers without our database: `smsclick.enqueue` and `smsclick.cancel`."""
+"""Calls by name, from producers without our database: `smsclick.enqueue` and `smsclick.cancel`."""
 
 import logging
 import time
@@ -20,13 +20,14 @@ from worker.intake import dead_letters
 
 log = logging.getLogger(__name__)
 
-_SHOWN = 60
-"""Characters of a call's id in the log and in the incident."""
+_ID_CHARACTERS_SHOWN = 60
+"""How much of a call's id the log and the incident show."""
 
-_OVERTAKEN_SECONDS = 2.0
-"""How long the message of a cancel is waited for: the call that stores it may be in another worker's hands."""
+_MESSAGE_WAIT_SECONDS = 2.0
+"""How long a cancel waits for its message: another worker may be storing it."""
 
 _LOOK_SECONDS = 0.2
+"""Between two looks for that message."""
 
 
 def accept(
@@ -37,24 +38,25 @@ def accept(
     positional: Sequence[object] = (),
     expires: object = None,
 ) -> int | None:
-    """Store the message of a call; the task's id is its key where it has none, so a redelivered task is one message.
+    """Store the message of a call.
 
-    A call that cannot be a message is refused for good: it becomes a dead letter, opens an incident and is not
-    delivered again.
+    A call without a key gets the task's id as its key, so a redelivered call is one message.
+
+    An invalid call is refused: it becomes a dead letter, an incident is reported, and the broker does not deliver it
+    again.
 
     Args:
-        context: this process's.
+        context: of this process.
         task_id: of the call.
-        arguments: the keyword arguments, as `enqueue` has them.
+        arguments: the keyword arguments, those of `smsclick.enqueue()`.
         positional: other arguments; a call with any is refused.
-        expires: Celery's option of the call; the message's validity ends then, where the call says nothing else of it.
+        expires: Celery's option of the call; it ends the message's validity if the arguments do not.
 
     Returns:
         The message's id, or None where the call was refused.
 
     Raises:
-        SmsclickError: (or SQLAlchemy's) nothing was stored for a cause that is not the call's; it must stay in the
-            broker.
+        SmsclickError: (or SQLAlchemy's) nothing was stored, and the call is not the cause; it must stay in the broker.
     """
     content = dead_letters.call_content(task_id, arguments, positional, expires)
     try:
@@ -68,7 +70,7 @@ def accept(
     try:
         stored = context.database.transact(lambda connection: store(connection, [message]))[0]
     except (DataError, IntegrityError) as error:
-        # Told by its type: what the database says may hold the message.
+        # Only the error's type: the database's text may hold the message.
         _refuse(context, task_id, f"the database cannot hold it ({type(error.orig).__name__})", content)
         return None
     if stored.conflict:
@@ -80,10 +82,10 @@ def accept(
 
 
 def cancel(context: Context, task_id: str, arguments: Mapping[str, Any], *, positional: Sequence[object] = ()) -> bool:
-    """Withdraw the message of a call; one that cannot be withdrawn, or is not there, costs a line of the log.
+    """Withdraw the message of a call; if it cannot be withdrawn or does not exist, that is logged.
 
     Args:
-        context: this process's.
+        context: of this process.
         task_id: of the call.
         arguments: its keyword arguments: `key`.
         positional: other arguments; a call with any is refused, as `accept` refuses it.
@@ -92,8 +94,7 @@ def cancel(context: Context, task_id: str, arguments: Mapping[str, Any], *, posi
         Whether it was withdrawn.
 
     Raises:
-        SmsclickError: (or SQLAlchemy's) nothing was done for a cause that is not the call's; it must stay in the
-            broker.
+        SmsclickError: (or SQLAlchemy's) nothing was done, and the call is not the cause; it must stay in the broker.
     """
     try:
         key = _key_of(arguments, positional)
@@ -101,12 +102,12 @@ def cancel(context: Context, task_id: str, arguments: Mapping[str, Any], *, posi
         content = dead_letters.call_content(task_id, arguments, positional, task=dead_letters.CANCEL)
         _refuse(context, task_id, str(error), content, task=dead_letters.CANCEL)
         return False
-    look_until = time.monotonic() + _OVERTAKEN_SECONDS
+    look_until = time.monotonic() + _MESSAGE_WAIT_SECONDS
     while True:
         withdrawn = context.database.transact(lambda connection: withdraw(connection, key))
         with context.database.read() as connection:
             found = look_up(connection, key)
-        # One that still waits was stored, or let go, a moment ago.
+        # A message that still waits was stored, or released by a worker, just now: try again.
         over = withdrawn or (found is not None and found.state is not State.QUEUED)
         if over or time.monotonic() >= look_until:
             break
@@ -133,17 +134,17 @@ def _key_of(arguments: Mapping[str, Any], positional: Sequence[object]) -> str:
 def give_up(
     context: Context, task_id: str, error: Exception, content: Mapping[str, Any], *, task: str = dead_letters.CALL
 ) -> None:
-    """Refuse a call that met a defect of ours: delivered again it would meet it again, for ever.
+    """Refuse a call that fails because of a defect of ours: delivered again, it would fail again.
 
     Args:
-        context: this process's.
+        context: of this process.
         task_id: of the call.
-        error: what was raised; its text may hold the message, so only its type and its way are told.
-        content: of the call, as `deadletters.call_content` gives it.
+        error: what was raised; its text may hold the message, so only its type and its traceback are logged.
+        content: of the call, from `dead_letters.call_content`.
         task: the task that was called.
     """
-    way = "".join(traceback.format_tb(error.__traceback__))
-    log.error("A call to %s met a defect. task=%s\n%s", task, _shown(task_id), way)
+    trace = "".join(traceback.format_tb(error.__traceback__))
+    log.error("A call to %s failed by a defect. task=%s\n%s", task, _shown(task_id), trace)
     _refuse(
         context, task_id, f"a defect of this program ({type(error).__name__}); its log has more", content, task=task
     )
@@ -167,4 +168,4 @@ def _refuse(
 
 
 def _shown(task_id: str) -> str:
-    return "".join(each for each in task_id[:_SHOWN] if each.isprintable())
+    return "".join(each for each in task_id[:_ID_CHARACTERS_SHOWN] if each.isprintable())

@@ -1,8 +1,7 @@
-"""Dead letters: broker messages that could not become messages of ours, kept with their content until somebody decides.
+"""Dead letters: broker messages that could not become messages of ours, stored with their content for an operator.
 
-A call by name is the only copy of what its producer wanted. What is proven to be no call, or no valid one, leaves the
-broker and is kept here; an operator looks at it, stores it after all or drops it. The table has a bound in rows, in
-bytes of each and in days.
+A producer's call by name has no other copy. A call that is proven to be invalid leaves the broker and is stored here;
+an operator stores its message after all, or drops it. The table is bounded in rows, in characters of each, and in days.
 """
 
 import base64
@@ -21,23 +20,24 @@ from smsclick._enqueue.store import store
 from smsclick.contract import dead_letters
 from smsclick.errors import InvalidField, InvalidMessage, KeyConflict, SmsclickError
 
-MOST: Final = 10_000
-"""Rows that are kept; the oldest goes first."""
+ROWS_KEPT: Final = 10_000
+"""The most rows; the oldest are deleted first."""
 
-LARGEST: Final = 262_144
-"""Characters of a content that is kept whole; of a larger one only the length is."""
+CONTENT_CHARACTERS: Final = 262_144
+"""The longest content that is stored; of a longer one only the length is stored."""
 
 CALL: Final = "smsclick.enqueue"
 CANCEL: Final = "smsclick.cancel"
 CALLS: Final = frozenset({CALL, CANCEL})
-"""The tasks that producers call; all others are wake-ups and ticks of ours."""
-_NAMED: Final = 200
-_REASON: Final = 300
+"""The tasks that producers call; all others are our wake-ups and ticks."""
+
+_NAME_CHARACTERS: Final = 200
+_REASON_CHARACTERS: Final = 300
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One of them. `content` holds a phone and a text where there were any."""
+    """A stored dead letter. `content` may hold a phone and a text."""
 
     id: int
     created_at: dt.datetime
@@ -56,21 +56,21 @@ def message_of(
     positional: Sequence[object] = (),
     expires: object = None,
 ) -> NewMessage:
-    """The message that a call by name asks for; the task's id is its key where it has none.
+    """The message that a call by name asks for. A call without a key gets the task's id as its key.
 
     Args:
-        arguments: the keyword arguments, as `enqueue` has them.
+        arguments: the keyword arguments, those of `smsclick.enqueue()`.
         task_id: of the call.
         now: the database's clock.
         positional: other arguments; a call with any is refused.
-        expires: Celery's option of the call; the message's validity ends then, where the call says nothing else of it.
+        expires: Celery's option of the call; it ends the message's validity if the arguments do not.
 
     Raises:
-        InvalidMessage: it cannot be a message.
+        InvalidMessage: the arguments are not a valid message.
     """
     if positional:
         raise InvalidField("it has positional arguments; call with keyword arguments")
-    # A key of blanks is none: without the task's id a redelivered call would be a second message.
+    # A blank key is no key: without the task's id, a redelivered call would be a second message.
     blank = {name for name, value in arguments.items() if isinstance(value, str) and not value.strip()}
     given = {name: value for name, value in arguments.items() if value is not None and name not in blank}
     if "key" not in map(canonical, given):
@@ -88,14 +88,14 @@ def call_content(
     *,
     task: str = CALL,
 ) -> dict[str, Any]:
-    """A call's content as the broker has it, in Celery's message protocol 2."""
+    """The content of a call, in the form of Celery's message protocol 2."""
     body = json.dumps([list(positional), dict(arguments), {}], default=str)
     headers = {"task": task, "id": task_id, "expires": None if expires is None else str(expires)}
     return {"headers": headers, "body": body}
 
 
 def broker_content(message: Any) -> dict[str, Any]:  # noqa: ANN401 - kombu's message
-    """The content of a message as it came from the broker."""
+    """The content of a broker message, as it was received."""
     body = message.body
     if isinstance(body, memoryview):
         body = body.tobytes()
@@ -110,51 +110,51 @@ def broker_content(message: Any) -> dict[str, Any]:  # noqa: ANN401 - kombu's me
 def keep(
     connection: sa.Connection, *, queue: str, task: str, task_id: str, reason: str, content: Mapping[str, Any]
 ) -> int:
-    """Store one in the caller's transaction, and remove what the table has beyond its bound.
+    """Store a dead letter in the caller's transaction, and delete the rows beyond `ROWS_KEPT`.
 
     Args:
-        connection: with a transaction.
-        queue: where it came from.
-        task: the name that it called.
+        connection: in a transaction.
+        queue: the queue it came from.
+        task: the name of the called task.
         task_id: of the call.
-        reason: why it could not be a message, in words of ours.
-        content: what `call_content` or `broker_content` gave.
+        reason: why it could not become a message, without any of its content.
+        content: from `call_content` or `broker_content`.
 
     Returns:
-        Its id.
+        The dead letter's id.
     """
     text = json.dumps(content, default=str)
-    if len(text) > LARGEST:
+    if len(text) > CONTENT_CHARACTERS:
         text = json.dumps({"length": len(text)})
     values = {
         "queue": _named(queue),
         "task": _named(task),
         "task_id": _named(task_id),
-        "reason": reason[:_REASON],
+        "reason": reason[:_REASON_CHARACTERS],
         "content": text,
     }
     made: Any = connection.execute(sa.insert(dead_letters).values(**values)).inserted_primary_key
     kept = int(made[0])
-    connection.execute(sa.delete(dead_letters).where(dead_letters.c.id <= kept - MOST))
+    connection.execute(sa.delete(dead_letters).where(dead_letters.c.id <= kept - ROWS_KEPT))
     return kept
 
 
 def listed(database: Database, *, limit: int = 1000) -> Iterator[DeadLetter]:
-    """The newest of them, newest first."""
+    """The newest dead letters, newest first."""
     query = sa.select(dead_letters).order_by(dead_letters.c.id.desc()).limit(limit)
     with database.read() as connection:
         yield from (DeadLetter(**row._asdict()) for row in connection.execute(query))
 
 
 def retry(database: Database, ids: Sequence[int]) -> Iterator[tuple[int, int | SmsclickError]]:
-    """Store the messages of these calls after all; a call that is a message by now is no dead letter any more.
+    """Store the messages of dead letters; each one whose message was stored is deleted.
 
     Args:
-        database: where they are.
+        database: where the dead letters are.
         ids: of dead letters.
 
     Yields:
-        Each dead letter's id with the message's id, or with what still stands against it.
+        Each dead letter's id with the message's id, or with the error that prevents it.
     """
     for each in ids:
         now = database.clock()
@@ -165,13 +165,13 @@ def retry(database: Database, ids: Sequence[int]) -> Iterator[tuple[int, int | S
 
 
 def drop(database: Database, ids: Sequence[int]) -> int:
-    """Remove them; returns how many there were."""
+    """Delete dead letters; returns how many there were."""
     with database.begin() as connection:
         return int(connection.execute(sa.delete(dead_letters).where(dead_letters.c.id.in_(ids))).rowcount)
 
 
 def purge(database: Database, days: int) -> int:
-    """Remove what is older than so many days; returns how many there were."""
+    """Delete dead letters older than `days`; returns how many there were."""
     old = dead_letters.c.created_at < database.clock() - dt.timedelta(days=days)
     with database.begin() as connection:
         return int(connection.execute(sa.delete(dead_letters).where(old)).rowcount)
@@ -192,7 +192,7 @@ def _retry(connection: sa.Connection, letter: int, now: dt.datetime) -> int:
 
 
 def _call(content: Mapping[str, Any]) -> tuple[str, Sequence[object], Mapping[str, Any], object]:
-    """The id, the arguments and the end of a kept call."""
+    """The id, the positional and keyword arguments, and `expires` of a stored call."""
     headers = content.get("headers") or {}
     try:
         body = json.loads(content["body"])
@@ -203,14 +203,16 @@ def _call(content: Mapping[str, Any]) -> tuple[str, Sequence[object], Mapping[st
             task, task_id, expires = headers["task"], headers["id"], headers.get("expires")
             positional, arguments = body[0], body[1]
     except (KeyError, LookupError, TypeError, ValueError):
-        raise InvalidMessage("it is no call that could be read; its content is shown by --json") from None
+        raise InvalidMessage(
+            "it is not a readable call; `smsclick deadletters list --json` shows its content"
+        ) from None
     if task != CALL or not isinstance(arguments, dict) or not isinstance(positional, list):
-        raise InvalidMessage(f"it is no call of {CALL}; its content is shown by --json")
+        raise InvalidMessage(f"it is not a call of {CALL}; `smsclick deadletters list --json` shows its content")
     return str(task_id), positional, arguments, expires
 
 
 def _in_utc(expires: object) -> object:
-    """Celery's `expires`, which without a zone is in UTC."""
+    """Celery's `expires` as a time with a zone; without one it is in UTC. What is not a time is returned as it is."""
     if isinstance(expires, str):
         try:
             expires = dt.datetime.fromisoformat(expires)
@@ -220,4 +222,5 @@ def _in_utc(expires: object) -> object:
 
 
 def _named(value: str) -> str:
-    return "".join(each for each in value[:_NAMED] if each.isprintable())
+    """A name from a broker message, shortened and without control characters."""
+    return "".join(each for each in value[:_NAME_CHARACTERS] if each.isprintable())

@@ -1,7 +1,8 @@
-"""What should have happened and did not: each check opens an incident, and closes it when the thing happens again.
+"""Checks for missing progress: each opens an incident while something expected does not happen.
 
-All by the database's clock, with bounded queries. A check must fail for `confirm` seconds of this process's own time
-before it counts, so that neither a fleet that just started nor a clock that was just set raises an alarm.
+All times are the database's, and all queries are bounded. A check must fail for `Limits.confirm` seconds of this
+process's own time before it counts, so that neither workers that just started nor a clock that was just set raise an
+alert.
 """
 
 import dataclasses
@@ -20,25 +21,26 @@ from worker.account import holds
 from worker.alerting import incidents
 from worker.lifecycle import message_rows
 
-_EVENTS = 1000
-"""The latest events that shares are counted of."""
+_EVENTS_COUNTED = 1000
+"""How many of the latest events the checks look at."""
 
-_WINDOW = dt.timedelta(hours=1)
+_SHARES_WINDOW = dt.timedelta(hours=1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """From when on silence is a problem; times in seconds.
+    """From when on missing progress is a problem; times in seconds.
 
     Attributes:
-        ticks: no sweep.
-        due: age of the oldest message of high or normal priority that could go.
-        low_due: the same of low priority, which a limit of calls a second may hold up for long.
-        records: nothing recorded although something is due.
-        hold: the operator's hold.
-        ended: as many ended attempts must be known before their shares mean anything.
-        unknown_share, absent_share: of the attempts that ended.
-        confirm: how long a check must fail.
+        ticks: time without a sweep.
+        due: wait of the oldest message of high or normal priority that could be sent.
+        low_due: the same for low priority, which a limit of calls per second may delay for long.
+        records: time without a recorded result although messages are due.
+        hold: age of the operator's hold.
+        ended: the least number of ended attempts for which shares are judged.
+        unknown_share: the highest share of unknown ones among the attempts that ended.
+        absent_share: the same for absent ones.
+        confirm: how long a check must fail before it is reported.
     """
 
     ticks: float = 120.0
@@ -53,13 +55,13 @@ class Limits:
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
-        """Those of production; a slower sweep is given more time."""
+        """The limits of production; a longer sweep period raises the limit for ticks."""
         return cls(ticks=max(120.0, 12 * settings.sweep_seconds))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Shares:
-    """What became of the attempts that ended lately."""
+    """How the attempts of the last hour ended."""
 
     ended: int
     unknown: int
@@ -67,11 +69,11 @@ class Shares:
 
 
 class ProgressChecks:
-    """One process's checks.
+    """The checks of one process.
 
     Args:
-        limits: see there.
-        measure: this process's own clock.
+        limits: from when on missing progress is a problem.
+        measure: a monotonic clock, in seconds.
     """
 
     def __init__(self, limits: Limits, measure: Callable[[], float] = time.monotonic) -> None:
@@ -80,7 +82,14 @@ class ProgressChecks:
         self._failing_since: dict[str, float] = {}
 
     def check(self, connection: sa.Connection) -> bool:
-        """Look at everything; returns whether there is something to be delivered."""
+        """Run all checks.
+
+        Args:
+            connection: in a transaction.
+
+        Returns:
+            Whether alert events were stored.
+        """
         limits = self._limits
         now: dt.datetime = connection.execute(sa.select(db_now())).scalar_one()
         account = holds.read(connection)
@@ -92,7 +101,7 @@ class ProgressChecks:
         ticked = last_sweep(connection)
         held = account.operator_hold_at
         held_for = None if held is None else (now - held).total_seconds()
-        told = [
+        alert_events = [
             self._judge(
                 connection,
                 "no_ticks",
@@ -122,15 +131,15 @@ class ProgressChecks:
             self._share(connection, "many_unknown", seen.unknown, seen.ended, limits.unknown_share),
             self._share(connection, "many_absent", seen.absent, seen.ended, limits.absent_share),
         ]
-        return any(told)
+        return any(alert_events)
 
     def _share(self, connection: sa.Connection, kind: str, count: int, ended: int, limit: float) -> bool:
         if ended < self._limits.ended:
-            # Too few to tell; what was told ends once an hour has gone by without.
+            # Too few to judge; an open incident ends after an hour without any.
             return count == 0 and self._judge(connection, kind, failing=False, detail="")
         share = count / ended
         if limit / 2 < share <= limit:
-            return False  # neither one nor the other: it must not flap
+            return False  # between the two limits nothing changes, so that the incident does not flap
         return self._judge(connection, kind, failing=share > limit, detail=f"{count} of the last {ended} attempts")
 
     def _judge(self, connection: sa.Connection, kind: str, *, failing: bool, detail: str) -> bool:
@@ -144,7 +153,7 @@ class ProgressChecks:
 
 
 def oldest_due(connection: sa.Connection, priorities: tuple[Priority, ...]) -> float | None:
-    """Seconds since the message that waits longest could have been sent; None where none waits."""
+    """Seconds since the longest waiting message of these priorities could have been sent; None where none waits."""
     found: list[float] = []
     for priority in priorities:
         row = connection.execute(
@@ -163,7 +172,7 @@ def oldest_due(connection: sa.Connection, priorities: tuple[Priority, ...]) -> f
 
 
 def last_sweep(connection: sa.Connection) -> float | None:
-    """Seconds since the sweep ran last; None where it never did."""
+    """Seconds since the last sweep; None where there was none."""
     row = connection.execute(
         sa.select(heartbeats.c.at, db_now().label("now")).where(heartbeats.c.name == "sweep")
     ).first()
@@ -171,8 +180,8 @@ def last_sweep(connection: sa.Connection) -> float | None:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Happened:
-    """What a message's event says, for these checks."""
+class MessageEvent:
+    """The part of a message's event that these checks use."""
 
     at: dt.datetime
     from_state: str
@@ -181,26 +190,26 @@ class Happened:
 
     @property
     def ends_attempt(self) -> bool:
-        """Whether a call's result was recorded, or its lease ended."""
+        """Whether the event records a result, or the end of a lease."""
         return self.from_state == State.SENDING and self.cause is not Cause.RELEASED
 
 
-def latest_events(connection: sa.Connection) -> list[Happened]:
+def latest_events(connection: sa.Connection) -> list[MessageEvent]:
     """The latest events, newest first."""
     query = sa.select(events.c.at, events.c.from_state, events.c.to_state, events.c.cause)
-    rows = connection.execute(query.order_by(events.c.id.desc()).limit(_EVENTS))
-    return [Happened(row.at, row.from_state, row.to_state, cause_of(row.cause)) for row in rows]
+    rows = connection.execute(query.order_by(events.c.id.desc()).limit(_EVENTS_COUNTED))
+    return [MessageEvent(row.at, row.from_state, row.to_state, cause_of(row.cause)) for row in rows]
 
 
-def last_record(latest: Sequence[Happened], now: dt.datetime) -> float | None:
-    """Seconds since a call's result was recorded last, as far as the latest events tell; None where none of them is."""
+def last_record(latest: Sequence[MessageEvent], now: dt.datetime) -> float | None:
+    """Seconds since the last recorded result among the latest events; None where there is none."""
     ended = [each.at for each in latest if each.ends_attempt]
     return (now - max(ended)).total_seconds() if ended else None
 
 
-def shares(latest: Sequence[Happened], now: dt.datetime) -> Shares:
-    """What became of the attempts that ended in the last hour, of the latest events."""
-    recent = [each for each in latest if each.at > now - _WINDOW]
+def shares(latest: Sequence[MessageEvent], now: dt.datetime) -> Shares:
+    """How the attempts of the last hour ended, among the latest events."""
+    recent = [each for each in latest if each.at > now - _SHARES_WINDOW]
     return Shares(
         ended=sum(each.ends_attempt for each in recent),
         unknown=sum(each.ends_attempt and each.to_state == State.UNKNOWN for each in recent),
