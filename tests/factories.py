@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from smsclick._database.engine import Database
     from worker.lifecycle.effects import Effects
 
+FINAL_STATES = frozenset({State.DELIVERED, State.REJECTED, State.FAILED, State.EXPIRED, State.CANCELLED})
+"""As the contract calls them final."""
 NOW = dt.datetime(2026, 5, 4, 12, 0, tzinfo=dt.UTC)
 LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 KEY = "a-key-that-nobody-may-see"

@@ -18,13 +18,12 @@ from smsclick._database.engine import Database
 from smsclick.contract import State, accounts, messages
 from smsclick.simulator import Simulator
 from tests.conftest import migrate
-from tests.factories import KEY, LONG_AGO
+from tests.factories import FINAL_STATES, KEY, LONG_AGO
 from tests.large_database import fill
 from tests.query_plans import recorded
 from tests.ticks import TICKS, arguments, as_worker, make_due, run
 from worker.app import app
 from worker.database_clock import step
-from worker.lifecycle.model import FINAL
 from worker.monitoring.progress_checks import Limits
 from worker.monitoring.watchdog import Watchdog
 from worker.operator import counting, exporting, message_changes, message_history, open_incidents, unknowns
@@ -122,7 +121,7 @@ def test_of_a_large_table_what_is_done_is_estimated_and_the_rest_counted(held: R
             assert count == exact.states[state]
         elif exact.states[state] > ROWS // 10:
             assert count == pytest.approx(exact.states[state], rel=0.6)
-    assert {state for state in State if state in about.estimated} == FINAL | {State.UNDETERMINED}
+    assert {state for state in State if state in about.estimated} == FINAL_STATES | {State.UNDETERMINED}
 
 
 def test_without_its_index_a_tick_is_found_guilty(held: Runtime) -> None:

@@ -15,9 +15,8 @@ from smsclick._values.causes import Cause
 from smsclick.contract import State, events, heartbeats, messages
 from smsclick.provider.codes import Estatus
 from smsclick.provider.results import MessageStatus
-from tests.factories import LONG_AGO, POLICY, clock, history, insert, message, row
+from tests.factories import FINAL_STATES, LONG_AGO, POLICY, clock, history, insert, message, row
 from worker.lifecycle import on_status
-from worker.lifecycle.model import FINAL
 from worker.maintenance import retention
 from worker.operator import recent_heartbeats
 from worker.queue import claims
@@ -37,7 +36,7 @@ def erased(database: Database, message_id: int) -> bool:
     return gone
 
 
-@pytest.mark.parametrize("state", sorted(FINAL))
+@pytest.mark.parametrize("state", sorted(FINAL_STATES))
 def test_final_messages_past_their_time_are_erased_and_their_record_stays(database: Database, state: State) -> None:
     message_id = old(database, state=state, id_mensaje=7, reference="order 1")
     assert retention.erase(database, 90) == 1
@@ -53,7 +52,7 @@ def test_what_is_younger_stays(database: Database) -> None:
     assert not erased(database, message_id)
 
 
-@pytest.mark.parametrize("state", sorted(set(State) - FINAL - {State.UNDETERMINED}))
+@pytest.mark.parametrize("state", sorted(set(State) - FINAL_STATES - {State.UNDETERMINED}))
 def test_what_is_not_final_stays_however_old(database: Database, state: State) -> None:
     message_id = old(database, state=state, final_at=None, created_at=LONG_AGO, due_at=clock(database) + DAY)
     assert retention.erase(database, 1) == 0

@@ -12,7 +12,7 @@ from smsclick._values.causes import Cause
 from smsclick.contract import State, messages
 from tests.factories import message
 from worker.lifecycle import machine, message_rows
-from worker.lifecycle.model import FINAL, TRANSITIONS, Change, IllegalTransitionError, Note
+from worker.lifecycle.model import TRANSITIONS, Change, IllegalTransitionError, Note
 
 CONTRACT = {
     "queued": {"sending", "expired", "cancelled"},
@@ -30,10 +30,6 @@ CONTRACT = {
 
 def test_the_transitions_are_the_contracts_table() -> None:
     assert {str(state): {str(each) for each in to} for state, to in TRANSITIONS.items()} == CONTRACT
-
-
-def test_the_final_states_are_those_that_the_contract_calls_final() -> None:
-    assert {str(state) for state in FINAL} == {"delivered", "rejected", "failed", "expired", "cancelled"}
 
 
 @pytest.mark.parametrize(("was", "becomes"), list(itertools.permutations(State, 2)))

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from smsclick.contract import State
 from smsclick.provider.codes import CODES
 from smsclick.provider.results import Accepted, MessageStatus, Refused, Unknown
-from tests.factories import NOW, POLICY, message
+from tests.factories import FINAL_STATES, NOW, POLICY, message
 from tests.outcomes import UNREACHABLE, refused, seconds, status
 from worker.lifecycle import on_attempt, on_claim, on_operator, on_status
-from worker.lifecycle.model import FINAL, TRANSITIONS, Change, Message
+from worker.lifecycle.model import TRANSITIONS, Change, Message
 from worker.lifecycle.on_attempt import MAX_REFUSALS
 from worker.lifecycle.on_status import PollFailed
 from worker.lifecycle.policy import Invalid, Released
@@ -93,7 +93,7 @@ def test_a_random_walk_keeps_the_contracts_table_and_loses_nothing(
         moved = becomes.state is not was.state
         # Within the table; a final state is left only by an operator's retry of a failed message.
         assert not moved or becomes.state in TRANSITIONS[was.state]
-        assert not moved or was.state not in FINAL or (was.state, what) == (State.FAILED, "retry")
+        assert not moved or was.state not in FINAL_STATES or (was.state, what) == (State.FAILED, "retry")
         assert not moved or change.note is not None
         # Once accepted it never goes out again.
         accepted = accepted or becomes.state is State.SENT
@@ -107,9 +107,9 @@ def test_a_random_walk_keeps_the_contracts_table_and_loses_nothing(
         # Somebody looks at it again, unless it is final or was tracked to the end.
         if becomes.state in {State.QUEUED, State.SENDING, State.UNKNOWN, State.SENT}:
             assert becomes.due_at is not None
-        if becomes.state in FINAL - {State.DELIVERED}:
+        if becomes.state in FINAL_STATES - {State.DELIVERED}:
             assert becomes.due_at is None
-        assert (becomes.final_at is not None) == (becomes.state in FINAL)
+        assert (becomes.final_at is not None) == (becomes.state in FINAL_STATES)
         # A claim is whole or not there at all.
         assert (becomes.lease_until is not None) == (becomes.state is State.SENDING)
         assert becomes.state is not State.SENDING or becomes.token is not None

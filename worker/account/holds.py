@@ -155,6 +155,19 @@ def close(connection: sa.Connection, refused: Refused, *, epoch: int, needed_cre
     _close(connection, account_state, reason, f"{refused.code}: {meaning}", needed_credits, settings)
 
 
+def hold_for_refused_key(connection: sa.Connection, code: int, settings: Settings) -> None:
+    """Hold the account because `getMsg` or `credits` refused the key.
+
+    Args:
+        connection: in a transaction.
+        code: the provider's.
+        settings: for the time of the first probe.
+    """
+    meaning = lookup(code).meaning
+    refused = Refused(code, meaning, Action.HOLD_KEY, meaning)
+    close(connection, refused, epoch=read(connection).epoch, needed_credits=1, settings=settings)
+
+
 def count_failures(connection: sa.Connection, failed: int, *, answered: bool, epoch: int, settings: Settings) -> bool:
     """The breaker: close the gate when calls fail one after the other over all workers.
 

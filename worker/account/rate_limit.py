@@ -16,13 +16,13 @@ from typing import Protocol
 
 import sqlalchemy as sa
 from pyrate_limiter import GCRA, Rate
-from sqlalchemy.exc import IntegrityError
 
-from smsclick._database.columns import db_now
 from smsclick._database.engine import Database
 from smsclick.contract import limits
 from smsclick.errors import SmsclickError
 from smsclick.provider.clock import clock
+from worker.sql.insert_once import insert_once
+from worker.sql.now import database_now
 from worker.threads.log_limit import LimitedLog
 
 log = logging.getLogger(__name__)
@@ -164,10 +164,10 @@ class SharedLimiter:
         query = sa.select(limits.c.next_at).where(limits.c.name == _NAME).with_for_update()
         next_at = connection.scalar(query)
         if next_at is None:
-            _begin(connection)
+            insert_once(connection, limits, {"name": _NAME, "next_at": 0})
             next_at = connection.scalar(query) or 0
         # Asked with the row in hand: before, this could be the time at which the wait for it began.
-        now = (connection.execute(sa.select(db_now())).scalar_one() - _EPOCH) // dt.timedelta(microseconds=1)
+        now = (database_now(connection) - _EPOCH) // dt.timedelta(microseconds=1)
         read_at = time.monotonic()
         given = give(self._rate, next_at, now, self._count)
         if isinstance(given, Given):
@@ -178,11 +178,3 @@ class SharedLimiter:
 def limiter(database: Database, per_second: float) -> Limiter:
     """The limiter that the settings ask for; 0 is no limit."""
     return SharedLimiter(database, per_second) if per_second else Unlimited()
-
-
-def _begin(connection: sa.Connection) -> None:
-    try:
-        with connection.begin_nested():
-            connection.execute(sa.insert(limits).values(name=_NAME, next_at=0))
-    except IntegrityError:
-        return  # another worker has just begun it

@@ -5,10 +5,10 @@ other, in the order of their due times.
 """
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from smsclick._database.columns import db_now
 from smsclick.contract import budgets
+from worker.sql.insert_once import insert_once
 
 CHECKS_PER_SECOND = 20.0
 """`getMsg` requests a second over all workers together."""
@@ -28,8 +28,7 @@ def take(connection: sa.Connection, wanted: int) -> int:
     """Take up to `wanted` requests; returns how many. Others wait until this transaction ends."""
     row = connection.execute(_read().with_for_update()).first()
     if row is None:
-        if not _insert(connection):
-            return take(connection, wanted)
+        insert_once(connection, budgets, {"name": _NAME, "tokens": BURST, "at": db_now()})
         row = connection.execute(_read().with_for_update()).one()
     filled = _filled(row)
     taken = min(wanted, int(filled))
@@ -44,12 +43,3 @@ def _read() -> sa.Select[tuple[float, object, object]]:
 def _filled(row: sa.Row[tuple[float, object, object]]) -> float:
     seconds = max(0.0, (row.now - row.at).total_seconds())
     return float(min(BURST, row.tokens + seconds * CHECKS_PER_SECOND))
-
-
-def _insert(connection: sa.Connection) -> bool:
-    try:
-        with connection.begin_nested():
-            connection.execute(sa.insert(budgets).values(name=_NAME, tokens=BURST, at=db_now()))
-    except IntegrityError:
-        return False
-    return True

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from smsclick.errors import ProviderError, ProviderRefused
 from smsclick.provider.client import SmsclickClient
 from smsclick.provider.codes import Action, lookup
-from smsclick.provider.results import MessageStatus, Refused
+from smsclick.provider.results import MessageStatus
 from smsclick.settings import Settings
 from worker.account import holds
 from worker.lifecycle.on_status import PollFailed
@@ -27,8 +27,6 @@ def key_refused(seen: MessageStatus | PollFailed) -> bool:
 
 
 def hold_for_refused_key(connection: sa.Connection, refused: PollFailed, settings: Settings) -> None:
-    """Close the gate for a refused key."""
+    """Hold the account because the key is refused."""
     if refused.code is not None:
-        answer = Refused(refused.code, refused.reason, Action.HOLD_KEY, refused.reason)
-        epoch = holds.read(connection).epoch
-        holds.close(connection, answer, epoch=epoch, needed_credits=1, settings=settings)
+        holds.hold_for_refused_key(connection, refused.code, settings)

@@ -27,6 +27,7 @@ from smsclick.errors import SettingsError
 from worker.alerting.kinds import KINDS, Kind
 from worker.lifecycle import message_rows
 from worker.lifecycle.policy import backoff
+from worker.sql.now import database_now
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +159,7 @@ def _claim_once(connection: sa.Connection, tried: set[int]) -> _Alert | int | No
     row = connection.execute(query).first()
     if row is None:
         return None
-    now = connection.execute(sa.select(db_now())).scalar_one()
+    now = database_now(connection)
     same = sa.select(alerts.c.id).where(alerts.c.incident_id == row.incident_id).limit(1)
     is_old = row.created_at < now - dt.timedelta(seconds=GIVE_UP_AFTER_SECONDS)
     if is_old or connection.execute(same.where(alerts.c.id > row.id)).first() is not None:
@@ -203,7 +204,7 @@ def _deliver(database: Database, alert: _Alert, to: Sequence[Channel], rng: rand
         else:
             missed += 1
     with database.begin() as connection:
-        now = connection.execute(sa.select(db_now())).scalar_one()
+        now = database_now(connection)
         next_try = now + dt.timedelta(seconds=backoff(alert.tries, _WAIT_RANGE_SECONDS, rng)) if missed else None
         connection.execute(
             sa.update(alerts)

@@ -13,13 +13,14 @@ import datetime as dt
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from smsclick._database.columns import db_now
 from smsclick.contract import alerts, incidents
 from worker.alerting.kinds import KINDS, Kind
 from worker.lifecycle import effects
 from worker.lifecycle.effects import Effects
+from worker.sql.insert_once import insert_once_with_id
+from worker.sql.now import database_now
 
 AlertEvent = Literal["opened", "reminder", "reopened", "closed"]
 
@@ -48,25 +49,20 @@ def report(connection: sa.Connection, kind: str, *, subject: str = "", detail: s
     )
     if counted.rowcount:
         return _reopen(connection, open_key, detail)
-    remind_at = _now(connection) + dt.timedelta(seconds=KINDS[kind].remind_seconds)
-    try:
-        with connection.begin_nested():
-            result = connection.execute(
-                sa.insert(incidents).values(
-                    kind=kind,
-                    subject=subject,
-                    open_key=open_key,
-                    occurrences=max(1, count),
-                    detail=detail[:_DETAIL_CHARACTERS],
-                    remind_at=remind_at,
-                )
-            )
-    except IntegrityError:
+    remind_at = database_now(connection) + dt.timedelta(seconds=KINDS[kind].remind_seconds)
+    opened = {
+        "kind": kind,
+        "subject": subject,
+        "open_key": open_key,
+        "occurrences": max(1, count),
+        "detail": detail[:_DETAIL_CHARACTERS],
+        "remind_at": remind_at,
+    }
+    primary_key = insert_once_with_id(connection, incidents, opened)
+    if primary_key is None:
         # Another process has just opened it.
         return report(connection, kind, subject=subject, detail=detail, count=count)
-    primary_key = result.inserted_primary_key
-    if primary_key is not None:
-        _add_alert(connection, primary_key[0], "opened")
+    _add_alert(connection, primary_key[0], "opened")
     return True
 
 
@@ -113,7 +109,7 @@ def tick(connection: sa.Connection) -> int:
     Returns:
         How many alert events were stored.
     """
-    now = _now(connection)
+    now = database_now(connection)
     quiet = [
         sa.and_(incidents.c.kind == kind.name, incidents.c.last_at <= now - dt.timedelta(seconds=kind.quiet_seconds))
         for kind in KINDS.values()
@@ -180,7 +176,7 @@ def _reopen(connection: sa.Connection, open_key: str, detail: str) -> bool:
 
 def _close(connection: sa.Connection, row: Any) -> bool:  # noqa: ANN401 - a Row
     """Close an incident, which can reopen for a while; True where an alert event was stored."""
-    now = _now(connection)
+    now = database_now(connection)
     kind = KINDS.get(row.kind)
     reopen_seconds = 0 if kind is None else kind.reopen_seconds
     connection.execute(
@@ -210,7 +206,3 @@ def _add_alert(connection: sa.Connection, incident_id: int, event: AlertEvent) -
         sa.insert(alerts).values({alerts.c.incident_id: incident_id, alerts.c.news: event, alerts.c.delivered_to: ""})
     )
     effects.note(connection, Effects(alerts=True))
-
-
-def _now(connection: sa.Connection) -> dt.datetime:
-    return connection.execute(sa.select(db_now())).scalar_one()

@@ -22,6 +22,7 @@ from smsclick.contract import callbacks, messages
 from worker.alerting import incidents
 from worker.callbacks.policy import Acknowledged, Call, Outcome, needs_incident, wait_after
 from worker.sql import readable
+from worker.sql.now import database_now
 
 if TYPE_CHECKING:
     import random
@@ -61,7 +62,7 @@ def due_receivers(connection: sa.Connection, after: str = "") -> tuple[list[str]
     Returns:
         The due ones of at most `_RECEIVERS_PER_LOOK`, and the last receiver looked at, or None where there are no more.
     """
-    now = connection.execute(sa.select(db_now())).scalar_one()
+    now = database_now(connection)
     found: list[str] = []
     last = after
     for _ in range(_RECEIVERS_PER_LOOK):
@@ -171,7 +172,7 @@ def record(connection: sa.Connection, results: Sequence[tuple[Call, Outcome]], r
     Returns:
         Whether alert events were stored.
     """
-    now = connection.execute(sa.select(db_now())).scalar_one()
+    now = database_now(connection)
     alert_due = False
     # Also where the claim is another process's by now: the receiver has the event.
     acknowledged = [call for call, outcome in results if isinstance(outcome, Acknowledged)]
@@ -221,7 +222,7 @@ def _purge_batch(connection: sa.Connection, days: int, after: int) -> tuple[int,
     Returns:
         How many, and the last row looked at, or None where no later row can be old enough.
     """
-    bound = connection.execute(sa.select(db_now())).scalar_one() - dt.timedelta(days=days)
+    bound = database_now(connection) - dt.timedelta(days=days)
     # Rows that are not final stay: they wait for their receiver or for an operator.
     rows = connection.execute(
         sa.select(callbacks.c.id, callbacks.c.created_at, callbacks.c.due_at)

@@ -18,7 +18,6 @@ from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from smsclick._database.columns import db_now
 from smsclick._database.engine import Database
@@ -27,6 +26,7 @@ from smsclick.provider.clock import clock as measured
 from worker.account import balance_history
 from worker.alerting import incidents
 from worker.database_clock import step as clock_step
+from worker.sql.insert_once import insert_once
 
 log = logging.getLogger(__name__)
 
@@ -171,11 +171,7 @@ def _locked(connection: sa.Connection) -> sa.Row[Any]:
     query = sa.select(clocks).where(clocks.c.name == _NAME).with_for_update()
     row = connection.execute(query).first()
     if row is None:
-        try:
-            with connection.begin_nested():
-                # Nobody has looked so far: an upgrade, or a new database.
-                connection.execute(sa.insert(clocks).values(name=_NAME, seen_at=db_now()))
-        except IntegrityError:
-            pass
+        # No process has read the clock so far: an upgrade, or a new database.
+        insert_once(connection, clocks, {"name": _NAME, "seen_at": db_now()})
         row = connection.execute(query).one()
     return row

@@ -22,8 +22,6 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 }
 """The contract's table, to the letter."""
 
-FINAL = frozenset({State.DELIVERED, State.REJECTED, State.FAILED, State.EXPIRED, State.CANCELLED})
-
 
 class IllegalTransitionError(RuntimeError):
     """A step asked for a change that the contract forbids: a defect of ours."""

@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from smsclick.contract import HoldReason
 from smsclick.errors import ProviderError, ProviderRefused, UnreadableBalance
 from smsclick.provider.codes import Action, lookup
-from smsclick.provider.results import Refused
 from smsclick.settings import Settings
 from worker.account import balance_history, holds
 from worker.account.holds import AccountState
@@ -103,7 +102,5 @@ def _refused(context: Context, error: ProviderRefused) -> None:
     if lookup(error.code).action is not Action.HOLD_KEY:
         log.warning("The balance was refused. code=%s", error.code)
         return
-    answer = Refused(error.code, "", Action.HOLD_KEY, lookup(error.code).meaning)
     with context.database.begin() as connection:
-        epoch = holds.read(connection).epoch
-        holds.close(connection, answer, epoch=epoch, needed_credits=1, settings=context.settings)
+        holds.hold_for_refused_key(connection, error.code, context.settings)

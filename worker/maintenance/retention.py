@@ -10,12 +10,12 @@ import time
 
 import sqlalchemy as sa
 
-from smsclick._database.columns import db_now
 from smsclick._database.engine import Database
 from smsclick._values.causes import Cause, stored_as
 from smsclick.contract import State, events, messages
 from worker.lifecycle import message_rows
 from worker.sql import heartbeat
+from worker.sql.now import database_now
 
 BATCH = 1000
 """Messages of one transaction: tens of milliseconds, in which nothing but those rows is locked."""
@@ -67,7 +67,7 @@ def erase(
 
 def erase_batch(connection: sa.Connection, days: int, tracking_seconds: float = 604_800.0) -> int:
     """Erase up to `BATCH` messages, the oldest first; returns how many. Those that others hold are passed over."""
-    now = connection.execute(sa.select(db_now())).scalar_one()
+    now = database_now(connection)
     until = now - dt.timedelta(days=days)
     ids = _final(connection, until, BATCH)
     ids += _undetermined(connection, until - dt.timedelta(seconds=tracking_seconds), BATCH - len(ids))

@@ -20,6 +20,7 @@ from smsclick.settings import Settings
 from worker.account import holds
 from worker.alerting import incidents
 from worker.lifecycle import message_rows
+from worker.sql.now import database_now
 
 _EVENTS_COUNTED = 1000
 """How many of the latest events the checks look at."""
@@ -91,7 +92,7 @@ class ProgressChecks:
             Whether alert events were stored.
         """
         limits = self._limits
-        now: dt.datetime = connection.execute(sa.select(db_now())).scalar_one()
+        now: dt.datetime = database_now(connection)
         account = holds.read(connection)
         age = None if not account.is_open else oldest_due(connection, (Priority.HIGH, Priority.NORMAL))
         low_age = None if not account.is_open else oldest_due(connection, (Priority.LOW,))

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import sqlalchemy as sa
 
-from smsclick._database.columns import db_now
 from smsclick._database.engine import Database
 from smsclick._wakeups import publisher
 from smsclick.contract import State
@@ -18,6 +17,7 @@ from worker.lifecycle import machine, message_rows, on_operator
 from worker.lifecycle.model import Change, Message
 from worker.operator import message_names
 from worker.queue import odd_rows
+from worker.sql.now import database_now
 
 _NAMES_PER_TRANSACTION = 200
 
@@ -153,7 +153,7 @@ def _change_chunk(connection: sa.Connection, names: Sequence[str], decide: Decid
         except SmsclickError as error:
             found[name] = error
     rows = message_rows.lock(connection, {each for each in found.values() if isinstance(each, int)})
-    now = connection.execute(sa.select(db_now())).scalar_one()
+    now = database_now(connection)
     decided = {message_id: decide(message, now) for message_id, message in rows.items()}
     changes = [each for each in decided.values() if isinstance(each, Change)]
     machine.apply(connection, changes)

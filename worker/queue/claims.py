@@ -6,7 +6,6 @@ it.
 """
 
 import dataclasses
-import datetime as dt
 import random
 import secrets
 from collections.abc import Collection
@@ -24,6 +23,7 @@ from worker.lifecycle.fingerprint import digits, wire_key
 from worker.lifecycle.policy import Policy
 from worker.queue import optouts
 from worker.sql.bulk import among
+from worker.sql.now import database_now
 
 _ROUNDS = 25
 """How often one claim looks further where all that it found only moved to later: quiet hours, duplicates, expiry."""
@@ -169,7 +169,7 @@ def strand(connection: sa.Connection, limit: int) -> list[int]:
     """Turn `sending` rows whose lease ended into `unknown`; returns their ids."""
     stranded = message_rows.lock_due(connection, State.SENDING, limit)
     if stranded:
-        now = _now(connection)
+        now = database_now(connection)
         machine.apply(connection, [on_attempt.after_lease(message, now) for message in stranded])
     return [message.id for message in stranded]
 
@@ -248,7 +248,3 @@ _NEXT_BESIDE = {
     priority: query.where(messages.c.id.not_in(sa.bindparam("taken", expanding=True)))
     for priority, query in _NEXT.items()
 }
-
-
-def _now(connection: sa.Connection) -> dt.datetime:
-    return connection.execute(sa.select(db_now())).scalar_one()

@@ -27,6 +27,7 @@ from worker.alerting import incidents
 from worker.lifecycle import machine, message_rows, on_claim
 from worker.lifecycle.model import Message
 from worker.sql import readable
+from worker.sql.now import database_now
 from worker.sql.readable import UNREADABLE, Values
 
 log = logging.getLogger(__name__)
@@ -202,7 +203,7 @@ def _set_aside(connection: sa.Connection, suspects: Collection[int]) -> int:
         return 0
     query = sa.select(messages.c.id).where(messages.c.id.in_(odd)).order_by(messages.c.id).with_for_update()
     locked = [row.id for row in connection.execute(query)]
-    now = connection.execute(sa.select(db_now())).scalar_one()
+    now = database_now(connection)
     claimed, failed, reasons = [], [], {}
     for message_id, values in readable.read(connection, locked).items():
         faults = faults_of(values)
@@ -268,11 +269,6 @@ def _postpone(database: Database, message_id: int, where: str) -> None:
 
     log.error("A message could not be worked on and is looked at later. message=%s error=%s", message_id, where)
     database.transact(work)
-
-
-def database_now(connection: sa.Connection) -> dt.datetime:
-    """The database's time."""
-    return connection.execute(sa.select(db_now())).scalar_one()
 
 
 def _report(connection: sa.Connection, reasons: dict[int, str]) -> None:

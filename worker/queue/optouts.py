@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import BinaryIO, TextIO
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from smsclick._database.engine import Database
 from smsclick._importing import files
@@ -18,6 +17,7 @@ from smsclick._values.times import iso
 from smsclick.contract import optouts
 from smsclick.errors import InvalidField, InvalidPhone
 from worker.sql import bulk
+from worker.sql.insert_once import insert_once
 
 REASON = "the recipient opted out"
 """Why such a message failed, as its producer reads it; the list's own reason is the operator's."""
@@ -155,24 +155,12 @@ def _add(database: Database, reasons: Mapping[str, str | None]) -> int:
         new = [{"phone": phone, "reason": why} for phone, why in reasons.items() if phone not in known]
         if not new:
             return 0
-        try:
-            with connection.begin_nested():
-                connection.execute(sa.insert(optouts), new)
-        except IntegrityError:
-            # Another one has just added some of them: one by one, then.
-            return sum(_insert(connection, row) for row in new)
-        return len(new)
+        if insert_once(connection, optouts, *new):
+            return len(new)
+        # Another process has just added some of them: insert the others one by one.
+        return sum(insert_once(connection, optouts, row) for row in new)
 
     return database.transact(work)
-
-
-def _insert(connection: sa.Connection, row: Mapping[str, str | None]) -> bool:
-    try:
-        with connection.begin_nested():
-            connection.execute(sa.insert(optouts).values(**row))
-    except IntegrityError:
-        return False
-    return True
 
 
 def _reason(text: str | None) -> str | None:

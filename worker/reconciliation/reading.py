@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from smsclick._database.columns import db_now
 from smsclick.contract import messages
 from smsclick.errors import ProviderError, ProviderRefused
 from smsclick.provider.results import MessageStatus
@@ -26,6 +25,7 @@ from worker.reconciliation.control_rows import Control
 from worker.reconciliation.trust import LEAST_CONTROL_ROWS, LONGEST_BEFORE, LONGEST_BEFORE_WITH_BALANCE, Reading
 from worker.reports import watermark, windows
 from worker.reports.matching import CLOCK_TOLERANCE, Attempt
+from worker.sql.now import database_now
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ def _before(connection: sa.Connection, first: dt.datetime, earliest: dt.datetime
 
 def newest_controls(connection: sa.Connection, account: str, within: dt.timedelta, limit: int) -> list[Control]:
     """The newest control rows of an account that are not older than `within`, oldest first."""
-    now = connection.execute(sa.select(db_now())).scalar_one()
+    now = database_now(connection)
     times = connection.scalars(
         sa.select(messages.c.sent_at)
         .where(messages.c.sent_at >= now - within, messages.c.sent_at <= now, messages.c.id_mensaje.is_not(None))

@@ -35,6 +35,7 @@ from worker.reconciliation.trust import Reading
 from worker.reports import matching, watermark
 from worker.reports.matching import Attempt, Match
 from worker.sql.bulk import among
+from worker.sql.now import database_now
 
 log = logging.getLogger(__name__)
 
@@ -196,7 +197,7 @@ def _rest(context: Context, seen: Reading) -> None:
 
 
 def _pause(connection: sa.Connection, rows: int) -> None:
-    now = connection.execute(sa.select(db_now())).scalar_one()
+    now = database_now(connection)
     until = now + dt.timedelta(seconds=rows / _ROWS_PER_SECOND)
     if not watermark.update(connection, TO_NOW, due_at=until):
         watermark.create(connection, TO_NOW)
@@ -264,7 +265,7 @@ def _record(connection: sa.Connection, context: Context, looked: Looked) -> list
     """Write what was seen of attempts, each only while its row still waits for it."""
     policy = Policy.of(context.settings)
     locked = message_rows.lock(connection, [each.attempt.message_id for each in looked.group])
-    now = connection.execute(sa.select(db_now())).scalar_one()
+    now = database_now(connection)
     said = _judged(connection, context, looked, now)
     decided = (
         on_report.after_report(locked[message_id], each.token, said[message_id], now, policy, context.rng)
@@ -347,7 +348,7 @@ def _owned(connection: sa.Connection, ids: Sequence[int]) -> set[int]:
 
 def _watch_age(context: Context) -> None:
     def work(connection: sa.Connection) -> None:
-        now = connection.execute(sa.select(db_now())).scalar_one()
+        now = database_now(connection)
         limit = now - dt.timedelta(seconds=context.settings.settle_seconds * _OLD)
         old = connection.execute(
             sa.select(messages.c.id, messages.c.unknown_reason)

@@ -12,7 +12,6 @@ import logging
 
 import sqlalchemy as sa
 
-from smsclick._database.columns import db_now
 from smsclick.contract import incidents as incidents_table
 from smsclick.contract import messages
 from smsclick.errors import ProviderError
@@ -23,6 +22,7 @@ from worker.context import Context
 from worker.reports.matching import CLOCK_TOLERANCE
 from worker.sql import heartbeat
 from worker.sql.bulk import among
+from worker.sql.now import database_now
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ def _apart_by_status(context: Context, probe: _Probe) -> float | None:
 
 
 def _note(connection: sa.Connection, probe: _Probe, settle_seconds: float, *, there: bool, why: str) -> None:
-    now = connection.execute(sa.select(db_now())).scalar_one()
+    now = database_now(connection)
     lag = (now - probe.accepted_at).total_seconds()
     near = lag >= settle_seconds * _NEAR
     if near and not there:

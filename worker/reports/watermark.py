@@ -4,20 +4,18 @@ A row has the name of what is read: a bracket of followed messages, or the repor
 say when the next reading is due, how far the last one came, and how many rows per second reports of that kind had.
 """
 
-import contextlib
 import datetime as dt
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from smsclick.contract import watermarks
 from worker.reports import windows
+from worker.sql.insert_once import insert_once
 
 
 def create(connection: sa.Connection, name: str) -> None:
     """Insert a watermark, unless another process inserts it at the same time."""
-    with contextlib.suppress(IntegrityError), connection.begin_nested():
-        connection.execute(sa.insert(watermarks).values(name=name))
+    insert_once(connection, watermarks, {"name": name})
 
 
 def update(connection: sa.Connection, name: str, **values: object) -> int:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from smsclick._database.columns import db_now
 from smsclick._values.causes import Cause
 from smsclick._values.texts import predict_credits
 from smsclick.contract import State, messages
@@ -21,6 +20,7 @@ from worker.lifecycle.attempt import Ended
 from worker.lifecycle.model import Change, Message, Note
 from worker.lifecycle.policy import Outcome, Policy
 from worker.sql.bulk import among
+from worker.sql.now import database_now
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def record_results(
     rows = message_rows.lock(connection, ids, skip_locked=skip_locked)
     locked = message_rows.existing(connection, ids - rows.keys())
     fresh = [ended for ended in group if not ended.counted]
-    now = connection.execute(sa.select(db_now())).scalar_one()
+    now = database_now(connection)
     policy = Policy.of(settings)
     firsts, changes, orphans, taken = [], [], [], set()
     for ended in sorted(group, key=lambda each: each.claim.id):

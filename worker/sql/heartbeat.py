@@ -3,11 +3,12 @@
 import datetime as dt
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from smsclick._database.columns import db_now
 from smsclick._database.engine import Database
 from smsclick.contract import heartbeats
+from worker.sql.insert_once import insert_once
+from worker.sql.now import database_now
 
 _STALE = dt.timedelta(days=1)
 
@@ -21,7 +22,7 @@ def take(database: Database, name: str, every_seconds: float) -> bool:
         every_seconds: its period; a tick that comes before half of it is over is passed over.
     """
     with database.begin() as connection:
-        now = connection.execute(sa.select(db_now())).scalar_one()
+        now = database_now(connection)
         taken = connection.execute(
             sa.update(heartbeats)
             .where(
@@ -52,14 +53,9 @@ def beat(database: Database, name: str, progress: int) -> None:
 
 def forget(connection: sa.Connection) -> None:
     """Drop the signs of processes that ended long ago."""
-    now = connection.execute(sa.select(db_now())).scalar_one()
+    now = database_now(connection)
     connection.execute(sa.delete(heartbeats).where(heartbeats.c.at < now - _STALE))
 
 
 def _insert(connection: sa.Connection, name: str, progress: int) -> bool:
-    try:
-        with connection.begin_nested():
-            connection.execute(sa.insert(heartbeats).values(name=name, at=db_now(), progress=progress))
-    except IntegrityError:
-        return False
-    return True
+    return insert_once(connection, heartbeats, {"name": name, "at": db_now(), "progress": progress})

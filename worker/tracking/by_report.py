@@ -32,6 +32,7 @@ from worker.queue import odd_rows
 from worker.reports import watermark, windows
 from worker.reports.matching import CLOCK_TOLERANCE
 from worker.reports.windows import Bracket, ReportSlice
+from worker.sql.now import database_now
 from worker.tracking.tracked import Followed, FollowedMessages
 
 log = logging.getLogger(__name__)
@@ -129,7 +130,7 @@ def _is_due(mark: Any) -> bool:  # noqa: ANN401 - a Row, whose columns no type c
 
 def _open(connection: sa.Connection, bracket: Bracket, cursor: dt.datetime | None, limit: int) -> FollowedMessages:
     """Followed messages of a bracket in the order in which they were sent."""
-    now = connection.execute(sa.select(db_now())).scalar_one()
+    now = database_now(connection)
     begin = now - dt.timedelta(seconds=bracket.oldest)
     rows = connection.execute(
         sa.select(messages.c.id, messages.c.id_mensaje, messages.c.sent_at, messages.c.due_at)
@@ -346,7 +347,7 @@ def _record(context: Context, turn: _Turn, slice_: ReportSlice, report: _Report,
 def _write(connection: sa.Connection, context: Context, seen: Mapping[int, MessageStatus | NotShown]) -> list[Change]:
     policy = Policy.of(context.settings)
     rows = message_rows.lock(connection, seen.keys())
-    now = connection.execute(sa.select(db_now())).scalar_one()
+    now = database_now(connection)
     decided = (on_status.after_poll(row, seen[row.id], now, policy, context.rng) for row in rows.values())
     changes = [change for change in decided if change is not None]
     machine.apply(connection, changes)
@@ -380,7 +381,7 @@ def _probe(context: Context, turn: _Turn, slice_: ReportSlice, report: _Report) 
 
 
 def _finish(connection: sa.Connection, context: Context, turn: _Turn, result: _Result) -> None:
-    now = connection.execute(sa.select(db_now())).scalar_one()
+    now = database_now(connection)
     sweep = context.settings.sweep_seconds
     failures = turn.failures + 1 if result.failed is not None else 0
     wait = turn.wait * context.rng.uniform(0.9, 1.1)

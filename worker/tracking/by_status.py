@@ -28,6 +28,7 @@ from worker.lifecycle.model import Change
 from worker.lifecycle.on_status import PollFailed
 from worker.lifecycle.policy import Policy
 from worker.queue import odd_rows
+from worker.sql.now import database_now
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ def _write(
 ) -> list[Change]:
     policy, rng = Policy.of(settings), random.Random()
     rows = message_rows.lock(connection, seen.keys())
-    now = connection.execute(sa.select(db_now())).scalar_one()
+    now = database_now(connection)
     decided = (on_status.after_poll(rows[each], what, now, policy, rng) for each, what in seen.items())
     changes = [change for change in decided if change is not None]
     machine.apply(connection, changes)

@@ -1,14 +1,12 @@
 """Check whether messages are sent: how long the oldest one has waited, and when a result was last recorded."""
 
-import sqlalchemy as sa
-
-from smsclick._database.columns import db_now
 from smsclick._database.engine import Database
 from smsclick._values.times import span
 from smsclick.contract import Priority
 from worker.account import holds
 from worker.monitoring import progress_checks
 from worker.operator.doctor.check import Check, Verdict
+from worker.sql.now import database_now
 
 _NAME = "queue"
 
@@ -25,7 +23,7 @@ def check(database: Database, limits: progress_checks.Limits | None = None) -> C
         held = not holds.read(connection).is_open
         age = progress_checks.oldest_due(connection, tuple(Priority))
         urgent = progress_checks.oldest_due(connection, (Priority.HIGH, Priority.NORMAL))
-        now = connection.execute(sa.select(db_now())).scalar_one()
+        now = database_now(connection)
         recorded = progress_checks.last_record(progress_checks.latest_events(connection), now)
     if age is None:
         return Check(_NAME, Verdict.OK, "no message waits for a worker")
