@@ -67,6 +67,7 @@ lint: setup ## linter, spelling, words, formatting and types
 	@$(PYTHON) -m codespell_lib
 	@$(PYTHON) scripts/words.py --strict $(WORDS)
 	@$(PYTHON) -m ruff format --check .
+	@.venv/bin/lint-imports --no-logo
 	@$(PYTHON) -m mypy
 
 format: setup ## formats the code and fixes what the linter can

@@ -1,4 +1,32 @@
-"""The worker: `celery -A worker worker`, `celery -A worker beat`. One module for each step of a message's life."""
+"""The worker: `celery -A worker worker`, `celery -A worker beat`. Each room is named after what a message goes through.
+
+Imports go down this list only, and rooms of one line know nothing of each other (`make lint` checks it):
+
+    operator, tasks           the operator's commands; Celery's tasks, each a thin call
+    embedded                  `smsclick up`: worker, beat and broker in one process
+    app                       the Celery app, and what a process does when it starts and stops
+    runtime                   builds what a process holds: the only place that knows all the parts
+    monitoring                whether this process and the whole system make progress
+    broker, maintenance       Celery's side of the broker; the sweep, the balance watch, retention
+    sending                   claim, call, record
+    tracking                  follow sent messages until they are final, by report and by getMsg
+    reconciliation            find out what became of attempts of unknown outcome
+    restore                   after a restored backup: what could have been sent since
+    callbacks                 notify producers of what became of their messages
+    intake                    calls of smsclick.enqueue by name, and broker messages that are none
+    context, notifier         what a step may use of its process; who is woken up after a commit
+    wakeups, database_clock   the interface of wake-ups; whether the database's clock runs steadily
+    account                   the account's holds, canary, rate limit, balance
+    queue                     who is next; claims, expired leases, odd rows, opt-outs
+    alerting                  incidents, and how alerts are delivered
+    reports                   which reports to ask for, and which row belongs to which attempt
+    lifecycle                 the state machine: the only code that writes a state
+    sql, threads              SQL and threads that all rooms use
+    compat                    one file for each fault of a library that is worked around
+
+Each room's own docstring says which tables it writes and what always holds. docs/architecture.md shows the way of a
+message through the rooms.
+"""
 
 from typing import Any
 
