@@ -104,7 +104,7 @@ def alerts() -> None:
 def callbacks() -> None:
     """Tell producers what they are to hear."""
     held = runtime()
-    if held.callback_dispatcher.deliver(held.stopping, held.wakeups.alerts):
+    if held.callback_dispatcher.deliver(held.stopping):
         held.wakeups.callbacks()
 
 

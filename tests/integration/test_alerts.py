@@ -1,4 +1,4 @@
-"""Alerts: each piece of news once to every channel, in order, and none of them holds up anything."""
+"""Alerts: each event once to every channel, in order; a channel holds up nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:Deprecati
 
 
 class Receiver(ThreadingHTTPServer):
-    """A real web hook that remembers titles and can refuse."""
+    """A real webhook that remembers titles and can refuse."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -52,7 +52,7 @@ class Receiver(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        # An alert that is taken late would be told again; nobody's slow moment is to count for that.
+        # A late acknowledgement would repeat the alert, and a slow machine must not.
         return f"json://user:{SECRET}@127.0.0.1:{self.server_port}/{SECRET}?cto=60&rto=60"
 
 
@@ -106,7 +106,7 @@ def deliver(database: Database, channels: list[Channel]) -> int:
 
 
 def put_off(database: Database) -> None:
-    """What was not taken waits for longer than any test takes."""
+    """An alert that was not acknowledged waits longer than any test."""
     with database.begin() as connection:
         later = dt.datetime(2099, 1, 1, tzinfo=dt.UTC)
         connection.execute(sa.update(table).where(table.c.due_at.is_not(None)).values(due_at=later))
@@ -116,7 +116,7 @@ NO_BALANCE = "SMSClick: No balance (-104): sending is held"
 OVER = "SMSClick: over: No balance (-104): sending is held"
 
 
-def test_a_problem_and_its_end_are_told_once_each_in_order(database: Database, receiver: Receiver) -> None:
+def test_a_problem_and_its_end_are_alerted_once_each_in_order(database: Database, receiver: Receiver) -> None:
     channels = delivery.channels(receiver.url)
     open_(database, detail="-104 Saldo insuficiente")
     open_(database)
@@ -148,7 +148,7 @@ def test_of_two_channels_the_good_one_hears_it_once_however_often_the_dead_one_i
     assert receiver.titles == [NO_BALANCE]
 
 
-def test_what_a_channel_did_not_take_is_tried_again_later_and_then_told(database: Database, receiver: Receiver) -> None:
+def test_an_alert_that_a_channel_did_not_acknowledge_is_tried_again(database: Database, receiver: Receiver) -> None:
     channels = delivery.channels(receiver.url)
     receiver.status = 500
     open_(database)
@@ -187,11 +187,11 @@ def test_an_alert_that_no_channel_takes_is_given_up_after_a_day(database: Databa
     assert receiver.titles == []
     with database.read() as connection:
         assert list(connection.scalars(sa.select(table.c.due_at))) == [None]
-    remind(database)  # what lasts is told all the same
+    remind(database)  # the open incident still has reminders
     assert deliver(database, delivery.channels(receiver.url)) == 1
 
 
-def test_the_end_is_not_told_while_the_beginning_is_being_told(database: Database, receiver: Receiver) -> None:
+def test_the_end_is_not_delivered_while_the_beginning_is_delivered(database: Database, receiver: Receiver) -> None:
     """Two processes deliver: the first one's request may arrive after the second one's."""
     channels = delivery.channels(receiver.url)
     open_(database)
@@ -216,7 +216,7 @@ def test_a_dead_channel_does_not_keep_the_end_from_a_good_one(database: Database
     assert receiver.titles == [NO_BALANCE, OVER]
 
 
-def test_one_incident_that_is_not_taken_does_not_hold_up_another(database: Database, receiver: Receiver) -> None:
+def test_an_alert_that_is_not_acknowledged_does_not_hold_up_another(database: Database, receiver: Receiver) -> None:
     open_(database)
     assert deliver(database, delivery.channels(dead())) == 0
     put_off(database)
@@ -225,7 +225,7 @@ def test_one_incident_that_is_not_taken_does_not_hold_up_another(database: Datab
     assert receiver.titles == ["SMSClick: The balance is low"]
 
 
-def test_two_that_deliver_at_once_tell_it_once(database: Database, receiver: Receiver) -> None:
+def test_two_processes_that_deliver_at_once_deliver_it_once(database: Database, receiver: Receiver) -> None:
     channels = delivery.channels(receiver.url)
     open_(database)
     barrier = threading.Barrier(4)
@@ -285,7 +285,7 @@ def test_a_channel_that_raises_stops_no_other(
 def test_a_dead_channel_delays_neither_the_hold_nor_what_follows(
     make_runtime: MakeRuntime, simulator: Simulator
 ) -> None:
-    """By structure: sending never touches a channel; the news wait in their table."""
+    """By structure: sending never touches a channel; alert events wait in their table."""
     runtime = make_runtime(ALERT_URLS=dead())
     simulator.set(balance=0)
     attempts.send(runtime, insert(runtime.database, 2))
@@ -328,12 +328,12 @@ def test_a_problem_that_comes_and_goes_makes_four_alerts_however_often(database:
     for _ in range(25):
         open_(database)
         close(database)
-    told = [("no_balance", "opened"), ("no_balance", "closed"), ("no_balance", "reopened")]
-    assert news(database) == told
+    expected = [("no_balance", "opened"), ("no_balance", "closed"), ("no_balance", "reopened")]
+    assert news(database) == expected
     database.transact(incidents.tick)
-    assert news(database) == told
+    assert news(database) == expected
     over_for_long(database)
-    assert news(database) == [*told, ("no_balance", "closed")]
+    assert news(database) == [*expected, ("no_balance", "closed")]
     with database.read() as connection:
         found = connection.execute(sa.select(incidents_table)).one()
     assert (found.occurrences, found.reopened) == (25, 24)

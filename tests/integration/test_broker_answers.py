@@ -41,8 +41,8 @@ def without_master(admin: Admin) -> Callable[[], object]:
 
 def misconf(admin: Admin) -> Callable[[], object]:
     """A disk that takes no snapshot."""
-    taken = Path(admin.config_get("dir")["dir"], admin.config_get("dbfilename")["dbfilename"], "taken")
-    taken.mkdir(parents=True)
+    occupied = Path(admin.config_get("dir")["dir"], admin.config_get("dbfilename")["dbfilename"], "occupied")
+    occupied.mkdir(parents=True)
     admin.config_set("save", "3600 1")
     admin.bgsave()
     wait_until(lambda: admin.info("persistence")["rdb_last_bgsave_status"] == "err", what="the snapshot to fail")
@@ -125,7 +125,7 @@ def test_a_redis_that_is_full_takes_no_call_from_a_worker_that_has_it_in_hand(
         ready(worker)
         sent_by_name(server.url(), [({"phone": phone(1), "text": "Hola"}, "call-1")])
         wait_until(lambda: len(cluster.provider.ledger()) == 1, 120, what="the first message")
-        # The next call, as it stands in the queue, arrives at the very moment at which Redis is full.
+        # The next call, as it stands in the queue, arrives exactly when Redis is full.
         sent_by_name(server.url("1"), [({"phone": phone(2), "text": "Hola"}, "call-2")])
         with closing(redis.Redis(host=HOST, port=server.port, db=1)) as other:
             entry: Any = other.rpop("smsclick")

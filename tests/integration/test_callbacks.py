@@ -1,4 +1,4 @@
-"""Call-backs: stored with the change, delivered at least once and in order, given up and told where that cannot be."""
+"""Callbacks: stored with the change, delivered at least once and in order, given up with an incident."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def make_dispatcher(database: Database) -> Iterator[MakeDispatcher]:
 
 
 def deliver(of: CallbackDispatcher, slice_seconds: float = 120) -> None:
-    of.deliver(threading.Event(), lambda: None, slice_seconds=slice_seconds)
+    of.deliver(threading.Event(), slice_seconds=slice_seconds)
 
 
 def stored(database: Database) -> list[Any]:
@@ -107,7 +107,7 @@ def changed(database: Database, message_id: int, **values: Any) -> None:  # noqa
 
 
 def delivered(database: Database, count: int, callback: str) -> list[int]:
-    """Messages that were sent and are delivered now, so that each has a call-back."""
+    """Messages that were sent and are delivered now, so that each has a callback."""
     ids = insert(database, count, state=State.SENT, sent_at=clock(database), callback=callback)
     for message_id in ids:
         changed(database, message_id, state=State.DELIVERED, due_at=None)
@@ -129,7 +129,7 @@ def delivered(database: Database, count: int, callback: str) -> list[int]:
         (410, GivenUp),
     ],
 )
-def test_only_2xx_is_taken_and_410_wants_no_more(status: int, kind: type) -> None:
+def test_only_2xx_acknowledges_and_410_gives_up(status: int, kind: type) -> None:
     assert isinstance(outcome_of_status(status), kind)
     assert isinstance(outcome_of_status(500), NotAcknowledged)
 
@@ -169,7 +169,7 @@ def test_each_change_that_matters_is_stored_once_and_no_other(database: Database
 
 
 @ON_ONE
-def test_what_is_rolled_back_is_not_told(database: Database) -> None:
+def test_a_change_that_is_rolled_back_makes_no_callback(database: Database) -> None:
     message_id = insert(database, callback="celery:shop.sms@shop")[0]
 
     def work() -> None:
@@ -218,7 +218,7 @@ def test_no_phone_text_or_reply_is_stored_with_a_call_back(database: Database) -
     assert PHONE not in str(stored(database))
 
 
-def web_hook(address: str) -> WebhookTarget:
+def webhook(address: str) -> WebhookTarget:
     found = parse_callback(address)
     assert isinstance(found, WebhookTarget)
     return found
@@ -232,7 +232,7 @@ def _of(message: Message, message_id: int) -> Message:
 
 
 @ON_ONE
-def test_a_web_hook_gets_a_signed_event_with_what_became_of_the_message(
+def test_a_webhook_gets_a_signed_event_with_the_messages_state(
     make_dispatcher: MakeDispatcher, database: Database
 ) -> None:
     other = "whsec_" + "b3RoZXIgc2VjcmV0IG90aGVyIHNlY3JldA=="
@@ -247,11 +247,11 @@ def test_a_web_hook_gets_a_signed_event_with_what_became_of_the_message(
     assert delivery.is_signed(SECRET)
     assert delivery.is_signed(other)
     assert not delivery.is_signed("whsec_" + "d3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmc=")
-    [told] = stored(database)
-    assert delivery.event_id == told.event_id
+    [saved] = stored(database)
+    assert delivery.event_id == saved.event_id
     assert delivery.event == {
         "type": "message.delivered",
-        "timestamp": told.created_at.isoformat().replace("+00:00", "Z"),
+        "timestamp": saved.created_at.isoformat().replace("+00:00", "Z"),
         "data": {
             "id": message_id,
             "key": "k-1",
@@ -270,11 +270,16 @@ def test_a_web_hook_gets_a_signed_event_with_what_became_of_the_message(
             "reply": None,
         },
     }
-    assert (told.delivered_at is not None, told.due_at, told.receiver, told.tries) == (True, None, None, 1)
+    assert (saved.delivered_at is not None, saved.due_at, saved.receiver, saved.tries) == (
+        True,
+        None,
+        None,
+        1,
+    )
 
 
 @ON_ONE
-def test_the_whole_way_of_an_interactive_message_is_told_in_order_with_its_reply(
+def test_all_changes_of_an_interactive_message_are_delivered_in_order_with_its_reply(
     make_runtime: MakeRuntime, database: Database
 ) -> None:
     runtime = make_runtime(**INSIDE)
@@ -286,7 +291,7 @@ def test_the_whole_way_of_an_interactive_message_is_told_in_order_with_its_reply
             with database.begin() as connection:
                 connection.execute(sa.update(messages).where(messages.c.due_at.is_not(None)).values(due_at=LONG_AGO))
             by_status.poll(runtime, [message_id])
-        runtime.callback_dispatcher.deliver(threading.Event(), lambda: None)
+        runtime.callback_dispatcher.deliver(threading.Event())
         assert hook.types == ["message.sent", "message.delivered", "message.replied"]
         reply = row(database, message_id).reply
         assert reply
@@ -295,7 +300,7 @@ def test_the_whole_way_of_an_interactive_message_is_told_in_order_with_its_reply
 
 
 @ON_ONE
-def test_a_reply_that_was_erased_meanwhile_is_not_told(make_dispatcher: MakeDispatcher, database: Database) -> None:
+def test_a_reply_that_was_erased_is_not_delivered(make_dispatcher: MakeDispatcher, database: Database) -> None:
     with Hook() as hook:
         long_ago = clock(database) - dt.timedelta(days=2)
         [message_id] = insert(
@@ -350,7 +355,7 @@ def test_an_event_waits_for_the_earlier_one_of_its_message_and_not_for_other_mes
         (None, "no answer in time"),
     ],
 )
-def test_what_is_not_taken_is_tried_again_later_and_an_operator_hears_of_it_after_the_fourth(
+def test_a_call_that_is_not_acknowledged_is_tried_again_and_alerts_after_the_fourth(
     make_dispatcher: MakeDispatcher,
     database: Database,
     status: int | None,
@@ -371,18 +376,18 @@ def test_what_is_not_taken_is_tried_again_later_and_an_operator_hears_of_it_afte
             before = clock(database)
             deliver(one)
             after = clock(database)
-            [told] = stored(database)
-            assert (told.tries, told.last_error, told.delivered_at) == (tries, reason, None)
+            [saved] = stored(database)
+            assert (saved.tries, saved.last_error, saved.delivered_at) == (tries, reason, None)
             soonest, latest = (dt.timedelta(seconds=wait * share) for share in (0.9, 1.1))
-            assert before + soonest <= told.due_at <= after + latest
+            assert before + soonest <= saved.due_at <= after + latest
             hurry(database)
         assert news(database) == [("callback_failed", "opened")]
         hook.answer = lambda _: 200
         deliver(make_dispatcher())
         over.set()
     assert news(database) == [("callback_failed", "opened"), ("callback_failed", "closed")]
-    [told] = stored(database)
-    assert (told.last_error, told.failed_at, told.receiver) == (None, None, None)
+    [saved] = stored(database)
+    assert (saved.last_error, saved.failed_at, saved.receiver) == (None, None, None)
     with database.read() as connection:
         assert connection.scalar(sa.select(incidents.c.subject)) == f"127.0.0.1:{hook.port}"
 
@@ -395,10 +400,10 @@ def test_what_is_no_address_is_given_up_at_once_with_an_incident_and_holds_up_no
     changed(database, message_id, state=State.SENT)
     changed(database, message_id, state=State.DELIVERED)
     deliver(make_dispatcher(10))
-    for told in stored(database):
-        assert told.last_error.startswith("callback: names neither")
-        assert told.failed_at is not None
-        assert (told.due_at, told.receiver) == (None, None)
+    for saved in stored(database):
+        assert saved.last_error.startswith("callback: names neither")
+        assert saved.failed_at is not None
+        assert (saved.due_at, saved.receiver) == (None, None)
     assert news(database) == [("callback_failed", "opened")]
     assert row(database, message_id).state == State.DELIVERED
 
@@ -560,7 +565,7 @@ def test_a_dead_receiver_holds_up_no_other_and_gets_one_call_at_a_time(
         assert [each.at_once for each in (dead, second)] == [1, 1]
 
 
-def test_receivers_behind_hundreds_that_wait_for_their_next_try_are_told(
+def test_receivers_behind_hundreds_that_wait_for_their_next_try_are_called(
     make_dispatcher: MakeDispatcher, database: Database
 ) -> None:
     """Each look is bounded, and the next one goes on behind it: none is out of reach."""
@@ -589,7 +594,7 @@ def test_receivers_behind_hundreds_that_wait_for_their_next_try_are_told(
     assert waits
 
 
-def test_several_workers_at_once_tell_each_thing_once_and_in_order(
+def test_several_workers_at_once_deliver_each_event_once_and_in_order(
     make_dispatcher: MakeDispatcher, database: Database
 ) -> None:
     with Hook() as hook:
@@ -604,12 +609,12 @@ def test_several_workers_at_once_tell_each_thing_once_and_in_order(
             assert not due(connection)
         assert len(hook.deliveries) == 60
         for message_id in ids:
-            told = [each.type for each in hook.deliveries if each.message_id == message_id]
-            assert told == ["message.sent", "message.delivered"]
+            saved = [each.type for each in hook.deliveries if each.message_id == message_id]
+            assert saved == ["message.sent", "message.delivered"]
         assert hook.at_once <= 24
 
 
-def test_what_a_lost_worker_had_claimed_is_told_again_with_the_same_id(
+def test_an_event_claimed_by_a_lost_worker_is_delivered_again_with_the_same_id(
     make_dispatcher: MakeDispatcher, database: Database
 ) -> None:
     """The other half, a worker that is killed, is in `test_callbacks_processes`."""
@@ -634,8 +639,8 @@ def test_what_a_lost_worker_had_claimed_is_told_again_with_the_same_id(
         lost.result()
     assert len({each.event_id for each in hook.deliveries}) == 1
     # The late failure of the lost claim changes nothing.
-    [told] = stored(database)
-    assert (told.delivered_at is not None, told.due_at, told.tries) == (True, None, 2)
+    [saved] = stored(database)
+    assert (saved.delivered_at is not None, saved.due_at, saved.tries) == (True, None, 2)
 
 
 def test_old_final_rows_are_purged_by_batches_and_the_others_stay(database: Database) -> None:
@@ -667,7 +672,7 @@ def test_no_form_of_an_inside_address_is_connected_to(host: str) -> None:
         port = listener.getsockname()[1]
         # A name service knows no such name as 0x7f.1, where it does not read it as a number: that is as good.
         with pytest.raises((RefusedAddressError, WebhookFailedError)) as failed:
-            WebhookClient(AddressRules()).post(web_hook(f"https://{host}:{port}/"), b"{}", {})
+            WebhookClient(AddressRules()).post(webhook(f"https://{host}:{port}/"), b"{}", {})
         refused = (
             "the host's address is private or reserved; SMSCLICK_WEBHOOK_ALLOW",
             "the host's name was not resolved",

@@ -1,4 +1,4 @@
-"""Call-backs of real workers: to a foreign Celery app over both brokers, and to a web hook when a worker is killed."""
+"""Callbacks of real workers: to another Celery app over both brokers, and to a webhook when a worker is killed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 TARGET = "celery:shop.sms_changed@shop"
 WORD = "zarzamora6d1f"
-WEB_HOOKS = {"SMSCLICK_WEBHOOK_SECRET": SECRET, "SMSCLICK_WEBHOOK_ALLOW_PRIVATE": "true"}
+WEBHOOKS = {"SMSCLICK_WEBHOOK_SECRET": SECRET, "SMSCLICK_WEBHOOK_ALLOW_PRIVATE": "true"}
 
 
 def message(number: int, callback: str | None = None) -> NewMessage:
@@ -49,10 +49,10 @@ def hurry(cluster: Cluster) -> None:
 def test_a_celery_app_of_somebody_else_hears_of_each_message_in_order(
     migrated_postgres_url: str, broker_url: str, start_process: StartProcess, tmp_path: Path
 ) -> None:
-    file = tmp_path / "told.jsonl"
+    file = tmp_path / "received.jsonl"
     file.touch()
 
-    def told() -> list[dict[str, Any]]:
+    def received() -> list[dict[str, Any]]:
         return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
     settings = {"SMSCLICK_CALLBACK": TARGET}
@@ -65,25 +65,25 @@ def test_a_celery_app_of_somebody_else_hears_of_each_message_in_order(
         started = start_process(shop, {"SHOP_BROKER": broker_url, "SHOP_FILE": str(file)}, name="shop")
         started.wait_for_line(r" ready\.", 120)
 
-        def all_told() -> bool:
+        def all_delivered() -> bool:
             hurry(cluster)  # which also repeats what is under way just now
-            return len({each["task_id"] for each in told()}) == 8
+            return len({each["task_id"] for each in received()}) == 8
 
-        wait_until(all_told, every=0.5, what="eight calls")
+        wait_until(all_delivered, every=0.5, what="eight calls")
         for message_id in ids:
             mine = list(
                 {
-                    each["task_id"]: each["event"] for each in told() if each["event"]["data"]["id"] == message_id
+                    each["task_id"]: each["event"] for each in received() if each["event"]["data"]["id"] == message_id
                 }.values()
             )
             assert [each["type"] for each in mine] == ["message.sent", "message.delivered"]
             assert mine[1]["data"]["state"] == "delivered"
             assert mine[1]["data"]["key"].startswith("order-")
             assert "reply" not in mine[1]["data"]
-        assert all(each["task_id"] == each["event"]["id"] for each in told())
+        assert all(each["task_id"] == each["event"]["id"] for each in received())
 
 
-def test_a_killed_workers_call_backs_are_told_by_another(
+def test_a_killed_workers_callbacks_are_delivered_by_another(
     redis_server: RedisServer, migrated_postgres_url: str, redis_url: str, start_process: StartProcess
 ) -> None:
     def answer(_: Delivery) -> int:
@@ -94,7 +94,7 @@ def test_a_killed_workers_call_backs_are_told_by_another(
     with (
         Tap(redis_server.port) as tap,
         Hook(answer) as hook,
-        Cluster(start_process, migrated_postgres_url, "", env=WEB_HOOKS) as cluster,
+        Cluster(start_process, migrated_postgres_url, "", env=WEBHOOKS) as cluster,
     ):
         cluster.env["CELERY_BROKER_URL"] = redis_url.replace(str(redis_server.port), str(tap.port))
         doomed = [cluster.worker()]
@@ -102,25 +102,25 @@ def test_a_killed_workers_call_backs_are_told_by_another(
         ready(*doomed)
         ids = cluster.enqueue([message(n, hook.url) for n in range(12)])
         wait_until(lambda: len(hook.deliveries) >= 8, what="calls under way")
-        wait_until(lambda: set(cluster.states()) <= {State.SENT, State.DELIVERED}, what="nothing on the wire")
+        wait_until(lambda: set(cluster.states()) <= {State.SENT, State.DELIVERED}, what="nothing in flight")
         doomed[0].sigkill()
         survivor = cluster.worker()
         ready(survivor)
         cluster.wait_final(12)
 
-        def all_told() -> bool:
+        def all_delivered() -> bool:
             hurry(cluster)
             return len({each.event_id for each in hook.deliveries}) == 24
 
-        wait_until(all_told, every=1, what="all of them")
+        wait_until(all_delivered, every=1, what="all of them")
         wait_until(lambda: not pending(cluster), what="a record of each")
-        # What it had under way was told once more, since nobody knows whether it arrived.
+        # Its calls in flight were made once more, because nobody knows whether they arrived.
         assert len(hook.deliveries) > 24
         for message_id in ids:
             mine = {each.event_id: each.type for each in hook.deliveries if each.message_id == message_id}
             assert list(mine.values()) == ["message.sent", "message.delivered"]
         assert all(each.is_signed() for each in hook.deliveries)
-        # Ids only cross the broker, and no log knows a text, the secret, or the path of a web hook.
+        # Ids only cross the broker, and no log knows a text, the secret, or the path of a webhook.
         secrets = (WORD, SECRET.removeprefix("whsec_"), "shop=7")
         seen = {"broker": tap.traffic} | {each.name: each.output.encode() for each in (doomed[0], survivor, beat)}
         assert [(word, place) for place, content in seen.items() for word in secrets if shows(content, word)] == []
@@ -151,20 +151,20 @@ def test_a_silent_broker_ends_a_call_in_time_and_takes_the_next_one_when_it_is_b
     with kombu.Connection(rabbitmq_url) as connection:
         channel: Any = connection.channel()
         channel.queue_declare("shop", durable=True, auto_delete=False)
-        wait_until(lambda: taken(call, target), what="the broker")
+        wait_until(lambda: acknowledged(call, target), what="the broker")
         rabbitmq.freeze()
         try:
             began = time.monotonic()
             assert fails().startswith("the broker did not accept it (")
-            assert time.monotonic() - began < 60  # a second for each of a few steps, and not for ever
+            assert time.monotonic() - began < 60  # a second for each of a few steps, and not forever
         finally:
             rabbitmq.thaw()
-        wait_until(lambda: taken(call, target), what="the broker")
+        wait_until(lambda: acknowledged(call, target), what="the broker")
         assert channel.queue_declare("shop", passive=True).message_count >= 2
     app.close()
 
 
-def taken(call: CallTask, target: TaskTarget) -> bool:
+def acknowledged(call: CallTask, target: TaskTarget) -> bool:
     with contextlib.suppress(TaskNotPublishedError):
         call(target, "e-2", {"id": "e-2"})
         return True

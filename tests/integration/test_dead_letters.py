@@ -100,7 +100,7 @@ def test_the_table_has_a_bound(runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 # --- Errors that say nothing against a call
 
 
-def handed_over(app: Celery, error: Exception) -> list[str]:
+def passed_on(app: Celery, error: Exception) -> list[str]:
     """What becomes of a good message while Celery's way to the pool fails."""
     given_back: list[str] = []
     consumer: Any = SimpleNamespace(
@@ -148,12 +148,12 @@ def app() -> Celery:
 
 @pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError(), OSError()])
 def test_an_error_of_the_environment_leaves_the_message_in_the_broker(app: Celery, error: Exception) -> None:
-    assert handed_over(app, error) == [type(error).__name__]
+    assert passed_on(app, error) == [type(error).__name__]
 
 
 def test_an_error_that_a_message_could_have_caused_keeps_its_content(app: Celery) -> None:
     with pytest.raises(InvalidTaskError):  # which the consumer puts away
-        handed_over(app, AttributeError("grow"))
+        passed_on(app, AttributeError("grow"))
 
 
 # --- Real processes

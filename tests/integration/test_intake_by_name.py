@@ -24,7 +24,7 @@ def count(runtime: Runtime) -> int:
         return int(connection.execute(sa.select(sa.func.count()).select_from(messages)).scalar_one())
 
 
-def test_a_call_is_stored_and_rung_for(runtime: Runtime, wakeups: RecordingWakeups) -> None:
+def test_a_call_is_stored_and_wakes_senders(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     stored = by_name.accept(runtime, "task-1", CALL | {"key": "order-1", "priority": "high"})
     assert stored is not None
     found = row(runtime.database, stored)
@@ -47,7 +47,7 @@ def test_a_redelivered_call_with_a_key_is_one_message(runtime: Runtime) -> None:
     assert len(ids) == count(runtime) == 1
 
 
-def test_a_call_for_later_is_not_rung_for(runtime: Runtime, wakeups: RecordingWakeups) -> None:
+def test_a_call_for_later_wakes_no_sender(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     assert by_name.accept(runtime, "task-1", CALL | {"send_at": "2099-01-01T00:00:00Z"}) is not None
     assert wakeups.sends == []
 
@@ -125,7 +125,7 @@ def test_a_call_that_the_database_refuses_is_refused_and_does_not_come_back(
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_defect_is_told_by_its_type_and_its_way_without_its_words(
+def test_a_defect_is_logged_by_its_type_and_traceback_without_its_text(
     runtime: Runtime, caplog: pytest.LogCaptureFixture
 ) -> None:
     try:
@@ -190,7 +190,7 @@ def test_a_cancel_of_no_message_is_passed_over(runtime: Runtime, monkeypatch: py
     assert news(runtime.database) == []
 
 
-def test_a_cancel_that_names_no_key_is_told_once_and_kept(runtime: Runtime) -> None:
+def test_a_cancel_without_a_key_is_reported_once_and_kept(runtime: Runtime) -> None:
     bad: list[tuple[dict[str, Any], tuple[object, ...]]] = [
         ({}, ()),
         ({"key": None}, ()),

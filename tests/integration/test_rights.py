@@ -261,7 +261,7 @@ def test_a_worker_does_all_that_it_does_with_its_rights_and_uses_each(site: Site
             for tick in sorted(TICKS, key=lambda name: name == "smsclick.send"):
                 run(held, tick, arguments(database, tick))
             assert [message_history.read(database, f"id:{each}").events for each in (old, unknown)]
-            held.callback_dispatcher.deliver(threading.Event(), lambda: None)
+            held.callback_dispatcher.deliver(threading.Event())
             _by_hand(database)
             held.clock.read(database)
             database.transact(lambda connection: step.adjust(connection, database.clock(), -1800, 5))

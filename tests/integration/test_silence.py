@@ -37,7 +37,7 @@ def ago(database: Database, seconds: float) -> dt.datetime:
 
 
 def happen(database: Database, count: int, seconds_ago: float = 0, **values: Any) -> None:  # noqa: ANN401
-    """Events of an attempt that was answered, unless told otherwise."""
+    """Events of an attempt that was answered, unless given otherwise."""
     (message,) = insert(database, state=State.DELIVERED, due_at=None)
     given = {"from_state": State.SENDING, "to_state": State.SENT, "cause": Cause.ANSWERED, "attempt": 1} | values
     with database.begin() as connection:
@@ -174,24 +174,24 @@ def test_what_is_long_past_says_nothing(ticking: Database) -> None:
 
 def test_a_fleet_that_has_just_started_raises_no_alarm(database: Database) -> None:
     """What the standstill left behind is gone before it counts."""
-    moment = [0.0]
-    checks = progress_checks.ProgressChecks(dataclasses.replace(LIMITS, confirm=60), measure=lambda: moment[0])
+    now = [0.0]
+    checks = progress_checks.ProgressChecks(dataclasses.replace(LIMITS, confirm=60), measure=lambda: now[0])
     insert(database, due_at=ago(database, 10**5))
-    for moment[0] in (0.0, 30.0):
+    for now[0] in (0.0, 30.0):
         assert not database.transact(checks.check)
     assert open_kinds(database) == set()
-    moment[0] = 61.0
+    now[0] = 61.0
     assert database.transact(checks.check)
     assert open_kinds(database) == {"no_ticks", "old_due", "no_records"}
 
 
 def test_what_ends_before_it_is_confirmed_begins_from_nothing_the_next_time(ticking: Database) -> None:
-    moment = [0.0]
-    checks = progress_checks.ProgressChecks(dataclasses.replace(LIMITS, confirm=60), measure=lambda: moment[0])
-    for moment[0], held_for in ((0.0, 5000), (30.0, None), (61.0, 5000), (120.0, 5000)):
+    now = [0.0]
+    checks = progress_checks.ProgressChecks(dataclasses.replace(LIMITS, confirm=60), measure=lambda: now[0])
+    for now[0], held_for in ((0.0, 5000), (30.0, None), (61.0, 5000), (120.0, 5000)):
         change_account(ticking, operator_hold_at=None if held_for is None else ago(ticking, held_for))
-        assert not ticking.transact(checks.check), moment
-    moment[0] = 122.0
+        assert not ticking.transact(checks.check), now
+    now[0] = 122.0
     assert ticking.transact(checks.check)
     assert open_kinds(ticking) == {"operator_hold"}
 
@@ -224,7 +224,7 @@ def with_channel(runtime: Runtime) -> tuple[Runtime, Channel]:
 def test_without_beat_and_broker_an_alert_is_delivered_all_the_same(
     runtime: Runtime, wakeups: RecordingWakeups
 ) -> None:
-    """The bell leads nowhere, no sweep comes: what stays due is delivered by the worker itself."""
+    """No wake-up arrives and no sweep runs: the worker itself delivers overdue alerts."""
     held, channel = with_channel(runtime)
     watch = Watchdog(held, LIMITS)
     watch.look()
@@ -238,7 +238,7 @@ def test_without_beat_and_broker_an_alert_is_delivered_all_the_same(
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_database_that_cannot_be_written_is_told_to_the_channels_directly(
+def test_a_database_that_cannot_be_written_is_notified_to_the_channels_directly(
     runtime: Runtime, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It holds no incident then. Here SQLite itself refuses each write."""

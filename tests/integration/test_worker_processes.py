@@ -53,7 +53,7 @@ def test_a_worker_sends_although_its_broker_was_never_there(
             wait_until(lambda: sent(cluster) == 3, 120, what="what was there before the worker")
             cluster.enqueue(texts(3, "Después"))
             wait_until(lambda: sent(cluster) == 6, 120, what="what came later")
-            wait_until(lambda: lives(cluster), what="a sign of life")
+            wait_until(lambda: lives(cluster), what="a heartbeat")
             worker.sigterm()
             assert worker.wait(120) == 0
             assert not lives(cluster)
@@ -98,7 +98,7 @@ def test_a_worker_whose_threads_are_killed_goes_on_and_one_that_cannot_is_report
             lambda: (
                 [sign.written_at > ended_at for sign in liveness.read("worker", cluster.env["DATABASE_URL"])] == [True]
             ),
-            what="a new sign of life",
+            what="a new heartbeat",
         )
         assert lives(cluster)
         for name in names:
@@ -108,7 +108,7 @@ def test_a_worker_whose_threads_are_killed_goes_on_and_one_that_cannot_is_report
             order(f"break {name}")
 
         def judged(seconds_later: float) -> set[str]:
-            """By its last sign of life, as the probe would see it so much later."""
+            """By its last heartbeat, as the probe would see it so much later."""
             [sign] = liveness.read("worker", cluster.env["DATABASE_URL"])
             now = sign.written_at + seconds_later
             [found] = health.examine(("worker",), cluster.env["DATABASE_URL"], now=now)
@@ -153,7 +153,7 @@ def test_a_consumer_that_stalls_is_reported_and_one_whose_broker_is_away_is_not(
     brokers = {
         "hang": lasting.url("1"),
         "cancel": lasting.url("2"),
-        "deaf": lasting.url("3"),
+        "stalled": lasting.url("3"),
         "nothing": lasting.url("4"),
         "its broker dies": dying.url(),
     }
@@ -166,15 +166,15 @@ def test_a_consumer_that_stalls_is_reported_and_one_whose_broker_is_away_is_not(
 
         workers = {what: start(what) for what in brokers}
         ready(*workers.values())
-        for what in ("hang", "cancel", "deaf"):
+        for what in ("hang", "cancel", "stalled"):
             (tmp_path / what).write_text(f"consumer {what}\n")
             workers[what].wait_for_line(f"injected: consumer {what}", 60)
         dying.kill()
         pids = {worker.pid: what for what, worker in workers.items()}
 
         def stalled() -> set[str]:
-            """Whose consumer a probe would report a little later, by its last sign of life."""
-            for what in ("deaf", "nothing"):
+            """Whose consumer a probe would report a little later, by its last heartbeat."""
+            for what in ("stalled", "nothing"):
                 with kombu.Connection(brokers[what]) as connection:
                     connection.SimpleQueue("smsclick.ticks").put({}, headers={"task": "smsclick.none", "id": "x"})
             url = cluster.env["DATABASE_URL"]
@@ -186,5 +186,5 @@ def test_a_consumer_that_stalls_is_reported_and_one_whose_broker_is_away_is_not(
                 found |= {pids[pid]} if problems else set()
             return found
 
-        wait_until(lambda: stalled() == {"hang", "cancel", "deaf"}, 120, what="exactly the three to be reported")
+        wait_until(lambda: stalled() == {"hang", "cancel", "stalled"}, 120, what="exactly the three to be reported")
         assert all(worker.running for worker in workers.values())

@@ -1,4 +1,4 @@
-"""Signs of life: what counts as hanging, and whose fault does not."""
+"""Liveness files: what counts as hanging, and what does not."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ while True:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Processes that show signs of life."""
+    """Processes that write liveness files."""
     made: list[subprocess.Popen[str]] = []
 
     def begin(role: str = "worker", url: str = URL) -> subprocess.Popen[str]:
@@ -134,7 +134,7 @@ def test_a_dead_process_leaves_nothing_and_no_process_at_all_is_not_healthy(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_roles_and_deployments_are_told_apart(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+def test_roles_and_deployments_are_distinguished(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
     worker, beat, _ = start(), start("beat"), start("worker", "sqlite:////another.db")
 
     def pids(*roles: str) -> set[int | None]:

@@ -12,23 +12,12 @@ from worker.alerting import incidents
 from worker.intake import dead_letters
 
 
-class AlertWakeups(Protocol):
-    """The wake-up for alerts."""
-
-    def alerts(self) -> None:
-        """Wake the task that delivers alerts."""
-
-
 class Process(Protocol):
     """What this module uses of a process's runtime."""
 
     @property
     def database(self) -> Database:
         """Where dead letters are stored."""
-
-    @property
-    def wakeups(self) -> AlertWakeups:
-        """The process's wake-ups."""
 
 
 _get_process: list[Callable[[], Process]] = []

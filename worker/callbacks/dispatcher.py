@@ -30,7 +30,7 @@ from worker.callbacks.webhook_addresses import AddressRules, RefusedAddressError
 from worker.queue.odd_rows import place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     import sqlalchemy as sa
 
@@ -80,12 +80,11 @@ class CallbackDispatcher:
         """Whether this process delivers now; then it also delivers what becomes due meanwhile."""
         return self._delivering.locked()
 
-    def deliver(self, stopping: threading.Event, alert: Callable[[], None], *, slice_seconds: float = 30.0) -> bool:
+    def deliver(self, stopping: threading.Event, *, slice_seconds: float = 30.0) -> bool:
         """Deliver until nothing is due, or the slice is over. Returns at once where this process delivers already.
 
         Args:
             stopping: once it is set, no further call begins.
-            alert: called after alert events were stored.
             slice_seconds: how long further calls may begin.
 
         Returns:
@@ -94,7 +93,7 @@ class CallbackDispatcher:
         if not self._delivering.acquire(blocking=False):
             return False
         try:
-            return self._deliver(stopping, alert, time.monotonic() + slice_seconds)
+            return self._deliver(stopping, time.monotonic() + slice_seconds)
         finally:
             self._delivering.release()
 
@@ -102,7 +101,7 @@ class CallbackDispatcher:
         """Close the idle connections."""
         self._outbound.close()
 
-    def _deliver(self, stopping: threading.Event, alert: Callable[[], None], end: float) -> bool:
+    def _deliver(self, stopping: threading.Event, end: float) -> bool:
         claimed: dict[str, deque[Call]] = {}
         in_flight: dict[Future[Outcome], Call] = {}
         look_at = 0.0
@@ -125,8 +124,7 @@ class CallbackDispatcher:
                     no_thread = no_thread or not self._begin(pool, claimed, in_flight)
                     if results:
                         look_at = 0.0
-                        if self._record(results):
-                            alert()
+                        self._record(results)
                     # A receiver that has begun to fail gets its calls one by one from here on.
                     for receiver in self._shares.failing & claimed.keys():
                         self._release(claimed.pop(receiver))
@@ -232,8 +230,8 @@ class CallbackDispatcher:
         }
         return policy.outcome_of_status(self._outbound.post(target, body.encode(), headers))
 
-    def _record(self, results: Sequence[tuple[Call, Outcome]]) -> bool:
-        """Store how calls ended; returns whether alert events were stored."""
+    def _record(self, results: Sequence[tuple[Call, Outcome]]) -> None:
+        """Log and store how calls ended."""
         for call, outcome in results:
             if isinstance(outcome, Acknowledged):
                 log.info(
@@ -245,7 +243,7 @@ class CallbackDispatcher:
                     "A callback was not acknowledged. callback=%s message=%s type=%s receiver=%s tries=%s reason=%s",
                     *(call.id, call.message_id, call.type, call.receiver, call.tries, outcome.reason),
                 )
-        return self._database.transact(lambda connection: store.record(connection, results, self._rng))
+        self._database.transact(lambda connection: store.record(connection, results, self._rng))
 
 
 def _wait_for_some(in_flight: Collection[Future[Outcome]]) -> set[Future[Outcome]]:

@@ -161,19 +161,15 @@ def release(connection: sa.Connection, ids: Sequence[int]) -> None:
     )
 
 
-def record(connection: sa.Connection, results: Sequence[tuple[Call, Outcome]], rng: random.Random) -> bool:
+def record(connection: sa.Connection, results: Sequence[tuple[Call, Outcome]], rng: random.Random) -> None:
     """Store how calls ended, and report or close the incidents of their receivers.
 
     Args:
         connection: in a transaction.
         results: calls with their outcomes.
         rng: for the jitter of the waits.
-
-    Returns:
-        Whether alert events were stored.
     """
     now = database_now(connection)
-    alert_due = False
     # Also where the claim is another process's by now: the receiver has the event.
     acknowledged = [call for call, outcome in results if isinstance(outcome, Acknowledged)]
     _finish(connection, acknowledged, now, delivered_at=now, failed_at=None, last_error=None)
@@ -186,12 +182,11 @@ def record(connection: sa.Connection, results: Sequence[tuple[Call, Outcome]], r
         else:
             _postpone(connection, call, now + dt.timedelta(seconds=wait_seconds), outcome.reason)
     for receiver in {call.receiver for call in acknowledged}:
-        alert_due |= incidents.close(connection, _INCIDENT, subject=_subject(receiver))
+        incidents.close(connection, _INCIDENT, subject=_subject(receiver))
     for call, outcome in results:
         if needs_incident(call, outcome) and not isinstance(outcome, Acknowledged):
             detail = f"{call.receiver[:100]}: {outcome.reason}; first: message {call.message_id}"
-            alert_due |= incidents.report(connection, _INCIDENT, subject=_subject(call.receiver), detail=detail)
-    return alert_due
+            incidents.report(connection, _INCIDENT, subject=_subject(call.receiver), detail=detail)
 
 
 def purge(database: Database, days: int = 30, *, batches: int = 100) -> int:

@@ -34,7 +34,7 @@ class Watchdog:
     """The threads of one process; `start` begins them, `close` ends them.
 
     Args:
-        context: this process's.
+        context: of this process.
         limits: of the progress checks; from the settings by default.
     """
 
@@ -56,7 +56,7 @@ class Watchdog:
             thread.start()
 
     def close(self, seconds: float = 5.0) -> None:
-        """Wait for their end, which `context.stopping` asks for."""
+        """Wait for the threads' end, which `context.stopping` asks for; at most `seconds` for each."""
         for thread in self._threads:
             thread.join(seconds)
 
