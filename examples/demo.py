@@ -49,12 +49,12 @@ REJECTED_PHONES = ["6181275534", "8331724490"]
 
 TOP_UP = 100
 HELD_SECONDS = 5.0
-"""How long the demonstration lets the account stand without balance before it buys credits."""
+"""How long the account has no balance before the demonstration buys credits."""
 
 READY_SECONDS = 120.0
 WORK_SECONDS = 180.0
 STOP_SECONDS = 20.0
-"""After that much something is wrong, on the slowest machine too."""
+"""A wait that is longer than this means that something is wrong, on the slowest machine too."""
 
 KEPT_SECONDS = 3600
 """How long the folders of earlier runs stay."""
@@ -69,10 +69,10 @@ STYLES = {
     State.REJECTED: "red",
 }
 MEANINGS = {
-    State.QUEUED: "waits for its turn, or for balance",
+    State.QUEUED: "waits for a worker, or for balance",
     State.SENDING: "on its way to the provider",
     State.UNKNOWN: "no readable answer came",
-    State.SENT: "accepted; its status is being asked",
+    State.SENT: "accepted; its status is being checked",
     State.DELIVERED: "Recibido: it is on the phone",
     State.REJECTED: "Rechazado: the carrier refused it",
 }
@@ -137,7 +137,7 @@ class Program:
         raise DemoError(f"smsclick up was not ready within {READY_SECONDS:g} s")
 
     def require_alive(self) -> None:
-        """Raises where `smsclick up` has ended."""
+        """Raise `DemoError` if `smsclick up` has ended."""
         code = None if self._up is None else self._up.poll()
         if code is not None:
             said = self.log.read_text(encoding="utf-8", errors="replace").rstrip().rpartition("\n")[2]
@@ -160,7 +160,7 @@ class Program:
             raise DemoError(f"smsclick {arguments[0]} did not end within {READY_SECONDS:g} s") from None
 
     def stop(self) -> int | None:
-        """End `smsclick up` as Ctrl-C would, by force if it does not listen; returns its exit code."""
+        """Stop `smsclick up` as Ctrl-C does, and kill it if it does not stop; return its exit code."""
         if self._up is None:
             return None
         if self._up.poll() is None:
@@ -184,7 +184,7 @@ class Alert:
 
 
 class AlertReceiver(ThreadingHTTPServer):
-    """What stands in for the operator's mailbox: takes what Apprise posts to `json://`."""
+    """Stands in for the operator's mailbox: receives what Apprise posts to `json://`."""
 
     daemon_threads = True
 
@@ -209,7 +209,7 @@ class _TakeAlert(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class calls it so
-        """Nothing: the screen belongs to the demonstration."""
+        """Log nothing: the screen belongs to the demonstration."""
 
 
 # --- What is seen on the way
@@ -217,7 +217,7 @@ class _TakeAlert(BaseHTTPRequestHandler):
 
 @dataclass(frozen=True)
 class View:
-    """How things stand at one moment."""
+    """The figures at one point in time."""
 
     states: Counter[State] = field(default_factory=Counter)
     replies: int = 0
@@ -231,11 +231,11 @@ class View:
         return self.states[State.DELIVERED] + self.states[State.REJECTED]
 
     @property
-    def account_state(self) -> str:
-        """Whether messages may go, in words."""
+    def sending(self) -> str:
+        """Whether messages are sent, in words."""
         if self.hold_reason is None:
-            return "open"
-        return "held, one message tries" if self.canary else "held, no balance"
+            return "goes on"
+        return "is held, one message is tried" if self.canary else "is held, no balance"
 
 
 class Watcher:
@@ -246,7 +246,7 @@ class Watcher:
         self._simulator = simulator
 
     def look(self) -> View:
-        """How things stand now."""
+        """Return the figures of now."""
         with self._database.read() as connection:
             states = connection.execute(sa.select(messages.c.state, sa.func.count()).group_by(messages.c.state)).all()
             replies = sa.select(sa.func.count()).where(messages.c.reply.is_not(None))
@@ -261,7 +261,7 @@ class Watcher:
 
 
 class Screen:
-    """The terminal: bars that move where there is one, a line now and then where there is none."""
+    """The output: moving bars on a terminal, a line each second elsewhere."""
 
     _LINE_SECONDS: ClassVar[float] = 1.0
 
@@ -276,20 +276,20 @@ class Screen:
 
     @property
     def console(self) -> Console:
-        """For what is not progress."""
+        """The console, for output that is not progress."""
         return self._console
 
     def say(self, text: str = "", style: str = "") -> None:
-        """One line as it is."""
+        """Print one line as it is."""
         self._console.print(Text(text, style=style), soft_wrap=True)
 
     def step(self, title: str) -> None:
-        """The heading of the next part."""
+        """Print the heading of the next part."""
         self.say()
         self.say(title, "bold")
 
     def quote(self, text: str) -> None:
-        """What a program wrote."""
+        """Print what a program wrote."""
         for line in text.rstrip().splitlines():
             self.say(f"  | {line}", "dim")
 
@@ -303,20 +303,20 @@ class Screen:
             yield
         self._live = None
 
-    def news(self, text: str, style: str = "bold") -> None:
-        """Something happened; the progress goes on below it."""
+    def event(self, text: str, style: str = "bold") -> None:
+        """Print what happened, with the time; the progress goes on below it."""
         first, *rest = text.splitlines()
         self.say(f"  {time.monotonic() - self._began:5.1f} s  {first}", style)
         for line in rest:
             self.say(f"           {line}", "dim")
 
     def update(self, view: View) -> None:
-        """Show how things stand."""
+        """Show the figures."""
         if self._live is not None:
             self._live.update(self._bars(view))
             return
         counts = ", ".join(f"{view.states[state]} {state}" for state in State if view.states[state])
-        line = f"{counts}; {view.credits} credits; gate {view.gate}"
+        line = f"{counts}; {view.credits} credits; sending {view.sending}"
         if line != self._last and time.monotonic() - self._last_at >= self._LINE_SECONDS:
             self._last, self._last_at = line, time.monotonic()
             self.say(f"  {time.monotonic() - self._began:5.1f} s  {line}", "dim")
@@ -333,8 +333,8 @@ class Screen:
                 bar = ProgressBar(self._total, count, width=24, complete_style=style, finished_style=style)
                 grid.add_row(Text(str(state), style=style), bar, str(count), MEANINGS[state])
         closed = view.hold_reason is not None
-        about = Text(f"{view.credits} credits left at the provider; the gate is ")
-        about.append(view.hold_cache, style="bold yellow" if closed else "bold green")
+        about = Text(f"{view.credits} credits left at the provider; sending ")
+        about.append(view.sending, style="bold yellow" if closed else "bold green")
         return Group("", grid, Padding(about, (0, 0, 0, 12)))
 
 
@@ -344,29 +344,29 @@ def watch(watcher: Watcher, simulator: SimulatorClient, inbox: AlertReceiver, sc
     buy_at: float | None = None
     deadline = time.monotonic() + WORK_SECONDS
     while time.monotonic() < deadline:
-        arrived = inbox.alerts[:]  # before the look, so that an alert is not told before its cause
+        arrived = inbox.alerts[:]  # before the figures, so that an alert is not shown before its cause
         view = watcher.look()
         if view.hold_reason and not was.hold_reason:
             buy_at = time.monotonic() + HELD_SECONDS
-            screen.news("The provider answers -104, Saldo insuficiente: sending is held, no message is lost.")
+            screen.event("The provider answers -104, Saldo insuficiente: sending is held, no message is lost.")
         if buy_at is not None and time.monotonic() >= buy_at:
             buy_at = None
             simulator.set(add_balance=TOP_UP)
-            screen.news(f"We buy {TOP_UP} credits. The worker, which keeps asking for the balance, will see it.")
+            screen.event(f"We buy {TOP_UP} credits. The worker, which keeps asking for the balance, will see it.")
         if view.canary and canary is None:
             canary = view.canary
-            screen.news(f"There is balance: one message goes first, to see whether it is taken (message {canary}).")
+            screen.event(f"There is balance: one message is sent first, to test the account (message {canary}).")
         if was.hold_reason and not view.hold_reason:
-            screen.news("It was accepted: the gate is open again, and the others follow.", "bold green")
+            screen.event("It was accepted: the hold is lifted, and the others follow.", "bold green")
         for alert in arrived[heard:]:
-            screen.news(f"An alert arrives: {alert.title}\n{alert.body}", "bold yellow")
+            screen.event(f"An alert arrives: {alert.title}\n{alert.body}", "bold yellow")
         heard = len(arrived)
         if view.replies > was.replies:
-            screen.news("A recipient has answered the interactive message.", "bold")
+            screen.event("A recipient has answered the interactive message.", "bold")
         screen.update(view)
         was = view
         if view.final == total and view.replies and heard >= 2:
-            screen.news(f"All {total} messages are final.", "bold green")
+            screen.event(f"All {total} messages are final.", "bold green")
             return
         time.sleep(0.1)
     raise DemoError(
@@ -394,16 +394,16 @@ def differences(
     ledger: Sequence[LedgerEntry],
     alerts: Sequence[Alert],
 ) -> Iterator[str]:
-    """Everything that is not as it must be, one line each, without phones and texts."""
+    """Yield one line for each thing that is not as it must be, without phones and texts."""
     accepted = Counter((entry.phone, entry.text) for entry in ledger)
     ours = {str(record["key"]): record for record in records}
     for key, content in good.items():
         if accepted[content] != 1:
             yield f"{key}: the provider accepted it {accepted[content]} times"
         if key not in ours:
-            yield f"{key}: there is no message of it"
+            yield f"{key}: there is no message with this key"
     for key in ours.keys() - good.keys():
-        yield f"{key}: a message that is no good line of the file"
+        yield f"{key}: a message with this key is no good line of the file"
     if len(ledger) != len(good):
         yield f"the provider accepted {len(ledger)} messages, the file has {len(good)} good lines"
     truly = {entry.id_mensaje: entry for entry in ledger}
@@ -412,14 +412,14 @@ def differences(
         if what:
             yield f"{key}: {what}"
     if {entry.phone for entry in ledger if entry.estatus == ESTATUS[State.REJECTED]} != set(REJECTED_PHONES):
-        yield "not the two phones that were to be rejected are"
+        yield "the rejected phones are not the two that the simulator must reject"
     over = [alert for alert in alerts if "over:" in alert.title]
     if len(over) != 1 or len(alerts) != 2:
         yield f"{len(alerts) - len(over)} alerts at the hold and {len(over)} at its end, instead of one each"
 
 
 def difference(record: Mapping[str, Any], entry: LedgerEntry | None) -> str | None:
-    """What a record has otherwise than the ledger's entry of the same `id_mensaje`."""
+    """Return how a record differs from the ledger's entry of the same `id_mensaje`; None if it does not."""
     if entry is None:
         return f"its id_mensaje {record['id_mensaje']} is not in the ledger"
     if (record["phone"], record["text"]) != (entry.phone, entry.text):
@@ -432,7 +432,7 @@ def difference(record: Mapping[str, Any], entry: LedgerEntry | None) -> str | No
 
 
 def closing_table(records: Sequence[Mapping[str, Any]], ledger: Sequence[LedgerEntry]) -> Table:
-    """Messages, credits and replies, as the program has them and as the provider does."""
+    """Return a table of messages, credits and replies: in our records, and in the provider's ledger."""
     table = Table("", title="In the end", title_justify="left", title_style="bold")
     table.add_column("smsclick", justify="right")
     table.add_column("the provider's ledger", justify="right")
@@ -454,7 +454,7 @@ def closing_table(records: Sequence[Mapping[str, Any]], ledger: Sequence[LedgerE
 
 
 def demonstrate(program: Program, inbox: AlertReceiver, screen: Screen, good: Mapping[str, tuple[str, str]]) -> None:
-    """All of it; raises DemoError where something is not as it must be."""
+    """Run the demonstration; raise `DemoError` if something is not as it must be."""
     needed = sum(predict_credits(text) for _, text in good.values())
     balance = needed // 2
     screen.step("1. Start everything in one process: worker, scheduler, and SMSClick's simulator")
@@ -468,7 +468,7 @@ def demonstrate(program: Program, inbox: AlertReceiver, screen: Screen, good: Ma
     screen.say(f"  Ready after {time.monotonic() - began:.1f} s; SMSClick is played by {address}.")
     screen.say(f"  Its account has {balance} credits. The file below needs {needed}, so they will run out on the way.")
 
-    screen.step("2. Hand over a file of messages, some lines of which are bad")
+    screen.step("2. Import a file of messages, some lines of which are bad")
     screen.say("  $ smsclick import examples/mensajes.csv", "cyan")
     imported = program.run("import", str(FILE))
     screen.quote(imported.stderr + imported.stdout)
@@ -507,7 +507,7 @@ def _relative(text: str) -> str:
 
 
 def _fresh_folder() -> Path:
-    """A folder of this run's own; those of runs long ago are removed."""
+    """Make a folder for this run, and remove those of earlier runs."""
     base = ROOT / "var" / "demo"
     base.mkdir(parents=True, exist_ok=True)
     for old in base.iterdir():
@@ -524,7 +524,7 @@ def _terminated(number: int, _frame: FrameType | None) -> None:
 
 
 def main() -> int:
-    """Run it; 0 only if everything came out as it must."""
+    """Run the demonstration; return 0 only if everything is as it must be."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

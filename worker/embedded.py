@@ -1,7 +1,8 @@
-"""`smsclick up`: migrate, worker, beat and doorbell in one process, without any server (and the simulator, if asked).
+"""`smsclick up`: migrate, worker, beat and wake-ups in one process, without any server (and the simulator, if asked).
 
-The broker is kombu's `memory://`, which works within one process with threads. What another process commits is noticed
-by asking SQLite's `PRAGMA data_version`, which costs microseconds; on other databases the sweep finds it.
+The broker is kombu's `memory://`, which works within one process with threads. Commits of other processes change
+SQLite's `PRAGMA data_version`, which a thread reads every 50 ms at a cost of microseconds; on other databases the sweep
+finds the messages.
 """
 
 import contextlib
@@ -34,9 +35,9 @@ SIMULATED_KEY = "simulated"
 """The APIKEY of the simulator that `up --simulate` starts."""
 
 SIMULATED_PORT = 8808
-"""Where that simulator listens; a free port is taken where this one is not."""
+"""The port of that simulator; if it is in use, the simulator listens on a free one."""
 
-_LOOK_SECONDS = 0.05
+_DATA_VERSION_SECONDS = 0.05
 
 
 def up(*, simulate: bool, log_level: str, on_ready: Callable[[Settings], None]) -> None:
@@ -45,7 +46,7 @@ def up(*, simulate: bool, log_level: str, on_ready: Callable[[Settings], None]) 
     Args:
         simulate: also run the simulator, and send to it instead of SMSClick.
         log_level: of the worker's log on stderr: debug, info, warning or error.
-        on_ready: called once with the settings in force, when the worker takes work.
+        on_ready: called once with the settings in force, when the worker is ready.
 
     Raises:
         SmsclickError: a setting is wrong, the database does not answer, or the worker stopped by an error.
@@ -62,33 +63,36 @@ def up(*, simulate: bool, log_level: str, on_ready: Callable[[Settings], None]) 
         app.simulated = simulate
         stack.enter_context(_everything(settings, on_ready))
 
-        # It advises an option of `celery worker` that `up` does not have; nothing but JSON is ever read here.
+        # The warning advises an option of `celery worker` that `up` does not have; this app reads JSON only.
         warnings.filterwarnings("ignore", category=SecurityWarning)
         worker = app.Worker(loglevel=log_level, quiet=True)
-        asked = stack.enter_context(_asked_to_stop())
+        stop_signals = stack.enter_context(_stop_signals())
         worker.start()
-        # Celery ends with 1 after Ctrl-C too.
-        if worker.exitcode and not asked:
-            raise SmsclickError("the worker stopped by an error; its log says why")
+        # Celery's exit code is 1 after Ctrl-C too.
+        if worker.exitcode and not stop_signals:
+            raise SmsclickError("the worker stopped because of an error; its log says why")
 
 
 @contextlib.contextmanager
-def _asked_to_stop() -> Iterator[list[str]]:
-    """The signals by which the worker was asked to stop."""
-    asked: list[str] = []
+def _stop_signals() -> Iterator[list[str]]:
+    """Yield a list that collects the signals that stop the worker."""
+    received: list[str] = []
 
-    def note(sig: str = "", **_: object) -> None:
-        asked.append(sig)
+    def add(sig: str = "", **_: object) -> None:
+        received.append(sig)
 
-    signals.worker_shutting_down.connect(note, weak=False)
+    signals.worker_shutting_down.connect(add, weak=False)
     try:
-        yield asked
+        yield received
     finally:
-        signals.worker_shutting_down.disconnect(note)
+        signals.worker_shutting_down.disconnect(add)
 
 
 def migrate(database_url: str) -> None:
-    """`alembic upgrade head`, with the migrations beside this package.
+    """Run `alembic upgrade head` with the migrations beside this package.
+
+    Args:
+        database_url: whose tables are created or upgraded.
 
     Raises:
         DatabaseUnavailable: the database does not answer.
@@ -99,7 +103,7 @@ def migrate(database_url: str) -> None:
 
 
 def _keep_apart(database_url: str, *, simulate: bool) -> None:
-    """Raises `NotAllowed` where a simulator's messages would meet an account's."""
+    """Raise `NotAllowed` if messages of the simulator and of an account would be in the same database."""
     database = Database(database_url, threads=1)
     try:
         if simulate:
@@ -132,7 +136,7 @@ def _simulator() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _everything(settings: Settings, on_ready: Callable[[Settings], None]) -> Iterator[None]:
-    """Beat and the watch as threads, from the moment the worker is ready to its end."""
+    """Run beat and the watch on the database as threads, while the worker runs."""
     from worker.app import app  # noqa: PLC0415 - as above
 
     app.embedded = True
@@ -141,7 +145,9 @@ def _everything(settings: Settings, on_ready: Callable[[Settings], None]) -> Ite
     threads = [SupervisedThread("smsclick-beat", beat.run, stopping=ended)]
     path = sa.make_url(settings.database_url).database
     if settings.database_url.startswith("sqlite") and path:
-        threads.append(SupervisedThread("smsclick-look", lambda: _watch(path, ended), stopping=ended))
+        threads.append(
+            SupervisedThread("smsclick-data-version", lambda: _wake_after_commits(path, ended), stopping=ended)
+        )
 
     def ready(**_: object) -> None:
         from worker.app import runtime  # noqa: PLC0415 - as above
@@ -161,7 +167,7 @@ def _everything(settings: Settings, on_ready: Callable[[Settings], None]) -> Ite
 
 
 class _Beat:
-    """Celery's beat in this process, as a new one whenever it is run."""
+    """Celery's beat in this process; each run makes a new service, because a stopped one cannot start again."""
 
     def __init__(self, app: Celery, ended: threading.Event) -> None:
         self._app = app
@@ -169,40 +175,40 @@ class _Beat:
         self._service: Any = None
 
     def run(self) -> None:
-        """Send ticks until `stop`; raises where they end before."""
+        """Send ticks until `stop`; raise if the service ends before."""
         service: Any = Service(self._app, max_interval=1, scheduler_cls=Scheduler)
         self._service = service
         self._app.set_current()
         if not self._ended.is_set():
             service.start()
         if not self._ended.is_set():
-            raise RuntimeError("beat has ended by itself")
+            raise RuntimeError("beat ended without being stopped")
 
     def stop(self, **_: object) -> None:
-        """End it, once it has done what it is doing."""
+        """Stop the service after its current tick."""
         self._ended.set()
         if self._service is not None:
             self._service.stop()
 
 
-def _watch(path: str, ended: threading.Event) -> None:
-    """Ring when another connection has committed and something waits."""
+def _wake_after_commits(path: str, ended: threading.Event) -> None:
+    """Wake the pump after another connection has committed, if a message waits."""
     from worker.account import holds  # noqa: PLC0415 - as above
     from worker.app import pump, runtime  # noqa: PLC0415
     from worker.queue import claims  # noqa: PLC0415 - as above
 
     seen = -1
     with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection:
-        while not ended.wait(_LOOK_SECONDS):
+        while not ended.wait(_DATA_VERSION_SECONDS):
             version = connection.execute("PRAGMA data_version").fetchone()[0]
             if version == seen:
                 continue
             seen = version
-            # Our own commits move the version too, so look before taking the one writer's place.
+            # Our own commits change the version too: read first, because SQLite has one writer only.
             try:
                 with runtime().database.read() as reading:
-                    wanted = holds.read(reading).is_open and bool(claims.waiting(reading, 1))
-                if wanted:
+                    is_waiting = holds.read(reading).is_open and bool(claims.waiting(reading, 1))
+                if is_waiting:
                     pump().wake()
             except SmsclickError as error:
                 log.warning("Could not look for new messages. error=%s", error)

@@ -23,20 +23,20 @@ def import_command(
     file: Annotated[str, typer.Argument(help="CSV or JSON lines; - is stdin.")],
     *,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Store nothing; say what would be stored and what it would cost.")
+        bool, typer.Option("--dry-run", help="Store nothing; print what would be stored and what it would cost.")
     ] = False,
     rejected: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the bad lines and why into this file.")
+        Path | None, typer.Option(metavar="FILE", help="Write the bad lines and their reasons into this file.")
     ] = None,
     timezone: Annotated[
-        str | None, typer.Option(help="Of times without a zone, for example America/Mexico_City.")
+        str | None, typer.Option(help="The zone of times without one, for example America/Mexico_City.")
     ] = None,
     ttl: Annotated[
         float | None, typer.Option(min=0, help="Seconds of validity, for lines without ttl and expires_at.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout.")] = False,
 ) -> None:
-    """Enqueue many messages; bad lines are reported and the good ones go in.
+    """Enqueue many messages; bad lines are reported and the good ones are stored.
 
     Columns: phone, text, key, send_at, expires_at, ttl, priority, rule_id, if_absent, callback, reference (telefono,
     mensaje and clave are accepted too). With keys the same file may be imported again and nothing is sent twice.
@@ -62,16 +62,16 @@ def import_command(
             work(database, rows, report=report, summary=summary, progress=lambda each: progress.show(_words(each)))
         except KeyboardInterrupt:
             stack.close()
-            _tell_interrupted(summary, dry_run=dry_run)
+            _note_interrupted(summary, dry_run=dry_run)
             raise typer.Exit(130) from None
         except SmsclickError as error:
             if summary.stored or summary.known:
-                raise SmsclickError(f"{error}; stopped on the way: {_words(summary)}") from error
+                raise SmsclickError(f"{error}; stopped after: {_words(summary)}") from error
             raise
         balance = known_balance(database) if dry_run else None
     if as_json:
         output.json_line(_summary_record(summary, balance, dry_run=dry_run))
-    _tell_summary(summary, balance, dry_run=dry_run)
+    _note_summary(summary, balance, dry_run=dry_run)
     if summary.refused:
         raise typer.Exit(1)
 
@@ -81,22 +81,22 @@ def _refuse_same(file: str, rejected: Path | None) -> None:
         raise SmsclickError(f"--rejected: {rejected} is the file that is imported; name another one")
 
 
-def _tell_interrupted(summary: Summary, *, dry_run: bool) -> None:
+def _note_interrupted(summary: Summary, *, dry_run: bool) -> None:
     if dry_run:
         output.note(f"interrupted; nothing was stored. So far: {_words(summary)}")
         return
-    output.note(f"interrupted: {_words(summary)}; import the same file again, and it goes on where it stopped")
+    output.note(f"interrupted: {_words(summary)}; import the same file again to continue")
     if summary.unkeyed:
         output.note(f"but {summary.unkeyed} lines came without a key: imported again, they would be sent again")
 
 
-def _tell_summary(summary: Summary, balance: tuple[int, dt.datetime] | None, *, dry_run: bool) -> None:
+def _note_summary(summary: Summary, balance: tuple[int, dt.datetime] | None, *, dry_run: bool) -> None:
     if summary.unkeyed:
         output.note(f"{summary.unkeyed} lines came without a key: imported again, they would be sent again")
     if not dry_run:
         output.note(_words(summary))
         return
-    output.note(f"dry run, nothing is stored: {_words(summary).replace('stored', 'would be stored')}")
+    output.note(f"dry run, nothing is stored: {_words(summary, stored='would be stored')}")
     known = "the balance is not known here (smsclick balance asks for it)"
     if balance is not None:
         short = "" if balance[0] >= summary.credits else ", which is not enough"
@@ -120,5 +120,5 @@ def _summary_record(summary: Summary, balance: tuple[int, dt.datetime] | None, *
     return record
 
 
-def _words(summary: Summary) -> str:
-    return f"{summary.stored} stored, {summary.known} already known, {summary.refused} refused"
+def _words(summary: Summary, *, stored: str = "stored") -> str:
+    return f"{summary.stored} {stored}, {summary.known} already known, {summary.refused} refused"

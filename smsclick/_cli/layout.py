@@ -1,4 +1,4 @@
-"""How wide the columns of a table are, so that nothing in it is cut."""
+"""Choose the widths of a table's columns, so that no cell is cut."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-_NARROW: Final = 12
-"""What a column of texts needs at the least."""
-_LONG: Final = 24
-"""A longer word goes over several lines, in any column."""
-_FRAME: Final = 3
-"""Of each column: a line and a blank on both sides."""
+_LEAST_TEXT_CELLS: Final = 12
+"""The smallest width of a column of texts."""
+_MOST_WORD_CELLS: Final = 24
+"""A longer word is broken over several lines, in any column."""
+_FRAME_CELLS: Final = 3
+"""Of each column: a line, and a blank on both sides."""
 
 
 def choose(
@@ -38,15 +38,15 @@ def choose(
     kept = list(range(len(headers)))
     least = {place: _least(headers[place], [row[place] for row in rows], texts) for place in kept}
     going = [place for place in kept if headers[place] in spare]
-    while sum(least[place] + _FRAME for place in kept) + 1 > width:
+    while sum(least[place] + _FRAME_CELLS for place in kept) + 1 > width:
         if not going:
             return None
         kept.remove(going.pop())
     widths = {place: least[place] for place in kept}
-    room = width - 1 - sum(each + _FRAME for each in widths.values())
+    room = width - 1 - sum(each + _FRAME_CELLS for each in widths.values())
     wanted = {place: max([cell_width(headers[place]), *(_lines(row[place]) for row in rows)]) for place in kept}
     missing = {place: wanted[place] - widths[place] for place in kept}
-    # What identifies is widened first; texts share what is left, and what one does not need is the others'.
+    # Identifiers are widened first; the columns of texts share the rest, and what one does not need is for the others.
     order = sorted(kept, key=lambda place: (headers[place] in texts, missing[place]))
     for done, place in enumerate(order):
         share = room // (len(order) - done) if headers[place] in texts else room
@@ -57,7 +57,7 @@ def choose(
 
 
 def cell_width(text: str) -> int:
-    """Cells of a terminal that a text takes."""
+    """Return how many cells of a terminal a text needs."""
     return sum(_cells(c) for c in text)
 
 
@@ -76,4 +76,4 @@ def _lines(text: str) -> int:
 def _least(header: str, cells: Sequence[str], texts: Collection[str]) -> int:
     words = [word for cell in (header, *cells) for word in cell.split()]
     longest = max(map(cell_width, words), default=1)
-    return min(longest, _NARROW if header in texts else _LONG)
+    return min(longest, _LEAST_TEXT_CELLS if header in texts else _MOST_WORD_CELLS)

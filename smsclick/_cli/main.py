@@ -47,7 +47,7 @@ OPERATORS: Final = frozenset(
 """The commands of `worker.operator.commands`, which the wheel does not hold."""
 
 _MARKER = "smsclick.marker"
-"""A file that tells our own package `worker` from a backend's."""
+"""A file that only our own package `worker` has: a backend may have a package of the same name."""
 
 PROVIDERS: Final = frozenset({"balance", "report", "status"})
 """The commands of `smsclick._cli.provider_commands`."""
@@ -64,13 +64,13 @@ def enqueue_command(
     send_at: Annotated[str | None, typer.Option(help="Not before; ISO 8601 with a zone.")] = None,
     expires_at: Annotated[str | None, typer.Option(help="Not after; ISO 8601 with a zone.")] = None,
     priority: Annotated[Literal["high", "normal", "low"], typer.Option(help="Who goes first.")] = "normal",
-    rule: Annotated[str | None, typer.Option(help="ID_REGLA_INTERACTIVA, where a reply is expected.")] = None,
+    rule: Annotated[str | None, typer.Option(help="ID_REGLA_INTERACTIVA, if you expect a reply.")] = None,
     if_absent: Annotated[
-        Literal["resend", "fail"], typer.Option(help="What to do where the provider surely does not have an attempt.")
+        Literal["resend", "fail"], typer.Option(help="What to do if the provider certainly did not accept an attempt.")
     ] = "resend",
-    ttl: Annotated[float | None, typer.Option(min=0, help="Not after so many seconds.")] = None,
-    reference: Annotated[str | None, typer.Option(help="Your own words, given back with the record.")] = None,
-    callback: Annotated[str | None, typer.Option(help="Who hears of it: celery:task@queue or https://…")] = None,
+    ttl: Annotated[float | None, typer.Option(min=0, help="Not later than this many seconds from now.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Your own text, returned with the record.")] = None,
+    callback: Annotated[str | None, typer.Option(help="Who gets its states: celery:task@queue or https://…")] = None,
 ) -> None:
     """Enqueue one message and print its id."""
     with open_database() as database, database.begin() as connection:
@@ -97,8 +97,8 @@ producers.command("import", rich_help_panel="Messages")(import_command)
 @producers.command(rich_help_panel="The provider")
 def simulate(
     *,
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Where it listens; 0 takes a free port.")] = 8808,
-    key: Annotated[str | None, typer.Option(help="The only APIKEY that it takes.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Where it listens; 0 for a free port.")] = 8808,
+    key: Annotated[str | None, typer.Option(help="The only APIKEY that it accepts.")] = None,
     balance: Annotated[int | None, typer.Option(help="Credits at the start.")] = None,
     delivery_seconds: Annotated[float | None, typer.Option(help="Median time to estatus 3 or 4.")] = None,
     reject_rate: Annotated[float | None, typer.Option(help="Share of messages that end with 4.")] = None,
@@ -110,7 +110,7 @@ def simulate(
         typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the simulator; JSON or plain text."),
     ] = None,
     faults: Annotated[
-        str, typer.Option(help="Faults from the start on: a JSON list as for POST /_simulator/faults.", metavar="JSON")
+        str, typer.Option(help="Faults from the start: a JSON list as for POST /_simulator/faults.", metavar="JSON")
     ] = "[]",
 ) -> None:
     """Run SMSClick on your own machine, until stopped: four endpoints, every code, faults on demand."""
@@ -171,13 +171,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> None:
     command = next((word for word in words if not word.startswith("-")), None)
-    # Each part is loaded when it is asked for (or all, for --help): an enqueue should start quickly.
+    # A part is loaded only if its command is called (or --help), so that an enqueue starts quickly.
     provider = _provider() if command is None or command in PROVIDERS else None
     operators = _operators() if command is None or command in OPERATORS else None
     if operators is None and command in OPERATORS:
         raise SmsclickError(
-            f"{command}: an operator's command, which is where the worker is: run it in the checkout or the image "
-            "of smsclick, not from a pip install alone"
+            f"{command}: an operator's command needs the worker: run it in the checkout or the image of smsclick, "
+            "not from a pip install alone"
         )
     root = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
     root.callback()(_options)
@@ -190,7 +190,7 @@ def _run(words: list[str]) -> None:
 
 
 def _join_lines(command: Any) -> None:  # noqa: ANN401 - a command of the click that typer carries
-    """Let the terminal's width break the paragraphs of each help, not the width of our source."""
+    """Join the lines of each paragraph of a help, so that the terminal's width breaks them and not our source's."""
     if command.help:
         command.help = "\n\n".join(" ".join(each.split()) for each in command.help.split("\n\n"))
     for part in getattr(command, "commands", {}).values():
@@ -225,10 +225,10 @@ def _provider() -> typer.Typer:
 
 
 def _operators() -> typer.Typer | None:
-    """The operator's commands, or None where there is no worker of ours.
+    """Return the operator's commands, or None if our worker is not here.
 
     Raises:
-        SmsclickError: it is there, but what it needs is not installed.
+        SmsclickError: the worker is here, but something that it needs is not installed.
     """
     if not _worker_found():
         return None
@@ -240,7 +240,10 @@ def _operators() -> typer.Typer | None:
 
 
 def _worker_found() -> bool:
-    """Whether `import worker` gives ours; a backend's own package of that name is not touched."""
+    """Return whether `import worker` imports ours, after adding its folder to the path if needed.
+
+    A backend's own package of that name is not imported.
+    """
     spec = importlib.util.find_spec("worker")
     if spec is not None and any(_is_ours(Path(place)) for place in spec.submodule_search_locations or ()):
         return True
@@ -256,9 +259,9 @@ def _is_ours(package: Path) -> bool:
 
 
 def _use_utf8() -> None:
-    """In a pipe or file our output is UTF-8, whatever the locale says; a terminal knows best itself.
+    """Write UTF-8 into pipes and files, whatever the locale is; a terminal keeps its own encoding.
 
-    What a terminal's encoding does not have is shown as `?` there.
+    A terminal shows `?` for a character that its encoding does not have.
     """
     for stream in (sys.stdout, sys.stderr):
         if not isinstance(stream, io.TextIOWrapper):

@@ -1,4 +1,4 @@
-"""What the `smsclick` program writes: tables for people, JSON lines for programs, one line for what went wrong."""
+"""What the `smsclick` program writes: tables for people, JSON lines for programs, one line for an error."""
 
 import datetime as dt
 import json
@@ -14,17 +14,17 @@ from smsclick._values.times import iso
 if TYPE_CHECKING:
     from rich.console import Console
 
-_WIDTH = 120
-"""Of tables that go into a file or a pipe; a terminal tells its own."""
+_FILE_WIDTH = 120
+"""Width of tables in a file or a pipe; a terminal has its own."""
 
 
 def for_people() -> bool:
-    """Whether a person reads what is written now."""
+    """Return whether stdout is a terminal."""
     return sys.stdout.isatty()
 
 
 def can_show(text: str) -> bool:
-    """Whether stdout has these characters; others would become `?` on a terminal."""
+    """Return whether stdout's encoding has these characters; a terminal shows others as `?`."""
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
@@ -33,22 +33,22 @@ def can_show(text: str) -> bool:
 
 
 def say(text: str) -> None:
-    """One line of the result."""
+    """Print one line of the result on stdout."""
     typer.echo(text)
 
 
 def complain(text: object) -> None:
-    """One line on stderr, whatever the text holds."""
+    """Print an error as one line on stderr, whatever the text holds."""
     typer.echo(f"smsclick: {' '.join(shown(text).split())}", err=True)
 
 
 def note(text: str) -> None:
-    """One line on stderr about something that is not an error."""
+    """Print one line on stderr that is not an error."""
     typer.echo(text, err=True)
 
 
 def json_line(value: Mapping[str, Any]) -> None:
-    """One JSON object on one line."""
+    """Print one JSON object on one line."""
     typer.echo(json.dumps(value, ensure_ascii=False, default=_plain))
 
 
@@ -60,14 +60,14 @@ def show_table(
     texts: Collection[str] = (),
     spare: Collection[str] = (),
 ) -> None:
-    """A table with a heading for each column. Nothing in it is ever cut: what identifies stays in one piece.
+    """Print a table with a heading for each column. No cell is cut, and identifiers stay in one piece.
 
     Args:
         headers: of the columns.
         rows: their cells.
         title: above the table.
         texts: columns that may become narrow; other columns keep their words whole.
-        spare: columns that are left out where there is no room, the last one first. Where there is still none, each row
+        spare: columns that are left out if the table is too wide, the last one first. If it is still too wide, each row
             becomes a list.
     """
     from rich.table import Table  # noqa: PLC0415 - most commands print a line and start sooner without it
@@ -95,7 +95,7 @@ def _show_list(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str
 
 
 def show_pairs(pairs: Mapping[str, object]) -> None:
-    """Names and values, without those that have no value."""
+    """Print names and values, without those that have no value."""
     from rich.table import Table  # noqa: PLC0415 - as above
 
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -108,7 +108,7 @@ def show_pairs(pairs: Mapping[str, object]) -> None:
 
 
 def shown(value: object) -> str:
-    """A value as a person reads it; what could steer a terminal is taken out."""
+    """Return a value as a person reads it, without characters that could control a terminal."""
     if value is None:
         return ""
     text = value.strftime("%Y-%m-%d %H:%M:%SZ") if isinstance(value, dt.datetime) else str(value)
@@ -119,10 +119,10 @@ def _console() -> "Console":
     from rich.console import Console  # noqa: PLC0415 - as above
 
     # No markup: a text like "[red]" is somebody's message, not ours.
-    return Console(width=None if for_people() else _WIDTH, markup=False, highlight=False, emoji=False)
+    return Console(width=None if for_people() else _FILE_WIDTH, markup=False, highlight=False, emoji=False)
 
 
 def _plain(value: object) -> object:
     if isinstance(value, dt.datetime):
         return iso(value)
-    raise TypeError(f"{type(value).__name__} has no place in JSON")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

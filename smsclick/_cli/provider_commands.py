@@ -21,7 +21,7 @@ provider = typer.Typer()
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON also on a terminal.")]
 
-_WORDS: Final = {
+_STATUS_WORDS: Final = {
     Estatus.PENDIENTE: "Pendiente de envío",
     Estatus.EN_PROCESO: "En proceso de envío",
     Estatus.ENVIADO: "Enviado",
@@ -42,7 +42,7 @@ _ADVICE: Final = {
 
 @provider.command(rich_help_panel="The provider")
 def balance(*, as_json: AsJson = False) -> None:
-    """Ask how many credits the account has."""
+    """Ask SMSClick how many credits the account has."""
     with _asking() as (client, _):
         credits_left = client.credits()
     if as_json or not output.for_people():
@@ -57,7 +57,7 @@ def status(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Ask what the provider says of one message."""
+    """Ask SMSClick for the status of one message."""
     with _asking() as (client, _):
         seen = client.status(id_mensaje)
     if as_json or not output.for_people():
@@ -69,15 +69,15 @@ def status(
 @provider.command(rich_help_panel="The provider")
 def report(
     start: Annotated[str, typer.Argument(metavar="FROM", help="ISO 8601 or DD-MM-AAAA HH:mm:ss.")],
-    end: Annotated[str, typer.Argument(metavar="TO", help="The same; a day alone is meant to its end.")],
+    end: Annotated[str, typer.Argument(metavar="TO", help="The same; a day alone means its end.")],
     *,
-    statuses: Annotated[str | None, typer.Option("--status", help="Only these, like 2,3,4.")] = None,
+    statuses: Annotated[str | None, typer.Option("--status", help="Only messages with these, like 2,3,4.")] = None,
     campaign: Annotated[str | None, typer.Option(help="Only this ID_CAMPANIA.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask for all messages of a span of time.
+    """Ask SMSClick for all messages between two times.
 
-    Times without a zone are in the provider's (SMSCLICK_TIMEZONE).
+    Times without a zone are in the provider's zone (SMSCLICK_TIMEZONE).
     """
     with _asking() as (client, settings):
         rows = client.report(
@@ -114,10 +114,10 @@ def report(
 
 
 def parse_statuses(words: str) -> list[int]:
-    """Numbers separated by commas.
+    """Read numbers separated by commas.
 
     Raises:
-        InvalidField: one of them is no number of one digit.
+        InvalidField: one of them is not a number of one digit.
     """
     parts = [part.strip() for part in words.split(",")]
     if not all(re.fullmatch("[0-9]", part) for part in parts):
@@ -127,7 +127,7 @@ def parse_statuses(words: str) -> list[int]:
 
 @contextlib.contextmanager
 def _asking() -> Iterator[tuple[SmsclickClient, Settings]]:
-    """A client; what the provider answers instead of data ends as one line that says what to do."""
+    """Yield a client; an answer without data becomes an error with advice for a person."""
     settings = get_settings()
     with open_client(settings, pool_size=1) as client:
         try:
@@ -153,4 +153,4 @@ def _record(seen: MessageStatus | ReportRow | UnreadableRow) -> dict[str, Any]:
 def _estatus(estatus: Estatus | None) -> str:
     if estatus is None:
         return "not one of 0 to 4"
-    return f"{int(estatus)} {_WORDS[estatus]}"
+    return f"{int(estatus)} {_STATUS_WORDS[estatus]}"

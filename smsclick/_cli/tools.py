@@ -1,4 +1,4 @@
-"""What several commands of `smsclick` need: the database, a file, a line that counts along."""
+"""What several commands of `smsclick` share: the database, a file, a line that shows progress."""
 
 import contextlib
 import sys
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def open_database() -> Iterator[Database]:
-    """The database of the settings."""
+    """Open the database of the settings, and dispose of it at the end.
+
+    Raises:
+        DatabaseNotMigrated: an SQLite database whose file does not exist.
+        SettingsError: a setting is wrong.
+    """
     url = get_settings().database_url
     require_there(parse_url(url))
     database = Database(url, threads=2)
@@ -30,7 +35,11 @@ def open_database() -> Iterator[Database]:
 
 @contextlib.contextmanager
 def opened(file: str) -> Iterator[BinaryIO]:
-    """A file's bytes; `-` is stdin. Raises `SmsclickError` where it cannot be read."""
+    """Open a file of bytes; `-` is stdin.
+
+    Raises:
+        SmsclickError: the file cannot be read.
+    """
     if file == "-":
         yield sys.stdin.buffer
         return
@@ -43,18 +52,18 @@ def opened(file: str) -> Iterator[BinaryIO]:
 
 
 class Progress:
-    """A line that counts along on a person's terminal, with whole lines above it."""
+    """A line on a terminal that shows progress, with lines above it that stay."""
 
     def __init__(self, status: "Status | None" = None) -> None:
         self._status = status
 
     def show(self, words: str) -> None:
-        """Show how far it came."""
+        """Show the progress."""
         if self._status is not None:
             self._status.update(f"{words} …")
 
     def say(self, text: str) -> None:
-        """Write a line that stays."""
+        """Print a line that stays."""
         line = " ".join(output.shown(text).split())
         if self._status is None:
             output.note(line)
@@ -64,7 +73,7 @@ class Progress:
 
 @contextlib.contextmanager
 def progress_line() -> Iterator[Progress]:
-    """The line, or nothing where nobody watches."""
+    """Yield the progress line; it prints nothing if stderr is not a terminal."""
     if not sys.stderr.isatty():
         yield Progress()
         return

@@ -173,7 +173,7 @@ def _decide(database: Database, stack: Stack) -> int:
         owned.add(id_mensaje)
         log.info("chaos: a person decides. message=%s id_mensaje=%s", row.id, id_mensaje)
         with contextlib.suppress(NotAllowed):  # settled meanwhile
-            unknowns.settle(database, str(row.id), id_mensaje, "chaos")
+            unknowns.decide(database, str(row.id), id_mensaje, "chaos")
     return len(rows)
 
 

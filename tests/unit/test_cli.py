@@ -288,7 +288,7 @@ def test_an_import_that_is_interrupted_says_how_far_it_came_and_goes_on_from_the
     stored = count(env)
     said = re.fullmatch(r"interrupted: (\d+) stored, 0 already known, 0 refused; (.*)", process.output.strip())
     assert said is not None, process.output
-    assert said[2] == "import the same file again, and it goes on where it stopped"
+    assert said[2] == "import the same file again to continue"
     assert int(said[1]) == stored
     file.write_text("".join(line + "\n" for line in file.read_text().splitlines()[: stored + 101]))
     again = call("import", str(file), "--json", env=env)

@@ -1,7 +1,7 @@
-"""How many messages there are in each state, without reading ten million rows for it.
+"""Count the messages in each state, without reading ten million rows.
 
-What is on its way is always counted: partial indexes hold nothing else. What is done is counted while the table is of a
-size that is read in a moment; of a larger one it is the database's own estimate, which costs nothing.
+Messages that are on their way are always counted: partial indexes hold only these. Messages in other states are counted
+while the table is small; in a large table their number is the database's own estimate, which costs nothing.
 """
 
 import dataclasses
@@ -14,27 +14,32 @@ import sqlalchemy as sa
 from smsclick.contract import State, messages
 from worker.lifecycle import message_rows
 
-COUNTED: Final = 500_000
-"""Rows up to which every state is counted."""
+MOST_COUNTED_ROWS: Final = 500_000
+"""In a table with more rows, only the states of `ON_THE_WAY` are counted."""
 
 ON_THE_WAY: Final = (State.QUEUED, State.SENDING, State.UNKNOWN, State.SENT)
-"""States that a message leaves by itself."""
+"""States that a message leaves without an operator."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Counts:
-    """Messages by state; of those in `estimated` it is about so many."""
+    """Messages by state.
+
+    Attributes:
+        states: the number of messages in each state.
+        estimated: the states whose number is an estimate.
+    """
 
     states: dict[State, int]
     estimated: frozenset[State] = frozenset()
 
 
-def count(connection: sa.Connection, *, counted: int = COUNTED) -> Counts:
-    """Count by state.
+def count(connection: sa.Connection, *, counted: int = MOST_COUNTED_ROWS) -> Counts:
+    """Count the messages in each state.
 
     Args:
-        connection: its statements take as long as there are messages on their way.
-        counted: rows up to which those that are done are counted too.
+        connection: the statements take longer with more messages on their way.
+        counted: with more rows in the table than this, the other states are estimated.
     """
     if connection.dialect.name == "sqlite" or _estimate(connection, sa.select(messages.c.id)) <= counted:
         rows = connection.execute(sa.select(messages.c.state, sa.func.count()).group_by(messages.c.state))
@@ -53,7 +58,7 @@ def count(connection: sa.Connection, *, counted: int = COUNTED) -> Counts:
 
 def _on_the_way(connection: sa.Connection, state: State) -> int:
     query = sa.select(sa.func.count()).where(message_rows.in_state(state))
-    # Always so; said for the partial indexes.
+    # Always true. The databases use the partial indexes only if the query repeats their conditions.
     if state in {State.SENDING, State.SENT}:
         query = query.where(messages.c.due_at.is_not(None))
     if state is State.UNKNOWN:
@@ -62,7 +67,7 @@ def _on_the_way(connection: sa.Connection, state: State) -> int:
 
 
 def _estimate(connection: sa.Connection, query: sa.Select[tuple[int]]) -> int:
-    """How many rows the planner expects."""
+    """Return how many rows the planner expects."""
     text = str(query.compile(connection.engine, compile_kwargs={"literal_binds": True}))
     explain = "EXPLAIN (FORMAT JSON)" if connection.dialect.name == "postgresql" else "EXPLAIN FORMAT=JSON"
     plan = connection.exec_driver_sql(f"{explain} {text}").scalar_one()
@@ -72,6 +77,6 @@ def _estimate(connection: sa.Connection, query: sa.Select[tuple[int]]) -> int:
 
 
 def _rounded(number: int) -> int:
-    """To two digits, so that nobody takes it for exact."""
+    """Round to two digits, so that nobody reads an estimate as an exact number."""
     digits = max(0, len(str(number)) - 2)
     return round(number, -digits)

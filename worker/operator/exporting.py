@@ -1,4 +1,4 @@
-"""`smsclick export`: one record for each message, streamed in batches by id, so that any number of them goes out."""
+"""Export one record for each message, streamed in batches by id, so that memory does not grow with their number."""
 
 import csv
 import dataclasses
@@ -35,23 +35,23 @@ FIELDS = (
     "replied_at",
     "reference",
 )
-"""The contract's fields out, in its order."""
+"""The fields of a record, in the order of the contract."""
 
 _FORMULA: Final = re.compile(r"[\s\u200b\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r]")
-"""How a text begins that a spreadsheet would calculate: a customer's reply could call a program of whoever opens it."""
+"""The beginning of a text that a spreadsheet would calculate: a reply could start a program of its reader."""
 
-_WINDOW = 4000
-"""Rows that one statement looks at, whether or not they are wanted: a rare state costs no long statement."""
+_ROWS_PER_STATEMENT = 4000
+"""Rows that one statement reads, wanted or not, so that a filter on a rare state does not make a long statement."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which messages go out.
+    """Which messages are exported.
 
     Attributes:
-        states: only those in one of these states now; all where it is empty.
-        since: only those created at this time or later.
-        until: only those created at this time or earlier.
+        states: only messages in one of these states now; empty for all.
+        since: only messages created at this time or later.
+        until: only messages created at this time or earlier.
     """
 
     states: Collection[State] = ()
@@ -64,9 +64,9 @@ class CsvForm:
     """How a CSV is written.
 
     Attributes:
-        excel: for spreadsheets: a byte order mark, lines as Windows ends them, times as clocks show them in `zone`.
+        excel: for spreadsheets: a byte order mark, line ends of Windows, local times in `zone`.
         zone: of those times.
-        keep_formulas: leave texts as they are that a spreadsheet would take for a formula.
+        keep_formulas: do not put an apostrophe before texts that a spreadsheet would read as a formula.
     """
 
     excel: bool = False
@@ -79,10 +79,10 @@ PLAIN: Final = CsvForm()
 
 
 def export(database: Database, wanted: Wanted = ALL) -> Iterator[dict[str, Any]]:
-    """Yield a record for each message, oldest id first, by the contract's names of fields; times are datetimes.
+    """Yield a record for each message, lowest id first, by the contract's field names; times are datetimes.
 
-    Each batch has a transaction of its own: a long export keeps no lock and no old snapshot, so a message that changes
-    meanwhile goes out as it is when its batch is read.
+    Each batch has its own transaction, so that a long export keeps no lock and no old snapshot. A message that changes
+    during the export has the values of the time at which its batch is read.
     """
     query = sa.select(*(messages.c[field] for field in FIELDS))
     if wanted.states:
@@ -95,8 +95,8 @@ def export(database: Database, wanted: Wanted = ALL) -> Iterator[dict[str, Any]]
     while True:
         with database.read() as connection:
             following = sa.select(messages.c.id).where(messages.c.id > last).order_by(messages.c.id)
-            end = connection.scalar(following.offset(_WINDOW - 1).limit(1))
-            window = query.where(messages.c.id > last).order_by(messages.c.id).limit(_WINDOW)
+            end = connection.scalar(following.offset(_ROWS_PER_STATEMENT - 1).limit(1))
+            window = query.where(messages.c.id > last).order_by(messages.c.id).limit(_ROWS_PER_STATEMENT)
             rows = _read(connection, window if end is None else window.where(messages.c.id <= end))
         for row in rows:
             yield {name: readable.shown(value) for name, value in zip(FIELDS, row, strict=True)}
@@ -106,7 +106,7 @@ def export(database: Database, wanted: Wanted = ALL) -> Iterator[dict[str, Any]]
 
 
 def _read(connection: sa.Connection, window: sa.Select[Any]) -> Sequence[Sequence[Any]]:
-    """The window's rows; one that is odd shows a word where it cannot be read."""
+    """Return the rows of one statement; in an odd row, a word stands in place of each value that cannot be read."""
     try:
         with connection.begin_nested():
             return connection.execute(window).all()
@@ -119,12 +119,12 @@ def _read(connection: sa.Connection, window: sa.Select[Any]) -> Sequence[Sequenc
 
 
 def write_jsonl(records: Iterable[Mapping[str, Any]], out: TextIO) -> None:
-    """One JSON object a line, times in UTC."""
+    """Write one JSON object per line, times in UTC."""
     out.writelines(json.dumps(record, ensure_ascii=False, default=iso) + "\n" for record in records)
 
 
 def write_csv(records: Iterable[Mapping[str, Any]], out: TextIO, form: CsvForm = PLAIN) -> None:
-    """A header and one row for each message; what has no value is empty."""
+    """Write a header and one row for each message; a field without a value is empty."""
     if form.excel:
         out.write("\ufeff")
     writer = csv.writer(out, lineterminator="\r\n" if form.excel else "\n")
@@ -135,7 +135,7 @@ def write_csv(records: Iterable[Mapping[str, Any]], out: TextIO, form: CsvForm =
 
 def _cell(value: object, form: CsvForm) -> object:
     if isinstance(value, dt.datetime):
-        # Without a zone, which Excel would not take for a time.
+        # Without a zone: Excel does not read a value with a zone as a time.
         return f"{value.astimezone(form.zone):%Y-%m-%d %H:%M:%S}" if form.excel else iso(value)
     if isinstance(value, str) and not form.keep_formulas and _FORMULA.match(value):
         return f"'{value}"

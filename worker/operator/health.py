@@ -1,7 +1,7 @@
-"""`smsclick health`: whether the processes of this machine progress, for the probes of containers.
+"""Judge whether the processes of this machine make progress, for the probes of containers.
 
-Liveness alone: a worker whose database, broker or provider is away is healthy, because a restart would not help it.
-What a deployment needs besides is `smsclick doctor`'s affair.
+This is liveness only: a worker without its database, broker or provider is healthy, because a restart does not help it.
+`smsclick doctor` checks what else a deployment needs.
 """
 
 import dataclasses
@@ -13,13 +13,13 @@ from worker.threads import liveness
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Health:
-    """One process, or the lack of one.
+    """The health of one process, or of a role without a process.
 
     Attributes:
         role: `worker` or `beat`.
-        pid: of the process; None where there is none.
-        problems: what is wrong with it, in words; empty where nothing is.
-        waits_for: what its threads wait for without being to blame, such as `database`.
+        pid: of the process; None if there is none.
+        problems: what is wrong, in words; empty if nothing is.
+        waits_for: what its threads wait for, such as `database`; this is not a problem.
     """
 
     role: str
@@ -29,7 +29,7 @@ class Health:
 
     @property
     def is_healthy(self) -> bool:
-        """Whether nothing is wrong with it."""
+        """Whether there is no problem."""
         return not self.problems
 
     @property
@@ -39,22 +39,22 @@ class Health:
         if self.problems:
             return f"{name}: {'; '.join(self.problems)}"
         waits = f", waits for: {', '.join(self.waits_for)}" if self.waits_for else ""
-        return f"{name}: progresses{waits}"
+        return f"{name}: makes progress{waits}"
 
 
 def examine(
     roles: tuple[str, ...], database_url: str | None, *, directory: Path | None = None, now: float | None = None
 ) -> list[Health]:
-    """The health of each process of these roles on this machine.
+    """Return the health of each process with these roles on this machine.
 
     Args:
-        roles: `worker`, `beat`; none: whatever runs here.
-        database_url: of the deployment; None: of any.
+        roles: `worker`, `beat`; empty for every process that runs here.
+        database_url: of the deployment; None for any deployment.
         directory: where the processes' files are; see `worker.threads.liveness`.
-        now: by `time.monotonic`; None: this moment.
+        now: by `time.monotonic`; None for the time of the call.
 
     Returns:
-        One for each process, and one for each role that nobody has.
+        One for each process, and one for each role without a process.
     """
     signs = liveness.read(database_url=database_url, directory=directory)
     now = time.monotonic() if now is None else now

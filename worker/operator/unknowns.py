@@ -1,4 +1,4 @@
-"""Attempts of unknown outcome, for an operator: list them, and settle one of them by hand."""
+"""Attempts of unknown outcome, for an operator: list them, and decide by hand what became of one."""
 
 import dataclasses
 import datetime as dt
@@ -98,7 +98,7 @@ def _attempt(row: Any) -> UnknownAttempt:  # noqa: ANN401 - a Row, whose columns
     )
 
 
-def settle(database: Database, name: str, id_mensaje: int | None, who: str) -> Result:
+def decide(database: Database, name: str, id_mensaje: int | None, who: str) -> Result:
     """Record by hand what became of an attempt of unknown outcome.
 
     Args:
@@ -112,11 +112,9 @@ def settle(database: Database, name: str, id_mensaje: int | None, who: str) -> R
         NotAllowed: another message has this `id_mensaje`.
     """
 
-    def decide(message: Message, now: dt.datetime) -> Change | NotAllowed:
+    def decided(message: Message, now: dt.datetime) -> Change | NotAllowed:
         if message.state is not State.UNKNOWN:
-            return message_changes.refusal(
-                message, "settled", "only an attempt of unknown outcome can be settled by hand"
-            )
+            return message_changes.refusal(message, "decided by hand", "only an attempt of unknown outcome can be")
         if message.erased_at is not None and id_mensaje is None:
             return NotAllowed(
                 f"message {message.id} cannot be sent again: its phone and text were erased; "
@@ -127,7 +125,7 @@ def settle(database: Database, name: str, id_mensaje: int | None, who: str) -> R
     if id_mensaje is not None:
         _refuse_owned(database, id_mensaje)
     try:
-        [result] = message_changes.change(database, [name], decide)
+        [result] = message_changes.change(database, [name], decided)
     except IntegrityError:
         if id_mensaje is not None:
             _refuse_owned(database, id_mensaje)  # another message got this id in the meantime

@@ -1,4 +1,4 @@
-"""`smsclick unknown` and `settle`: list attempts of unknown outcome, and settle one of them by hand."""
+"""`smsclick unknown` and `smsclick settle`: list attempts of unknown outcome, and decide one of them by hand."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -31,8 +31,8 @@ def unknown(*, as_json: AsJson = False) -> None:
         _show(found)
 
 
-@commands.command(rich_help_panel="Operation")
-def settle(
+@commands.command("settle", rich_help_panel="Operation")
+def decide(
     name: Annotated[str, typer.Argument(metavar="ID", help="The message's id or key.")],
     *,
     accepted: Annotated[
@@ -49,7 +49,7 @@ def settle(
     if (accepted is not None) == not_accepted:
         raise typer.BadParameter("give either --accepted ID_MENSAJE or --not-accepted")
     with open_database() as database:
-        result = unknowns.settle(database, name, accepted, current_user())
+        result = unknowns.decide(database, name, accepted, current_user())
     if result.problem is not None:
         raise result.problem
     output.say(f"{result.id} {'not accepted' if accepted is None else f'accepted as {accepted}'}")
