@@ -85,7 +85,7 @@ def test_a_number_that_is_an_id_and_anothers_key_must_be_said_more_clearly(datab
     assert message_history.read(database, f"key:{first}").message["id"] == second
 
 
-def test_show_tells_the_story_and_what_happens_next(file: Database) -> None:
+def test_show_prints_the_history_and_what_happens_next(file: Database) -> None:
     (message_id,) = insert(file, phone=PHONE, text="Tu pedido [bold]va[/bold] en camino", last_code=-104)
     list(message_changes.cancel(file, [str(message_id)]))
     ended = call("show", str(message_id), env=env_of(file))
@@ -240,17 +240,17 @@ def test_stats_count_every_state_and_the_age_of_the_oldest_due(database: Databas
 
 def test_an_export_has_exactly_the_contracts_fields(database: Database) -> None:
     assert ",".join(FIELDS) == FIELDS_OUT
-    moment = dt.datetime(2026, 5, 4, 12, 0, 0, 250000, tzinfo=dt.UTC)
+    sent_at = dt.datetime(2026, 5, 4, 12, 0, 0, 250000, tzinfo=dt.UTC)
     insert(
         database,
         state=State.DELIVERED,
         text='Señal "ñ", dos\nlíneas',
         id_mensaje=9_000_000_000_000,
         estatus_mensaje=3,
-        sent_at=moment,
-        final_at=moment,
+        sent_at=sent_at,
+        final_at=sent_at,
         reply="SÍ",
-        replied_at=moment,
+        replied_at=sent_at,
         reference="factura 1",
     )
     env = env_of(database)
@@ -280,10 +280,10 @@ def test_an_export_goes_over_many_batches_and_filters(file: Database) -> None:
     assert call("export", "--since", now.isoformat(), "--state", "queued", env=env).out == ""
 
 
-def test_times_of_an_export_are_taken_as_report_takes_them(file: Database) -> None:
-    moment = dt.datetime(2026, 5, 4, 23, 0, tzinfo=ZoneInfo("America/Mexico_City"))
+def test_export_reads_times_as_report_does(file: Database) -> None:
+    created_at = dt.datetime(2026, 5, 4, 23, 0, tzinfo=ZoneInfo("America/Mexico_City"))
     for days in range(3):
-        insert(file, created_at=moment + dt.timedelta(days=days), state=State.FAILED)
+        insert(file, created_at=created_at + dt.timedelta(days=days), state=State.FAILED)
     env = env_of(file)
 
     def exported(*words: str) -> int:
@@ -421,7 +421,7 @@ def test_doctor_with_a_wrong_setting_says_which(file: Database) -> None:
     assert ended.err == "smsclick: not healthy: configuration\n"
 
 
-def test_doctor_tells_a_refused_key_from_an_empty_account(file: Database, simulator: Simulator) -> None:
+def test_doctor_distinguishes_a_refused_key_from_an_empty_account(file: Database, simulator: Simulator) -> None:
     env = {**env_of(file), "SMSCLICK_API_KEY": "another-key", "SMSCLICK_BASE_URL": simulator.base_url}
     ended = call("doctor", env=env)
     assert "refused with -101" in ended.out
@@ -439,10 +439,10 @@ def test_a_check_that_raises_keeps_no_other_from_being_made() -> None:
 # --- the real program
 
 PATIENT = f"{PATIENT_WAKEUPS}\nfrom smsclick._cli.main import main\nraise SystemExit(main())"
-"""As `smsclick`, whose last moment is as long as the machine makes it."""
+"""As `smsclick`, whose end lasts as long as the machine needs."""
 
 
-def test_a_short_program_still_rings_the_doorbell(file: Database, redis_url: str, start_process: StartProcess) -> None:
+def test_a_short_program_still_sends_the_wake_up(file: Database, redis_url: str, start_process: StartProcess) -> None:
     env = {**env_of(file), "CELERY_BROKER_URL": redis_url}
     assert start_process(["python", "-c", PATIENT, "enqueue", PHONE, "Hola"], env).wait() == 0
     client = redis.Redis.from_url(redis_url)
@@ -463,7 +463,7 @@ def test_a_broker_that_is_not_there_costs_a_line_and_never_the_message(
     assert states(file) == ["queued"]
 
 
-def test_simulate_tells_in_one_line_how_to_use_it_and_stops_at_sigterm(start_process: StartProcess) -> None:
+def test_simulate_says_in_one_line_how_to_use_it_and_stops_at_sigterm(start_process: StartProcess) -> None:
     process = start_process(["smsclick", "simulate", "--port", "0", "--balance", "5", "--set", "reply_text=NO"])
     line = process.wait_for_line(r"SMSCLICK_BASE_URL=(\S+) SMSCLICK_API_KEY=(\S+)$")
     url, key = line.groups()
@@ -482,7 +482,7 @@ def test_simulate_shows_no_key_that_it_was_given(start_process: StartProcess) ->
     assert KEY not in process.output
 
 
-def test_simulate_with_a_wrong_setting_or_a_taken_port_is_one_line(simulator: Simulator) -> None:
+def test_simulate_with_a_wrong_setting_or_a_port_in_use_is_one_line(simulator: Simulator) -> None:
     assert "unknown setting 'colour'" in call("simulate", "--set", "colour=red").complaint
     assert "balance" in call("simulate", "--set", "balance=much").complaint
     assert "faults refused: 0.kind" in call("simulate", "--faults", '[{"kind": "nada"}]').complaint

@@ -48,9 +48,9 @@ def test_unknown_says_of_each_why_it_is_open_and_what_to_do(made: Bench) -> None
     assert (listed["id"], listed["open_reason"]) == (message_id, "no_control_rows")
     assert listed["why"].startswith("no control rows")
     assert "smsclick settle" in listed["todo"]
-    told = run(made, "unknown").out
-    assert "no_control_rows" in told
-    assert "smsclick settle" in told
+    printed = run(made, "unknown").out
+    assert "no_control_rows" in printed
+    assert "smsclick settle" in printed
     assert "no control rows" in run(made, "show", str(message_id), "--json").records[0]["next"]
 
 
@@ -84,25 +84,25 @@ def test_a_persons_word_that_it_was_not_accepted_fails_what_is_to_fail_then(made
 
 def test_an_id_that_another_message_has_is_refused_in_one_line(made: Bench) -> None:
     made.send(made.enqueue())
-    [taken] = made.ledger()
+    [accepted] = made.ledger()
     owner = made.rows()[0].id
     message_id = lost(made)
-    complaint = run(made, "settle", str(message_id), "--accepted", str(taken.id_mensaje)).complaint
+    complaint = run(made, "settle", str(message_id), "--accepted", str(accepted.id_mensaje)).complaint
     assert complaint.endswith(
-        f"id_mensaje {taken.id_mensaje} belongs to message {owner} already: see smsclick show id:{owner}"
+        f"id_mensaje {accepted.id_mensaje} belongs to message {owner} already: see smsclick show id:{owner}"
     )
     assert made.row(message_id).state == State.UNKNOWN
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.SENT, State.FAILED])
-def test_only_what_is_unknown_can_be_settled_by_hand(state: State, made: Bench) -> None:
+def test_only_an_unknown_message_can_be_decided_by_hand(state: State, made: Bench) -> None:
     [message_id] = made.enqueue(state=state, attempts=1)
-    assert "only an attempt of unknown outcome" in run(made, "settle", str(message_id), "--not-accepted").complaint
+    assert "for attempts of unknown outcome only" in run(made, "settle", str(message_id), "--not-accepted").complaint
     assert made.row(message_id).state == state
 
 
 @pytest.mark.parametrize("words", [(), ("--accepted", "5", "--not-accepted"), ("--accepted", "0"), ("--accepted", "x")])
-def test_settle_wants_one_word_on_what_became_of_it(words: tuple[str, ...], made: Bench) -> None:
+def test_an_unknown_attempt_is_decided_with_exactly_one_option(words: tuple[str, ...], made: Bench) -> None:
     message_id = lost(made)
     assert run(made, "settle", str(message_id), *words).code == 2
     assert made.row(message_id).state == State.UNKNOWN

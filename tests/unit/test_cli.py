@@ -18,7 +18,7 @@ from smsclick._cli.main import OPERATORS, PROVIDERS
 from smsclick._database.engine import Database
 from smsclick.contract import accounts, messages
 from tests.commandline import call, run
-from tests.processes import wait_until
+from tests.processes import ROOT, wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import StartProcess
@@ -79,15 +79,15 @@ def test_enqueue_takes_every_option_of_the_contract(env: dict[str, str]) -> None
         ((PHONE, "Hola", "--send-at", "2001-01-01T10:00:00Z"), "send_at: 2001-01-01T10:00:00+00:00 is in the past"),
         ((PHONE, "Hola", "--send-at", "mañana"), "send_at: not a time"),
         ((PHONE, "Hola", "--expires-at", "2001-01-01T10:00:00Z"), "expires_at: "),
-        ((PHONE, "Otra", "--key", "taken"), "the key 'taken' already belongs to message 1"),
-        (("5551402212", "Hola", "--key", "taken"), "the key 'taken' already belongs to message 1"),
+        ((PHONE, "Otra", "--key", "used"), "the key 'used' already belongs to message 1"),
+        (("5551402212", "Hola", "--key", "used"), "the key 'used' already belongs to message 1"),
         ((PHONE, "Hola", "--reference", "x" * 201), "reference: has 201 characters"),
     ],
 )
 def test_a_message_that_cannot_be_is_one_line_and_stores_nothing(
     env: dict[str, str], words: tuple[str, ...], reason: str
 ) -> None:
-    call("enqueue", PHONE, "Hola", "--key", "taken", env=env)
+    call("enqueue", PHONE, "Hola", "--key", "used", env=env)
     ended = call("enqueue", *words, env=env)
     assert ended.complaint.startswith("smsclick: ")
     assert reason in ended.complaint
@@ -151,7 +151,7 @@ def test_a_defect_is_one_line_without_a_traceback(tmp_path: Path) -> None:
 # --- import
 
 
-def test_import_tells_bad_lines_by_number_and_ends_with_1(env: dict[str, str]) -> None:
+def test_import_reports_bad_lines_by_number_and_ends_with_1(env: dict[str, str]) -> None:
     content = b"phone,text,key\n5551402211,Hola,a\n123,Hola,b\n5551402211,Ma\xc3\xb1ana \x00,c\n5551402212,Adios,d\n"
     ended = call("import", "-", env=env, stdin=content)
     assert ended.code == 1
@@ -328,6 +328,29 @@ def test_without_the_worker_an_operators_command_says_where_it_is(installed: str
     assert ended.complaint.startswith("smsclick: stats: an operator's command")
     assert "checkout or the image" in ended.complaint
     assert "Operation" not in run("--help", cwd=tmp_path, python=installed).out
+
+
+def test_the_worker_of_the_checkout_runs_although_a_backend_has_a_package_of_that_name(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "worker").mkdir()
+    (tmp_path / "worker" / "__init__.py").write_text("raise SystemExit('imported a backend')")
+    ended = run("stats", "--json", env=env, cwd=tmp_path, python=str(tmp_path))
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.records[0]["states"]["queued"] == 0
+
+
+def test_a_package_without_the_marker_is_not_run_as_the_worker(installed: str, tmp_path: Path) -> None:
+    copy = tmp_path / "worker"
+    shutil.copytree(ROOT / "worker", copy, ignore=shutil.ignore_patterns("__pycache__", "*.marker"))
+    assert "an operator's command" in run("health", cwd=tmp_path, python=installed).complaint
+    shutil.copy(ROOT / "worker" / "smsclick.marker", copy)
+    assert "no such process" in run("health", "--worker", cwd=tmp_path, python=installed, env=nobody(tmp_path)).err
+
+
+def nobody(folder: Path) -> dict[str, str]:
+    """Settings of a deployment without processes."""
+    return {"DATABASE_URL": f"sqlite:///{folder / 'none.db'}"}
 
 
 def test_the_real_program_works_in_any_folder_of_the_checkout(env: dict[str, str], tmp_path: Path) -> None:

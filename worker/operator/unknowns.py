@@ -114,7 +114,8 @@ def decide(database: Database, name: str, id_mensaje: int | None, who: str) -> R
 
     def decided(message: Message, now: dt.datetime) -> Change | NotAllowed:
         if message.state is not State.UNKNOWN:
-            return message_changes.refusal(message, "decided by hand", "only an attempt of unknown outcome can be")
+            rule = "smsclick settle is for attempts of unknown outcome only"
+            return message_changes.refusal(message, "decided by hand", rule)
         if message.erased_at is not None and id_mensaje is None:
             return NotAllowed(
                 f"message {message.id} cannot be sent again: its phone and text were erased; "
