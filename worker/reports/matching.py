@@ -70,7 +70,7 @@ _LONGEST_AFFIX_CHARACTERS = 60
 
 
 def possible_forms(ours: str, theirs: str) -> list[TextForm]:
-    """Return every form that turns this text of ours into that text of the report, the simplest form first."""
+    """Return every form that makes that text of the report from this text of ours, the simplest form first."""
     found: list[TextForm] = []
     place = theirs.find(ours) if ours else -1
     if place >= 0 and len(theirs) - len(ours) <= 2 * _LONGEST_AFFIX_CHARACTERS:

@@ -8,7 +8,7 @@ One report answers for every message that was sent within its span, so messages 
   number of rows is predicted from the density (rows per second) of the reports that were read before.
 - **Waits.** The more messages wait and the younger they are, the sooner the next report is worth its request.
 
-See docs/decisions/0011-following-by-report.md.
+See docs/decisions/0011-tracking-by-report.md.
 """
 
 import datetime as dt
