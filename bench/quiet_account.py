@@ -85,7 +85,7 @@ def run(place: Place, count: int, hours: float, *, witness: bool) -> Recorded:
                 running.reconcile(running.runtime)
         outcome = running.outcome()
         queued = [row for row in running.rows(State.QUEUED, State.SENDING) if row.attempts == 0]
-        wrong = [*outcome.sent_twice, *outcome.told_wrong, *outcome.lost[len(queued) :]]
+        wrong = [*outcome.sent_twice, *outcome.contradicted, *outcome.lost[len(queued) :]]
         if wrong:
             raise AssertionError(f"{len(wrong)} messages were sent twice, lost or told wrong: {wrong[:3]}")
         return _settled(running)

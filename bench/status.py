@@ -31,7 +31,7 @@ from worker.account import request_budget
 from worker.lifecycle.policy import Policy
 from worker.reports import windows
 from worker.runtime import Runtime
-from worker.tracking import by_report, by_status
+from worker.tracking import bracket_claim, by_report, by_status
 
 if TYPE_CHECKING:
     import argparse
@@ -125,12 +125,12 @@ class World:
         """One sweep."""
         database = self.runtime.database
         with database.read() as connection:
-            reports = by_report.due(connection, self.policy)
+            reports = bracket_claim.due(connection, self.policy)
             checks = by_status.due(connection, request_budget.left(connection))
         if reports:
             by_report.follow(self.runtime)
-        for start in range(0, len(checks), by_status.BATCH):
-            by_status.poll(self.runtime, checks[start : start + by_status.BATCH], slice_seconds=60)
+        for start in range(0, len(checks), by_status.CHECKS_PER_TASK):
+            by_status.poll(self.runtime, checks[start : start + by_status.CHECKS_PER_TASK], slice_seconds=60)
 
     def requests(self) -> dict[str, int]:
         """Status requests so far, by endpoint."""

@@ -1,7 +1,7 @@
 """The reconciler as it was before absence had to be earned: for tests that show what it does.
 
 A message that the report of the minutes around its attempt does not have is sent again, unless a message that is known
-to be accepted within those very moments is missing too. Nothing in production calls this.
+to be accepted within those very seconds is missing too. Nothing in production calls this.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 _SLACK = dt.timedelta(seconds=90)
 
 
-def believe_silence(runtime: Runtime) -> None:
-    """Settle every unknown attempt that the old rule settles."""
-    settle = dt.timedelta(seconds=runtime.settings.settle_seconds)
+def take_silence_for_absence(runtime: Runtime) -> None:
+    """Reconcile every unknown attempt that the old rule decides."""
+    settle_window = dt.timedelta(seconds=runtime.settings.settle_seconds)
     with runtime.database.read() as connection:
         unknown = list(connection.execute(sa.select(messages).where(messages.c.state == State.UNKNOWN)))
     for row in unknown:
@@ -40,10 +40,10 @@ def believe_silence(runtime: Runtime) -> None:
             continue
         if not all(type(each) is ReportRow and each.estatus is not None for each in report):
             continue  # one odd row made the whole report unreadable
-        _settle(runtime, row, report, old=read_at >= row.unknown_since + settle)
+        _record(runtime, row, report, old=read_at >= row.unknown_since + settle_window)
 
 
-def _settle(runtime: Runtime, row: Any, report: list[Any], *, old: bool) -> None:  # noqa: ANN401 - a Row
+def _record(runtime: Runtime, row: Any, report: list[Any], *, old: bool) -> None:  # noqa: ANN401 - a Row
     def work(connection: sa.Connection) -> None:
         message = message_rows.lock(connection, [row.id])[row.id]
         owned = set(connection.scalars(sa.select(messages.c.id_mensaje).where(messages.c.id_mensaje.is_not(None))))

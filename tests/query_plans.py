@@ -18,7 +18,7 @@ from sqlalchemy.sql import operators, visitors
 
 from smsclick.contract import metadata
 from tests.large_database import SMALL
-from worker.tracking import by_report
+from worker.tracking import bracket_claim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ _MOST_ERASING = 45_000
 """MariaDB's index of what waits to be erased begins with all that is on its way: walked over, entry by entry."""
 
 _FOLLOWED = "smsclick_messages.id_mensaje IS NOT NULL ORDER BY smsclick_messages.sent_at LIMIT "
-"""The end of what `worker.tracking.by_report` reads; in a turn the limit is its `OPEN` messages."""
+"""The end of what `worker.tracking.bracket_claim` reads; a claim reads at most `MOST_MESSAGES`."""
 
 _RANGE = (operators.eq, operators.in_op)
 
@@ -196,9 +196,9 @@ def _mariadb(nodes: Sequence[dict[str, Any]], read: int) -> list[Scan]:
 def _most(text: str, parameters: _Any, *, mariadb: bool) -> int:
     if mariadb and _ERASING in text:
         return _MOST_ERASING
-    if _FOLLOWED in text and by_report.OPEN in parameters.values():
+    if _FOLLOWED in text and bracket_claim.MOST_MESSAGES in parameters.values():
         # MariaDB counts an entry twice: as it is met, and as its row is read.
-        return 2 * by_report.OPEN + 1 if mariadb else by_report.OPEN
+        return 2 * bracket_claim.MOST_MESSAGES + 1 if mariadb else bracket_claim.MOST_MESSAGES
     return MOST_ROWS
 
 

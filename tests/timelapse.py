@@ -2,7 +2,7 @@
 
 The worker's functions, the database and the simulator are the real ones, over real HTTP; only their clocks are
 replaced: SQLite's by a function of that name, the simulator's by its argument. What measures durations within a process
-(time-outs, the claim's `not_after`) goes by the true clock, in which next to no time passes.
+(timeouts, the claim's `not_after`) goes by the true clock, in which next to no time passes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from worker.reconciliation import reconcile, report_lag
 from worker.runtime import Runtime
 from worker.sending import attempts as send
 from worker.sending.results import record_results
-from worker.tracking import by_report, by_status
+from worker.tracking import bracket_claim, by_report, by_status
 
 if TYPE_CHECKING:
     import sqlite3
@@ -77,15 +77,15 @@ class Outcome:
 
     Attributes:
         sent_twice: messages that the provider accepted more than once.
-        told_wrong: messages whose state the provider's ledger contradicts.
+        contradicted: messages whose state the provider's ledger contradicts.
         lost: messages that ended without a reason.
         unknown: the ids of those that are still unknown, whether or not they were accepted.
-        found: how many unknown attempts were settled as accepted.
-        absent: how many were settled as not accepted.
+        found: how many unknown attempts were reconciled as accepted.
+        absent: how many were reconciled as not accepted.
     """
 
     sent_twice: list[str]
-    told_wrong: list[str]
+    contradicted: list[str]
     lost: list[str]
     unknown: list[int]
     found: int
@@ -143,7 +143,7 @@ class Timelapse:
             runtime.hold_cache.forget()
 
     def tick(self) -> None:
-        """What the sweep rings for, and what beat asks for."""
+        """Run what the sweep wakes up workers for, and what beat starts."""
         runtime = self.runtime
         self.database.transact(lambda connection: claims.strand(connection, 100))
         self.database.transact(problems.tick)
@@ -151,11 +151,11 @@ class Timelapse:
         self.reconcile(runtime)
         with self.database.read() as connection:
             due, now = by_status.due(connection, 100), holds.read(connection)
-            reports = by_report.due(connection, Policy.of(runtime.settings))
+            reports = bracket_claim.due(connection, Policy.of(runtime.settings))
         if reports:
             by_report.follow(runtime)
         by_status.poll(runtime, due)
-        balance.probe(runtime)
+        balance.check(runtime)
         if not now.is_open:
             with self.database.read() as connection:
                 canary = holds.read(connection).allowed_canary
@@ -195,7 +195,7 @@ class Timelapse:
         entries: dict[tuple[str, str], list[LedgerEntry]] = defaultdict(list)
         for entry in ledger:
             entries[entry.phone, entry.text].append(entry)
-        outcome = Outcome([], [], [], [], *self._settled())
+        outcome = Outcome([], [], [], [], *self._reconciled())
         for row in self.rows():
             own = entries[row.phone, row.text]
             if len(own) > 1:
@@ -205,14 +205,14 @@ class Timelapse:
             elif row.state in {State.SENT, State.DELIVERED, State.REJECTED}:
                 named = by_id.get(row.id_mensaje)
                 if named is None or (named.phone, named.text) != (row.phone, row.text):
-                    outcome.told_wrong.append(f"message {row.id} is {row.state} with the id of something else")
+                    outcome.contradicted.append(f"message {row.id} is {row.state} with the id of something else")
             elif own:
-                outcome.told_wrong.append(f"message {row.id} is {row.state} although it was accepted")
+                outcome.contradicted.append(f"message {row.id} is {row.state} although it was accepted")
             elif not (row.state == State.FAILED and row.if_absent == "fail"):
                 outcome.lost.append(f"message {row.id} is {row.state}: {row.last_error}")
         return outcome
 
-    def _settled(self) -> tuple[int, int]:
+    def _reconciled(self) -> tuple[int, int]:
         with self.database.read() as connection:
             causes = list(connection.scalars(sa.text("SELECT cause FROM smsclick_events WHERE from_state = 'unknown'")))
         return causes.count(Cause.FOUND_IN_REPORT), causes.count(Cause.ABSENT_FROM_REPORT)
@@ -260,5 +260,5 @@ def _runtime(url: str, simulator: Simulator, clock: HeldClock, variables: Mappin
     return runtime
 
 
-def _sqlite_form(moment: dt.datetime) -> str:
-    return f"{moment.replace(tzinfo=None).isoformat(' ', 'milliseconds')}000"
+def _sqlite_form(time: dt.datetime) -> str:
+    return f"{time.replace(tzinfo=None).isoformat(' ', 'milliseconds')}000"

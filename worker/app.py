@@ -223,7 +223,7 @@ def require_start(settings: Settings) -> None:
         if not app.simulated:
             simulated.refuse(database)
             with open_client(settings, key=key) as client:
-                detection.require_no_restore(database, client)
+                detection.hold_if_restored(database, client)
     finally:
         database.dispose()
 

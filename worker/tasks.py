@@ -90,7 +90,7 @@ def lag() -> None:
 @_wakeup("smsclick.balance")
 def balance() -> None:
     """Probe the balance where that is due."""
-    balances.probe(runtime())
+    balances.check(runtime())
 
 
 @_wakeup("smsclick.alerts")

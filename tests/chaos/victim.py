@@ -150,7 +150,7 @@ def _arm() -> None:
     _after(reading, "_read", lambda _: here("report_read"))
     _after(reconcile, "_record", lambda _: here("settling"))
     _after(status_check, "ask", lambda _: here("polled"))
-    _after(by_report, "_ask", lambda _: here("polled"))
+    _after(by_report, "_read_slice", lambda _: here("polled"))
     _break(os.environ.get("CHAOS_DEFECT", ""))
 
 

@@ -15,7 +15,7 @@ from tests.factories import LONG_AGO, PHONE, POLICY, Roll, change, clock, histor
 from worker.lifecycle import message_rows
 from worker.operator import message_changes
 from worker.queue import claims
-from worker.tracking import by_report, by_status
+from worker.tracking import bracket_claim, by_status
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -296,7 +296,7 @@ def _steps(database: Database) -> list[tuple[str, object]]:
     with database.read() as connection:
         claims.waiting(connection, 100)
         by_status.due(connection, 2000)
-        by_report.due(connection, POLICY)
+        bracket_claim.due(connection, POLICY)
     database.transact(lambda connection: message_rows.lock_due(connection, State.SENDING, 500))
     database.transact(lambda connection: claims.expire(connection, 500))
     database.transact(lambda connection: claims.claim(connection, None, 10, POLICY))

@@ -21,7 +21,8 @@ from tests.integration.workbench import KEY, SETTLE_SECONDS, Bench, bench
 from worker.account import account_key
 from worker.alerting import incidents
 from worker.lifecycle.doubt import Doubt
-from worker.reconciliation import control_rows, reading, reconcile
+from worker.reconciliation import control_queries, control_rows, lookup, reading
+from worker.reconciliation.span_plan import before_repeated_hour, is_repeated, plan_spans
 from worker.reconciliation.trust import LEAST_CONTROL_ROWS
 from worker.reports import watermark
 from worker.runtime import Runtime
@@ -58,10 +59,10 @@ def lost(made: Bench, *, accepted: bool, **values: object) -> int:
 def judge(made: Bench) -> tuple[Any, Any]:
     """What becomes of an accepted attempt and of one that was never seen, once their time is over."""
     made.witness(LEAST_CONTROL_ROWS)
-    taken, never = lost(made, accepted=True), lost(made, accepted=False)
+    seen, never = lost(made, accepted=True), lost(made, accepted=False)
     made.ripen()
     made.reconcile()
-    return made.row(taken), made.row(never)
+    return made.row(seen), made.row(never)
 
 
 FOUND, WAITS, AGAIN = State.SENT, State.UNKNOWN, State.QUEUED
@@ -110,14 +111,14 @@ HABITS: dict[str, tuple[dict[str, Any], State, State, Doubt | None]] = {
 
 
 @pytest.mark.parametrize("habit", HABITS)
-def test_no_habit_of_a_provider_sends_twice_and_what_cannot_be_told_says_why(habit: str, light: Bench) -> None:
+def test_no_habit_of_a_provider_sends_twice_and_what_cannot_be_decided_says_why(habit: str, light: Bench) -> None:
     settings, accepted, never_seen, doubt = HABITS[habit]
     light.simulator.set(**settings)
-    taken, never = judge(light)
-    assert (taken.state, never.state) == (accepted, never_seen)
+    seen, never = judge(light)
+    assert (seen.state, never.state) == (accepted, never_seen)
     assert never.unknown_reason == (None if doubt is None else str(doubt))
-    if taken.state == State.SENT:
-        assert taken.id_mensaje == light.ledger()[0].id_mensaje
+    if seen.state == State.SENT:
+        assert seen.id_mensaje == light.ledger()[0].id_mensaje
 
 
 # --- Not only to now: late acceptance, caps behind the last control row
@@ -183,7 +184,7 @@ def test_without_control_rows_it_waits_for_some(made: Bench) -> None:
     assert made.row(message_id).state == State.UNKNOWN, "none of them was accepted before it"
 
 
-def test_control_rows_of_the_same_moment_as_before_it_are_enough_once_one_comes_behind(made: Bench) -> None:
+def test_control_rows_of_the_same_instant_as_before_it_are_enough_once_one_comes_behind(made: Bench) -> None:
     made.witness(LEAST_CONTROL_ROWS)
     message_id = lost(made, accepted=False)
     made.age()
@@ -219,7 +220,7 @@ def with_key(made: Bench, key: str) -> Bench:
 def test_under_another_key_nothing_is_concluded_until_the_old_one_is_back(made: Bench) -> None:
     made.simulator.set(other_keys=[OTHER_KEY])
     made.witness(LEAST_CONTROL_ROWS)
-    taken, never = lost(made, accepted=True), lost(made, accepted=False)
+    seen, never = lost(made, accepted=True), lost(made, accepted=False)
     made.ripen()
     other = with_key(made, OTHER_KEY)
     other.witness(LEAST_CONTROL_ROWS)
@@ -228,17 +229,17 @@ def test_under_another_key_nothing_is_concluded_until_the_old_one_is_back(made: 
     assert {row.state for row in made.rows()} == {State.UNKNOWN}
     other.runtime.close()
     made.reconcile()
-    assert (made.row(taken).state, made.row(never).state) == (State.SENT, State.QUEUED)
+    assert (made.row(seen).state, made.row(never).state) == (State.SENT, State.QUEUED)
 
 
 NEW_KEY = "new-key-of-the-same-account"
 
 
-def test_under_a_new_key_of_the_same_account_attempts_between_control_rows_of_the_old_key_are_settled(
+def test_under_a_new_key_of_the_same_account_attempts_between_control_rows_of_the_old_key_are_reconciled(
     made: Bench,
 ) -> None:
     made.witness(LEAST_CONTROL_ROWS)
-    taken, never = lost(made, accepted=True), lost(made, accepted=False)
+    seen, never = lost(made, accepted=True), lost(made, accepted=False)
     made.witness()
     behind = lost(made, accepted=False)  # nothing was accepted under the old key after it
     made.simulator.set(api_key=NEW_KEY)
@@ -247,7 +248,10 @@ def test_under_a_new_key_of_the_same_account_attempts_between_control_rows_of_th
     assert {row.unknown_reason for row in made.rows()} == {Doubt.ACCOUNT}, "younger than SETTLE"
     other.ripen()
     other.reconcile()
-    assert (made.row(taken).state, made.row(taken).id_mensaje) == (State.SENT, made.ledger()[0].id_mensaje)
+    assert (made.row(seen).state, made.row(seen).id_mensaje) == (
+        State.SENT,
+        made.ledger()[0].id_mensaje,
+    )
     assert made.row(never).state == State.QUEUED
     assert (made.row(behind).state, made.row(behind).unknown_reason) == (State.UNKNOWN, Doubt.ACCOUNT)
     other.runtime.close()
@@ -271,7 +275,7 @@ def test_one_message_of_the_old_key_that_the_report_of_the_new_key_lacks_proves_
     missing: int, light: Bench
 ) -> None:
     light.witness(LEAST_CONTROL_ROWS)
-    taken = lost(light, accepted=True)
+    seen = lost(light, accepted=True)
     light.witness()
     light.simulator.set(api_key=NEW_KEY)
     other = with_key(light, NEW_KEY)
@@ -281,7 +285,7 @@ def test_one_message_of_the_old_key_that_the_report_of_the_new_key_lacks_proves_
         query = sa.update(messages).where(messages.c.id == controls[missing].id)
         connection.execute(query.values(id_mensaje=controls[missing].id_mensaje - 10**6))
     other.reconcile()
-    assert (light.row(taken).state, light.row(taken).unknown_reason) == (State.UNKNOWN, Doubt.ACCOUNT)
+    assert (light.row(seen).state, light.row(seen).unknown_reason) == (State.UNKNOWN, Doubt.ACCOUNT)
     other.runtime.close()
 
 
@@ -296,11 +300,11 @@ def test_the_fingerprint_of_an_account_is_the_same_everywhere_and_not_its_key(li
 
 def test_an_attempt_of_before_the_upgrade_is_found_but_never_absent(made: Bench) -> None:
     made.witness(LEAST_CONTROL_ROWS)
-    taken, never = lost(made, accepted=True), lost(made, accepted=False)
+    seen, never = lost(made, accepted=True), lost(made, accepted=False)
     made.change(State.UNKNOWN, account_fingerprint=None)
     made.ripen()
     made.reconcile()
-    assert made.row(taken).state == State.SENT
+    assert made.row(seen).state == State.SENT
     assert (made.row(never).state, made.row(never).unknown_reason) == (State.UNKNOWN, Doubt.ACCOUNT)
 
 
@@ -361,31 +365,31 @@ def test_a_later_message_of_equal_phone_and_text_is_not_the_unknown(made: Bench)
 
 def test_what_is_older_than_one_pass_can_read_is_only_looked_for_around_its_own_time(light: Bench) -> None:
     light.witness(LEAST_CONTROL_ROWS)
-    taken, never = lost(light, accepted=True), lost(light, accepted=False)
-    light.age(reading.MOST_REPORTS * 600 + SETTLE_SECONDS)
+    seen, never = lost(light, accepted=True), lost(light, accepted=False)
+    light.age(reading.MOST_REPORTS_PER_PASS * 600 + SETTLE_SECONDS)
     light.witness()
     light.reconcile()
-    assert light.row(taken).state == State.SENT
+    assert light.row(seen).state == State.SENT
     assert (light.row(never).state, light.row(never).unknown_reason) == (State.UNKNOWN, Doubt.TOO_LONG)
 
 
 @pytest.mark.parametrize("density", [40.0, 400.0])
 def test_however_many_slices_a_pass_has_it_comes_to_the_same(density: float, light: Bench) -> None:
     with light.database.begin() as connection:
-        watermark.record_density(connection, reading.MARK, int(density * 60), dt.timedelta(minutes=1))
-    taken, never = judge(light)
-    assert (taken.state, never.state) == (State.SENT, State.QUEUED)
+        watermark.record_density(connection, reading.WATERMARK, int(density * 60), dt.timedelta(minutes=1))
+    seen, never = judge(light)
+    assert (seen.state, never.state) == (State.SENT, State.QUEUED)
 
 
 def test_after_a_large_pass_the_next_one_waits_so_that_sending_is_not_held_up(light: Bench) -> None:
-    light.database.transact(lambda connection: reconcile._pause(connection, 10 * reconcile.FREE_ROWS))
-    taken, never = judge(light)
-    assert (taken.state, never.state) == (State.UNKNOWN, State.UNKNOWN)
+    light.database.transact(lambda connection: lookup.pause(connection, 10 * lookup.ROWS_WITHOUT_PAUSE))
+    seen, never = judge(light)
+    assert (seen.state, never.state) == (State.UNKNOWN, State.UNKNOWN)
     assert "report" not in light.simulator.stats().requests
     wait = (never.due_at - light.database.clock()).total_seconds()
     assert 0 < wait < 60
     with light.database.begin() as connection:
-        watermark.update(connection, reconcile.TO_NOW, due_at=LONG_AGO)
+        watermark.update(connection, lookup.WATERMARK, due_at=LONG_AGO)
     light.reconcile()
     assert light.states() == [State.SENT, State.QUEUED]
 
@@ -400,7 +404,7 @@ def test_a_pass_that_breaks_off_concludes_nothing_at_all(light: Bench) -> None:
     assert [(row.state, row.unknown_reason) for row in light.rows()] == [(State.UNKNOWN, Doubt.NO_REPORT)] * 2
 
 
-def test_what_stays_open_is_looked_for_ever_more_rarely(light: Bench) -> None:
+def test_what_stays_open_is_looked_for_more_and_more_rarely(light: Bench) -> None:
     message_id = lost(light, accepted=False)
     waits = []
     for _ in range(4):
@@ -420,7 +424,7 @@ def test_controls_are_only_what_the_answers_of_this_account_say(light: Bench) ->
 
     def controls() -> list[control_rows.Control]:
         with light.database.read() as connection:
-            return reading._controls(connection, begin, end, light.runtime.account)
+            return control_queries.controls_within(connection, begin, end, light.runtime.account)
 
     assert [each.witness for each in controls()] == [True] * LEAST_CONTROL_ROWS
     light.change(State.SENT, id_source="report")
@@ -434,18 +438,18 @@ def test_controls_are_only_what_the_answers_of_this_account_say(light: Bench) ->
 def test_a_date_in_the_hour_that_is_shown_twice_makes_the_end_of_a_pass_unsure() -> None:
     tijuana, hour = ZoneInfo("America/Tijuana"), dt.timedelta(hours=1)
     first = dt.datetime(2026, 11, 1, 8, 30, tzinfo=dt.UTC)
-    assert [reading._repeats(first + hour * number, tijuana) for number in (-1, 0, 1, 2)] == [False, True, True, False]
-    assert reading._unrepeated(first + hour, tijuana) == first - hour
+    assert [is_repeated(first + hour * number, tijuana) for number in (-1, 0, 1, 2)] == [False, True, True, False]
+    assert before_repeated_hour(first + hour, tijuana) == first - hour
     begin, end = first - 3 * hour, first + 3 * hour
-    for start, stop in reading._plan(begin, end, dt.timedelta(minutes=10), [], tijuana):
-        assert start == begin or not reading._repeats(start, tijuana)
-        assert stop == end or not reading._repeats(stop, tijuana)
+    for start, stop in plan_spans(begin, end, dt.timedelta(minutes=10), [], tijuana):
+        assert start == begin or not is_repeated(start, tijuana)
+        assert stop == end or not is_repeated(stop, tijuana)
 
 
 def test_the_newest_control_row_is_kept_however_many_rows_a_span_has(light: Bench) -> None:
     """One row of the span is no control row; where rows are left out for their number, the newest must not be."""
     begin = LONG_AGO
-    count = reading._ALL + 2
+    count = control_queries.MOST_CONTROLS + 2
     end = begin + dt.timedelta(seconds=count)
     mine = account_key.fingerprint(KEY)
     with light.database.begin() as connection:
@@ -466,5 +470,5 @@ def test_the_newest_control_row_is_kept_however_many_rows_a_span_has(light: Benc
                 for n in range(count)
             ],
         )
-        found = reading._controls(connection, begin, end, mine)
+        found = control_queries.controls_within(connection, begin, end, mine)
     assert max(control.id_mensaje for control in found) == count

@@ -136,7 +136,7 @@ def test_a_fault_at_credits_keeps_the_gate_as_it_is_and_the_balance_is_asked_aga
     made.enqueue()
     made.change_account(hold_reason=HoldReason.PROVIDER_DOWN, hold_since=LONG_AGO, probe_at=LONG_AGO)
     with fault(made, kind, "credits"):
-        balance.probe(made.runtime)
+        balance.check(made.runtime)
     assert not made.account_state().is_open
     assert made.ledger() == []
     made.live()

@@ -72,7 +72,7 @@ def refuse(database: Database, group: list[Claim], epoch: int, refused: Refused 
 def probe(runtime: Runtime) -> int | None:
     """A probe whose time has come."""
     change_account(runtime.database, probe_at=LONG_AGO)
-    return balance.probe(runtime)
+    return balance.check(runtime)
 
 
 def release(runtime: Runtime, wakeups: RecordingWakeups) -> None:
@@ -203,7 +203,7 @@ def test_what_expired_while_it_was_held_is_not_sent_when_the_hold_ends(runtime: 
 def test_a_probe_happens_when_its_time_has_come_and_once(runtime: Runtime, simulator: Simulator) -> None:
     simulator.set(balance=77)
     assert probe(runtime) == 77
-    assert balance.probe(runtime) is None
+    assert balance.check(runtime) is None
     assert simulator.stats().requests["credits"] == {"1": 1}
     assert read(runtime.database).balance == 77
 
@@ -380,7 +380,7 @@ def test_a_canary_that_was_claimed_and_not_called_for_is_followed_by_another_at_
     [claim] = attempts.claim(runtime, [low], 1).claims
     database.transact(lambda connection: record_results(connection, [Ended(claim, Released(), 0)], SETTINGS, RNG))
     [high] = insert(database, priority=Priority.HIGH)
-    assert balance.probe(runtime) is not None
+    assert balance.check(runtime) is not None
     assert wakeups.sends[-1] == [high]
 
 
@@ -395,7 +395,7 @@ def test_a_canary_that_is_refused_for_its_own_fault_is_followed_by_another_at_on
     change(database, [good], due_at=LONG_AGO + dt.timedelta(hours=1))
     release(runtime, wakeups)
     assert not read(database).is_open
-    assert balance.probe(runtime) is not None  # due at once
+    assert balance.check(runtime) is not None  # due at once
     attempts.send(runtime, wakeups.sends[-1])
     assert read(database).is_open
     assert [row(database, each).state for each in (bad, good)] == ["failed", "sent"]
@@ -413,7 +413,7 @@ def test_a_canary_without_success_leaves_it_closed_until_the_next_probe(
     simulator.faults([Fault(kind, count=1)])
     release(runtime, wakeups)
     assert not read(database).is_open
-    assert balance.probe(runtime) is None  # not due before its time
+    assert balance.check(runtime) is None  # not due before its time
     assert news(database) == [("no_balance", "opened")]
     release(runtime, wakeups)
     assert news(database) == ENDED
@@ -454,7 +454,7 @@ def test_a_nearly_empty_account_does_not_flap(
 def test_two_workers_that_probe_at_once_ask_once(make_runtime: MakeRuntime, simulator: Simulator) -> None:
     first, second = make_runtime(), make_runtime()
     change_account(first.database, probe_at=LONG_AGO)
-    assert [balance.probe(first) is None, balance.probe(second) is None] == [False, True]
+    assert [balance.check(first) is None, balance.check(second) is None] == [False, True]
     assert simulator.stats().requests["credits"] == {"1": 1}
 
 

@@ -1,6 +1,6 @@
 """Absence must be earned: with each habit of a provider, 300 messages and five lost answers in a hundred.
 
-Nothing is sent twice, nothing is told that the provider's ledger contradicts, and what cannot be decided is named in
+Nothing is sent twice, no state contradicts the provider's ledger contradicts, and what cannot be decided is named in
 an alert with its reason. The same under the old rule (`tests.old_reconciler`) sends twice, so each of these tests can
 fail.
 """
@@ -17,7 +17,7 @@ import pytest
 
 from smsclick.contract import State
 from smsclick.simulator import Fault, FaultKind
-from tests.old_reconciler import believe_silence
+from tests.old_reconciler import take_silence_for_absence
 from tests.timelapse import BEGIN, Timelapse, timelapse
 
 if TYPE_CHECKING:
@@ -47,9 +47,10 @@ class Habit:
         minutes: how long it goes on after that, with a message a minute.
         new_key: whether the worker gets another key before any report is read.
         same_account: whether that key is one of the same account.
-        reason: the alert's reason for what stays unknown, as a pattern; None: everything is settled.
+        reason: the alert's reason for what stays unknown, as a pattern; None: everything is reconciled.
         all_found: whether every message that was accepted is found.
-        believed: what the rule that believes silence does here: sends twice, or finds nothing at all. None: no harm.
+        old_rule: what the rule that takes silence for absence does here: it sends twice, or finds nothing at all.
+            None: no harm.
     """
 
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -62,36 +63,36 @@ class Habit:
     same_account: bool = False
     reason: str | None = None
     all_found: bool = True
-    believed: Literal["twice", "blind"] | None = None
+    old_rule: Literal["twice", "blind"] | None = None
 
 
 TIJUANA = "America/Tijuana"
 HABITS = {
     "none": Habit(),
-    "a prefix": Habit({"text_prefix": "ACME: "}, believed="twice"),
+    "a prefix": Habit({"text_prefix": "ACME: "}, old_rule="twice"),
     "a prefix and a suffix": Habit({"text_prefix": "ACME ", "text_suffix": " -ACME"}),
-    "masked phones": Habit({"phone_mask": 6}, reason="phones are masked", all_found=False, believed="twice"),
-    "late acceptance": Habit(faults=LATE, minutes=40, believed="twice"),
-    "a cap, newest first": Habit({"report_cap": 20}, reason="lacks", all_found=False, believed="twice"),
+    "masked phones": Habit({"phone_mask": 6}, reason="phones are masked", all_found=False, old_rule="twice"),
+    "late acceptance": Habit(faults=LATE, minutes=40, old_rule="twice"),
+    "a cap, newest first": Habit({"report_cap": 20}, reason="lacks", all_found=False, old_rule="twice"),
     "a cap, oldest first": Habit({"report_cap": 20, "report_cap_first": "oldest"}, reason="lacks", all_found=False),
     "a cap in low traffic": Habit({"report_cap": 3}, every=30, reason="lacks", all_found=False),
-    "a report that lags": Habit({"report_lag": 900}, reason="lacks|report_lag", believed="twice"),
+    "a report that lags": Habit({"report_lag": 900}, reason="lacks|report_lag", old_rule="twice"),
     "a report that lags for some": Habit({"report_lag": 30, "report_lag_spread": 900}, reason="lacks|report_lag"),
-    "an hour to the east": Habit({"date_shift": 3600}, reason="dates are", all_found=False, believed="twice"),
+    "an hour to the east": Habit({"date_shift": 3600}, reason="dates are", all_found=False, old_rule="twice"),
     "another account": Habit(
-        {"other_keys": [OTHER_KEY]}, new_key=True, reason="APIKEY has changed", all_found=False, believed="twice"
+        {"other_keys": [OTHER_KEY]}, new_key=True, reason="APIKEY has changed", all_found=False, old_rule="twice"
     ),
     "another key of the account": Habit(new_key=True, same_account=True),
     "odd rows of others": Habit(
         {"odd_rows": ["estatus", "null_text", "null_phone", "bad_date", "null_date", "decimal_id", "panel"]},
         reason="cannot be read",
-        believed="blind",
+        old_rule="blind",
     ),
     "odd rows of other phones": Habit(
-        {"odd_rows": ["estatus", "null_text", "bad_date", "null_date", "decimal_id"]}, believed="blind"
+        {"odd_rows": ["estatus", "null_text", "bad_date", "null_date", "decimal_id"]}, old_rule="blind"
     ),
     "good rows of others": Habit({"odd_rows": ["panel"]}),
-    "our estatus is odd": Habit({"odd_form": "estatus"}, believed="blind"),
+    "our estatus is odd": Habit({"odd_form": "estatus"}, old_rule="blind"),
     "our texts are null": Habit({"odd_form": "null_text"}, reason="cannot be read", all_found=False),
     "some of our dates cannot be read": Habit(
         {"odd_form": "bad_date", "odd_rate": 0.3}, reason="cannot be read", all_found=False
@@ -104,7 +105,7 @@ HABITS = {
         minutes=60,
         reason="could be it, but not for sure",
         all_found=False,
-        believed="twice",
+        old_rule="twice",
     ),
 }
 
@@ -136,14 +137,14 @@ def content(number: int) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("name", HABITS)
-def test_nothing_is_sent_twice_or_told_wrong_whatever_the_report_looks_like(
+def test_nothing_is_sent_twice_or_reported_wrong_whatever_the_report_looks_like(
     name: str, migrated_sqlite_url: str
 ) -> None:
     habit = HABITS[name]
     with timelapse(migrated_sqlite_url, begin=habit.begin, **habit.settings, **habit.variables) as running:
         run(running, habit)
         outcome = running.outcome()
-        assert (outcome.sent_twice, outcome.told_wrong, outcome.lost) == ([], [], [])
+        assert (outcome.sent_twice, outcome.contradicted, outcome.lost) == ([], [], [])
         assert outcome.found + outcome.absent + len(outcome.unknown) > 10, "hardly an answer was lost"
         if habit.all_found:
             accepted = {entry.text for entry in running.simulator.ledger()}
@@ -157,14 +158,14 @@ def test_nothing_is_sent_twice_or_told_wrong_whatever_the_report_looks_like(
             assert re.search(habit.reason, "\n".join(reasons))
 
 
-@pytest.mark.parametrize("name", [name for name, habit in HABITS.items() if habit.believed])
-def test_the_rule_that_believes_silence_sends_twice_or_finds_nothing(name: str, migrated_sqlite_url: str) -> None:
+@pytest.mark.parametrize("name", [name for name, habit in HABITS.items() if habit.old_rule])
+def test_the_rule_that_takes_silence_for_absence_fails(name: str, migrated_sqlite_url: str) -> None:
     habit = HABITS[name]
     with timelapse(migrated_sqlite_url, begin=habit.begin, **habit.settings, **habit.variables) as running:
-        running.reconcile = believe_silence
+        running.reconcile = take_silence_for_absence
         run(running, habit, MESSAGES // 2)
         outcome = running.outcome()
-        if habit.believed == "twice":
+        if habit.old_rule == "twice":
             assert outcome.sent_twice != []
         else:
             assert (outcome.found, outcome.absent) == (0, 0)

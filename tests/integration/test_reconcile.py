@@ -1,4 +1,4 @@
-"""Settling attempts of unknown outcome, with the real simulator, on a real database."""
+"""Reconciling attempts of unknown outcome, with the real simulator, on a real database."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from worker.lifecycle.policy import Outcome
     from worker.runtime import Runtime
 
-TWIN = "Recordatorio: su cita es mañana a las 10"
+DUPLICATE = "Recordatorio: su cita es mañana a las 10"
 FOUND = Cause.FOUND_IN_REPORT
 ABSENT = Cause.ABSENT_FROM_REPORT
 PATIENT_SECONDS = 600.0
@@ -47,7 +47,7 @@ def made(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 
 def unknown(made: Bench, *, accepted: bool, **values: object) -> int:
-    """A message whose worker was killed while its request was on the wire, with control rows before it."""
+    """A message whose worker was killed while its request was in flight, with control rows before it."""
     made.witness(LEAST_CONTROL_ROWS)
     [message_id] = made.enqueue(**values)
     [claim] = made.claim([message_id])
@@ -59,7 +59,7 @@ def unknown(made: Bench, *, accepted: bool, **values: object) -> int:
 
 
 def patient(runtime: Runtime) -> Runtime:
-    """Settles so late that the moments before it are long ones, on a slow machine too."""
+    """Has a settle window so long that a slow machine, too, sees the time before its end."""
     return dataclasses.replace(
         runtime, settings=runtime.settings.model_copy(update={"settle_seconds": PATIENT_SECONDS})
     )
@@ -129,14 +129,14 @@ def test_what_a_later_report_lacks_fails_where_its_producer_asked_for_that(made:
     )
 
 
-def test_before_settle_is_over_absence_means_nothing(made: Bench) -> None:
+def test_absence_means_nothing_before_the_settle_window_is_over(made: Bench) -> None:
     unknown(made, accepted=False)
     made.age(SETTLE_SECONDS - 30)
     assert made.reconcile() == 0
     assert made.states() == [State.UNKNOWN]
 
 
-def test_the_next_look_comes_no_later_than_the_moment_at_which_absence_counts(made: Bench) -> None:
+def test_the_next_look_comes_no_later_than_absence_counts(made: Bench) -> None:
     runtime = patient(made.runtime)
     message_id = unknown(made, accepted=False)
     made.age(PATIENT_SECONDS - 30)
@@ -154,13 +154,13 @@ def test_a_young_unknown_does_not_keep_an_old_one_of_the_same_slice_waiting(made
     assert (made.row(old).state, made.row(young).state) == (State.QUEUED, State.UNKNOWN)
 
 
-def test_reconciling_twice_at_once_settles_each_once(made: Bench) -> None:
+def test_reconciling_twice_at_once_decides_each_once(made: Bench) -> None:
     for _ in range(5):
         unknown(made, accepted=True)
     made.change(State.UNKNOWN, due_at=LONG_AGO)
     with ThreadPoolExecutor(4) as pool:
-        settled = list(pool.map(lambda _: reconcile.reconcile(made.runtime), range(4)))
-    assert sum(settled) == 5
+        reconciled = list(pool.map(lambda _: reconcile.reconcile(made.runtime), range(4)))
+    assert sum(reconciled) == 5
     assert [causes(made, row.id).count(FOUND) for row in made.rows(State.SENT)] == [1] * 5
 
 
@@ -241,39 +241,39 @@ def test_where_reports_are_dense_slices_become_shorter(made: Bench) -> None:
 # --- Ids of others, ids of ours
 
 
-def test_an_id_of_others_within_the_window_is_taken_at_most_once(made: Bench) -> None:
-    made.runtime.client.send(PHONE, TWIN)
-    first = unknown(made, accepted=False, text=TWIN)
+def test_an_id_of_others_within_the_window_is_matched_at_most_once(made: Bench) -> None:
+    made.runtime.client.send(PHONE, DUPLICATE)
+    first = unknown(made, accepted=False, text=DUPLICATE)
     made.reconcile()
     assert made.row(first).id_mensaje == made.ledger()[0].id_mensaje
-    second = unknown(made, accepted=False, text=TWIN)
+    second = unknown(made, accepted=False, text=DUPLICATE)
     made.ripen()
     made.reconcile()
     assert made.row(second).state == State.QUEUED
 
 
 def test_an_id_of_others_outside_the_window_is_not_ours(made: Bench) -> None:
-    made.runtime.client.send(PHONE, TWIN)
+    made.runtime.client.send(PHONE, DUPLICATE)
     made.age(CLOCK_TOLERANCE.total_seconds() * 2)
-    message_id = unknown(made, accepted=False, text=TWIN)
+    message_id = unknown(made, accepted=False, text=DUPLICATE)
     made.ripen()
     made.reconcile()
     assert (made.row(message_id).state, made.row(message_id).id_mensaje) == (State.QUEUED, None)
 
 
-def test_an_id_that_another_message_has_settles_nothing(made: Bench) -> None:
-    made.send(made.enqueue(text=TWIN))
-    second = unknown(made, accepted=False, text=TWIN)
+def test_an_id_that_another_message_has_proves_nothing(made: Bench) -> None:
+    made.send(made.enqueue(text=DUPLICATE))
+    second = unknown(made, accepted=False, text=DUPLICATE)
     made.ripen()
     made.reconcile()
     assert made.row(second).state == State.QUEUED
 
 
-# --- Twins
+# --- In-flight duplicates
 
 
-def test_twins_are_never_on_the_wire_together(made: Bench) -> None:
-    first, second = made.enqueue(2, text=TWIN)
+def test_duplicates_are_never_in_flight_together(made: Bench) -> None:
+    first, second = made.enqueue(2, text=DUPLICATE)
     [claim] = made.claim([first, second])
     assert claim.id == first
     row = made.row(second)
@@ -281,21 +281,21 @@ def test_twins_are_never_on_the_wire_together(made: Bench) -> None:
     assert made.claim([second]) == []
 
 
-@pytest.mark.parametrize("other", [TWIN.upper(), TWIN.replace("ñ", "n"), f" {TWIN}\n"])
-def test_a_text_that_a_report_could_take_for_the_other_is_a_twin(other: str, made: Bench) -> None:
-    made.enqueue(text=TWIN)
+@pytest.mark.parametrize("other", [DUPLICATE.upper(), DUPLICATE.replace("ñ", "n"), f" {DUPLICATE}\n"])
+def test_a_text_that_a_report_could_take_for_the_other_is_a_duplicate(other: str, made: Bench) -> None:
+    made.enqueue(text=DUPLICATE)
     made.enqueue(text=other)
     assert len(made.claim()) == 1
 
 
-def test_the_same_text_to_another_phone_is_no_twin(made: Bench) -> None:
-    made.enqueue(text=TWIN)
-    made.enqueue(text=TWIN, phone="3312345678")
+def test_the_same_text_to_another_phone_is_no_duplicate(made: Bench) -> None:
+    made.enqueue(text=DUPLICATE)
+    made.enqueue(text=DUPLICATE, phone="3312345678")
     assert len(made.claim()) == 2
 
 
-def test_a_twin_goes_when_the_first_is_answered(made: Bench) -> None:
-    ids = made.enqueue(2, text=TWIN)
+def test_a_duplicate_goes_when_the_first_is_answered(made: Bench) -> None:
+    ids = made.enqueue(2, text=DUPLICATE)
     [claim] = made.claim(ids)
     made.record(claim, made.call(claim))
     assert made.states() == [State.SENT, State.QUEUED]
@@ -304,8 +304,8 @@ def test_a_twin_goes_when_the_first_is_answered(made: Bench) -> None:
     assert len(made.ledger()) == 2
 
 
-def test_a_twin_of_an_unknown_waits_until_that_is_settled(made: Bench) -> None:
-    first, second = made.enqueue(2, text=TWIN)
+def test_a_duplicate_of_an_unknown_waits_until_that_is_reconciled(made: Bench) -> None:
+    first, second = made.enqueue(2, text=DUPLICATE)
     [claim] = made.claim([first])
     made.call(claim)
     made.lose()
@@ -317,9 +317,9 @@ def test_a_twin_of_an_unknown_waits_until_that_is_settled(made: Bench) -> None:
     assert [(row.state, row.id_mensaje) for row in made.rows()] == [(State.SENT, ids[0]), (State.SENT, ids[1])]
 
 
-def test_of_twins_that_are_claimed_at_the_same_time_one_goes(made: Bench) -> None:
+def test_of_duplicates_that_are_claimed_at_the_same_time_one_goes(made: Bench) -> None:
     for _ in range(5):
-        ids = made.enqueue(2, text=TWIN)
+        ids = made.enqueue(2, text=DUPLICATE)
         barrier = threading.Barrier(2)
 
         def take(message_id: int, barrier: threading.Barrier = barrier) -> int:
@@ -335,7 +335,7 @@ def test_of_twins_that_are_claimed_at_the_same_time_one_goes(made: Bench) -> Non
 # --- Late answers
 
 
-def test_a_late_accepted_answer_settles_an_unknown(made: Bench) -> None:
+def test_a_late_accepted_answer_ends_an_unknown(made: Bench) -> None:
     [message_id] = made.enqueue()
     [claim] = made.claim()
     answer = made.call(claim)
@@ -348,7 +348,7 @@ def test_a_late_accepted_answer_settles_an_unknown(made: Bench) -> None:
     assert made.news() == []
 
 
-def told_absent(made: Bench) -> tuple[int, Claim, Outcome]:
+def judged_absent(made: Bench) -> tuple[int, Claim, Outcome]:
     """A message that was accepted and that the report never shows, against all that was assumed; its answer is late."""
     made.simulator.set(omit_suffixes=["99"])
     made.witness(LEAST_CONTROL_ROWS)
@@ -363,14 +363,14 @@ def told_absent(made: Bench) -> tuple[int, Claim, Outcome]:
 
 
 def test_a_late_accepted_answer_stops_what_was_about_to_be_sent_again(made: Bench) -> None:
-    message_id, claim, answer = told_absent(made)
+    message_id, claim, answer = judged_absent(made)
     made.record(claim, answer)
     made.send([message_id])
     assert (made.states(), len(made.ledger()), made.news()) == ([State.SENT], 1, [])
 
 
-def test_the_id_of_an_attempt_that_was_sent_again_is_kept_and_told(made: Bench) -> None:
-    message_id, claim, answer = told_absent(made)
+def test_the_id_of_an_attempt_that_was_sent_again_is_kept_and_reported(made: Bench) -> None:
+    message_id, claim, answer = judged_absent(made)
     made.send([message_id])
     made.record(claim, answer)
     first, second = made.ledger()
@@ -399,7 +399,7 @@ def test_a_late_answer_that_says_what_the_report_said_raises_no_alarm(made: Benc
     ],
     ids=["refused", "never left", "unknown"],
 )
-def test_a_late_answer_that_is_no_acceptance_changes_nothing_that_was_settled(
+def test_a_late_answer_that_is_no_acceptance_changes_nothing_that_was_decided(
     answer: Refused | Unknown, made: Bench
 ) -> None:
     made.enqueue()
@@ -414,10 +414,10 @@ def test_a_late_answer_that_is_no_acceptance_changes_nothing_that_was_settled(
 
 def test_an_accepted_answer_with_an_id_that_another_message_has_is_never_sent_again(made: Bench) -> None:
     made.send(made.enqueue())
-    [taken] = made.ledger()
+    [accepted] = made.ledger()
     [message_id] = made.enqueue()
     [claim] = made.claim()
-    made.record(claim, Accepted(taken.id_mensaje, 1, "Mensaje enviado"))
+    made.record(claim, Accepted(accepted.id_mensaje, 1, "Mensaje enviado"))
     assert made.row(message_id).state == State.UNKNOWN
     assert made.news() == [("lost_id", "opened")]
     made.live()
@@ -440,7 +440,7 @@ def test_a_provider_that_is_down_leaves_no_more_unknowns_than_the_breaker_counts
     assert made.news() == [("provider_down", "opened")]
 
 
-def test_an_answer_lets_the_count_begin_anew(made: Bench) -> None:
+def test_an_answer_lets_the_count_begin_again(made: Bench) -> None:
     ids = made.enqueue(2 * BREAKER_FAILURES)
     for message_id in ids:
         fails = message_id != ids[BREAKER_FAILURES - 1]
@@ -483,12 +483,12 @@ def test_claims_that_were_over_when_their_worker_woke_are_given_back_and_do_not_
     assert (made.account_state().is_open, made.account_state().failures, made.ledger()) == (True, 0, [])
 
 
-def test_the_breakers_gate_reopens_through_one_canary(made: Bench) -> None:
+def test_the_breakers_hold_ends_through_one_canary(made: Bench) -> None:
     down(made)
     made.send(made.enqueue(30)[:10])
     made.simulator.faults()
     made.change_account(probe_at=LONG_AGO)
-    balance.probe(made.runtime)
+    balance.check(made.runtime)
     canary = made.account_state().allowed_canary
     assert made.wakeups.sends[-1] == [canary]
     assert made.ledger() == []
@@ -499,11 +499,11 @@ def test_the_breakers_gate_reopens_through_one_canary(made: Bench) -> None:
     assert len(made.ledger()) == 30 - BREAKER_FAILURES
 
 
-def test_a_canary_that_is_not_answered_leaves_the_gate_closed(made: Bench) -> None:
+def test_a_canary_that_is_not_answered_leaves_the_account_held(made: Bench) -> None:
     down(made)
     made.send(made.enqueue(30)[:10])
     made.change_account(probe_at=LONG_AGO)
-    balance.probe(made.runtime)
+    balance.check(made.runtime)
     canary = made.account_state().allowed_canary
     made.runtime.hold_cache.forget()
     made.send([canary] if canary else [])

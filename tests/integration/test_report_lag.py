@@ -1,4 +1,4 @@
-"""The report's lag: measured one message at a time, never for ever, and an incident that says why one does not show."""
+"""The report's lag: measured one message at a time, for a bounded time; an incident says why one does not show."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def made(migrated_sqlite_url: str) -> Iterator[Bench]:
 
 
 def later(made: Bench, seconds: float) -> None:
-    """Time passes, and with it the turn of the next measurement comes."""
+    """Time passes, and the next measurement is due."""
     since = made.account_state().lag_since
     made.age(seconds)
     if since is not None:
@@ -36,10 +36,10 @@ def later(made: Bench, seconds: float) -> None:
         last = connection.scalar(sa.select(incidents.c.last_at).where(incidents.c.open_key == "report_lag:"))
         if last is not None:
             connection.execute(sa.update(incidents).values(last_at=last - dt.timedelta(seconds=seconds)))
-    turn(made)
+    due_now(made)
 
 
-def turn(made: Bench) -> None:
+def due_now(made: Bench) -> None:
     with made.database.begin() as connection:
         connection.execute(sa.delete(heartbeats))
 
@@ -52,7 +52,7 @@ def test_the_reports_lag_is_measured(made: Bench) -> None:
     assert made.account_state().report_lag == measured
 
 
-def test_a_lag_near_settle_opens_an_incident_that_ends_when_none_was_late_for_as_long(made: Bench) -> None:
+def test_a_lag_near_the_settle_window_opens_an_incident_that_ends_when_none_was_late_for_as_long(made: Bench) -> None:
     made.simulator.set(report_lag=3600)
     made.send(made.enqueue())
     assert report_lag.measure(made.runtime) is None
@@ -64,7 +64,7 @@ def test_a_lag_near_settle_opens_an_incident_that_ends_when_none_was_late_for_as
     made.simulator.set(report_lag=0)
     assert report_lag.measure(made.runtime) is not None
     made.send(made.enqueue())
-    turn(made)
+    due_now(made)
     assert report_lag.measure(made.runtime) is not None
     assert made.news() == [("report_lag", "opened")]
     later(made, SETTLE_SECONDS + 1)
@@ -99,16 +99,16 @@ def test_a_message_that_never_shows_is_given_up_and_the_next_one_is_measured(mad
     made.send(made.enqueue(phone=OMITTED))
     for _ in range(3):
         assert report_lag.measure(made.runtime) is None
-        later(made, SETTLE_SECONDS * report_lag.GIVE_UP / 2)
+        later(made, SETTLE_SECONDS * report_lag.GIVE_UP_AFTER_WINDOWS / 2)
     assert report_lag.measure(made.runtime) is None
     assert made.account_state().lag_id is None
     assert made.news() == [("report_lag", "opened")]
     made.send(made.enqueue())
-    turn(made)
+    due_now(made)
     assert report_lag.measure(made.runtime) is not None
 
 
-def test_one_that_is_left_out_among_others_is_not_told_as_a_lag(made: Bench) -> None:
+def test_one_that_is_left_out_among_others_is_not_reported_as_a_lag(made: Bench) -> None:
     made.simulator.set(omit_suffixes=[OMITTED[-2:]])
     made.send(made.enqueue(2))
     made.send(made.enqueue(phone=OMITTED))
@@ -121,7 +121,7 @@ def test_one_that_is_left_out_among_others_is_not_told_as_a_lag(made: Bench) -> 
 
 
 @pytest.mark.parametrize(("zone", "way"), [("America/Cancun", "ahead of"), ("America/Tijuana", "behind")])
-def test_a_zone_that_is_hours_off_is_told_as_that_and_not_as_a_lag(made: Bench, zone: str, way: str) -> None:
+def test_a_zone_that_is_hours_off_is_reported_as_that_and_not_as_a_lag(made: Bench, zone: str, way: str) -> None:
     made.simulator.set(timezone=ZoneInfo(zone).key)
     made.send(made.enqueue())
     report_lag.measure(made.runtime)

@@ -12,7 +12,8 @@ from smsclick.contract import State, clocks, messages
 from smsclick.simulator import Fault, FaultKind
 from tests.factories import LONG_AGO
 from tests.integration.workbench import Bench, bench
-from worker.restore import detection, restored
+from worker.restore import detection
+from worker.restore.recovery import recover
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,7 @@ def _as_in_the_backup(worked: Bench, *ids: int) -> None:
 def test_messages_that_wait_although_they_were_sent_hold_everything(worked: Bench) -> None:
     ids = [row.id for row in worked.rows(State.SENT)]
     _as_in_the_backup(worked, *ids[:2])
-    found = detection.require_no_restore(worked.database, worked.runtime.client)
+    found = detection.hold_if_restored(worked.database, worked.runtime.client)
     assert found is not None
     assert (found.count, found.message_id) == (2, ids[0])
     assert not worked.account_state().is_open
@@ -55,13 +56,13 @@ def test_messages_that_wait_although_they_were_sent_hold_everything(worked: Benc
     worked.send()
     assert len(worked.ledger()) == 6, "not even what was new"
     assert worked.news() == [("restored", "opened")]
-    restored.restored(worked.database, found.since, worked.runtime.account)
+    recover(worked.database, found.since, worked.runtime.account)
     worked.reconcile()
     assert {worked.row(each).state for each in ids[:2]} == {State.SENT}
 
 
 def test_a_time_in_which_nobody_worked_holds_nothing(worked: Bench) -> None:
-    assert detection.require_no_restore(worked.database, worked.runtime.client) is None
+    assert detection.hold_if_restored(worked.database, worked.runtime.client) is None
     worked.send()
     assert len(worked.ledger()) == 9
 
@@ -71,13 +72,13 @@ def test_what_waits_for_an_attempt_of_unknown_outcome_is_no_sign(worked: Bench) 
     _as_in_the_backup(worked, first.id)
     worked.claim([first.id])
     worked.enqueue(1, phone=first.phone, text=first.text)
-    assert detection.require_no_restore(worked.database, worked.runtime.client) is None
+    assert detection.hold_if_restored(worked.database, worked.runtime.client) is None
 
 
 def test_a_report_that_cannot_be_read_holds_nothing(worked: Bench) -> None:
     _as_in_the_backup(worked, worked.rows(State.SENT)[0].id)
     worked.simulator.faults([Fault(FaultKind.HTTP_500_BEFORE, endpoints=("report",))])
-    assert detection.require_no_restore(worked.database, worked.runtime.client) is None
+    assert detection.hold_if_restored(worked.database, worked.runtime.client) is None
     assert worked.account_state().is_open
 
 
@@ -85,4 +86,4 @@ def test_where_somebody_has_just_looked_the_provider_is_not_asked(worked: Bench)
     with worked.database.begin() as connection:
         connection.execute(sa.update(clocks).values(seen_at=worked.database.clock()))
     worked.simulator.stop()
-    assert detection.require_no_restore(worked.database, worked.runtime.client) is None
+    assert detection.hold_if_restored(worked.database, worked.runtime.client) is None

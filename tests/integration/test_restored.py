@@ -26,7 +26,9 @@ from tests.processes import wait_until
 from worker.account import holds
 from worker.maintenance import sweep
 from worker.operator import account, message_history, stats
-from worker.restore import restored
+from worker.restore import hold
+from worker.restore.losses import missing_keys, unowned_ids
+from worker.restore.recovery import recover
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +62,7 @@ def test_whatever_could_have_been_sent_since_becomes_unknown_since_then(database
         state: insert(database, state=state, due_at=None)[0]
         for state in (State.SENT, State.DELIVERED, State.FAILED, State.EXPIRED, State.CANCELLED)
     }
-    done = restored.restored(database, since, ACCOUNT)
+    done = recover(database, since, ACCOUNT)
     assert done.unknown == 3
     assert row(database, later).state == State.QUEUED, "its time had not come, so it cannot have been sent"
     assert {state: row(database, each).state for state, each in finals.items()} == {state: state for state in finals}
@@ -86,7 +88,7 @@ def _insert(database: Database, count: int, **values: object) -> None:
 
 def test_messages_of_equal_content_are_looked_for_together_and_in_any_number(database: Database) -> None:
     _insert(database, 1200, phone="5551402211", text="Su pedido va en camino", waits_for="0" * 32)
-    done = restored.restored(database, database.clock() - HOUR, ACCOUNT)
+    done = recover(database, database.clock() - HOUR, ACCOUNT)
     assert (done.unknown, set(states(database))) == (1200, {State.UNKNOWN})
     with database.read() as connection:
         keys = connection.scalars(sa.select(messages.c.wire_key)).all()
@@ -97,7 +99,7 @@ def test_messages_of_equal_content_are_looked_for_together_and_in_any_number(dat
 
 def test_sending_is_held_until_all_have_been_looked_for(database: Database) -> None:
     ids = insert(database, 3)
-    restored.restored(database, database.clock() - HOUR, ACCOUNT)
+    recover(database, database.clock() - HOUR, ACCOUNT)
     with database.read() as connection:
         state = holds.read(connection)
     assert not state.is_open
@@ -105,13 +107,13 @@ def test_sending_is_held_until_all_have_been_looked_for(database: Database) -> N
     for reason in (None, "settling", "no_report"):
         with database.begin() as connection:
             connection.execute(sa.update(messages).values(unknown_reason=reason))
-        assert not database.transact(restored.release), reason
+        assert not database.transact(hold.end_if_looked_for), reason
     with database.begin() as connection:
         connection.execute(sa.update(messages).where(messages.c.id > ids[0]).values(unknown_reason="no_control_rows"))
-    assert not database.transact(restored.release), "one has not been looked for"
+    assert not database.transact(hold.end_if_looked_for), "one has not been looked for"
     with database.begin() as connection:
         connection.execute(sa.update(messages).values(unknown_reason="no_control_rows"))
-    assert database.transact(restored.release)
+    assert database.transact(hold.end_if_looked_for)
     assert stats.read(database).account_state.is_open
     assert not stats.read(database).incidents
 
@@ -124,31 +126,31 @@ def test_a_restore_that_was_interrupted_stays_held_until_it_is_run_again(databas
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        restored.restored(database, since, ACCOUNT, progress=interrupt)
+        recover(database, since, ACCOUNT, progress=interrupt)
     assert Counter(states(database)) == {State.UNKNOWN: 500, State.QUEUED: 600}
     with database.begin() as connection:
         connection.execute(sa.update(messages).values(unknown_reason="no_control_rows"))
-    assert not database.transact(restored.release), "what is still queued could have been sent"
+    assert not database.transact(hold.end_if_looked_for), "what is still queued could have been sent"
     assert "run it again" in account.hold_reasons(stats.read(database).account_state)[0]
-    done = restored.restored(database, since + HOUR / 2, ACCOUNT)
+    done = recover(database, since + HOUR / 2, ACCOUNT)
     assert (done.since, done.unknown) == (since, 1100), "the earliest time counts"
     assert set(states(database)) == {State.UNKNOWN}
-    database.transact(restored.end)
+    database.transact(hold.end)
     assert stats.read(database).account_state.is_open
 
 
 def test_a_time_in_the_future_is_refused_and_holds_nothing(database: Database) -> None:
     with pytest.raises(InvalidTime, match="in the future"):
-        restored.restored(database, database.clock() + HOUR, ACCOUNT)
+        recover(database, database.clock() + HOUR, ACCOUNT)
     assert stats.read(database).account_state.is_open
 
 
 def test_producers_learn_which_keys_and_ids_are_gone(database: Database) -> None:
     insert(database, key="kept", id_mensaje=7)
     asked = (f"k{number}" for number in range(1200))
-    assert list(restored.missing_keys(database, ["kept", "gone", "Kept"])) == ["gone", "Kept"]
-    assert len(list(restored.missing_keys(database, asked))) == 1200
-    assert list(restored.unowned(database, [6, 7, 8])) == [6, 8]
+    assert list(missing_keys(database, ["kept", "gone", "Kept"])) == ["gone", "Kept"]
+    assert len(list(missing_keys(database, asked))) == 1200
+    assert list(unowned_ids(database, [6, 7, 8])) == [6, 8]
 
 
 def _env(database: Database) -> dict[str, str]:
@@ -246,7 +248,7 @@ def _enqueue(database: Database, new: list[NewMessage]) -> list[int]:
         return enqueue_many(connection, new)
 
 
-def _settle(bench: Bench) -> None:
+def _reconcile(bench: Bench) -> None:
     """Ticks until each has been looked for once after SMSCLICK_SETTLE_SECONDS."""
 
     def looked() -> bool:
@@ -286,15 +288,15 @@ def test_a_dump_in_the_middle_of_a_run_restored_at_its_end_sends_nothing_twice_a
         try:
             database = Database(restored_url)
             keys = [new.key or "" for new in [*_new(0, 250), *pairs, *_new(300, 60), *_new(400, 20)]]
-            gone = set(restored.missing_keys(database, keys))
+            gone = set(missing_keys(database, keys))
             assert gone == {new.key for new in [*_new(300, 60), *_new(400, 20)]}
             # The producer stores them again, although most of them were sent.
             _enqueue(database, [*_new(300, 60), *_new(400, 20)])
-            restored.restored(database, dumped_at, before.runtime.account)
+            recover(database, dumped_at, before.runtime.account)
             database.dispose()
             variables = {"SMSCLICK_BASE_URL": provider.base_url, "SMSCLICK_SETTLE_SECONDS": 1}
             with bench(restored_url, **variables) as after:
-                _settle(after)
+                _reconcile(after)
                 sweep.sweep(after.runtime, urgent=True)
                 assert after.account_state().is_open, "each has been looked for"
                 assert Counter(entry.text for entry in provider.ledger()) == sent_before, (
@@ -303,7 +305,7 @@ def test_a_dump_in_the_middle_of_a_run_restored_at_its_end_sends_nothing_twice_a
                 # What was not sent can only be absent once later messages show that the report is whole.
                 _enqueue(after.database, _new(500, 5))
                 after.send()
-                _settle(after)
+                _reconcile(after)
 
                 def all_sent() -> bool:
                     after.change(State.QUEUED, due_at=LONG_AGO)

@@ -84,7 +84,7 @@ def test_a_status_that_comes_after_that_is_kept_and_a_reply_is_not(database: Dat
 
 
 def test_what_the_provider_said_goes_with_the_text(database: Database) -> None:
-    """It is redacted when it comes; what was not recognised as a part of the text must not outlive it."""
+    """It is redacted when it comes; what was not recognised as a part of the text must not survive it."""
     message_id = old(database, state=State.FAILED, last_error="Rechazado: clv 48 21")
     notes = {
         Cause.ANSWERED: "Rechazado: clv 48 21",
@@ -153,7 +153,7 @@ def test_nobody_waits_for_a_batch_that_is_being_erased(database: Database) -> No
         assert retention.erase_batch(erasing, 90) == 5
         with others.begin() as connection:
             setting = "lock_timeout" if others.engine.dialect.name == "postgresql" else "innodb_lock_wait_timeout"
-            # Long enough for a database that has much to do; for the erasing one it would wait for ever.
+            # Long enough for a database that has much to do; for the erasing one it would wait forever.
             connection.exec_driver_sql(f"SET {setting} = {20_000 if setting == 'lock_timeout' else 20}")
             claimed = claims.claim(connection, waiting, 10, POLICY)
             connection.execute(sa.insert(messages).values(key="new", phone="5551402211", text="x"))
@@ -163,7 +163,7 @@ def test_nobody_waits_for_a_batch_that_is_being_erased(database: Database) -> No
     assert [claim.id for claim in claimed] == waiting
 
 
-def test_signs_of_life_of_processes_that_ended_long_ago_are_dropped(database: Database) -> None:
+def test_heartbeats_of_processes_that_ended_long_ago_are_dropped(database: Database) -> None:
     with database.begin() as connection:
         connection.execute(sa.insert(heartbeats), [{"name": "old", "at": LONG_AGO, "progress": 1}])
         connection.execute(sa.insert(heartbeats).values(name="new"))
@@ -172,7 +172,7 @@ def test_signs_of_life_of_processes_that_ended_long_ago_are_dropped(database: Da
         assert connection.execute(sa.select(heartbeats.c.name)).scalars().all() == ["new"]
 
 
-def test_the_sweeps_sign_of_life_is_seen_beside_those_of_any_number_of_workers(database: Database) -> None:
+def test_the_sweeps_heartbeat_is_seen_beside_those_of_any_number_of_workers(database: Database) -> None:
     now = clock(database)
     with database.begin() as connection:
         connection.execute(sa.insert(heartbeats).values(name="sweep", at=now - dt.timedelta(seconds=9)))

@@ -1,4 +1,4 @@
-"""The sweep: it finds what no doorbell announced, takes turns, and does no harm twice."""
+"""The sweep: it finds what no wake-up announced, runs once for each due time, and does no harm twice."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from worker.runtime import Runtime
 
 LONG = 3600
-"""Seconds between sweeps: no next tick's turn comes while a test waits for a processor."""
+"""Seconds between sweeps: no next tick is due while a test waits for a processor."""
 
 
-def test_what_no_doorbell_announced_is_rung_for_in_lists(runtime: Runtime, wakeups: RecordingWakeups) -> None:
+def test_what_no_wakeup_announced_wakes_up_workers_in_lists(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     ids = insert(runtime.database, attempts.BATCH + 3)
     assert sweep(runtime)
     assert sorted(each for batch in wakeups.sends for each in batch) == ids
     assert max(map(len, wakeups.sends)) == attempts.BATCH
 
 
-def test_due_checks_are_rung_for(runtime: Runtime, wakeups: RecordingWakeups) -> None:
+def test_due_checks_wake_up_workers(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     ids = insert(runtime.database, 2, state=State.SENT, sent_at=clock(runtime.database))
     sweep(runtime)
     assert sorted(each for batch in wakeups.polls for each in batch) == ids
 
 
-def test_a_lost_claim_is_unknown_and_is_not_rung_for(runtime: Runtime, wakeups: RecordingWakeups) -> None:
+def test_a_lost_claim_is_unknown_and_wakes_up_nobody(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     insert(runtime.database, state=State.SENDING, token="t", lease_until=LONG_AGO)
     sweep(runtime)
     sweep(runtime, urgent=True)
@@ -48,7 +48,7 @@ def test_a_lost_claim_is_unknown_and_is_not_rung_for(runtime: Runtime, wakeups: 
     assert wakeups.sends == wakeups.polls == []
 
 
-def test_expired_messages_end_and_are_not_rung_for(runtime: Runtime, wakeups: RecordingWakeups) -> None:
+def test_expired_messages_end_and_wake_up_nobody(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     insert(runtime.database, expires_at=LONG_AGO)
     sweep(runtime)
     assert states(runtime.database) == ["expired"]
@@ -64,7 +64,7 @@ def test_while_it_is_held_checks_go_on_and_nothing_is_sent(runtime: Runtime, wak
     assert len(wakeups.polls) == 1
 
 
-def test_news_that_wait_are_rung_for(runtime: Runtime, wakeups: RecordingWakeups) -> None:
+def test_alerts_that_wait_wake_up_workers(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     sweep(runtime)
     assert not wakeups.alerted.is_set()
     runtime.database.transact(lambda connection: incidents.report(connection, "bad_call"))
@@ -102,7 +102,7 @@ def test_two_beats_at_once_sweep_once(make_runtime: MakeRuntime, wakeups: Record
 def test_two_urgent_sweeps_at_once_do_no_harm(make_runtime: MakeRuntime) -> None:
     runtimes = [make_runtime() for _ in range(4)]
     database = runtimes[0].database
-    stranded = insert(database, 30, state=State.SENDING, token="t")
+    ended = insert(database, 30, state=State.SENDING, token="t")
     expired = insert(database, 30, expires_at=LONG_AGO)
     barrier = threading.Barrier(4)
 
@@ -112,11 +112,11 @@ def test_two_urgent_sweeps_at_once_do_no_harm(make_runtime: MakeRuntime) -> None
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(run, runtimes))
-    assert {row(database, each).state for each in stranded} == {"unknown"}
+    assert {row(database, each).state for each in ended} == {"unknown"}
     assert {row(database, each).state for each in expired} == {"expired"}
 
 
-def test_the_doorbells_of_one_sweep_are_bounded(runtime: Runtime, wakeups: RecordingWakeups) -> None:
+def test_the_wakeups_of_one_sweep_are_bounded(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     insert(runtime.database, 1)
     with runtime.database.begin() as connection:
         rows = [{"key": f"many-{n}", "phone": "5551402211", "text": "x", "due_at": LONG_AGO} for n in range(400)]
@@ -125,10 +125,10 @@ def test_the_doorbells_of_one_sweep_are_bounded(runtime: Runtime, wakeups: Recor
     assert sum(map(len, wakeups.sends)) == 320
 
 
-# --- Turns and signs of life
+# --- Due times and heartbeats
 
 
-def test_a_turn_comes_again_after_half_its_period(database: Database) -> None:
+def test_a_tick_is_due_again_after_half_its_period(database: Database) -> None:
     assert heartbeat.take(database, "tick", 3600)
     assert not heartbeat.take(database, "tick", 3600)
     assert heartbeat.take(database, "another", 3600)
@@ -150,7 +150,7 @@ def test_a_process_shows_its_progress(database: Database) -> None:
 def test_a_worker_that_died_with_its_claims_loses_and_doubles_nothing(
     runtime: Runtime, wakeups: RecordingWakeups
 ) -> None:
-    """From the claim to the end of the lease: in the report it may be, on the wire it must not be again."""
+    """From the claim to the end of the lease: in the report it may be, it must not be in flight again."""
     ids = insert(runtime.database, 3)
     runtime.database.transact(lambda connection: claims.claim(connection, ids, 3, POLICY))
     change(runtime.database, due_at=LONG_AGO, lease_until=LONG_AGO)

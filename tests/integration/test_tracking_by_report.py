@@ -20,7 +20,7 @@ from worker.lifecycle.policy import Policy
 from worker.maintenance import sweep
 from worker.reports import windows
 from worker.sending import attempts
-from worker.tracking import by_report, by_status
+from worker.tracking import bracket_claim, by_report, by_status
 
 if TYPE_CHECKING:
     from smsclick._database.engine import Database
@@ -84,7 +84,7 @@ def requests(simulator: Simulator) -> dict[str, int]:
     return {name: sum(made[name].values()) for name in ("report", "getMsg") if name in made}
 
 
-def test_one_request_tells_the_status_of_all(runtime: Runtime, simulator: Simulator) -> None:
+def test_one_request_shows_the_status_of_all(runtime: Runtime, simulator: Simulator) -> None:
     simulator.set(reject_texts=["no"])
     sent(runtime, 4)
     sent(runtime, 3, text="no")
@@ -125,7 +125,7 @@ def test_what_a_report_does_not_show_is_written_once_and_then_left_alone(
     assert requests(simulator) == {"report": 2}
 
 
-def test_the_sweep_rings_for_reports_that_answer_for_more_than_a_few(
+def test_the_sweep_wakes_up_for_reports_that_answer_for_more_than_a_few(
     runtime: Runtime, wakeups: RecordingWakeups
 ) -> None:
     few = sent(runtime, windows.MOST_SINGLE_CHECKS)
@@ -143,9 +143,9 @@ def test_the_sweep_rings_for_reports_that_answer_for_more_than_a_few(
 def test_a_bracket_has_one_reader_and_is_read_again_after_its_death(runtime: Runtime, simulator: Simulator) -> None:
     sent(runtime)
     policy, [youngest, *_] = Policy.of(runtime.settings), windows.age_brackets(Policy.of(runtime.settings))
-    assert runtime.database.transact(lambda connection: by_report._claim(connection, youngest, runtime)) is not None
+    assert runtime.database.transact(lambda connection: bracket_claim.claim(connection, youngest, runtime)) is not None
     with runtime.database.read() as connection:
-        assert not by_report.due(connection, policy)
+        assert not bracket_claim.due(connection, policy)
     assert read(runtime) == 0
     mark(runtime.database, lease_until=LONG_AGO)
     assert read(runtime) == 6
@@ -166,8 +166,8 @@ def test_after_a_restart_a_round_goes_on_where_it_was(make_runtime: MakeRuntime,
     before = requests(simulator)["report"]
     by_report.follow(runtime)
     half = mark(runtime.database)
-    assert requests(simulator)["report"] - before == by_report._REPORTS
-    assert half.cursor_at == begin + dt.timedelta(seconds=(by_report._REPORTS - 1) * 60)
+    assert requests(simulator)["report"] - before == by_report.MOST_REPORTS_PER_CLAIM
+    assert half.cursor_at == begin + dt.timedelta(seconds=(by_report.MOST_REPORTS_PER_CLAIM - 1) * 60)
     assert half.due_at <= clock(runtime.database)
     by_report.follow(make_runtime())
     # The slice at the cursor is read again: what became final meanwhile must not be skipped.
@@ -211,20 +211,20 @@ def test_getmsg_keeps_within_a_budget_of_all_workers(runtime: Runtime, simulator
     ids = _ids(runtime.database)
     began = clock(runtime.database)
     with runtime.database.begin() as connection:
-        taken = request_budget.take(connection, request_budget.BURST - 5)
+        spent = request_budget.take(connection, request_budget.BURST - 5)
         assert request_budget.left(connection) >= 5
     asked = by_status.poll(runtime, ids, slice_seconds=60)
     assert 5 <= asked <= 8
-    taken += asked
+    spent += asked
     for _ in range(3):
         with runtime.database.begin() as connection:
-            taken += request_budget.take(connection, 10**6)
+            spent += request_budget.take(connection, 10**6)
     asked_later = by_status.poll(runtime, ids, slice_seconds=60)
     assert asked_later <= 8 - asked
-    taken += asked_later
+    spent += asked_later
     # What flowed in meanwhile, and no more, was there besides the bucket.
     seconds = (clock(runtime.database) - began).total_seconds()
-    assert request_budget.BURST <= taken <= request_budget.BURST + seconds * request_budget.CHECKS_PER_SECOND
+    assert request_budget.BURST <= spent <= request_budget.BURST + seconds * request_budget.CHECKS_PER_SECOND
 
 
 def _ids(database: Database) -> list[int]:
@@ -232,9 +232,7 @@ def _ids(database: Database) -> list[int]:
         return list(connection.scalars(sa.select(messages.c.id)))
 
 
-def test_a_report_that_lacks_what_getmsg_knows_is_not_believed_for_a_while(
-    runtime: Runtime, simulator: Simulator
-) -> None:
+def test_a_report_that_lacks_what_getmsg_knows_is_untrusted_for_a_while(runtime: Runtime, simulator: Simulator) -> None:
     simulator.set(report_lag=3600)
     ids = sent(runtime, 8)
     now = clock(runtime.database)
@@ -243,7 +241,7 @@ def test_a_report_that_lacks_what_getmsg_knows_is_not_believed_for_a_while(
         at = now - dt.timedelta(seconds=5 if number in {0, 1} else 1 if number in {6, 7} else 3)
         change(runtime.database, [message_id], sent_at=at, due_at=LONG_AGO)
     read(runtime)
-    mark(runtime.database, reads=by_report._PROBE_EVERY - 1)
+    mark(runtime.database, reads=by_report.REPORTS_PER_PROBE - 1)
     read(runtime)
     assert requests(simulator) == {"report": 2, "getMsg": 1}
     assert states(runtime.database).count("delivered") == 1
@@ -267,7 +265,7 @@ def test_slices_become_shorter_where_reports_are_dense(runtime: Runtime, simulat
     assert windows.longest_slice(seen * 100) < windows.longest_slice(seen)
 
 
-def test_a_key_that_a_report_refuses_closes_the_gate_once(
+def test_a_key_that_a_report_refuses_holds_the_account_once(
     runtime: Runtime, simulator: Simulator, wakeups: RecordingWakeups
 ) -> None:
     sent(runtime)

@@ -122,15 +122,15 @@ def test_what_is_not_due_is_not_asked_for(runtime: Runtime, simulator: Simulator
     assert "getMsg" not in simulator.stats().requests
 
 
-def test_a_doubled_doorbell_asks_once(runtime: Runtime, simulator: Simulator) -> None:
+def test_a_doubled_wakeup_asks_once(runtime: Runtime, simulator: Simulator) -> None:
     ids = sent(runtime, 3)
     simulator.set(delivery_seconds=60)
     assert by_status.poll(runtime, ids) + by_status.poll(runtime, ids) == 3
 
 
 def test_one_task_asks_for_a_bounded_number(runtime: Runtime) -> None:
-    ids = sent(runtime, by_status.BATCH + 5)
-    assert by_status.poll(runtime, ids, slice_seconds=60) == by_status.BATCH
+    ids = sent(runtime, by_status.CHECKS_PER_TASK + 5)
+    assert by_status.poll(runtime, ids, slice_seconds=60) == by_status.CHECKS_PER_TASK
     assert len(due(runtime.database)) == 5
 
 
@@ -193,7 +193,7 @@ def test_a_reply_is_stored_once_with_its_time(runtime: Runtime, simulator: Simul
     assert abs(found.replied_at - clock(runtime.database)) < dt.timedelta(minutes=1)
 
 
-def test_a_refused_key_stops_the_asking_and_closes_the_gate_once(
+def test_a_refused_key_stops_the_asking_and_holds_the_account_once(
     runtime: Runtime, simulator: Simulator, wakeups: RecordingWakeups
 ) -> None:
     ids = sent(runtime, 5)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from worker.account.holds import AccountState
     from worker.lifecycle.attempt import Claim
 
-KEY = "key-of-the-settling-tests"
+KEY = "key-of-the-workbench"
 CONTROL = "control row"
 """Texts of messages that are there only for the report to be tested with; `Bench` shows the others alone."""
 SETTLE_SECONDS = 60.0
@@ -54,7 +54,7 @@ class Bench:
     # --- What a worker does
 
     def enqueue(self, count: int = 1, /, **values: object) -> list[int]:
-        """Messages are committed, each with a text of its own unless told otherwise; returns their ids."""
+        """Messages are committed, each with a text of its own unless given; returns their ids."""
         ids: list[int] = []
         with self.database.begin() as connection:
             for number in itertools.islice(_numbers, count):
@@ -66,7 +66,7 @@ class Bench:
         return ids
 
     def send(self, ids: Sequence[int] = ()) -> None:
-        """A doorbell for these ids, and then whatever is due."""
+        """A wake-up for these ids, and then whatever is due."""
         send.send(self.runtime, ids)
 
     def claim(self, ids: Sequence[int] | None = None) -> list[Claim]:
@@ -85,7 +85,7 @@ class Bench:
         self.database.transact(lambda connection: record_results(connection, group, settings, rng))
 
     def reconcile(self) -> int:
-        """Every unknown attempt's turn has come."""
+        """Every unknown attempt is due."""
         self.change(State.UNKNOWN, due_at=LONG_AGO)
         return reconcile.reconcile(self.runtime)
 
@@ -131,7 +131,7 @@ class Bench:
         self.witness()
 
     def live(self, rounds: int = 4) -> None:
-        """What the sweep rings for, some times over, each time late enough for everything to be due."""
+        """What the sweep wakes up workers for, several times, each time late enough for everything to be due."""
         for _ in range(rounds):
             if self.account_state().is_open:
                 self.witness(3)
@@ -142,7 +142,7 @@ class Bench:
                 connection.execute(query.values(due_at=LONG_AGO))
             self.change_account(probe_at=LONG_AGO)
             self.runtime.hold_cache.forget()
-            balance.probe(self.runtime)
+            balance.check(self.runtime)
             canary = self.account_state().allowed_canary
             self.send([] if canary is None else [canary])
             reconcile.reconcile(self.runtime)
@@ -187,7 +187,7 @@ class Bench:
             return list(connection.scalars(query))
 
     def account_state(self) -> AccountState:
-        """The account's gate."""
+        """The account's state."""
         with self.database.read() as connection:
             return holds.read(connection)
 
@@ -200,7 +200,7 @@ class Bench:
         self._update(sa.update(messages).where(messages.c.state == state).values(**values))
 
     def change_account(self, **values: object) -> None:
-        """Write columns of the gate."""
+        """Write columns of the account's row."""
         self._update(sa.update(accounts).where(accounts.c.account == ACCOUNT).values(**values))
 
     def _update(self, query: sa.Update) -> None:

@@ -252,8 +252,8 @@ def always_trusted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(clock, "trusted_since", lambda *_: None)
 
 
-def near_only(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(reading, "to_now", lambda runtime, attempts, *_: reading.near(runtime, attempts))
+def short_reports_only(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(reading, "read_to_now", lambda context, attempts, *_: reading.read_around(context, attempts))
 
 
 BROKEN: Final = {
@@ -273,7 +273,7 @@ BROKEN: Final = {
     "time that nobody watched": Broken(
         always_trusted, accepted="at once, shown late", meanwhile="clock forward a little, another watch", seconds=230
     ),
-    "reports up to now": Broken(near_only, accepted="late"),
+    "reports up to now": Broken(short_reports_only, accepted="late"),
 }
 
 

@@ -39,7 +39,8 @@ from worker.lifecycle.doubt import Doubt
 from worker.lifecycle.fingerprint import digits, tolerant, wire_key
 from worker.lifecycle.policy import Outcome, Policy, Released
 from worker.queue import claims
-from worker.reconciliation import reconcile
+from worker.reconciliation import claims as unknown_claims
+from worker.reconciliation import lookup, reconcile
 from worker.reconciliation.trust import LEAST_CONTROL_ROWS
 from worker.reports.matching import CLOCK_TOLERANCE
 from worker.sending.results import record_results
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from worker.lifecycle.attempt import Claim
+    from worker.reconciliation.verdict import Lookup
     from worker.runtime import Runtime
 
 BEGIN = dt.datetime(2026, 5, 4, 12, 0, tzinfo=dt.UTC)
@@ -150,7 +152,7 @@ class World:
         self.workers: list[list[Job]] = [[] for _ in range(self.WORKERS)]
         self.requests: list[Request] = []
         self.accepted: list[Acceptance] = []
-        self.reports: list[reconcile.Looked] = []
+        self.reports: list[Lookup] = []
         self._clock = DatabaseClock(measure=self._measured)
         self.fails = False
         self._skew = dt.timedelta(seconds=skew)
@@ -358,13 +360,13 @@ class World:
         lease = self.settings.lease_seconds
         self.fails = fails
         with contextlib.suppress(DatabaseUnavailable):
-            claimed = self.database.transact(lambda connection: reconcile.claim(connection, lease))
+            claimed = self.database.transact(lambda connection: unknown_claims.claim(connection, lease))
             if claimed:
-                self.reports += reconcile.look(self._runtime(), claimed)
+                self.reports += lookup.look(self._runtime(), claimed)
         self.fails = False
 
     def judge(self, which: int = 0) -> None:
-        """Settle by a report that was read."""
+        """Record the verdict of a report that was read."""
         with contextlib.suppress(DatabaseUnavailable):
             reconcile.record(self._runtime(), self.reports.pop(which))
 

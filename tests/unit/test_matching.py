@@ -89,17 +89,17 @@ def test_a_text_equal_to_the_letter_goes_before_a_nearer_one_that_is_only_alike(
     assert how([attempt()], [alike, equal]) == {1: (equal, "phone and text equal")}
 
 
-def test_a_text_that_is_only_alike_is_told_as_that() -> None:
+def test_a_text_that_is_only_alike_is_reported_as_that() -> None:
     alike = row(text=TEXT.upper())
     assert how([attempt()], [alike]) == {1: (alike, "phone equal, text alike")}
 
 
-def test_of_equal_texts_the_nearest_in_time_is_taken() -> None:
+def test_of_equal_texts_the_nearest_in_time_is_matched() -> None:
     rows = [row(7, at=NOON + 25 * SECOND), row(8, at=NOON + 3 * SECOND), row(9, at=NOON - 40 * SECOND)]
     assert matched([attempt()], rows) == {1: 8}
 
 
-def test_one_id_never_settles_two_attempts() -> None:
+def test_one_id_never_matches_two_attempts() -> None:
     assert matched([attempt(1), attempt(2, since=NOON + 5 * SECOND)], [row(at=NOON + 4 * SECOND)]) == {2: 7}
 
 
@@ -109,7 +109,7 @@ def test_two_attempts_of_one_text_get_an_id_each() -> None:
     assert matched(attempts, rows) == {1: 8, 2: 7}
 
 
-def test_an_id_that_a_message_owns_is_not_taken() -> None:
+def test_an_id_that_a_message_owns_is_not_matched() -> None:
     assert matched([attempt()], [row(7), row(8, at=NOON + 20 * SECOND)], {7}) == {1: 8}
 
 
@@ -126,7 +126,7 @@ def test_a_row_dated_within_the_attempt_and_the_clock_tolerance_is_found(at: dt.
 @pytest.mark.parametrize(
     "at", [NOON - CLOCK_TOLERANCE - SECOND, NOON + 31 * SECOND + CLOCK_TOLERANCE], ids=["before", "after"]
 )
-def test_an_id_of_others_outside_the_window_is_not_taken(at: dt.datetime) -> None:
+def test_an_id_of_others_outside_the_window_is_not_matched(at: dt.datetime) -> None:
     assert matched([attempt()], [row(at=at)]) == {}
 
 
@@ -206,7 +206,7 @@ def test_a_prefix_is_learned_from_a_text_that_was_changed_besides() -> None:
     assert any(form.fits(LONG, f"ACME: {LONG[:150]}") for form in possible_forms(TEXT, theirs))
 
 
-def test_where_a_form_is_known_a_text_that_only_looks_like_it_is_not_taken_but_could_be_it() -> None:
+def test_where_a_form_is_known_a_text_that_only_looks_like_it_is_not_matched_but_could_be_it() -> None:
     rows = [row(text="ACME: hola 4821")]
     form = TextForm("ACME: ", "")
     assert match_rows([attempt(text="ACME: hola 4821")], rows, set(), form=form) == {}
@@ -284,14 +284,14 @@ def test_texts_of_different_content_are_not_alike(one: str, other: str) -> None:
 _letters = st.sampled_from("aánñb1 ?\n🙂")
 _texts = st.text(_letters, max_size=6) | st.text(_letters, min_size=160, max_size=170)
 _phones = st.sampled_from([PHONE, "55 5140 2211", OTHER_PHONE])
-_moments = st.integers(-200, 200).map(lambda seconds: NOON + seconds * SECOND)
-_attempts = st.lists(st.tuples(_phones, _texts, _moments, st.integers(0, 120)), max_size=6).map(
+_instants = st.integers(-200, 200).map(lambda seconds: NOON + seconds * SECOND)
+_attempts = st.lists(st.tuples(_phones, _texts, _instants, st.integers(0, 120)), max_size=6).map(
     lambda parts: [
         attempt(number, phone=phone, text=text, since=since, seconds=seconds)
         for number, (phone, text, since, seconds) in enumerate(parts)
     ]
 )
-_rows = st.lists(st.tuples(st.integers(1, 9), _phones, _texts, st.none() | _moments), max_size=9).map(
+_rows = st.lists(st.tuples(st.integers(1, 9), _phones, _texts, st.none() | _instants), max_size=9).map(
     lambda parts: [row(number, phone=digits(phone), text=text, at=at) for number, phone, text, at in parts]
 )
 
@@ -326,14 +326,14 @@ def test_no_attempt_stays_without_a_row_that_was_free_for_it(attempts: list[Atte
 
 
 @given(_phones, _texts, _phones, _texts)
-def test_two_messages_share_a_wire_key_exactly_where_a_report_could_take_one_for_the_other(
+def test_two_messages_share_a_content_fingerprint_exactly_where_a_report_could_take_one_for_the_other(
     phone: str, text: str, other_phone: str, other_text: str
 ) -> None:
     confused = matched([attempt(phone=phone, text=text)], [row(phone=digits(other_phone), text=other_text)]) != {}
     assert (wire_key(phone, text) == wire_key(other_phone, other_text)) == confused
 
 
-def test_a_wire_key_fits_its_column_and_tells_nothing() -> None:
+def test_a_content_fingerprint_fits_its_column_and_reveals_nothing() -> None:
     key = wire_key(PHONE, TEXT)
     assert len(key) == 32
     assert PHONE not in key

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from worker.tracking.tracked import Followed, FollowedMessages
 
 BEGIN = dt.datetime(2026, 11, 25, tzinfo=dt.UTC)
-MOMENTS = st.integers(0, 20).map(lambda number: BEGIN + number * dt.timedelta(microseconds=1))
+INSTANTS = st.integers(0, 20).map(lambda number: BEGIN + number * dt.timedelta(microseconds=1))
 ROWS = st.lists(
-    st.tuples(st.integers(1, 2**62), st.integers(-5, 50), MOMENTS, st.none() | MOMENTS),
+    st.tuples(st.integers(1, 2**62), st.integers(-5, 50), INSTANTS, st.none() | INSTANTS),
     max_size=30,
     unique_by=lambda row: row[1],
 ).map(lambda rows: sorted(rows, key=lambda row: row[2]))
@@ -35,7 +35,7 @@ def test_a_message_is_found_by_the_providers_id_in_whatever_order_those_are(
     assert FollowedMessages(rows).id_of(wanted) == expected.get(wanted)
 
 
-@given(ROWS, MOMENTS, MOMENTS)
+@given(ROWS, INSTANTS, INSTANTS)
 def test_places_are_those_of_a_span_with_both_its_ends(
     rows: list[tuple[int, int, dt.datetime, dt.datetime | None]], first: dt.datetime, last: dt.datetime
 ) -> None:

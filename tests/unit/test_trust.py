@@ -97,17 +97,17 @@ def test_one_that_was_accepted_while_the_attempt_went_on_is_neither_before_nor_a
 
 
 @pytest.mark.parametrize("missing", range(len(CONTROLS) - 1))
-def test_one_control_row_that_is_missing_after_settle_voids_it(missing: int) -> None:
+def test_one_control_row_that_is_missing_after_the_settle_window_voids_it(missing: int) -> None:
     rows = [each for number, each in enumerate(ROWS) if number != missing]
     assert doubt(CONTROLS, rows) is Doubt.MISSING
 
 
-def test_one_that_is_younger_than_settle_and_missing_means_wait() -> None:
+def test_one_that_is_younger_than_the_settle_window_and_missing_means_wait() -> None:
     controls = [*CONTROLS, control(500)]
     assert doubt(controls, ROWS) is Doubt.NOT_YET
 
 
-def test_one_that_was_accepted_longer_after_the_attempt_than_settle_need_not_be_there_yet() -> None:
+def test_one_that_was_accepted_longer_after_the_attempt_than_the_settle_window_need_not_be_there_yet() -> None:
     assert doubt([*CONTROLS, control(690)], ROWS) is None
 
 

@@ -2,12 +2,13 @@
 
 import sqlalchemy as sa
 
+from smsclick._database.engine import Database
 from smsclick.errors import ProviderError, ProviderRefused
 from smsclick.provider.client import SmsclickClient
 from smsclick.provider.codes import Action, lookup
 from smsclick.provider.results import MessageStatus
 from smsclick.settings import Settings
-from worker.account import holds
+from worker.account import holds, request_budget
 from worker.lifecycle.on_status import PollFailed
 
 
@@ -19,6 +20,13 @@ def ask(client: SmsclickClient, id_mensaje: int) -> MessageStatus | PollFailed:
         return PollFailed(error.code, lookup(error.code).meaning)
     except ProviderError as error:
         return PollFailed(None, str(error))
+
+
+def ask_within_budget(database: Database, client: SmsclickClient, id_mensaje: int) -> MessageStatus | PollFailed | None:
+    """Ask `getMsg` for one message if the budget allows one more request; None where it does not."""
+    if not database.transact(lambda connection: request_budget.take(connection, 1)):
+        return None
+    return ask(client, id_mensaje)
 
 
 def key_refused(seen: MessageStatus | PollFailed) -> bool:

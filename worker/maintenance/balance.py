@@ -1,6 +1,8 @@
-"""Watch the balance.
+"""Check the account's balance.
 
-While the gate is held, probe `credits` and let a canary go; while it is open, warn when the balance runs low.
+While the account is held, `credits` shows whether messages may go again, and one message (the canary) is sent before
+the others. While it is not held, an incident warns when the balance runs low. Each reading of the balance is also kept:
+it can later prove that an attempt was not charged (`worker.account.books`).
 """
 
 import datetime as dt
@@ -22,19 +24,22 @@ from worker.context import Context
 log = logging.getLogger(__name__)
 
 
-def probe(context: Context) -> int | None:
-    """Ask `credits` where that is due, and act on it; returns the balance, or None where it was not asked or not told.
+def check(context: Context) -> int | None:
+    """Ask `credits` if that is due, and act on the answer.
 
-    Harmless to call at any time, from any number of processes: the due time stands in the gate's row.
+    Any number of processes may call it at any time: the due time is in the account's row.
+
+    Returns:
+        The whole credits; None where they were not asked for or cannot be read.
     """
-    if not _take(context):
+    if not _claim(context):
         return None
     exact: Decimal | None
     asked_at = context.clock.read(context.database)
     try:
         exact = context.client.exact_credits()
     except UnreadableBalance as error:
-        # The key works and the provider answers: a canary finds out the rest, or a hold would never be lifted.
+        # The key works and the provider answers. A canary shows whether messages go; without it a hold would never end.
         log.warning("The balance could not be read. error=%s", error)
         exact = None
     except ProviderRefused as error:
@@ -43,59 +48,62 @@ def probe(context: Context) -> int | None:
     except ProviderError as error:
         log.warning("The balance could not be asked. error=%s", error)
         return None
-    balance = None if exact is None else math.floor(exact)
-    canary = _act(context, balance, exact, asked_at)
+    credits_left = None if exact is None else math.floor(exact)
+    canary = _record(context, credits_left, exact, asked_at)
     if canary is not None:
-        log.info("A canary goes. message=%s balance=%s", canary, balance)
+        log.info("A canary goes. message=%s balance=%s", canary, credits_left)
         context.wakeups.send([canary])
-    return balance
+    return credits_left
 
 
-def _take(context: Context) -> bool:
+def _claim(context: Context) -> bool:
+    """Whether the check is due and this process makes it: the due time is moved forward by one period."""
     with context.database.begin() as connection:
-        now = holds.read(connection, lock=True)
-        if now.probe_at > now.now:
+        state = holds.read(connection, lock=True)
+        if state.probe_at > state.now:
             return False
-        later = now.now + dt.timedelta(seconds=context.settings.balance_seconds)
+        later = state.now + dt.timedelta(seconds=context.settings.balance_seconds)
         holds.note(connection, probe_at=later)
         return True
 
 
-def _act(context: Context, balance: int | None, exact: Decimal | None, asked_at: dt.datetime) -> int | None:
-    every = dt.timedelta(seconds=context.settings.balance_seconds)
+def _record(context: Context, credits_left: int | None, exact: Decimal | None, asked_at: dt.datetime) -> int | None:
+    """Write the balance and choose a canary; returns the canary's row id where one may go."""
+    period = dt.timedelta(seconds=context.settings.balance_seconds)
     with context.database.begin() as connection:
-        now = holds.read(connection, lock=True)
-        balance_history.record(connection, context.account, asked_at, now.now, exact, every)
-        if balance is not None:
-            holds.note(connection, balance=balance, balance_at=now.now)
-            _watch(connection, now, balance, context.settings)
-        canary = _canary(connection, now, balance, context.settings)
-        if canary is None and not now.canary_flies:
-            # Where no message can be the canary, `credits` is the only witness: statuses must be asked for again.
+        state = holds.read(connection, lock=True)
+        balance_history.record(connection, context.account, asked_at, state.now, exact, period)
+        if credits_left is not None:
+            holds.note(connection, balance=credits_left, balance_at=state.now)
+            _warn_if_low(connection, state, credits_left, context.settings)
+        canary = _choose_canary(connection, state, credits_left, context.settings)
+        if canary is None and not state.canary_flies:
+            # No message can be the canary, so `credits` alone ends the hold: statuses must be asked for again.
             holds.open_without_canary(connection)
     return canary
 
 
-def _watch(connection: sa.Connection, now: AccountState, balance: int, settings: Settings) -> None:
-    """The early warning, off by default; not beside the incident that says that there is none at all."""
-    if settings.low_balance and balance < settings.low_balance:
-        if now.hold_reason is HoldReason.NO_BALANCE:
-            return
-        incidents.report(connection, "low_balance", detail=f"{balance} credits, the limit is {settings.low_balance}")
-    else:
+def _warn_if_low(connection: sa.Connection, state: AccountState, credits_left: int, settings: Settings) -> None:
+    """Open or close the incident `low_balance`; it is not opened beside the one that says that there is no balance."""
+    if not settings.low_balance or credits_left >= settings.low_balance:
         incidents.close(connection, "low_balance")
+    elif state.hold_reason is not HoldReason.NO_BALANCE:
+        detail = f"{credits_left} credits, the limit is {settings.low_balance}"
+        incidents.report(connection, "low_balance", detail=detail)
 
 
-def _canary(connection: sa.Connection, now: AccountState, balance: int | None, settings: Settings) -> int | None:
-    if now.hold_reason is None or now.operator_hold_at is not None:
+def _choose_canary(
+    connection: sa.Connection, state: AccountState, credits_left: int | None, settings: Settings
+) -> int | None:
+    if state.hold_reason is None or state.operator_hold_at is not None:
         return None
-    if now.canary_flies:
-        return None  # one at a time
+    if state.canary_flies:
+        return None  # One at a time.
     holds.note(connection, canary_id=None, canary_until=None)
-    if now.hold_reason is HoldReason.NO_BALANCE and balance is not None and balance < now.needed_credits:
+    if state.hold_reason is HoldReason.NO_BALANCE and credits_left is not None and credits_left < state.needed_credits:
         return None
-    until = now.now + dt.timedelta(seconds=settings.lease_seconds)
-    return holds.choose_canary(connection, balance, until)
+    until = state.now + dt.timedelta(seconds=settings.lease_seconds)
+    return holds.choose_canary(connection, credits_left, until)
 
 
 def _refused(context: Context, error: ProviderRefused) -> None:

@@ -1,7 +1,7 @@
 """Erase phone and text of final messages after `SMSCLICK_RETENTION_DAYS`; their record stays.
 
-`undetermined` messages count as final from the end of their tracking window on. What a provider said goes with the
-text, because it may repeat a part of it (`smsclick.provider._answers.echo` takes out what it recognises).
+`undetermined` messages count as final from the end of their tracking window on. The provider's descriptions are erased
+too, because they may repeat parts of the text (`smsclick.provider._answers.echo` removes only what it recognises).
 """
 
 import datetime as dt
@@ -17,14 +17,13 @@ from worker.lifecycle import message_rows
 from worker.sql import heartbeat
 from worker.sql.now import database_now
 
-BATCH = 1000
-"""Messages of one transaction: tens of milliseconds, in which nothing but those rows is locked."""
+MESSAGES_PER_TRANSACTION = 1000
+"""Such a transaction takes tens of milliseconds and locks only those rows."""
 
-SECONDS = 300.0
-"""How long one tick goes on; the next one finds the rest. Far more than an hour's messages at full speed."""
+LONGEST_TICK_SECONDS = 300.0
+"""How long one tick may take; the next one finds the rest. An hour's messages at full speed take far less."""
 
-
-_QUOTED = stored_as(Cause.ANSWERED, Cause.LATE_ANSWER, Cause.INVALID)
+_CAUSES_WITH_PROVIDER_WORDS = stored_as(Cause.ANSWERED, Cause.LATE_ANSWER, Cause.INVALID)
 """Causes of events whose description may hold the provider's words, or a part of the phone."""
 
 
@@ -34,16 +33,16 @@ def erase(
     *,
     tracking_seconds: float = 604_800.0,
     stopping: threading.Event | None = None,
-    seconds: float = SECONDS,
+    seconds: float = LONGEST_TICK_SECONDS,
 ) -> int:
-    """Erase in short transactions and rest after each as long as it took, so that others come first.
+    """Erase in short transactions, with a pause after each that is as long as it took, so that other work goes first.
 
     Args:
         database: where they are.
         days: how long a message must have been final; 0 keeps everything.
-        tracking_seconds: after which a message without a final status counts as final here.
-        stopping: ends it after the batch at hand.
-        seconds: begins no batch after this.
+        tracking_seconds: a message that was sent so many seconds ago counts as final even without a final status.
+        stopping: when it is set, no further batch begins.
+        seconds: no batch begins after so many seconds.
 
     Returns:
         How many messages were erased.
@@ -61,29 +60,37 @@ def erase(
             count = erase_batch(connection, days, tracking_seconds)
         erased += count
         now = time.monotonic()
-        if count < BATCH or now >= end or stopping.wait(now - began):
+        if count < MESSAGES_PER_TRANSACTION or now >= end or stopping.wait(now - began):
             return erased
 
 
 def erase_batch(connection: sa.Connection, days: int, tracking_seconds: float = 604_800.0) -> int:
-    """Erase up to `BATCH` messages, the oldest first; returns how many. Those that others hold are passed over."""
+    """Erase up to `MESSAGES_PER_TRANSACTION` messages, the oldest first; rows that are locked by others are skipped.
+
+    Returns:
+        How many were erased.
+    """
     now = database_now(connection)
     until = now - dt.timedelta(days=days)
-    ids = _final(connection, until, BATCH)
-    ids += _undetermined(connection, until - dt.timedelta(seconds=tracking_seconds), BATCH - len(ids))
+    ids = _final(connection, until, MESSAGES_PER_TRANSACTION)
+    ids += _undetermined(
+        connection, until - dt.timedelta(seconds=tracking_seconds), MESSAGES_PER_TRANSACTION - len(ids)
+    )
     if ids:
         nothing = {"phone": "", "text": "", "reply": None, "last_error": None, "erased_at": now}
         connection.execute(sa.update(messages).where(messages.c.id.in_(ids)).values(**nothing))
         quoted = sa.update(events).where(
-            events.c.message_id.in_(ids), events.c.cause.in_(_QUOTED), events.c.description.is_not(None)
+            events.c.message_id.in_(ids),
+            events.c.cause.in_(_CAUSES_WITH_PROVIDER_WORDS),
+            events.c.description.is_not(None),
         )
         connection.execute(quoted.values(description=None))
     return len(ids)
 
 
 def _final(connection: sa.Connection, until: dt.datetime, limit: int) -> list[int]:
-    # The index's order. PostgreSQL wants both columns said, or it sorts all that wait to be erased, for each batch;
-    # MariaDB sorts where both are.
+    # PostgreSQL reads the index in order only if the query orders by both of its columns; MariaDB only if it orders by
+    # the second one alone. Otherwise they sort all messages that wait to be erased, for each batch.
     both = connection.dialect.name == "postgresql"
     order = (messages.c.erased_at, messages.c.final_at) if both else (messages.c.final_at,)
     query = sa.select(messages.c.id).where(
@@ -93,7 +100,10 @@ def _final(connection: sa.Connection, until: dt.datetime, limit: int) -> list[in
 
 
 def _undetermined(connection: sa.Connection, until: dt.datetime, limit: int) -> list[int]:
-    """Also while they are still asked for now and then: a status needs no text, and a later reply is not stored."""
+    """Undetermined messages whose tracking window ended before `until`.
+
+    They are erased although they may still be tracked: a status needs no text, and a later reply is not stored.
+    """
     both = connection.dialect.name == "postgresql"
     order = (messages.c.erased_at, messages.c.sent_at) if both else (messages.c.sent_at,)
     query = sa.select(messages.c.id).where(

@@ -1,4 +1,8 @@
-"""The sweep: find what no doorbell announced, and ring for it. Bounded, indexed, harmless to run twice."""
+"""The sweep: find what no wake-up announced, and wake up workers for it.
+
+Wake-ups may be lost, and time itself wakes nobody: due times come, leases and validities end. So beat runs the sweep
+every few seconds. Each query is bounded and served by an index, and running it twice at once does no harm.
+"""
 
 import logging
 
@@ -11,73 +15,84 @@ from worker.database_clock import clock
 from worker.lifecycle import message_rows, parking
 from worker.lifecycle.policy import Policy
 from worker.queue import claims, odd_rows, withdrawals
-from worker.reconciliation import reconcile
-from worker.restore import restored
+from worker.reconciliation import claims as unknown_claims
+from worker.restore import hold as restore_hold
 from worker.sending import attempts
 from worker.sql import heartbeat
-from worker.tracking import by_report, by_status
+from worker.tracking import bracket_claim, by_status
 
 log = logging.getLogger(__name__)
 
-_STRANDED = 500
-_EXPIRED = 500
-_WITHDRAWN = 500
-_WAITING = 320
-"""Enough lists to wake every thread of a few machines; each then goes on by itself."""
+_MOST_ENDED_LEASES = 500
+_MOST_EXPIRED = 500
+_MOST_WITHDRAWN = 500
+_MOST_SEND_WAKEUPS = 320
+"""Enough to wake up every thread of a few machines; each thread then goes on by itself."""
 
 
 def sweep(context: Context, *, urgent: bool = False) -> bool:
-    """One tick: strand lost claims, end what expired or was withdrawn, ring for what is due, remind of incidents.
+    """Run one tick: end what is over, then wake up workers for what is due.
+
+    It makes attempts whose lease has ended `unknown`, ends expired and withdrawn messages, ends the hold of a restore,
+    releases parked messages and reminds of open incidents.
 
     Args:
         context: this process's.
-        urgent: look now, whether or not it is this tick's turn.
+        urgent: run even if another process has just run it.
 
     Returns:
-        False where another process took this tick.
+        False where another process has run this tick.
     """
     if not heartbeat.take(context.database, "sweep", context.settings.sweep_seconds) and not urgent:
         return False
-    context.clock.read(context.database)  # before anything ends by it
+    context.clock.read(context.database)  # A jump of the clock must be noticed before anything ends by it.
     clock.shift(context.database, context.stopping)
     context.database.transact(odd_rows.revive)
-    stranded = odd_rows.run(
+    _end_what_is_over(context)
+    context.database.transact(restore_hold.end_if_looked_for)
+    context.database.transact(lambda connection: parking.sweep(connection, context.rng))
+    context.database.transact(incidents.tick)
+    _wake_up_for_what_is_due(context)
+    return True
+
+
+def _end_what_is_over(context: Context) -> None:
+    unknown = odd_rows.run(
         context.database,
-        lambda connection: claims.strand(connection, _STRANDED),
-        lambda connection: message_rows.due_ids(connection, State.SENDING, _STRANDED),
+        lambda connection: claims.strand(connection, _MOST_ENDED_LEASES),
+        lambda connection: message_rows.due_ids(connection, State.SENDING, _MOST_ENDED_LEASES),
     )
     expired = odd_rows.run(
         context.database,
-        lambda connection: claims.expire(connection, _EXPIRED),
-        lambda connection: claims.over(connection, _EXPIRED),
+        lambda connection: claims.expire(connection, _MOST_EXPIRED),
+        lambda connection: claims.over(connection, _MOST_EXPIRED),
     )
     odd_rows.run(
         context.database,
-        lambda connection: withdrawals.finish(connection, _WITHDRAWN),
-        lambda connection: withdrawals.unfinished(connection, _WITHDRAWN),
+        lambda connection: withdrawals.finish(connection, _MOST_WITHDRAWN),
+        lambda connection: withdrawals.unfinished(connection, _MOST_WITHDRAWN),
     )
-    context.database.transact(restored.release)
-    context.database.transact(lambda connection: parking.sweep(connection, context.rng))
-    context.database.transact(incidents.tick)
-    with context.database.read() as connection:
-        reports = by_report.due(connection, Policy.of(context.settings))
-        checks = by_status.due(connection, request_budget.left(connection))
-        news = delivery.due(connection)
-        unknowns = reconcile.due(connection)
-        untold = callback_store.due(connection)
-    if stranded:
-        log.warning("Claims were lost and are unknown now. messages=%s", stranded)
+    if unknown:
+        log.warning("Claims were lost and are unknown now. messages=%s", unknown)
     if expired:
         log.info("Messages expired while they waited. count=%s", expired)
-    attempts.wake_for_waiting(context, _WAITING)
-    if reports:
+
+
+def _wake_up_for_what_is_due(context: Context) -> None:
+    with context.database.read() as connection:
+        reports_due = bracket_claim.due(connection, Policy.of(context.settings))
+        checks = by_status.due(connection, request_budget.left(connection))
+        alerts_due = delivery.due(connection)
+        unknown_due = unknown_claims.due(connection)
+        callbacks_due = callback_store.due(connection)
+    attempts.wake_for_waiting(context, _MOST_SEND_WAKEUPS)
+    if reports_due:
         context.wakeups.follow()
-    for start in range(0, len(checks), by_status.BATCH):
-        context.wakeups.poll(checks[start : start + by_status.BATCH])
-    if unknowns:
+    for start in range(0, len(checks), by_status.CHECKS_PER_TASK):
+        context.wakeups.poll(checks[start : start + by_status.CHECKS_PER_TASK])
+    if unknown_due:
         context.wakeups.reconcile()
-    if news:
+    if alerts_due:
         context.wakeups.alerts()
-    if untold:
+    if callbacks_due:
         context.wakeups.callbacks()
-    return True

@@ -1,53 +1,49 @@
-"""Read the report for attempts of unknown outcome: one pass from before them to now, in slices, with control rows.
+"""Read the report for attempts of unknown outcome. No transaction is open while the provider answers.
 
-No transaction is open while the provider answers. What a pass means is judged by `worker.reconciliation.trust`.
+There are two ways to read it:
+
+- `read_around` reads a few minutes around young attempts: enough to find what was accepted in time.
+- `read_to_now` reads from the control rows before the first attempt up to now, in slices: it can also prove absence.
+  The provider may accept a request minutes after the call was given up, so absence needs the whole span.
+
+What a reading proves is judged by `worker.reconciliation.trust` and `worker.reconciliation.verdict`.
 """
 
-import bisect
-import contextlib
 import dataclasses
 import datetime as dt
 import logging
 from collections.abc import Sequence
-from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from smsclick.contract import messages
-from smsclick.errors import ProviderError, ProviderRefused
+from smsclick.errors import ProviderRefused
 from smsclick.provider.results import MessageStatus
-from worker.account import balance_history, request_budget, status_check
+from worker.account import balance_history, status_check
 from worker.context import Context
 from worker.lifecycle.doubt import Doubt
 from worker.lifecycle.fingerprint import digits
-from worker.lifecycle.on_report import FROM_PERSON
-from worker.reconciliation.control_rows import Control
-from worker.reconciliation.trust import LEAST_CONTROL_ROWS, LONGEST_BEFORE, LONGEST_BEFORE_WITH_BALANCE, Reading
+from worker.reconciliation import control_queries
+from worker.reconciliation.span_plan import before_repeated_hour, is_repeated, plan_spans
+from worker.reconciliation.trust import LONGEST_BEFORE, LONGEST_BEFORE_WITH_BALANCE, Reading
 from worker.reports import watermark, windows
 from worker.reports.matching import CLOCK_TOLERANCE, Attempt
-from worker.sql.now import database_now
+from worker.reports.reader import read_report
 
 log = logging.getLogger(__name__)
 
-MARK = "unknown"
-"""The watermark that remembers how dense these reports are."""
+WATERMARK = "unknown"
+"""The name of the watermark that remembers the density of these reports."""
 
-MOST_REPORTS = 30
-"""Reports of one pass at the most; a span that would need more is too long to be read at once."""
+MOST_REPORTS_PER_PASS = 30
+"""A span that needs more reports than this is too long to be read."""
 
-_ALL = 2000
-"""So many control rows are looked for without choosing; of more, `_EACH` from each of `_PARTS` parts of the span."""
-_PARTS, _EACH = 40, 50
-_HOUR = dt.timedelta(hours=1)
-_TRIES = 2
-_BROKEN_BY_LENGTH = 100
-"""A report that breaks off after fewer rows did not do so for its length."""
-
-_Span = tuple[dt.datetime, dt.datetime]
+_TRIES_PER_REPORT = 2
+_LEAST_ROWS_OF_TOO_LONG = 100
+"""A report that breaks off after fewer rows did not break off because of its length."""
 
 
-def near(context: Context, attempts: Sequence[Attempt]) -> Reading:
-    """Read the report around attempts that lie close together: enough to find what was accepted with them."""
+def read_around(context: Context, attempts: Sequence[Attempt]) -> Reading:
+    """Read one report around attempts that lie close together."""
     begin = min(attempt.since for attempt in attempts) - CLOCK_TOLERANCE
     end = max(attempt.until for attempt in attempts) + CLOCK_TOLERANCE
     reading = _begin(context, attempts, begin, end)
@@ -55,53 +51,60 @@ def near(context: Context, attempts: Sequence[Attempt]) -> Reading:
     return reading
 
 
-def to_now(context: Context, attempts: Sequence[Attempt], account: str | None = None) -> Reading:
+def read_to_now(context: Context, attempts: Sequence[Attempt], account: str | None = None) -> Reading:
     """Read the report from the control rows before the first attempt up to now, in as many slices as that takes.
 
     Args:
         context: this process's.
-        attempts: none of which is older than `reach`.
-        account: the fingerprint of the key of these attempts; None: of this process's key. Only messages of that key
-            are witnesses; those of this process's key must be there too.
+        attempts: none of them is older than `longest_pass`.
+        account: the fingerprint of the APIKEY of these attempts; None for this process's key. Only messages of that key
+            are witnesses. The messages of this process's key must be in the report too.
     """
     zone = context.settings.zone
     first = min(attempt.since for attempt in attempts)
     now = context.clock.read(context.database)
     with context.database.read() as connection:
-        density = watermark.density(connection, MARK)
-        reached = min(first, now - _reach(density))
-        before = _before(connection, first, max(first - LONGEST_BEFORE, reached))
-        if before == first and balance_history.books(connection, account or context.account).balanced:
-            before = _before(connection, first, max(first - LONGEST_BEFORE_WITH_BALANCE, reached))
-        begin = _unrepeated(before - CLOCK_TOLERANCE, zone)
+        density = watermark.density(connection, WATERMARK)
+        begin = before_repeated_hour(
+            _begin_of_pass(connection, first, now - _longest_pass(density), account or context.account)
+            - CLOCK_TOLERANCE,
+            zone,
+        )
     end = now + CLOCK_TOLERANCE
     reading = _begin(context, attempts, begin + CLOCK_TOLERANCE, end, account)
-    if _repeats(reading.read_at, zone):
+    if is_repeated(reading.read_at, zone):
         reading.unsure = Doubt.REPEATED_HOUR
-    most = 0
-    for start, stop in _plan(
-        begin,
-        end,
-        windows.longest_slice(density),
-        reading.controls.missing_times,
-        zone,
-    ):
-        most = max(most, _read(context, reading, start, stop))
+    most_rows = 0
+    for start, stop in plan_spans(begin, end, windows.longest_slice(density), reading.controls.missing_times, zone):
+        most_rows = max(most_rows, _read(context, reading, start, stop))
         if reading.failed is not None:
             return reading
-    _close(context, reading, end, most)
-    _ask_for_one(context, reading)
+    _read_end_again(context, reading, end, most_rows)
+    _ask_for_missing(context, reading)
     return reading
 
 
-def reach(connection: sa.Connection) -> dt.timedelta:
-    """How long a span one pass can read, by the density of the reports that were read so far."""
-    return _reach(watermark.density(connection, MARK))
+def longest_pass(connection: sa.Connection) -> dt.timedelta:
+    """Return how long a span one pass can read, by the density of the reports that were read before."""
+    return _longest_pass(watermark.density(connection, WATERMARK))
 
 
-def _reach(density: float | None) -> dt.timedelta:
-    # A slice may end at a control row, after half of its length.
-    return windows.longest_slice(density) * (MOST_REPORTS // 2)
+def _longest_pass(density: float | None) -> dt.timedelta:
+    # A slice that ends at a control row may have only half of its length.
+    return windows.longest_slice(density) * (MOST_REPORTS_PER_PASS // 2)
+
+
+def _begin_of_pass(connection: sa.Connection, first: dt.datetime, reached: dt.datetime, account: str) -> dt.datetime:
+    """Where the control rows before the first attempt begin.
+
+    They may be much older where the account's balance can be the second proof: then there need to be fewer of them.
+    """
+    reached = min(first, reached)
+    begin = control_queries.begin_of_controls_before(connection, first, max(first - LONGEST_BEFORE, reached))
+    if begin == first and balance_history.books(connection, account).balanced:
+        earliest = max(first - LONGEST_BEFORE_WITH_BALANCE, reached)
+        begin = control_queries.begin_of_controls_before(connection, first, earliest)
+    return begin
 
 
 def _begin(
@@ -112,197 +115,68 @@ def _begin(
     account: str | None = None,
 ) -> Reading:
     with context.database.read() as connection:
-        controls = _controls(connection, controls_from, end, account or context.account)
+        controls = control_queries.controls_within(connection, controls_from, end, account or context.account)
         if account not in {None, context.account}:
-            own = _controls(connection, controls_from, end, context.account)
+            own = control_queries.controls_within(connection, controls_from, end, context.account)
             controls += [dataclasses.replace(control, witness=False) for control in own]
     phones = {digits(attempt.phone) for attempt in attempts}
-    # The control rows first: whatever is committed later cannot be missed.
+    # The time is read after the control rows: what is committed in between is then not expected in the report.
     return Reading(phones, controls, context.clock.read(context.database))
 
 
-def _before(connection: sa.Connection, first: dt.datetime, earliest: dt.datetime) -> dt.datetime:
-    """Where the last few control rows before the first attempt begin."""
-    times: sa.ScalarResult[dt.datetime | None] = connection.scalars(
-        sa.select(messages.c.attempted_at)
-        .where(
-            messages.c.sent_at >= earliest,
-            messages.c.sent_at <= first,
-            messages.c.id_mensaje.is_not(None),
-            messages.c.id_source.is_(None),
-        )
-        .order_by(messages.c.sent_at.desc())
-        .limit(LEAST_CONTROL_ROWS)
-    )
-    return max(earliest, min([first, *(time for time in times if time is not None)]))
-
-
-def newest_controls(connection: sa.Connection, account: str, within: dt.timedelta, limit: int) -> list[Control]:
-    """The newest control rows of an account that are not older than `within`, oldest first."""
-    now = database_now(connection)
-    times = connection.scalars(
-        sa.select(messages.c.sent_at)
-        .where(messages.c.sent_at >= now - within, messages.c.sent_at <= now, messages.c.id_mensaje.is_not(None))
-        .order_by(messages.c.sent_at.desc())
-        .limit(limit)
-    ).all()
-    if not times:
-        return []
-    found = _accepted(connection, min(times) - CLOCK_TOLERANCE, now, account, 2 * limit)
-    return [control for control in found if control.witness][-limit:]
-
-
-def _controls(connection: sa.Connection, begin: dt.datetime, end: dt.datetime, account: str) -> list[Control]:
-    """Messages of known id that were accepted within a span: all, or some from every part of it."""
-    # Counted by rows, not by controls: some rows are none, and the newest ones must not be missing for that.
-    more = connection.scalar(
-        sa.select(messages.c.id)
-        .where(messages.c.sent_at >= begin, messages.c.sent_at <= end, messages.c.id_mensaje.is_not(None))
-        .order_by(messages.c.sent_at)
-        .offset(_ALL)
-        .limit(1)
-    )
-    if more is None:
-        return _accepted(connection, begin, end, account, _ALL)
-    part = (end - begin) / _PARTS
-    starts = [begin + part * number for number in range(_PARTS)]
-    chosen = {
-        control.id_mensaje: control
-        for start in starts
-        for control in _accepted(connection, start, start + part, account, _EACH)
-    }
-    return list(chosen.values())
-
-
-def _accepted(
-    connection: sa.Connection, begin: dt.datetime, end: dt.datetime, account: str, limit: int
-) -> list[Control]:
-    rows = connection.execute(
-        sa.select(
-            messages.c.id_mensaje,
-            messages.c.phone,
-            messages.c.text,
-            messages.c.attempted_at,
-            messages.c.sent_at,
-            messages.c.id_source,
-            messages.c.account_fingerprint,
-            messages.c.erased_at,
-        )
-        .where(messages.c.sent_at >= begin, messages.c.sent_at <= end, messages.c.id_mensaje.is_not(None))
-        .order_by(messages.c.sent_at)
-        .limit(limit)
-    )
-    return [
-        Control(
-            row.id_mensaje,
-            row.phone,
-            row.text,
-            min(row.attempted_at, row.sent_at),
-            row.sent_at,
-            witness=row.id_source is None,
-        )
-        for row in rows
-        if row.account_fingerprint == account
-        and row.erased_at is None
-        and row.id_source != FROM_PERSON
-        and row.attempted_at is not None
-        and row.attempted_at >= begin
-    ]
-
-
 def _read(context: Context, reading: Reading, begin: dt.datetime, end: dt.datetime) -> int:
-    """Read one report to its end; returns how many rows it had. Where that fails twice, the reading says so.
+    """Read one report, twice if it fails; returns how many rows it had. Where both fail, the reading has failed.
 
-    One pass needs several reports: without the second try, a provider that fails now and then would end most passes.
+    One pass needs several reports. Without the second try, a provider that fails now and then would end most passes.
     """
-    for _ in range(_TRIES):
-        count, whole, again = _try(context, reading, begin, end)
-        if whole:
-            return count
-        if not again:
-            break
+    rows = 0
+    for _ in range(_TRIES_PER_REPORT):
+        read = read_report(context.client, begin, end, reading.add, stop=context.stopping.is_set)
+        rows = read.rows
+        _remember_density(context, rows, end - begin, complete=read.complete)
+        if read.complete:
+            return rows
+        if read.error is not None:
+            log.warning("The report could not be read; nothing is concluded. error=%s", read.error)
+        if read.error is None or isinstance(read.error, ProviderRefused):
+            break  # Stopped, too long, or refused: the next try would end in the same way.
     reading.failed = Doubt.NO_REPORT
-    return count
+    return rows
 
 
-def _try(context: Context, reading: Reading, begin: dt.datetime, end: dt.datetime) -> tuple[int, bool, bool]:
-    """One request: how many rows came, whether that was all of them, and whether asking again makes sense."""
-    count = 0
-    failed = True
-    again = False
-    try:
-        with contextlib.closing(context.client.report_rows(begin, end)) as rows:
-            for row in rows:
-                count += 1
-                reading.add(row)
-                if count >= windows.MOST_REPORT_ROWS or context.stopping.is_set():
-                    break
-            else:
-                failed = False
-    except ProviderError as error:
-        again = not isinstance(error, ProviderRefused)  # a refusal is an answer: the next one would be the same
-        log.warning("The report could not be read; nothing is concluded. error=%s", error)
-    if not failed or count >= _BROKEN_BY_LENGTH:
-        # Where it broke off on its way, a shorter one may not. One without rows says how thin they are, too.
-        seen = 2 * max(count, windows.WANTED_REPORT_ROWS) if failed else max(count, 1)
-        context.database.transact(lambda connection: watermark.record_density(connection, MARK, seen, end - begin))
-    return count, not failed, again
+def _remember_density(context: Context, rows: int, length: dt.timedelta, *, complete: bool) -> None:
+    """Remember how dense the report was, so that the next slices are shorter where it was too long."""
+    if complete:
+        seen = max(rows, 1)  # An empty report shows that they are thin, too.
+    elif rows >= _LEAST_ROWS_OF_TOO_LONG:
+        seen = 2 * max(rows, windows.WANTED_REPORT_ROWS)
+    else:
+        return
+    context.database.transact(lambda connection: watermark.record_density(connection, WATERMARK, seen, length))
 
 
-def _close(context: Context, reading: Reading, end: dt.datetime, most: int) -> None:
-    """Read the end of the span once more: what stands behind the last control row.
+def _read_end_again(context: Context, reading: Reading, end: dt.datetime, most_rows: int) -> None:
+    """Read the end of the span once more, from the last control row on: were rows cut off behind it?
 
-    A report that silently ends after so many rows would have shown at least as many of these as of any other span, so
-    fewer of them are all of them.
+    A provider that silently cuts off reports after so many rows would show as many rows of this short span as of any
+    other one. Fewer rows are all of them.
     """
     last = reading.controls.last_date
     if last is None:
         return
-    reading.end_is_open = _read(context, reading, last, end) >= most
+    reading.end_is_open = _read(context, reading, last, end) >= most_rows
     if reading.end_is_open:
-        log.info("The end of the report may be cut off. rows=%s", most)
+        log.info("The end of the report may be cut off. rows=%s", most_rows)
 
 
-def _ask_for_one(context: Context, reading: Reading) -> None:
-    """Ask `getMsg` for a control row that the report lacks: under another date it was looked for at the wrong time."""
+def _ask_for_missing(context: Context, reading: Reading) -> None:
+    """Ask `getMsg` for a control row that the report lacks: if its date is another one, all dates are shifted."""
     missing = reading.controls.missing
     if not missing or reading.controls.dates_are_shifted:
         return
-    if not context.database.transact(lambda connection: request_budget.take(connection, 1)):
-        return
     control = missing[0]
-    status = status_check.ask(context.client, control.id_mensaje)
+    status = status_check.ask_within_budget(context.database, context.client, control.id_mensaje)
     if not isinstance(status, MessageStatus) or status.fecha_envio is None:
         return
     if not control.since - CLOCK_TOLERANCE <= status.fecha_envio <= control.until + CLOCK_TOLERANCE:
-        reading.controls.dates_are_shifted = not _repeats(control.until, context.settings.zone)
-
-
-def _plan(
-    begin: dt.datetime, end: dt.datetime, longest: dt.timedelta, controls: Sequence[dt.datetime], zone: ZoneInfo
-) -> list[_Span]:
-    """Slices that follow each other, each ending at a control row where there is one: a cap would cut it off."""
-    planned: list[_Span] = []
-    start = begin
-    while start < end:
-        stop = start + longest
-        place = bisect.bisect_right(controls, stop)
-        if place and controls[place - 1] >= start + longest / 2:
-            stop = controls[place - 1]
-        while stop < end and _repeats(stop, zone):
-            stop += _HOUR
-        planned.append((start, min(stop, end)))
-        start = stop
-    return planned
-
-
-def _repeats(moment: dt.datetime, zone: ZoneInfo) -> bool:
-    """Whether the clocks of a zone show this time twice."""
-    local = moment.astimezone(zone)
-    return local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset()
-
-
-def _unrepeated(moment: dt.datetime, zone: ZoneInfo) -> dt.datetime:
-    while _repeats(moment, zone):
-        moment -= _HOUR
-    return moment
+        reading.controls.dates_are_shifted = not is_repeated(control.until, context.settings.zone)

@@ -14,7 +14,7 @@ class Reason:
     todo: str
 
 
-_BY_HAND = "settle each by hand: smsclick settle ID --accepted ID_MENSAJE or --not-accepted"
+_BY_HAND = "decide each by hand: smsclick settle ID --accepted ID_MENSAJE or --not-accepted"
 REASONS = {
     Doubt.SETTLING: Reason(
         "it is younger than SMSCLICK_SETTLE_SECONDS, within which the report may still show it",
@@ -66,7 +66,7 @@ REASONS = {
     ),
     Doubt.ACCOUNT: Reason(
         "the APIKEY has changed since it was sent, and the report does not prove that the account is the same",
-        f"restore the old key until they are settled, or {_BY_HAND}",
+        f"restore the old key until they are reconciled, or {_BY_HAND}",
     ),
     Doubt.SIMILAR: Reason(
         "the report has a row of equal phone and text that could be it, but not for sure",

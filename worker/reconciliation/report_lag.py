@@ -1,11 +1,12 @@
-"""Measure how late the provider's report shows a message: what settling by the report rests on.
+"""Measure how late the provider's report shows a message. Absence by the report rests on this.
 
-One accepted message at a time is looked for in the report until it is there, or until it is given up: then the next
-one is. The time from its acceptance is an upper bound on the lag, as coarse as the sweep. Where it does not show, the
-incident says why: a longer SMSCLICK_SETTLE_SECONDS helps against a lag and nothing else.
+Reconciling assumes that the report shows each accepted message within SMSCLICK_SETTLE_SECONDS. So this is measured all
+the time: at most once a minute the newest accepted message is chosen as the **probe**, and each tick reads the report
+around it until the report shows it or it is given up. The time from its acceptance to then is at least the lag. If half
+of SMSCLICK_SETTLE_SECONDS has gone by and the probe is not shown, the incident `report_lag` opens; while it is open, no
+absence counts. Its text says why: a longer SMSCLICK_SETTLE_SECONDS helps only against a lag.
 """
 
-import contextlib
 import dataclasses
 import datetime as dt
 import logging
@@ -14,82 +15,93 @@ import sqlalchemy as sa
 
 from smsclick.contract import incidents as incidents_table
 from smsclick.contract import messages
-from smsclick.errors import ProviderError
-from smsclick.provider.results import MessageStatus, ReportRow
-from worker.account import holds, request_budget, status_check
+from smsclick.provider.results import MessageStatus, ReportRow, UnreadableRow
+from worker.account import holds, status_check
 from worker.alerting import incidents
 from worker.context import Context
 from worker.reports.matching import CLOCK_TOLERANCE
+from worker.reports.reader import read_report
 from worker.sql import heartbeat
 from worker.sql.bulk import among
 from worker.sql.now import database_now
 
 log = logging.getLogger(__name__)
 
-EVERY_SECONDS = 60.0
-"""How often a new message is chosen to be looked for."""
+SECONDS_BETWEEN_PROBES = 60.0
+"""How often a new probe is chosen, at most."""
 
-GIVE_UP = 2.0
-"""A message that the report has not shown after so many settle times is given up, and another one is looked for."""
+GIVE_UP_AFTER_WINDOWS = 2.0
+"""A probe that the report has not shown after so many times SMSCLICK_SETTLE_SECONDS is replaced by another one."""
 
-_AROUND = dt.timedelta(seconds=10)
-_NEAR = 0.5
-_COMPARED = 200
+_NARROW_MARGIN = dt.timedelta(seconds=10)
+_WIDE_MARGIN = CLOCK_TOLERANCE
+_LATE_SHARE_OF_WINDOW = 0.5
+_MOST_COMPARED_ROWS = 200
 _KIND = "report_lag"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Probe:
+    """A message that the report must show.
+
+    Attributes:
+        id_mensaje: the provider's id.
+        accepted_at: when it was accepted, by the database's clock.
+        margin: how much before and after that time the report is read.
+    """
+
     id_mensaje: int
     accepted_at: dt.datetime
-    around: dt.timedelta = _AROUND
+    margin: dt.timedelta = _NARROW_MARGIN
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Seen:
-    """What the report showed around a probe: whether it was there, and rows that were there instead."""
+@dataclasses.dataclass(slots=True)
+class _Shown:
+    """What the report shows around a probe: whether the probe is there, and the dates of other rows by id."""
 
-    there: bool
-    others: dict[int, dt.datetime]
+    there: bool = False
+    others: dict[int, dt.datetime] = dataclasses.field(default_factory=dict)
 
 
 def measure(context: Context) -> float | None:
-    """Look for the chosen message in the report; returns the lag in seconds where it was just found.
+    """Look for the probe in the report, and open or close the incident.
 
-    Opens an incident when the lag comes near `SMSCLICK_SETTLE_SECONDS`, and closes it when none has been seen for that
-    long.
+    The incident opens when a probe is not shown after half of SMSCLICK_SETTLE_SECONDS. It closes when a probe is shown
+    in time and no late one has been seen for SMSCLICK_SETTLE_SECONDS.
+
+    Returns:
+        The lag in seconds where the report shows the probe now for the first time.
     """
     probe = _pending(context) or _choose(context)
     if probe is None:
         return None
-    seen = _look(context, probe)
-    if seen is None:
+    shown = _look(context, probe)
+    if shown is None:
         return None
-    settle = context.settings.settle_seconds
+    settle_seconds = context.settings.settle_seconds
     age = (context.database.clock() - probe.accepted_at).total_seconds()
-    why = _why_missing(context, probe, seen) if not seen.there and age >= settle * _NEAR else ""
-    context.database.transact(lambda connection: _note(connection, probe, settle, there=seen.there, why=why))
+    late = not shown.there and age >= settle_seconds * _LATE_SHARE_OF_WINDOW
+    why = _why_missing(context, probe, shown) if late else ""
+    context.database.transact(lambda connection: _record(connection, probe, settle_seconds, there=shown.there, why=why))
     with context.database.read() as connection:
-        return holds.read(connection).report_lag if seen.there else None
+        return holds.read(connection).report_lag if shown.there else None
 
 
-def _look(context: Context, probe: _Probe) -> _Seen | None:
-    others: dict[int, dt.datetime] = {}
-    there = False
-    try:
-        with contextlib.closing(
-            context.client.report_rows(probe.accepted_at - probe.around, probe.accepted_at + probe.around)
-        ) as rows:
-            for row in rows:
-                if row.id_mensaje == probe.id_mensaje:
-                    there = True
-                    break
-                if isinstance(row, ReportRow) and row.fecha_envio is not None and len(others) < _COMPARED:
-                    others[row.id_mensaje] = row.fecha_envio
-    except ProviderError as error:
-        log.warning("The report's lag could not be measured. error=%s", error)
+def _look(context: Context, probe: _Probe) -> _Shown | None:
+    shown = _Shown()
+
+    def add(row: ReportRow | UnreadableRow) -> None:
+        if row.id_mensaje == probe.id_mensaje:
+            shown.there = True
+        elif isinstance(row, ReportRow) and row.fecha_envio is not None and len(shown.others) < _MOST_COMPARED_ROWS:
+            shown.others[row.id_mensaje] = row.fecha_envio
+
+    begin, end = probe.accepted_at - probe.margin, probe.accepted_at + probe.margin
+    read = read_report(context.client, begin, end, add, stop=lambda: shown.there)
+    if read.error is not None:
+        log.warning("The report's lag could not be measured. error=%s", read.error)
         return None
-    return _Seen(there, others)
+    return shown
 
 
 def _pending(context: Context) -> _Probe | None:
@@ -97,13 +109,14 @@ def _pending(context: Context) -> _Probe | None:
         now = holds.read(connection)
     if now.lag_id is None or now.lag_since is None:
         return None
-    # Not there at once: perhaps only because the provider's clock is off. Wide reports are kept for this case.
-    return _Probe(now.lag_id, now.lag_since, CLOCK_TOLERANCE if now.now - now.lag_since >= _AROUND else _AROUND)
+    # Where it was not shown at once, the provider's clock may be off: only then a wider report is worth its rows.
+    wide = now.now - now.lag_since >= _NARROW_MARGIN
+    return _Probe(now.lag_id, now.lag_since, _WIDE_MARGIN if wide else _NARROW_MARGIN)
 
 
 def _choose(context: Context) -> _Probe | None:
-    """The message that was accepted last, if it is new enough to tell anything and its id came with its answer."""
-    if not heartbeat.take(context.database, "lag", EVERY_SECONDS):
+    """Choose the message that was accepted last, if it is new and its id came with the answer to its own request."""
+    if not heartbeat.take(context.database, "lag", SECONDS_BETWEEN_PROBES):
         return None
 
     def work(connection: sa.Connection) -> _Probe | None:
@@ -111,7 +124,7 @@ def _choose(context: Context) -> _Probe | None:
         row = connection.execute(
             sa.select(messages.c.id_mensaje, messages.c.sent_at)
             .where(
-                messages.c.sent_at > now.now - dt.timedelta(seconds=EVERY_SECONDS),
+                messages.c.sent_at > now.now - dt.timedelta(seconds=SECONDS_BETWEEN_PROBES),
                 messages.c.id_mensaje.is_not(None),
                 messages.c.id_source.is_(None),
             )
@@ -126,21 +139,21 @@ def _choose(context: Context) -> _Probe | None:
     return context.database.transact(work)
 
 
-def _why_missing(context: Context, probe: _Probe, seen: _Seen) -> str:
-    """Why the report does not show a message, and what to do, as far as its rows and `getMsg` tell; one line."""
+def _why_missing(context: Context, probe: _Probe, shown: _Shown) -> str:
+    """Say in one line why the report does not show the probe and what to do, as far as its rows and `getMsg` show."""
     with context.database.read() as connection:
         ours = connection.execute(
             sa.select(messages.c.id_mensaje, messages.c.sent_at).where(
-                among(connection, messages.c.id_mensaje, list(seen.others)), messages.c.sent_at.is_not(None)
+                among(connection, messages.c.id_mensaje, list(shown.others)), messages.c.sent_at.is_not(None)
             )
         ).all()
-    apart = [(seen.others[row.id_mensaje] - row.sent_at).total_seconds() for row in ours]
-    off = next((seconds for seconds in apart if abs(seconds) > CLOCK_TOLERANCE.total_seconds()), None)
-    if off is None and not ours:
-        off = _apart_by_status(context, probe)
-    if off is not None:
+    differences = [(shown.others[row.id_mensaje] - row.sent_at).total_seconds() for row in ours]
+    shifted = next((seconds for seconds in differences if abs(seconds) > CLOCK_TOLERANCE.total_seconds()), None)
+    if shifted is None and not ours:
+        shifted = _seconds_shifted_by_status(context, probe)
+    if shifted is not None:
         return (
-            f"the provider's dates are {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} ours; check "
+            f"the provider's dates are {abs(shifted):.0f} s {'ahead of' if shifted > 0 else 'behind'} ours; check "
             "SMSCLICK_TIMEZONE and the zone files of this machine (smsclick doctor)"
         )
     if ours:
@@ -154,35 +167,33 @@ def _why_missing(context: Context, probe: _Probe, seen: _Seen) -> str:
     )
 
 
-def _apart_by_status(context: Context, probe: _Probe) -> float | None:
-    """By how many seconds `getMsg` dates the message otherwise than we do; None where that is nothing or not known."""
-    if not context.database.transact(lambda connection: request_budget.take(connection, 1)):
-        return None
-    status = status_check.ask(context.client, probe.id_mensaje)
+def _seconds_shifted_by_status(context: Context, probe: _Probe) -> float | None:
+    """How far the date that `getMsg` gives is ahead of ours; None where it is not shifted or not known."""
+    status = status_check.ask_within_budget(context.database, context.client, probe.id_mensaje)
     if not isinstance(status, MessageStatus) or status.fecha_envio is None:
         return None
-    apart = (status.fecha_envio - probe.accepted_at).total_seconds()
-    return apart if abs(apart) > CLOCK_TOLERANCE.total_seconds() else None
+    seconds = (status.fecha_envio - probe.accepted_at).total_seconds()
+    return seconds if abs(seconds) > CLOCK_TOLERANCE.total_seconds() else None
 
 
-def _note(connection: sa.Connection, probe: _Probe, settle_seconds: float, *, there: bool, why: str) -> None:
+def _record(connection: sa.Connection, probe: _Probe, settle_seconds: float, *, there: bool, why: str) -> None:
     now = database_now(connection)
     lag = (now - probe.accepted_at).total_seconds()
-    near = lag >= settle_seconds * _NEAR
-    if near and not there:
-        # What is there now may have been there for long, and nobody could look: only a report that lacks it is late.
-        detail = f"message of {lag:.0f} s ago, where {settle_seconds:.0f} s settle: not shown: {why}"
+    late = lag >= settle_seconds * _LATE_SHARE_OF_WINDOW
+    if late and not there:
+        # A probe that is shown now may have been shown long before, while nobody could look: that is not late.
+        detail = f"message of {lag:.0f} s ago is not shown, where the window is {settle_seconds:.0f} s: {why}"
         if not incidents.report(connection, _KIND, detail=detail, count=0):
             incidents.describe(connection, _KIND, detail=detail)
-    elif there and not near and _quiet(connection, now, settle_seconds):
+    elif there and not late and _no_recent_late_one(connection, now, settle_seconds):
         incidents.close(connection, _KIND)
     if there:
         holds.note(connection, lag_id=None, lag_since=None, report_lag=lag, report_lag_at=now)
-    elif lag >= settle_seconds * GIVE_UP:
+    elif lag >= settle_seconds * GIVE_UP_AFTER_WINDOWS:
         holds.note(connection, lag_id=None, lag_since=None)
 
 
-def _quiet(connection: sa.Connection, now: dt.datetime, settle_seconds: float) -> bool:
-    """Whether the last late message is so long ago that one in time ends the incident: or it would open and close."""
+def _no_recent_late_one(connection: sa.Connection, now: dt.datetime, settle_seconds: float) -> bool:
+    """Whether the last late probe was seen at least SETTLE ago; without this the incident would open and close."""
     last = connection.scalar(sa.select(incidents_table.c.last_at).where(incidents_table.c.open_key == f"{_KIND}:"))
     return last is not None and now - last >= dt.timedelta(seconds=settle_seconds)

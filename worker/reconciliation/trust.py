@@ -81,24 +81,24 @@ class Reading:
         return self.controls.form
 
     def doubt(
-        self, attempt: Attempt, owned: Collection[int], settle: dt.timedelta, *, balanced: bool = False
+        self, attempt: Attempt, owned: Collection[int], settle_window: dt.timedelta, *, balanced: bool = False
     ) -> Doubt | None:
         """Return why this reading does not prove that an attempt is absent; None where it proves it.
 
         Args:
             attempt: an attempt that no row matches.
             owned: ids of the rows that messages of ours have.
-            settle: how long after it was accepted a message may be missing in the report.
+            settle_window: how long after it was accepted a message may be missing in the report.
             balanced: whether the account's balance proves that the attempt was not charged.
         """
         if self.failed is not None:
             return self.failed
         if balanced:
             doubt = self._doubt_of_controls(
-                attempt, settle, LEAST_CONTROL_ROWS_WITH_BALANCE, LONGEST_BEFORE_WITH_BALANCE
+                attempt, settle_window, LEAST_CONTROL_ROWS_WITH_BALANCE, LONGEST_BEFORE_WITH_BALANCE
             )
         else:
-            doubt = self._doubt_of_controls(attempt, settle, LEAST_CONTROL_ROWS, LONGEST_BEFORE)
+            doubt = self._doubt_of_controls(attempt, settle_window, LEAST_CONTROL_ROWS, LONGEST_BEFORE)
         if doubt is not None:
             return doubt
         if self.unsure is not None:
@@ -107,21 +107,21 @@ class Reading:
             return Doubt.CAPPED
         return Doubt.ODD if self.unreadable.may_be(attempt, owned) else None
 
-    def proves_account(self, settle: dt.timedelta) -> bool:
+    def proves_account(self, settle_window: dt.timedelta) -> bool:
         """Return whether this is the report of the account that accepted the witnesses.
 
         It is if it shows one of them as we know it, and lacks none that is older than SETTLE.
         """
         witnesses = [each for each in self.controls.all if each.witness]
-        lost = any(each.appearance is Appearance.MISSING and self._is_late(each, settle) for each in witnesses)
+        lost = any(each.appearance is Appearance.MISSING and self._is_late(each, settle_window) for each in witnesses)
         return not lost and any(each.appearance is Appearance.RECOGNISED for each in witnesses)
 
-    def doubt_of_all(self, settle: dt.timedelta) -> Doubt | None:
+    def doubt_of_all(self, settle_window: dt.timedelta) -> Doubt | None:
         """Return why the control rows void the absence of any attempt; None where all of them are as expected."""
-        return self._doubt_of(self.controls.all, settle)
+        return self._doubt_of(self.controls.all, settle_window)
 
     def _doubt_of_controls(
-        self, attempt: Attempt, settle: dt.timedelta, least: int, longest_before: dt.timedelta
+        self, attempt: Attempt, settle_window: dt.timedelta, least: int, longest_before: dt.timedelta
     ) -> Doubt | None:
         """Judge the control rows around an attempt, from the nearest `least` witnesses before it up to now."""
         controls = self.controls.all
@@ -131,9 +131,9 @@ class Reading:
         begin = min([attempt.since, *(each.since for each in nearest)])
         within = [each for each in controls if each.since >= begin]
         # A control row that was accepted later may still be on its way into the report.
-        needed_until = max(attempt.until + settle, self.read_at - settle)
+        needed_until = max(attempt.until + settle_window, self.read_at - settle_window)
         needed = [each for each in within if each.appearance is not Appearance.MISSING or each.until <= needed_until]
-        doubt = self._doubt_of(needed, settle)
+        doubt = self._doubt_of(needed, settle_window)
         if doubt is not None:
             return doubt
         seen = [each for each in needed if each.witness]
@@ -145,7 +145,7 @@ class Reading:
         on_the_way = any(each.appearance is Appearance.MISSING for each in within)
         return Doubt.NOT_YET if before and on_the_way else Doubt.NO_CONTROLS
 
-    def _doubt_of(self, needed: Sequence[SeenControl], settle: dt.timedelta) -> Doubt | None:
+    def _doubt_of(self, needed: Sequence[SeenControl], settle_window: dt.timedelta) -> Doubt | None:
         """Return what is wrong with the control rows that are needed."""
         worst = max((each.appearance for each in needed), default=Appearance.RECOGNISED)
         if worst in _DOUBT_BY_APPEARANCE:
@@ -154,11 +154,11 @@ class Reading:
             if self.controls.dates_are_shifted:
                 return Doubt.DATES
             missing = [each for each in needed if each.appearance is Appearance.MISSING]
-            return Doubt.MISSING if any(self._is_late(each, settle) for each in missing) else Doubt.NOT_YET
+            return Doubt.MISSING if any(self._is_late(each, settle_window) for each in missing) else Doubt.NOT_YET
         if self.form is UNCHANGED_FORM and any(each.appearance is Appearance.OTHER_TEXT for each in needed):
             return Doubt.TEXTS
         return None
 
-    def _is_late(self, missing: SeenControl, settle: dt.timedelta) -> bool:
+    def _is_late(self, missing: SeenControl, settle_window: dt.timedelta) -> bool:
         """Whether the report should have shown this control row by now."""
-        return missing.until <= self.read_at - settle
+        return missing.until <= self.read_at - settle_window

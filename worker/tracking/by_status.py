@@ -1,17 +1,17 @@
-"""Follow: ask `getMsg` for messages that were sent, until Recibido or Rechazado, and for replies after that.
+"""Follow by status: ask `getMsg` for single messages until Recibido or Rechazado, and after that for replies.
 
-Only for what no report answers (`worker.tracking.by_report`): a few, those that reports lack or fail for, replies, and
-once more before a message is given up. All workers together keep within `worker.account.request_budget`.
+It asks only for what no report answers (`worker.tracking.by_report`): slices with a few messages, messages that reports
+lack or fail for, replies, and one last time before a message becomes `undetermined`. All workers together keep within
+`worker.account.request_budget`.
 
-A check is claimed by moving its due time ahead by a lease, so that two workers do not ask for the same message;
-a worker that dies in between costs that much time and nothing else.
+A check is claimed by moving the row's due time (`due_at`) forward by a lease, so that no other worker asks for the same
+message. If the worker dies, the check is due again when the lease has ended.
 """
 
 import datetime as dt
 import logging
-import random
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import sqlalchemy as sa
 
@@ -20,33 +20,32 @@ from smsclick.contract import State, messages
 from smsclick.provider.results import MessageStatus
 from smsclick.settings import Settings
 from worker.account import holds, request_budget, status_check
-from worker.account.status_check import hold_for_refused_key, key_refused
+from worker.account.status_check import key_refused
 from worker.alerting import incidents
 from worker.context import Context
-from worker.lifecycle import machine, message_rows, on_status
+from worker.lifecycle import message_rows
 from worker.lifecycle.model import Change
 from worker.lifecycle.on_status import PollFailed
 from worker.lifecycle.policy import Policy
 from worker.queue import odd_rows
-from worker.sql.now import database_now
+from worker.tracking.recording import write_statuses
 
 log = logging.getLogger(__name__)
 
-BATCH = 20
-"""Status checks of one task."""
+CHECKS_PER_TASK = 20
 
-FOLLOWED = (State.SENT, State.DELIVERED, State.UNDETERMINED)
+FOLLOWED_STATES = (State.SENT, State.DELIVERED, State.UNDETERMINED)
 """The states whose rows may have a due check; delivered ones only while a reply is awaited."""
 
-_Seen = MessageStatus | PollFailed
+_Answer = MessageStatus | PollFailed
 
 
 def due(connection: sa.Connection, limit: int) -> list[int]:
-    """Ids of messages whose status check is due, oldest first within each state; none while the key is refused."""
+    """Return row ids of messages whose check is due, oldest first in each state; none while the key is refused."""
     if not holds.read(connection).key_works:
         return []
     ids: list[int] = []
-    for state in FOLLOWED:
+    for state in FOLLOWED_STATES:
         query = (
             sa.select(messages.c.id)
             .where(message_rows.in_state(state), messages.c.due_at <= db_now())
@@ -60,24 +59,32 @@ def due(connection: sa.Connection, limit: int) -> list[int]:
 
 
 def poll(context: Context, ids: Collection[int], *, slice_seconds: float = 5.0) -> int:
-    """Ask for the messages of `ids` whose check is due and record what was seen; returns how many were asked for.
+    """Ask for those of these messages whose check is due, and record the answers.
 
-    What the slice leaves over is due at once and found by the next sweep.
+    Args:
+        context: this process's.
+        ids: row ids.
+        slice_seconds: no request begins after this time. The rest is due at once, and the next sweep finds it.
+
+    Returns:
+        How many messages were asked for.
     """
     end = time.monotonic() + slice_seconds
     claimed = _claim(context, ids)
-    seen: dict[int, _Seen] = {}
+    answers: dict[int, _Answer] = {}
     for message_id, id_mensaje in claimed.items():
         if context.stopping.is_set() or time.monotonic() >= end:
             break
-        seen[message_id] = status_check.ask(context.client, id_mensaje)
-        if key_refused(seen[message_id]):
+        answers[message_id] = status_check.ask(context.client, id_mensaje)
+        if key_refused(answers[message_id]):
             break
-    _record(context, seen, unasked=claimed.keys() - seen.keys())
-    return len(seen)
+    _record(context, answers, unasked=claimed.keys() - answers.keys())
+    return len(answers)
 
 
 def _claim(context: Context, ids: Collection[int]) -> dict[int, int]:
+    """Claim due checks within the budget; returns the provider's id by row id."""
+
     def work(connection: sa.Connection) -> dict[int, int]:
         if not holds.read(connection).key_works:
             return {}
@@ -85,12 +92,12 @@ def _claim(context: Context, ids: Collection[int]) -> dict[int, int]:
             sa.select(messages.c.id, messages.c.id_mensaje, db_now().label("now"))
             .where(
                 messages.c.id.in_(ids),
-                message_rows.in_state(*FOLLOWED),
+                message_rows.in_state(*FOLLOWED_STATES),
                 messages.c.due_at <= db_now(),
                 messages.c.id_mensaje.is_not(None),
             )
             .order_by(messages.c.id)
-            .limit(BATCH)
+            .limit(CHECKS_PER_TASK)
             .with_for_update(skip_locked=True)
         ).all()
         if rows:
@@ -106,14 +113,15 @@ def _claim(context: Context, ids: Collection[int]) -> dict[int, int]:
     return context.database.transact(work)
 
 
-def _record(context: Context, seen: dict[int, _Seen], unasked: Collection[int]) -> None:
+def _record(context: Context, answers: Mapping[int, _Answer], unasked: Collection[int]) -> None:
     def work(connection: sa.Connection) -> list[Change]:
-        changes = _write(connection, seen, unasked, context.settings)
-        _raise_incidents(connection, changes, seen, context.settings)
+        changes = write_statuses(connection, answers, Policy.of(context.settings), context.rng)
+        if unasked:
+            connection.execute(sa.update(messages).where(messages.c.id.in_(unasked)).values(due_at=db_now()))
+        _raise_incidents(connection, changes, answers.values(), context.settings)
         return changes
 
-    changes = odd_rows.run(context.database, work, lambda _: seen.keys())
-    for change in changes:
+    for change in odd_rows.run(context.database, work, lambda _: answers.keys()):
         log.info(
             "Status asked. message=%s state=%s estatus=%s next=%s",
             change.was.id,
@@ -123,27 +131,13 @@ def _record(context: Context, seen: dict[int, _Seen], unasked: Collection[int]) 
         )
 
 
-def _write(
-    connection: sa.Connection, seen: dict[int, _Seen], unasked: Collection[int], settings: Settings
-) -> list[Change]:
-    policy, rng = Policy.of(settings), random.Random()
-    rows = message_rows.lock(connection, seen.keys())
-    now = database_now(connection)
-    decided = (on_status.after_poll(rows[each], what, now, policy, rng) for each, what in seen.items())
-    changes = [change for change in decided if change is not None]
-    machine.apply(connection, changes)
-    if unasked:
-        connection.execute(sa.update(messages).where(messages.c.id.in_(unasked)).values(due_at=now))
-    return changes
-
-
 def _raise_incidents(
-    connection: sa.Connection, changes: Sequence[Change], seen: dict[int, _Seen], settings: Settings
+    connection: sa.Connection, changes: Sequence[Change], answers: Iterable[_Answer], settings: Settings
 ) -> None:
     lost = [c for c in changes if c.becomes.state is State.UNDETERMINED and c.was.state is State.SENT]
     if lost:
         detail = f"first: message {lost[0].was.id}"
         incidents.report(connection, "undetermined", detail=detail, count=len(lost))
-    refused = next((what for what in seen.values() if key_refused(what)), None)
+    refused = next((each for each in answers if key_refused(each)), None)
     if isinstance(refused, PollFailed):
-        hold_for_refused_key(connection, refused, settings)
+        status_check.hold_for_refused_key(connection, refused, settings)

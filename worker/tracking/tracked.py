@@ -1,4 +1,8 @@
-"""Thousands of followed messages at once, in a few bytes each: a turn holds them in a worker that does much else."""
+"""Thousands of followed messages in a few bytes each. A pure value.
+
+A worker holds the messages of a bracket while it reads their reports, beside all its other work. As one object each
+they would take several times the memory. See docs/decisions/0023-one-heap.md.
+"""
 
 import bisect
 import dataclasses
@@ -9,12 +13,19 @@ from typing import Any, overload
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
-_NEVER = -(2**63)
+_NO_TIME = -(2**63)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Followed:
-    """What following must know of one message."""
+    """A followed message.
+
+    Attributes:
+        id: our row's id.
+        id_mensaje: the provider's id.
+        sent_at: when the provider accepted it.
+        due_at: when its own check is due; None where none is planned.
+    """
 
     id: int
     id_mensaje: int
@@ -23,10 +34,10 @@ class Followed:
 
 
 class FollowedMessages(Sequence[Followed]):
-    """Messages in the order in which they were sent, 48 bytes each; an item is made when it is asked for."""
+    """Followed messages in the order in which they were sent, 48 bytes each. An item is made when it is asked for."""
 
     def __init__(self, rows: Iterable[Any]) -> None:
-        """Take the rows as they come.
+        """Read all rows.
 
         Args:
             rows: of `id`, `id_mensaje`, `sent_at`, `due_at`, ordered by `sent_at`.
@@ -39,12 +50,12 @@ class FollowedMessages(Sequence[Followed]):
             self._ids.append(row_id)
             self._id_mensajes.append(id_mensaje)
             self._sent.append(_number(sent_at))
-            self._due.append(_NEVER if due_at is None else _number(due_at))
+            self._due.append(_NO_TIME if due_at is None else _number(due_at))
         self._order = array("q", sorted(range(len(self._ids)), key=self._id_mensajes.__getitem__))
         self._sorted = array("q", (self._id_mensajes[place] for place in self._order))
 
     def __len__(self) -> int:
-        """How many."""
+        """Return how many messages these are."""
         return len(self._ids)
 
     @overload
@@ -52,25 +63,28 @@ class FollowedMessages(Sequence[Followed]):
     @overload
     def __getitem__(self, place: slice) -> list[Followed]: ...
     def __getitem__(self, place: int | slice) -> Followed | list[Followed]:
-        """One of them, or some."""
+        """Return one message, or those of a slice."""
         if isinstance(place, slice):
             return [self[each] for each in range(*place.indices(len(self)))]
         due = self._due[place]
         return Followed(
-            self._ids[place], self._id_mensajes[place], _time(self._sent[place]), None if due == _NEVER else _time(due)
+            self._ids[place],
+            self._id_mensajes[place],
+            _time(self._sent[place]),
+            None if due == _NO_TIME else _time(due),
         )
 
     def times(self) -> Iterator[dt.datetime]:
-        """When each was sent, in order."""
+        """Iterate over the times at which they were sent, in order."""
         return map(_time, self._sent)
 
     def places(self, first: dt.datetime, last: dt.datetime) -> range:
-        """Where those stand that were sent from `first` to `last`, both included."""
+        """Return the places of the messages that were sent from `first` to `last`, both included."""
         begin = bisect.bisect_left(self._sent, _number(first))
         return range(begin, bisect.bisect_right(self._sent, _number(last), lo=begin))
 
     def id_of(self, id_mensaje: int) -> int | None:
-        """The row's id of the message that the provider knows by this number, if it is among these."""
+        """Return the row id of the message with this provider's id; None where it is not one of these."""
         place = bisect.bisect_left(self._sorted, id_mensaje)
         if place == len(self._sorted) or self._sorted[place] != id_mensaje:
             return None

@@ -14,7 +14,8 @@ from smsclick.errors import InvalidField
 from smsclick.provider.account_client import open_client
 from smsclick.settings import Settings, get_settings
 from worker.account import account_key
-from worker.restore import restored as restoring
+from worker.restore import hold, losses
+from worker.restore.recovery import recover
 
 commands = typer.Typer()
 
@@ -43,10 +44,10 @@ def restored_command(
     with open_database() as database:
         if missing_keys is not None:
             with opened(missing_keys) as stream:
-                for key in restoring.missing_keys(database, _keys(stream)):
+                for key in losses.missing_keys(database, _keys(stream)):
                     output.say(key)
         elif end:
-            database.transact(restoring.end)
+            database.transact(hold.end)
             output.say("the hold of the restore is lifted; smsclick unknown lists what is not decided yet")
         elif unowned:
             _say_unowned(database, settings, since or "")
@@ -56,9 +57,7 @@ def restored_command(
 
 def _restore(database: Database, settings: Settings, since: str) -> None:
     mine = account_key.fingerprint(settings.require_api_key())
-    done = restoring.restored(
-        database, parse_time("--since", since), mine, progress=lambda count: output.note(f"{count} …")
-    )
+    done = recover(database, parse_time("--since", since), mine, progress=lambda count: output.note(f"{count} …"))
     output.say(
         f"held: {done.unknown} messages could have been sent since {done.since.isoformat(timespec='seconds')} and are "
         "being reconciled with the provider's report; sending goes on by itself after SMSCLICK_SETTLE_SECONDS"
@@ -71,7 +70,7 @@ def _say_unowned(database: Database, settings: Settings, since: str) -> None:
     with open_client(settings) as client:
         rows = client.report_rows(begin, database.clock())
         with contextlib.closing(rows):
-            for id_mensaje in restoring.unowned(database, (row.id_mensaje for row in rows if row.id_mensaje)):
+            for id_mensaje in losses.unowned_ids(database, (row.id_mensaje for row in rows if row.id_mensaje)):
                 output.say(str(id_mensaje))
 
 

@@ -16,12 +16,12 @@ from smsclick.settings import Settings
 from worker.account import account_key
 from worker.lifecycle.doubt import Doubt
 from worker.operator.doctor.check import Check, Verdict
-from worker.reconciliation import reading
+from worker.reconciliation import control_queries
 from worker.reconciliation.control_rows import Control
 from worker.reconciliation.reasons import REASONS
 from worker.reconciliation.trust import LEAST_CONTROL_ROWS, LONGEST_BEFORE, Reading
-from worker.reports import windows
 from worker.reports.matching import CLOCK_TOLERANCE, UNCHANGED_FORM
+from worker.reports.reader import read_report
 
 NAME = "report"
 
@@ -54,22 +54,14 @@ def check(settings: Settings) -> Check:
 
 def _newest(database: Database, fingerprint: str) -> list[Control]:
     with database.read() as connection:
-        return reading.newest_controls(connection, fingerprint, LONGEST_BEFORE, _MOST_MESSAGES)
+        return control_queries.newest_witnesses(connection, fingerprint, LONGEST_BEFORE, _MOST_MESSAGES)
 
 
 def _read(client: SmsclickClient, controls: list[Control], now: dt.datetime) -> Reading | None:
     begin = min(control.since for control in controls) - CLOCK_TOLERANCE
     end = max(control.until for control in controls) + CLOCK_TOLERANCE
     seen = Reading((), controls, now)
-    try:
-        with contextlib.closing(client.report_rows(begin, end)) as rows:
-            for count, row in enumerate(rows):
-                seen.add(row)
-                if count >= windows.MOST_REPORT_ROWS:
-                    return None
-    except ProviderError:
-        return None
-    return seen
+    return seen if read_report(client, begin, end, seen.add).complete else None
 
 
 def _seconds_shifted_by_status(client: SmsclickClient, missing: list[Control]) -> float | None:
