@@ -1,4 +1,8 @@
-"""ORM classes over the contract's tables, for code that reads single rows; the worker's set-wise SQL uses Core."""
+"""ORM classes over the tables of `smsclick.contract`, for code that reads single rows.
+
+The columns are declared in `smsclick._database`. The worker writes with Core, set-wise, and never through these
+classes. May import `smsclick.contract` only.
+"""
 
 from models.tables import AccountState, Alert, Base, Event, Heartbeat, Incident, Message
 

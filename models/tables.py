@@ -31,20 +31,20 @@ class AccountState(Base):
 
 
 class Incident(Base):
-    """One problem that an operator hears about."""
+    """A problem that operators are notified of."""
 
     __table__ = contract.incidents
     alerts: Mapped[list["Alert"]] = relationship(order_by=contract.alerts.c.id, viewonly=True)
 
 
 class Alert(Base):
-    """One piece of news about an incident, until every channel took it."""
+    """An alert event about an incident, until every channel has accepted it."""
 
     __table__ = contract.alerts
 
 
 class Callback(Base):
-    """One state change that a producer hears of, until it was taken."""
+    """A state change that a producer is notified of, until the receiver has acknowledged it."""
 
     __table__ = contract.callbacks
 
@@ -62,13 +62,13 @@ class OptOut(Base):
 
 
 class Limit(Base):
-    """Up to when the calls of all workers together are given out."""
+    """When the next call of all workers together may leave."""
 
     __table__ = contract.limits
 
 
 class Watermark(Base):
-    """How far the reports of one age of messages have been read, and how they are."""
+    """How far the reports for one age of messages have been read, and what was learned of them."""
 
     __table__ = contract.watermarks
 
@@ -86,7 +86,7 @@ class Budget(Base):
 
 
 class Balance(Base):
-    """The balance of an account as several readings in a row gave it."""
+    """The balance of an account that several readings in a row returned."""
 
     __table__ = contract.balances
 

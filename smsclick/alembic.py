@@ -15,19 +15,19 @@ _PREFIX = "smsclick_"
 
 
 def include_name(name: str | None, type_: str, parent_names: Mapping[str, str | None]) -> bool:  # noqa: ARG001
-    """Whether Alembic looks at something that it finds in the database: at all but the tables of smsclick.
+    """Return whether Alembic compares an object of the database: False only for the tables of smsclick.
 
-    An `include_name` of `context.configure`. Indexes, constraints and triggers go with their tables. With a filter of
-    your own: `lambda *found: include_name(*found) and mine(*found)`.
+    Pass it as `include_name` of `context.configure`. Indexes, constraints and triggers follow their tables. To combine
+    it with a filter of your own: `lambda *found: include_name(*found) and mine(*found)`.
 
     Args:
-        name: of what was found.
+        name: the name of the object.
         type_: `table`, `schema`, `column`, …
-        parent_names: of what it belongs to.
+        parent_names: the names of the objects that contain it.
     """
     return type_ != "table" or not is_ours(name)
 
 
 def is_ours(name: str | None) -> bool:
-    """Whether a table is smsclick's; Alembic's version table of smsclick is."""
+    """Return whether a table belongs to smsclick; its version table of Alembic does too."""
     return (name or "").startswith(_PREFIX)

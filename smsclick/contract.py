@@ -1,6 +1,7 @@
-"""The tables that programs share: the words of a message's life and the Core tables that hold it.
+"""What programs share: the words for the states of a message, and the tables as SQLAlchemy Core.
 
-`models` maps classes onto these tables and `migrations` creates them. A producer's own metadata stays untouched.
+The tables are declared in `smsclick._database`. `models` maps classes onto them, and `migrations` creates them. They
+have a metadata of their own, so that a producer's stays as it is.
 """
 
 import enum
@@ -48,14 +49,14 @@ __all__ = [
 ]
 
 VERSION_TABLE = "smsclick_alembic_version"
-"""Alembic's own table, so that ours can live in a backend's database beside its migrations."""
+"""Alembic's version table of smsclick, so that our migrations do not meet those of a backend in the same database."""
 
 ACCOUNT = "default"
-"""The one account that this version knows; the gate has a row for it."""
+"""The name of the only account; its row is in `accounts`."""
 
 
 class State(enum.StrEnum):
-    """Where a message stands. What may follow what is in `worker.lifecycle.model.TRANSITIONS`."""
+    """The state of a message. `worker.lifecycle.model.TRANSITIONS` has the allowed changes."""
 
     QUEUED = "queued"
     SENDING = "sending"
@@ -70,7 +71,7 @@ class State(enum.StrEnum):
 
 
 class Priority(enum.IntEnum):
-    """Who goes first; stored as its number."""
+    """The order in which due messages are sent; stored as its number."""
 
     HIGH = 0
     NORMAL = 1
@@ -78,14 +79,14 @@ class Priority(enum.IntEnum):
 
 
 class IfAbsent(enum.StrEnum):
-    """What to do with an attempt that the provider's report surely does not have."""
+    """What to do with an attempt that is surely not in the provider's report."""
 
     RESEND = "resend"
     FAIL = "fail"
 
 
 class HoldReason(enum.StrEnum):
-    """Why the account's gate is closed, besides the operator's wish."""
+    """Why the account is held, apart from a hold by the operator."""
 
     NO_BALANCE = "no_balance"
     KEY_REFUSED = "key_refused"

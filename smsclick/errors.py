@@ -11,7 +11,7 @@ SmsclickError
 ├── KeyConflict                 the key belongs to a message with other content
 ├── MessageNotFound             an operator named a message that does not exist
 ├── NotAllowed                  an operator's command that the message's state does not allow
-├── UnreadableRow               a row holds what no program can read
+├── UnreadableRow               a row has a value that no program can read
 ├── DatabaseUnavailable
 ├── DatabaseNotMigrated
 ├── BrokerUnavailable
@@ -22,9 +22,8 @@ SmsclickError
     └── ProviderRefused         a readable answer with an error code
 ```
 
-The text of each is one line for a person: what was wrong and what to do. None carries the API key, a whole
-phone or a message's text, so that any of them may be logged. All survive pickling, because they cross process
-borders.
+The text of each error is one line for a person: what was wrong and what to do. It never has the API key, a whole
+phone or a message's text, so that it may be logged. All errors can be pickled, because they pass between processes.
 
 A send has no errors here: `sendMsg` answers with a value (`smsclick.provider.results`).
 """
@@ -103,11 +102,11 @@ class InvalidField(InvalidMessage):
 
 
 class KeyConflict(SmsclickError):
-    """The same key came again with another phone or text; nothing was stored and nothing will be sent.
+    """The same key came again with another phone or text. Nothing was stored, and nothing will be sent.
 
     Attributes:
         key: The producer's key.
-        message_id: The message that already has it.
+        message_id: The id of the message that has this key.
     """
 
     def __init__(self, key: str, message_id: int) -> None:
@@ -131,7 +130,7 @@ class NotAllowed(SmsclickError):
 
 
 class UnreadableRow(SmsclickError):
-    """A row holds what no program can read; which column, and never its content."""
+    """A row has a value that no program can read. The text says what kind of value, and never shows it."""
 
 
 class DatabaseUnavailable(SmsclickError):
@@ -147,7 +146,7 @@ class BrokerUnavailable(SmsclickError):
 
 
 class ProviderError(SmsclickError):
-    """A query to SMSClick brought no data. It changed nothing there, so it may be asked again."""
+    """A query to SMSClick brought no data. It changed nothing at SMSClick, so it may be repeated."""
 
 
 class ProviderUnreachable(ProviderError):
@@ -215,5 +214,5 @@ class ProviderRefused(ProviderError):
         self.description = description
 
     def __str__(self) -> str:
-        # Not the provider's words: this may be logged, and they may repeat what the provider was told.
+        # Not the provider's description: this may be logged, and the description may repeat the request.
         return f"SMSClick refused the query with {self.code} ({lookup(self.code).meaning})"

@@ -35,12 +35,12 @@ from smsclick.errors import InvalidField, SettingsError
 
 __all__ = ["Settings", "get_settings", "load_settings", "variables"]
 
-_LONGEST = 10 * 366 * 86_400.0
-_Seconds = Annotated[float, Field(gt=0, le=_LONGEST)]
-"""A duration that a date can be moved by: neither endless nor beyond the calendar."""
+_LONGEST_SECONDS = 10 * 366 * 86_400.0
+_Seconds = Annotated[float, Field(gt=0, le=_LONGEST_SECONDS)]
+"""A duration that can be added to a date without leaving the calendar."""
 
-_SLOWEST, _FASTEST = 0.1, 10_000.0
-"""Calls a second over all workers: a slower limit would outlast claims, a faster one would limit nothing."""
+_SLOWEST_LIMIT, _FASTEST_LIMIT = 0.1, 10_000.0
+"""In calls a second over all workers. Under a slower limit claims would expire; a faster one would limit nothing."""
 
 
 class Settings(BaseSettings):
@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     @field_validator("api_key", mode="before")
     @classmethod
     def _api_key(cls, value: object) -> object:
-        """A producer needs no key, so a bad one is refused only where it is asked for."""
+        """Keep a bad key as a `Problem`: a producer needs no key, so it is refused only when it is used."""
         if isinstance(value, str) and not re.fullmatch(r"[A-Za-z0-9._~+/=-]{1,200}", value):
             return Problem(
                 f"{getattr(value, 'variable', 'SMSCLICK_API_KEY')}: holds blanks or signs that no key has; copy it "
@@ -186,15 +186,15 @@ class Settings(BaseSettings):
     @field_validator("poll_seconds")
     @classmethod
     def _poll_positive(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if not value or not all(0 < each <= _LONGEST for each in value):
+        if not value or not all(0 < each <= _LONGEST_SECONDS for each in value):
             raise ValueError("must be positive seconds, separated by commas")
         return value
 
     @field_validator("max_per_second")
     @classmethod
     def _max_per_second(cls, value: float) -> float:
-        if value and not _SLOWEST <= value <= _FASTEST:
-            raise ValueError(f"must be 0 (no limit) or from {_SLOWEST:g} to {_FASTEST:g} calls a second")
+        if value and not _SLOWEST_LIMIT <= value <= _FASTEST_LIMIT:
+            raise ValueError(f"must be 0 (no limit) or from {_SLOWEST_LIMIT:g} to {_FASTEST_LIMIT:g} calls a second")
         return value
 
     @field_validator("quiet_hours", mode="before")
@@ -241,7 +241,7 @@ class Settings(BaseSettings):
             raise ValueError("must be names of hosts, without https:// and path, separated by commas")
         return value
 
-    # The last one that is declared runs before the others.
+    # Pydantic runs the last declared validator first.
     @field_validator("*", mode="before")
     @classmethod
     def _readable(cls, value: object, info: ValidationInfo) -> object:
@@ -250,11 +250,11 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _web_hooks_are_signed(self) -> Self:
+    def _webhooks_are_signed(self) -> Self:
         word = self.callback.get_secret_value()
         if word and not isinstance(parse_callback(word), TaskTarget) and not self.webhook_secrets:
             raise ValueError(
-                "SMSCLICK_WEBHOOK_SECRET: not set, but SMSCLICK_CALLBACK is a web hook, whose calls are signed; "
+                "SMSCLICK_WEBHOOK_SECRET: not set, but SMSCLICK_CALLBACK is a webhook, whose calls are signed; "
                 'make one with: echo "whsec_$(openssl rand -base64 32)"'
             )
         return self
@@ -285,12 +285,12 @@ class Settings(BaseSettings):
 
     @property
     def broker(self) -> Broker:
-        """The broker's address, taken apart."""
+        """The parts of the broker's address."""
         return parse_broker(self.broker_url)
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:
-        """The secrets with which each web hook is signed; several while one replaces another."""
+        """The secrets that sign each webhook call; several while one replaces another."""
         return tuple(self.webhook_secret.get_secret_value().split())
 
     @property
@@ -299,7 +299,11 @@ class Settings(BaseSettings):
         return ZoneInfo(self.timezone)
 
     def require_api_key(self) -> str:
-        """The APIKEY, from the variable or its file; `SettingsError` where neither gives one."""
+        """Return the APIKEY, from the variable or its file.
+
+        Raises:
+            SettingsError: neither gives a key.
+        """
         if isinstance(self.api_key, Problem):
             raise SettingsError(self.api_key.line)
         if self.api_key is None:
@@ -315,31 +319,34 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours, below, reads files and odd encodings too
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - our own sources read files and odd encodings too
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - a folder of files; ours are named one by one
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Give the places where settings are looked for; what an earlier one has counts."""
+        """Return the sources of settings; the first source that has a value wins."""
         environment = {name.upper(): value for name, value in os.environ.items()}
-        places = (init_settings(), environment, environment_file(variables()))
-        return tuple(Layer(settings_cls, given) for given in places)
+        sources = (init_settings(), environment, environment_file(variables()))
+        return tuple(Layer(settings_cls, given) for given in sources)
 
 
 class _UnreadableError(ValueError):
-    """The whole line of a value that cannot be read."""
+    """A value cannot be read; the text is the whole line for a person."""
 
 
 def variables() -> frozenset[str]:
-    """The names of all environment variables that are settings, `NAME_FILE` included."""
+    """Return the names of all environment variables that are settings, `NAME_FILE` included."""
     names = {str(field.validation_alias) for field in Settings.model_fields.values()}
     return frozenset(names | {name + FILE for name in names})
 
 
 def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - any field, validated by pydantic
-    """The settings from the environment and `.env`, with `overrides` by the variables' names.
+    """Read the settings from the environment and `.env`.
+
+    Args:
+        **overrides: values that replace those, by the names of the variables.
 
     Raises:
-        SettingsError: one line with every variable that is wrong.
+        SettingsError: a setting is missing or wrong; one line names every such variable.
     """
     try:
         return Settings(**overrides)
@@ -349,7 +356,7 @@ def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - any field, va
 
 @functools.cache
 def get_settings() -> Settings:
-    """This process's settings, read once."""
+    """Return the settings of this process, read once."""
     return load_settings()
 
 

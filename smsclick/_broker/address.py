@@ -1,8 +1,8 @@
-"""The broker's address: what CELERY_BROKER_URL may look like, and what kombu needs to be told beside it.
+"""The broker's address: the forms that CELERY_BROKER_URL may have, and the options that kombu needs beside it.
 
-`sentinel://[:password@]h1:26379/0;sentinel://h2:26379/0?master_name=NAME[&sentinel_password=…]`: kombu takes several
-addresses of Sentinels but nothing behind `?` of theirs, and after a failure only what stands in the next of them.
-`&ssl=true` is TLS to the Sentinels and to Redis. What else is said of TLS: `smsclick._broker.tls`.
+`sentinel://[:password@]h1:26379/0;sentinel://h2:26379/0?master_name=NAME[&sentinel_password=…]`: kombu accepts
+several addresses of Sentinels but no parameters, and after a failure it reads only the next address. `&ssl=true` is TLS
+to the Sentinels and to Redis. `smsclick._broker.tls` has the other parameters of TLS.
 """
 
 import dataclasses
@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
-from smsclick._broker.tls import Tls, switch, take
+from smsclick._broker.tls import Tls, split_tls, switch
 
 SCHEMES: Final = ("redis://", "rediss://", "amqp://", "amqps://", "pyamqp://", "sentinel://", "memory://")
 _SENTINEL_SECONDS: Final = 2
-"""For an answer of one Sentinel; then the next is asked."""
+"""How long one Sentinel may take to answer; then the next one is asked."""
 
 _SECURED: Final = frozenset({"rediss", "amqps"})
 _OF_SENTINEL: Final = {"master_name", "sentinel_password", "sentinel_username"}
@@ -22,13 +22,13 @@ _OF_SENTINEL: Final = {"master_name", "sentinel_password", "sentinel_username"}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Broker:
-    """A broker's address in kombu's words.
+    """A broker's address as kombu needs it.
 
     Attributes:
-        url: the address, which holds secrets.
+        url: the address, which may contain secrets.
         options: transport options that belong to the address.
-        tls: for kombu's argument `ssl`; None: no TLS.
-        secured: how that verifies; None: no TLS.
+        tls: the value of kombu's argument `ssl`; None is no TLS.
+        secured: how TLS verifies the broker; None is no TLS.
     """
 
     url: str = dataclasses.field(repr=False)
@@ -38,21 +38,21 @@ class Broker:
 
     @property
     def is_redis(self) -> bool:
-        """Whether Redis' protocol is spoken."""
+        """Return whether the broker is Redis, also behind Sentinels."""
         return self.url.startswith(("redis", "sentinel"))
 
     @property
     def is_embedded(self) -> bool:
-        """Whether there is none outside this process."""
+        """Return whether there is no broker outside this process."""
         return not self.url or self.url.startswith("memory://")
 
     @property
     def places(self) -> str:
-        """The address without anything that could be a secret."""
+        """Return the address without the parts that may be a secret."""
         return ";".join(_place(urlsplit(part)) for part in self.url.split(";"))
 
     def transport_options(self, seconds: float) -> dict[str, Any]:
-        """What kombu's transport is told so that it waits no longer than so many seconds for anything."""
+        """Return the options with which kombu's transport waits at most so many seconds for each answer."""
         if self.is_redis:
             own: dict[str, Any] = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
         else:
@@ -64,7 +64,7 @@ def parse_broker(url: str) -> Broker:
     """Take a broker's address apart.
 
     Raises:
-        ValueError: it cannot be used; the text shows nothing of it.
+        ValueError: the address cannot be used; the text shows nothing of it.
     """
     if url and not url.startswith(SCHEMES):
         raise ValueError("must be a Redis or RabbitMQ URL")
@@ -82,9 +82,9 @@ def parse_broker(url: str) -> Broker:
 
 
 def _with_tls(url: str, parts: list[SplitResult]) -> Broker:
-    """The first of several addresses says how all are verified."""
-    taken = [take(parse_qsl(part.query)) for part in parts]
-    tls = next((each for each, _ in taken if each is not None), None)
+    """Verify all addresses as the first one that says something of TLS."""
+    read = [split_tls(parse_qsl(part.query)) for part in parts]
+    tls = next((each for each, _ in read if each is not None), None)
     if not any(part.scheme in _SECURED for part in parts):
         if tls is not None:
             raise ValueError("says how to verify TLS, but has none: begin it with rediss:// or amqps://")
@@ -93,7 +93,7 @@ def _with_tls(url: str, parts: list[SplitResult]) -> Broker:
         raise ValueError("has hosts with TLS and hosts without")
     if tls is not None:
         url = ";".join(
-            part._replace(query=urlencode(rest)).geturl() for part, (_, rest) in zip(parts, taken, strict=True)
+            part._replace(query=urlencode(rest)).geturl() for part, (_, rest) in zip(parts, read, strict=True)
         )
     tls = tls or Tls()
     if parts[0].scheme == "rediss":
@@ -102,7 +102,7 @@ def _with_tls(url: str, parts: list[SplitResult]) -> Broker:
         raise ValueError(
             "has several hosts, of which kombu verifies only one's name: name one, or add ?ssl_check_hostname=false"
         )
-    # Its name as it is written: kombu turns localhost into an address.
+    # The name as it is written, because kombu changes localhost to an address.
     return Broker(url, tls=tls.for_amqp(unquote(parts[0].hostname or "")), secured=tls)
 
 
@@ -110,7 +110,7 @@ def _sentinels(parts: list[SplitResult]) -> Broker:
     if any(part.scheme != "sentinel" or not part.hostname for part in parts):
         raise ValueError("must name each Sentinel in full, separated by semicolons")
     query = {name: value for part in parts for name, value in parse_qsl(part.query)}
-    tls, rest = take(list(query.items()))
+    tls, rest = split_tls(list(query.items()))
     query = dict(rest)
     if switch(query.pop("ssl", "true" if tls else "false")):
         tls = tls or Tls()
@@ -120,7 +120,7 @@ def _sentinels(parts: list[SplitResult]) -> Broker:
         raise ValueError(f"takes {', '.join(sorted({*_OF_SENTINEL, 'ssl'}))} behind the ?, not {len(unknown)} other")
     if not query.get("master_name"):
         raise ValueError("must say which group of the Sentinels is meant: ?master_name=NAME")
-    # What one of them says of Redis' user, password and database holds for all: kombu reads the one it is at.
+    # User, password and database of one address hold for all: kombu reads only the address that it uses now.
     user = next((part.netloc.rpartition("@")[0] for part in parts if "@" in part.netloc), "")
     path = next((part.path for part in parts if part.path.strip("/")), "/0")
     hosts = (part.netloc.rpartition("@")[2] for part in parts)

@@ -1,7 +1,7 @@
-"""TLS to the broker: what its address says of it, in the words of each of kombu's transports.
+"""TLS to the broker: the parameters of its address, as arguments of kombu's transports.
 
 `rediss://`, `amqps://` and Sentinels with `ssl=true` are verified, certificate and host name, unless the address says
-otherwise. Kombu by itself verifies nothing of Redis and no host name of RabbitMQ.
+otherwise. By default kombu verifies neither the certificate of Redis nor the host name of RabbitMQ.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NAMES: Final = {
     "keyfile": "key",
     "ssl_check_hostname": "names",
 }
-"""Redis' words, and RabbitMQ's for the same."""
+"""The parameters of Redis and of RabbitMQ, with our name for each."""
 
 _REQS: Final = {"none": False, "verify_none": False, "required": True, "verify_peer": True, "optional": True}
 _YES: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -34,14 +34,14 @@ _YES: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False,
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Tls:
-    """How the broker is verified, and what we show it.
+    """How the broker is verified, and how we identify ourselves.
 
     Attributes:
-        verify: whether its certificate must be of a known authority.
-        names: whether its certificate must name the host of the address.
-        ca: a file of certificates that are trusted too (Redis) or instead of the system's (RabbitMQ).
-        certificate: a file with a certificate of ours, where the broker asks for one.
-        key: its key.
+        verify: whether the broker's certificate must be signed by a known authority.
+        names: whether the broker's certificate must name the host of the address.
+        ca: a file of certificates that are trusted too (Redis), or instead of those of the system (RabbitMQ).
+        certificate: a file with our own certificate, for a broker that asks for one.
+        key: a file with the key of our certificate.
     """
 
     verify: bool = True
@@ -52,7 +52,7 @@ class Tls:
 
     @property
     def unverified(self) -> str | None:
-        """What is not verified, in words; None where all is."""
+        """Return what is not verified, in words; None if everything is verified."""
         if not self.verify:
             return "TLS is not verified (ssl_cert_reqs=none): whoever is in between can read phones and texts"
         if not self.names:
@@ -60,7 +60,7 @@ class Tls:
         return None
 
     def for_redis(self) -> dict[str, Any]:
-        """The arguments of redis' connections."""
+        """Return the arguments of a connection of Redis' client."""
         given = {"ssl_ca_certs": self.ca, "ssl_certfile": self.certificate, "ssl_keyfile": self.key}
         return {
             "ssl_cert_reqs": ssl.CERT_REQUIRED if self.verify else ssl.CERT_NONE,
@@ -69,7 +69,7 @@ class Tls:
         }
 
     def for_amqp(self, host: str) -> dict[str, Any]:
-        """The arguments of amqp's transport; it verifies the name only where one is given."""
+        """Return the arguments of amqp's transport; it verifies the host name only if it gets one."""
         given = {"ca_certs": self.ca, "certfile": self.certificate, "keyfile": self.key}
         given["server_hostname"] = host if self.verify and self.names else None
         return {
@@ -78,10 +78,10 @@ class Tls:
         }
 
     def require_files(self) -> None:
-        """Raise where a file cannot be used.
+        """Check that the files can be used.
 
         Raises:
-            ValueError: one line that names it.
+            ValueError: a file cannot be used; one line names it.
         """
         try:
             if self.ca:
@@ -95,11 +95,11 @@ class Tls:
             raise ValueError(f"{self.certificate} or {self.key} cannot be read ({why})") from None
 
 
-def take(query: Sequence[tuple[str, str]]) -> tuple[Tls | None, list[tuple[str, str]]]:
-    """Take out of an address' parameters what they say of TLS.
+def split_tls(query: Sequence[tuple[str, str]]) -> tuple[Tls | None, list[tuple[str, str]]]:
+    """Separate the parameters of TLS from the other parameters of an address.
 
     Returns:
-        That, or None where they say nothing, and the other parameters.
+        How to verify, or None if no parameter says so; and the other parameters.
 
     Raises:
         ValueError: a value cannot be understood.
@@ -120,10 +120,10 @@ def take(query: Sequence[tuple[str, str]]) -> tuple[Tls | None, list[tuple[str, 
 
 
 def switch(value: str) -> bool:
-    """Whether `ssl=` of an address turns TLS on.
+    """Return whether `ssl=` of an address switches TLS on.
 
     Raises:
-        ValueError: it says neither.
+        ValueError: the value is neither true nor false.
     """
     if value.lower() not in _YES:
         raise ValueError("has an ssl= that is neither true nor false")

@@ -1,7 +1,7 @@
 """`CELERY_BROKER_URL`, checked before kombu sees it.
 
-Kombu answers a parameter or database that it does not know with a traceback at the first connection, and a worker tries
-again forever.
+For an unknown parameter or database kombu raises a traceback at the first connection, and a worker tries again
+forever.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def normalized(url: str) -> str:
     """Return a broker's address with its scheme in small letters and without empty parts.
 
     Raises:
-        ValueError: it cannot be used; one line that says which part, and shows nothing that may be a secret.
+        ValueError: the address cannot be used; one line says which part, and shows nothing that may be a secret.
     """
     if re.search(r"[\x00-\x20\x7f]", url.replace("; ", ";")):
         raise ValueError("holds blanks or line breaks: write a blank of a password as %20")

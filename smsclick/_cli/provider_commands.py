@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from smsclick._cli import output
-from smsclick._values.times import parse_moment
+from smsclick._values.times import parse_time_or_day
 from smsclick.errors import InvalidField, ProviderRefused, ProviderUnreachable, SmsclickError, UnreadableAnswer
 from smsclick.provider.account_client import advice, open_client
 from smsclick.provider.client import SmsclickClient
@@ -81,8 +81,8 @@ def report(
     """
     with _asking() as (client, settings):
         rows = client.report(
-            parse_moment(start, settings.zone),
-            parse_moment(end, settings.zone, end_of_day=True),
+            parse_time_or_day(start, settings.zone),
+            parse_time_or_day(end, settings.zone, end_of_day=True),
             None if statuses is None else parse_statuses(statuses),
             campaign,
         )

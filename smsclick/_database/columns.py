@@ -13,7 +13,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from smsclick.errors import UnreadableRow
 
-# SQLite only counts rows by itself in an INTEGER PRIMARY KEY.
+# SQLite assigns ids only to an INTEGER PRIMARY KEY.
 BigId = BigInteger().with_variant(Integer(), "sqlite")
 
 
@@ -24,7 +24,7 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """The backend's own type: `timestamptz`, `DATETIME(6)`, ISO text on SQLite."""
+        """Return the database's own type: `timestamptz`, `DATETIME(6)`, ISO text on SQLite."""
         if dialect.name == "postgresql":
             return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True))
         if dialect.name in {"mysql", "mariadb"}:
@@ -32,7 +32,7 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
         return dialect.type_descriptor(DateTime())
 
     def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
-        """Aware to UTC; without its zone where the backend has none."""
+        """Convert an aware time to UTC, and drop the zone if the database has none."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -41,11 +41,11 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
         return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], dt.datetime | None] | None:  # noqa: ARG002
-        """Without SQLAlchemy's steps in between where the driver gives datetimes: a row has nine of these."""
+        """Return a converter without SQLAlchemy's own steps, because a row has nine of these columns."""
         return _utc if dialect.name != "sqlite" else _utc_of_text
 
     def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:  # noqa: ARG002
-        """To aware UTC."""
+        """Convert a time of the database to aware UTC."""
         return _utc(value)
 
 
@@ -56,7 +56,7 @@ def _utc(value: dt.datetime | None) -> dt.datetime | None:
 
 
 def _utc_of_text(value: Any) -> dt.datetime | None:  # noqa: ANN401 - SQLite's columns hold any type
-    """SQLite's text. Its content stays out of the error: it may be anything, also a phone in the wrong column."""
+    """Convert SQLite's text. The error does not show it: it may be anything, even a phone in the wrong column."""
     if isinstance(value, dt.datetime):  # a connection of Django's, which converts such columns itself
         return _utc(value)
     try:
@@ -66,7 +66,7 @@ def _utc_of_text(value: Any) -> dt.datetime | None:  # noqa: ANN401 - SQLite's c
 
 
 class db_now(expression.FunctionElement[dt.datetime]):  # noqa: N801 - reads as an SQL function
-    """The database's clock in UTC: what every due time and lease is compared with."""
+    """The database's clock in UTC: every due time and every lease is compared with it."""
 
     type = UtcDateTime()
     inherit_cache = True
@@ -74,7 +74,7 @@ class db_now(expression.FunctionElement[dt.datetime]):  # noqa: N801 - reads as 
 
 @compiles(db_now, "postgresql")
 def _now_postgresql(element: db_now, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401, ARG001
-    # Not now(), the start of the transaction; and stable, unlike clock_timestamp(), so that indexes serve it.
+    # Not now(), which is the start of the transaction. Stable, unlike clock_timestamp(), so that indexes can be used.
     return "statement_timestamp()"
 
 
@@ -86,12 +86,12 @@ def _now_mysql(element: db_now, compiler: SQLCompiler, **kw: Any) -> str:  # noq
 
 @compiles(db_now, "sqlite")
 def _now_sqlite(element: db_now, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401, ARG001
-    # The text that SQLAlchemy stores, so that comparisons are right; SQLite knows milliseconds only.
+    # The form in which SQLAlchemy stores times, so that comparisons are right; SQLite has only milliseconds.
     return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
 
 
 class default_now(db_now):  # noqa: N801 - reads as an SQL function
-    """The same clock as a column's DEFAULT, in the parentheses that SQLite and MySQL ask for."""
+    """The same clock as a column's DEFAULT, in the parentheses that SQLite and MySQL require."""
 
     inherit_cache = True
 

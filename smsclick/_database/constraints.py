@@ -1,8 +1,8 @@
-"""What a row of `smsclick_messages` may hold, as the database itself checks it.
+"""The constraints of `smsclick_messages`: the values that the database itself accepts in a row.
 
-A plain INSERT passes none of our validation, and a row that cannot be read would stop whoever reads it. PostgreSQL,
-MariaDB and MySQL have CHECK constraints. SQLite cannot add one to a table that exists, so it has triggers that refuse
-the same, under the same names. The reasons stand in docs/decisions/0031-odd-rows.md.
+A plain INSERT skips our validation, and a row that cannot be read would stop its reader. PostgreSQL, MariaDB and MySQL
+have CHECK constraints. SQLite cannot add one to an existing table, so it has triggers that refuse the same values under
+the same names. docs/decisions/0031-odd-rows.md has the reasons.
 """
 
 import re
@@ -60,17 +60,17 @@ _WRITTEN_BY_PRODUCERS = {"key", "phone", "rule_id", "priority", "if_absent", "ca
     "expires_at",
     "due_at",
 }
-"""What an UPDATE by plain SQL may touch. Our own UPDATEs, several for each message, should not pay for the others."""
+"""The columns that an UPDATE by plain SQL may change. Our own UPDATEs, several for each message, skip other checks."""
 
 LONGEST_TEXT_BYTES = 65_535
-"""What MariaDB's TEXT holds; more than ten times what may be sent."""
+"""The size of MariaDB's TEXT; more than ten times the longest text that may be sent."""
 
 MOST_COUNTED = 1_000_000_000
 FIRST_TIME, AFTER_LAST_TIME = "1970-01-01", "9999-12-31"
-"""Every time lies between them, so that each programming language's calendar and each time zone can show it."""
+"""Every time is between them, so that any programming language can show it in any time zone."""
 
 _STATE = f"state IN ({', '.join(map(repr, STATES))})"
-# Not of `unknown`: one that only an operator can settle is never looked at by itself.
+# Not for `unknown`: a row that only an operator can reconcile has no due time.
 _DUE = "state NOT IN ('queued', 'sending') OR due_at IS NOT NULL"
 _WAITS = "waits_for IS NULL OR state = 'queued'"
 _COUNTED = " AND ".join(f"{name} BETWEEN 0 AND {MOST_COUNTED}" for name in COUNTS)
@@ -89,7 +89,7 @@ def _postgresql_time(name: str) -> str:
 
 
 def _mariadb_time(name: str) -> str:
-    # Its zero dates (2030-00-00) lie within the range, and no program can read them.
+    # MariaDB's zero dates (2030-00-00) are within the range, but no program can read them.
     whole = f"month({name}) > 0 AND dayofmonth({name}) > 0"
     return f"{name} IS NULL OR ({name} >= '{FIRST_TIME}' AND {name} < '{AFTER_LAST_TIME}' AND {whole})"
 
@@ -111,22 +111,22 @@ MARIADB = {
 }
 
 GUARDED_LENGTHS = {"key": 200, "phone": 40, "rule_id": 40, "callback": 500, "reference": 200}
-"""Characters that a producer's words may have. MariaDB and MySQL have one more in these columns: INSERT IGNORE, and a
-mode that is not strict, cut a longer word to what the column holds, and that is still too long for the constraint."""
+"""In characters, of the columns that a producer fills. On MariaDB and MySQL the columns have one character more: INSERT
+IGNORE, and a mode that is not strict, cut a value to the size of the column, and that is still refused."""
 
 MARIADB_LENGTHS = {"lengths": _all([f"char_length(`{name}`) <= {length}" for name, length in GUARDED_LENGTHS.items()])}
-"""Added by a migration of its own."""
+"""Separate, because another migration added them."""
 
 
 def guarded(name: str) -> String:
-    """The type of such a column."""
+    """Return the type of a column whose length a constraint checks."""
     length = GUARDED_LENGTHS[name]
     return String(length).with_variant(mysql.VARCHAR(length + 1), "mysql", "mariadb")
 
 
 def _sqlite_time(name: str) -> str:
-    """Whether it is odd: not text, no real date and time, or not in the form that sorts by time."""
-    # Without its fraction: SQLite rounds to milliseconds, and .9996 would be the next second.
+    """Return the condition for an odd time: not text, no real date and time, or not in the form that sorts by time."""
+    # Without the fraction: SQLite rounds to milliseconds, and .9996 would become the next second.
     begins = f"substr({name}, 20) NOT IN ('', '.') AND substr({name}, 20) NOT GLOB '.[0-9]*'"
     fraction = f"{begins} OR substr({name}, 21) GLOB '*[^0-9]*' OR length(CAST({name} AS BLOB)) > 26"
     form = f"datetime(substr({name}, 1, 19), '+0 days') IS NOT substr({name}, 1, 19) OR {fraction}"
@@ -168,7 +168,7 @@ _SAYS = {
 
 
 def sqlite_triggers() -> dict[str, str]:
-    """Each trigger's name and its CREATE TRIGGER."""
+    """Return the CREATE TRIGGER statements, by the names of the triggers."""
     made: dict[str, str] = {}
     for rule, says in _SAYS.items():
         if rule in _SQLITE_ROW:
@@ -179,7 +179,7 @@ def sqlite_triggers() -> dict[str, str]:
             reads = tuple(name for name in columns if name in _WRITTEN_BY_PRODUCERS)
             bad = {name: _of_new(condition, (name,)) for name, condition in columns.items()}
             inserted = " OR ".join(f"({each})" for each in bad.values())
-            # What an update leaves as it is was judged before, or must not keep the row from being failed.
+            # Unchanged values were checked before; and an odd row must still be able to fail.
             updated = " OR ".join(f"(NEW.{name} IS NOT OLD.{name} AND ({bad[name]}))" for name in reads)
         name = f"ck_smsclick_messages_{rule}"
         refuse = f"BEGIN SELECT RAISE(ABORT, '{name}: {says}'); END"
@@ -190,12 +190,12 @@ def sqlite_triggers() -> dict[str, str]:
 
 
 def _of_new(condition: str, columns: tuple[str, ...]) -> str:
-    """The condition about the row that comes."""
+    """Return the condition for the new row of a trigger."""
     return re.sub(rf"(?<!')\b({'|'.join(columns)})\b(?!')", r"NEW.\1", condition)
 
 
 def declare(table: Table) -> None:
-    """Give the table its constraints: as the migrations make them, for tables made by `create_all`."""
+    """Add the constraints to the table, as the migrations do, for tables that `create_all` makes."""
     for name, condition in POSTGRESQL.items():
         table.append_constraint(CheckConstraint(condition, name=name).ddl_if(dialect="postgresql"))
     for name, condition in (MARIADB | MARIADB_LENGTHS).items():
@@ -211,7 +211,7 @@ def _add_triggers(_table: Table, connection: Connection, **_options: Any) -> Non
 
 
 def odd_on_postgresql() -> dict[str, str]:
-    """For each column that may be odd the condition that it is, and under `any` whether the row is; for repairs."""
+    """Return the condition of an odd value for each column, and under `any` that of an odd row; for repairs."""
     return _with_any(
         _typed({name: f"NOT ({_postgresql_time(name)})" for name in TIMES})
         | {"text": f"octet_length(text) > {LONGEST_TEXT_BYTES}"}
@@ -219,12 +219,12 @@ def odd_on_postgresql() -> dict[str, str]:
 
 
 def odd_on_mariadb() -> dict[str, str]:
-    """As `odd_on_postgresql`."""
+    """Return the conditions of `odd_on_postgresql` for MariaDB and MySQL."""
     return _with_any(_typed({name: f"NOT ({_mariadb_time(name)})" for name in TIMES}))
 
 
 def odd_on_sqlite() -> dict[str, str]:
-    """As `odd_on_postgresql`; columns hold any type there."""
+    """Return the conditions of `odd_on_postgresql` for SQLite, whose columns hold values of any type."""
     numbers = {name: _SQLITE_COLUMNS["types"][name] for name in ("id_mensaje", "credits_used", "last_code")}
     words = {
         name: f"{name} IS NOT NULL AND typeof({name}) <> 'text'"

@@ -1,6 +1,6 @@
-"""Engines and transactions of our own processes: one place for each database's habits.
+"""Engines and transactions of our own processes: the worker and the `smsclick` program.
 
-Producers bring their own engine; this is for the worker and the `smsclick` program.
+The peculiarities of each database are handled here. Producers have an engine of their own.
 """
 
 import contextlib
@@ -31,7 +31,8 @@ T = TypeVar("T")
 _TRIES = 5
 _USED_AT = "smsclick_used_at"
 _NOTED = "smsclick_noted"
-_REST_SECONDS = 1.0
+_TRUSTED_SECONDS = 1.0
+"""A connection that was used within this time is not checked again."""
 
 
 class Database:
@@ -39,31 +40,31 @@ class Database:
 
     Args:
         url: as `DATABASE_URL`.
-        threads: how many connections at once; more callers wait.
-        silence_seconds: a statement without an answer for so long counts as a lost connection; None: never, for
+        threads: the number of connections; further callers wait.
+        silence_seconds: a statement without an answer for so long counts as a lost connection; None means never, for
             migrations of large tables.
     """
 
     def __init__(self, url: str, *, threads: int = 8, silence_seconds: float | None = SILENCE_SECONDS) -> None:
         self.engine = _create_engine(url, threads, silence_seconds)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
-        # SQLite has one writer; a queue in the process is fairer and faster than its busy-waiting.
+        # SQLite has one writer; a lock in the process is fairer and faster than SQLite's busy-waiting.
         self._writer = threading.Lock() if self.is_sqlite else contextlib.nullcontext()
         self.after_commit: Callable[[Sequence[object]], None] | None = None
-        """Receives what a transaction noted (`note_for_commit`), once it is committed and only then."""
+        """Called with what a transaction noted (`note_for_commit`), once it is committed and only then."""
 
     @contextlib.contextmanager
     def begin(self) -> Iterator[sa.Connection]:
-        """A write transaction: committed at the end, rolled back on any exception.
+        """Open a write transaction: committed at the end of the block, rolled back on any exception.
 
         Raises:
-            DatabaseUnavailable: whatever is not the row's own fault (`fault_of`): the database cannot be reached, was
-                lost on the way, is read-only, has no room. What is the row's own is raised as SQLAlchemy's error.
+            DatabaseUnavailable: for an error that is not the fault of a row (`fault_of`): the database cannot be
+                reached, was lost on the way, is read-only, is full. An error of a row is raised as SQLAlchemy's error.
             DatabaseNotMigrated: a table is missing.
         """
         with self._writer, _translated(self.engine), self.engine.begin() as connection:
             noted: list[object] = []
-            info = connection.info  # asked for now: on a lost connection it cannot be had any more
+            info = connection.info  # read now, because a lost connection does not have it any more
             info[_NOTED] = noted
             try:
                 yield connection
@@ -73,13 +74,13 @@ class Database:
             self.after_commit(noted)
 
     def transact(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run `work` in a write transaction and return what it returns; where it lost to another, again.
+        """Run `work` in a write transaction and return its result; run it again if it lost to another transaction.
 
         Args:
-            work: must do nothing but SQL, since it may run several times.
+            work: must do nothing but SQL, because it may run several times.
 
         Raises:
-            DatabaseUnavailable: as `begin`; also where it lost to others five times.
+            DatabaseUnavailable: as `begin`; also if it lost to others five times.
             DatabaseNotMigrated: as `begin`.
         """
         for _ in range(_TRIES - 1):
@@ -90,22 +91,22 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """A transaction that only reads; raises as `begin` does."""
+        """Open a transaction that only reads; raises as `begin` does."""
         with _translated(self.engine), self.engine.connect() as connection:
             yield connection.execution_options(**{READ_ONLY: True})
 
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
-        """Around work on the engine itself, as migrations do: raises as `begin` does."""
+        """Translate the errors of work on the engine itself, such as migrations: raises as `begin` does."""
         with _translated(self.engine):
             yield
 
     def dispose(self, *, close: bool = True) -> None:
-        """Forget the pool; `close=False` in a forked child, whose parent still uses the sockets."""
+        """Close the pool. A forked child passes `close=False`, because its parent still uses the sockets."""
         self.engine.dispose(close=close)
 
     def version(self) -> str | None:
-        """The migration that the tables are at, or None where there are none."""
+        """Return the version of the tables, or None if there are none."""
         with self.read() as connection:
             if not sa.inspect(connection).has_table(VERSION_TABLE):
                 return None
@@ -113,13 +114,18 @@ class Database:
             return version
 
     def require_migrated(self) -> None:
-        """Raises `DatabaseNotMigrated` where the tables are missing, `DatabaseUnavailable` where nothing answers."""
+        """Check that there are tables.
+
+        Raises:
+            DatabaseNotMigrated: the tables are missing.
+            DatabaseUnavailable: the database does not answer.
+        """
         if self.version() is None:
             where = shown(self.engine.url)
             raise _not_migrated(where)
 
     def clock(self) -> Any:  # noqa: ANN401 - an aware datetime; SQLAlchemy's scalar is untyped
-        """The database's time, an aware datetime in UTC."""
+        """Return the database's time, an aware datetime in UTC."""
         with self.read() as connection:
             return connection.scalar(sa.select(db_now()))
 
@@ -128,8 +134,8 @@ def note_for_commit(connection: sa.Connection, what: object) -> None:
     """Pass this to `Database.after_commit` once the connection's transaction is committed.
 
     Args:
-        connection: in a transaction of `Database.begin` or `transact`; on any other, nothing is passed on.
-        what: whatever the process's listener understands.
+        connection: in a transaction of `Database.begin` or `transact`; otherwise nothing is passed.
+        what: any value that the process's listener understands.
     """
     noted = connection.info.get(_NOTED)
     if noted is not None:
@@ -138,7 +144,7 @@ def note_for_commit(connection: sa.Connection, what: object) -> None:
 
 def _create_engine(url: str, threads: int, silence_seconds: float | None) -> sa.Engine:
     parsed = parse_url(url)
-    # hide_parameters: phones and texts must not end in an exception or a log.
+    # hide_parameters: phones and texts must not get into an exception or a log.
     options: dict[str, Any] = {"hide_parameters": True, "connect_args": connect_args(parsed, silence_seconds)}
     backend = parsed.get_backend_name()
     if backend != "sqlite":
@@ -146,7 +152,7 @@ def _create_engine(url: str, threads: int, silence_seconds: float | None) -> sa.
     elif (path := path_of(parsed)) is not None:
         make_private(path)
     if backend in {"mysql", "mariadb"}:
-        # The default level takes gap locks, which turn neighbours' claims into deadlocks.
+        # The default level uses gap locks, with which claims of neighbouring rows deadlock.
         options["isolation_level"] = "READ COMMITTED"
     try:
         engine = sa.create_engine(url_for_driver(parsed), **options)
@@ -157,7 +163,7 @@ def _create_engine(url: str, threads: int, silence_seconds: float | None) -> sa.
         ) from None
     event.listen(engine, "handle_error", _judge)
     event.listen(engine, "checkin", _note_use)
-    event.listen(engine, "checkout", functools.partial(_ping_after_rest, engine.dialect))
+    event.listen(engine, "checkout", functools.partial(_ping_if_idle, engine.dialect))
     listen(engine, silence_seconds, tls=requires_tls(parsed))
     return engine
 
@@ -166,22 +172,22 @@ def _note_use(_connection: object, record: sa.pool.ConnectionPoolEntry) -> None:
     record.info[_USED_AT] = time.monotonic()
 
 
-def _ping_after_rest(dialect: sa.Dialect, connection: Any, record: sa.pool.ConnectionPoolEntry, _proxy: object) -> None:  # noqa: ANN401 - a driver's
-    """As `pool_pre_ping`, but not for what was used just now: under load that was a round trip for each transaction."""
-    if time.monotonic() - record.info.get(_USED_AT, float("inf")) <= _REST_SECONDS:
+def _ping_if_idle(dialect: sa.Dialect, connection: Any, record: sa.pool.ConnectionPoolEntry, _proxy: object) -> None:  # noqa: ANN401 - a driver's
+    """Check the connection, but only after idle time: `pool_pre_ping` costs a round trip for each transaction."""
+    if time.monotonic() - record.info.get(_USED_AT, float("inf")) <= _TRUSTED_SECONDS:
         return
     try:
         alive = dialect.do_ping(connection)
-    except Exception as error:  # noqa: BLE001 - whatever a driver raises on a dead connection; the pool makes another
+    except Exception as error:  # noqa: BLE001 - any error of a driver means a dead connection; the pool makes another
         raise DisconnectionError(type(error).__name__) from None
     if not alive:
         raise DisconnectionError("no answer")
 
 
 def _judge(context: sa.ExceptionContext) -> None:
-    """Leave a session that is of no more use, with all that are older; and keep a row's content out of the error.
+    """Drop useless sessions, and keep the content of rows out of errors.
 
-    PostgreSQL explains a violated constraint with the whole row, and with it a phone and a text; MariaDB and SQLite
+    PostgreSQL explains a violated constraint with the whole row, which includes a phone and a text. MariaDB and SQLite
     quote the value that they cannot store or read.
     """
     found = diagnose(context.original_exception)
@@ -193,7 +199,7 @@ def _judge(context: sa.ExceptionContext) -> None:
         if error is None or not error.args:
             continue
         if words is not None:
-            # MySQL's drivers have a number in front, by which SQLAlchemy tells a lost connection from the rest.
+            # MySQL's drivers put a number first, by which SQLAlchemy recognises a lost connection.
             error.args = (*error.args[:-1], words) if len(error.args) > 1 else (words,)
         elif isinstance(error.args[0], str):
             error.args = (error.args[0].partition("\nDETAIL:")[0], *error.args[1:])
@@ -214,7 +220,7 @@ def _translated(engine: sa.Engine) -> Iterator[None]:
             raise unavailable(engine.url, where, found, error) from error
         raise
     except PoolTimeoutError:
-        # All connections hang, which is how a database looks that stands still.
+        # All connections are waiting for answers: the database has stalled.
         raise DatabaseUnavailable(
             f"the database {where} does not answer (every connection to it is busy)", advice="check that it runs"
         ) from None

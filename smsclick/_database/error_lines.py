@@ -1,7 +1,7 @@
-"""What a person is told where a database cannot be used: the cause in words, and what to do about it.
+"""The line for a person if a database cannot be used: the cause, and what to do about it.
 
-A driver's own words name the reason why no connection was made, so they are recognised here, and never passed on: they
-may repeat a part of the URL. Once a statement has been sent, they may hold a row's content and count no more.
+The text of a driver's error names the reason why no connection was made. It is recognised here and never passed on,
+because it may repeat a part of the URL. After a statement was sent, the text may contain a row, so it is ignored.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from smsclick._database.faults import Diagnosis
 
 _FULL_BYTES: Final = 256 * 1024
-"""SQLite needs about so much beside its file; with less it fails in many ways."""
+"""Free space that SQLite needs; with less it fails in many ways."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class Cause:
     """Why no connection was made.
 
     Attributes:
-        pattern: in the driver's words; those of MariaDB and MySQL begin with their number.
-        words: ours.
-        todo: what to do.
+        pattern: matches the text of the driver's error; that of MariaDB and MySQL begins with the error's number.
+        words: the cause in our words.
+        todo: what to do about it.
     """
 
     pattern: str
@@ -86,7 +86,7 @@ _SILENCE: Final = (
     (re.compile(r"unreachable|no route", re.IGNORECASE), "its host cannot be reached"),
     (re.compile(r"no such file", re.IGNORECASE), "there is no such socket"),
 )
-"""Why it may not answer, by the driver's words."""
+"""Why the database may not answer, by the text of the driver's error."""
 
 _DENIED: Final = (
     re.compile(r"permission denied for [a-z ]+ [\w.]+"),
@@ -98,10 +98,10 @@ def unavailable(url: sa.URL, where: str, found: Diagnosis, error: DBAPIError) ->
     """Return the error about a database that cannot be used now.
 
     Args:
-        url: its address.
-        where: what of it may be shown.
-        found: what is known of the error.
-        error: as SQLAlchemy raised it.
+        url: the address of the database.
+        where: the part of the address that may be shown.
+        found: the diagnosis of the error.
+        error: the error, as SQLAlchemy raised it.
     """
     if (path := path_of(url)) is not None:
         why = why_unusable(path) or (_full_disk(url) if found.fault.name == "ENVIRONMENT" else None)

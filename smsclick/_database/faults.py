@@ -1,12 +1,13 @@
 """Whose fault a database error is, as data: the row's own, a contention that passes, or the environment's.
 
-Who claims, records or stores rows needs one answer of an error: does this row have to bear it (`ROW`), is the same
-transaction worth another try at once (`CONTENTION`), or does nothing help but waiting (`ENVIRONMENT`)? What is not
-known to be a row's fault is the environment's: waiting costs time, and blaming a row costs a message or a result.
+Code that claims, records or stores rows needs one answer about an error: is it the fault of this row (`ROW`), should
+the same transaction run again at once (`CONTENTION`), or does only waiting help (`ENVIRONMENT`)? An error that is not
+known to be a row's fault counts as one of the environment: waiting costs time, but blaming a row costs a message or a
+result.
 
 The codes are those of PostgreSQL's appendix "Error Codes", MariaDB's "Error Code Reference" with MySQL's "Server Error
-Message Reference", and SQLite's "Result and Error Codes". Nothing here reads what a driver wrote in words, except
-where it gives no code: those words may hold a row's content.
+Message Reference", and SQLite's "Result and Error Codes". The text of a driver's
+error is read only if there is no code, because it may contain a row.
 """
 
 import dataclasses
@@ -22,16 +23,16 @@ from smsclick.errors import DatabaseNotMigrated, DatabaseUnavailable, SmsclickEr
 
 
 class Fault(enum.Enum):
-    """Who has to bear an error."""
+    """Whose fault an error is."""
 
     ROW = "row"
-    """The row's content or our use of it: another try ends in the same way, other rows are not concerned."""
+    """The content of the row, or our use of it: another try would fail too, other rows are not affected."""
 
     CONTENTION = "contention"
     """Another transaction was in the way; nothing was written and the same work may run again at once."""
 
     ENVIRONMENT = "environment"
-    """The server, its disk, the network, the rights: no row is to blame, so whoever works waits and loses nothing."""
+    """The server, its disk, the network, the rights: no row is to blame, so the work waits and nothing is lost."""
 
 
 class DatabaseBusy(DatabaseUnavailable):
@@ -43,11 +44,11 @@ class Diagnosis:
     """What is known of an error.
 
     Attributes:
-        fault: who has to bear it.
-        cause: a constant word or two for logs and people, without anything that a driver wrote.
-        code: SQLSTATE, or the number of MariaDB, MySQL or SQLite; empty where the driver gave none.
-        reconnect: this session is of no more use, although it still answers: the pool must connect anew, which after
-            a failover leads to the node that takes writes.
+        fault: whose fault it is.
+        cause: a few constant words for logs and people, without any text of a driver.
+        code: SQLSTATE, or the number of MariaDB, MySQL or SQLite; empty if the driver gave none.
+        reconnect: this session is useless, although it still answers. The pool must connect again, which after a
+            failover leads to the node that accepts writes.
         not_migrated: a table or column of ours is missing.
     """
 
@@ -59,12 +60,12 @@ class Diagnosis:
 
     @property
     def is_denied(self) -> bool:
-        """Whether a permission is missing."""
+        """Return whether a permission is missing."""
         return self.cause == _DENIED.cause
 
     @property
     def words(self) -> str:
-        """The cause with its code."""
+        """Return the cause with its code."""
         return f"{self.cause}, {self.code}" if self.code else self.cause
 
 
@@ -83,8 +84,8 @@ _DAMAGED = Diagnosis(_WAIT, "its files are damaged")
 _LOST_WAIT = Diagnosis(_AGAIN, "another transaction held what was needed")
 _DEADLOCK = Diagnosis(_AGAIN, "a deadlock or conflict with another transaction")
 _TIMEOUT = Diagnosis(_AGAIN, "a statement took too long or was cancelled")
-_DUPLICATE = Diagnosis(_AGAIN, "an equal message was claimed at the same moment")
-_POOLED = Diagnosis(_WAIT, "prepared statements were lost or collided: a pooler is in between", reconnect=True)
+_DUPLICATE = Diagnosis(_AGAIN, "an equal message was claimed at the same time")
+_POOLED = Diagnosis(_WAIT, "prepared statements were lost or collided: there is a pooler in between", reconnect=True)
 _MISSING = Diagnosis(_WAIT, "a table or column is missing", not_migrated=True)
 _VALUE = Diagnosis(_ROW, "a value that cannot be stored or read")
 _CONSTRAINT = Diagnosis(_ROW, "a constraint of the table")
@@ -95,7 +96,7 @@ _GONE = Diagnosis(_WAIT, "the connection was lost or cannot be made")
 _OURS = Diagnosis(_ROW, "an unexpected error while working on it")
 
 POSTGRESQL: Mapping[str, Diagnosis] = {
-    # A class has two characters, a code five; the code goes first.
+    # A class has two characters and a code five; the code is looked up first.
     "08": _GONE,
     "0A": _OTHER,
     "20": _VALUE,
@@ -137,7 +138,7 @@ POSTGRESQL: Mapping[str, Diagnosis] = {
     "XX001": _DAMAGED,
     "XX002": _DAMAGED,
 }
-"""By SQLSTATE; what is not here is the environment's."""
+"""By SQLSTATE; other codes are the environment's fault."""
 
 
 def _all(codes: Iterable[int], diagnosis: Diagnosis) -> dict[int, Diagnosis]:
@@ -158,7 +159,7 @@ MYSQL: Mapping[int, Diagnosis] = {
     **_all((1205, 1689, 3572), _LOST_WAIT),
     **_all((1213, 1020, 1614, 1637), _DEADLOCK),
     **_all((1317, 1969, 3024, 1028, 1094), _TIMEOUT),
-    # The row's own: content that a type, a constraint or a trigger refuses.
+    # The row's fault: content that a type, a constraint or a trigger refuses.
     **_all((1264, 1265, 1292, 1300, 1365, 1366, 1367, 1406, 1411, 1441, 1690, 1242, 3140, 3854, 3988), _VALUE),
     **_all(
         (1022, 1048, 1062, 1169, 1216, 1217, 1364, 1369, 1451, 1452, 1557, 1586, 1761, 1762, 3819, 4025), _CONSTRAINT
@@ -166,7 +167,7 @@ MYSQL: Mapping[int, Diagnosis] = {
     **_all((1644, 1645, 1646), _TRIGGER),
     **_all((1118, 1301, 1162), _LARGE),
 }
-"""By number; what is not here is the environment's."""
+"""By number; other numbers are the environment's fault."""
 
 SQLITE: Mapping[int, Diagnosis] = {
     sqlite3.SQLITE_ABORT: _TIMEOUT,
@@ -188,7 +189,7 @@ SQLITE: Mapping[int, Diagnosis] = {
     sqlite3.SQLITE_SCHEMA: _LOST_WAIT,
     sqlite3.SQLITE_TOOBIG: _LARGE,
 }
-"""By primary result code; what is not here is the environment's."""
+"""By primary result code; other codes are the environment's fault."""
 
 _KEPT = "smsclick_diagnosis"
 _CONTENT_KEY = "wire_key"
@@ -196,24 +197,24 @@ _CONTENT_KEY = "wire_key"
 
 
 def fault_of(error: BaseException) -> Fault:
-    """Who has to bear `error`: see `Fault`.
+    """Return whose fault `error` is.
 
     Args:
-        error: of SQLAlchemy or of a driver, as it came or as `Database` translated it; any other exception that came
-            while a row was worked on is that row's, except where the machine is out of memory or threads.
+        error: an error of SQLAlchemy or of a driver, original or translated by `Database`. Any other exception that
+            was raised while working on a row is the fault of that row, unless the machine is out of memory or threads.
     """
     return diagnose(error).fault
 
 
 def diagnose(error: BaseException) -> Diagnosis:
-    """What is known of `error`."""
+    """Return the diagnosis of `error`."""
     if isinstance(error, SmsclickError):
         return _of_our_tree(error)
     origin = error.orig if isinstance(error, StatementError) and error.orig is not None else error
     kept = getattr(origin, _KEPT, None)
     if isinstance(kept, Diagnosis):
         return kept
-    # Before the SQLSTATE: MariaDB's drivers have one too, but most of what matters shares HY000 and 23000.
+    # Before the SQLSTATE: MariaDB's drivers have one too, but most errors share HY000 or 23000.
     if _is_of(origin, "pymysql", "MySQLdb", "mariadb") and origin.args and isinstance(origin.args[0], int):
         known = MYSQL.get(origin.args[0], _OTHER)
         words = str(origin.args[1]) if known is _CONSTRAINT and len(origin.args) > 1 else ""
@@ -227,12 +228,12 @@ def diagnose(error: BaseException) -> Diagnosis:
 
 
 def keep(error: BaseException, found: Diagnosis) -> None:
-    """Remember a diagnosis with the driver's error, whose words, by which it was made, are about to be replaced."""
+    """Keep a diagnosis with the driver's error, because the text that it was made from is replaced next."""
     setattr(error, _KEPT, found)
 
 
 def safe_words(error: BaseException) -> str | None:
-    """What to put in the place of a driver's words where those may hold a row's content; None where they may stay."""
+    """Return the text that replaces a driver's text if that may contain a row; None if it may stay."""
     found = diagnose(error)
     if found.fault is not Fault.ROW:
         return None
@@ -258,17 +259,17 @@ def _of_sqlite(origin: BaseException, number: int) -> Diagnosis:
 
 
 def _without_code(error: BaseException, origin: BaseException) -> Diagnosis:
-    """Drivers' own errors, before or after the database was asked, and everything that is no database's."""
+    """Diagnose errors without a code: those of drivers themselves, and all that no database raised."""
     if _is_of(origin, "sqlite3"):
-        # The one that has no code although SQLite was asked; its words end with the text itself.
+        # This error has no code although it comes from SQLite; its text ends with the message's text.
         return _VALUE if str(origin).startswith("Could not decode") else _OTHER
     if _is_of(origin, "psycopg", "psycopg2", "pymysql", "MySQLdb", "mariadb"):
-        # A DataError of the driver itself: NUL in a text, a date beyond Python's calendar.
+        # The driver's own DataError: NUL in a text, or a date beyond Python's calendar.
         return _VALUE if type(origin).__name__ == "DataError" else _GONE
     if isinstance(origin, SQLAlchemyError):
         return _GONE if isinstance(error, SQLAlchemyError) and not isinstance(error, StatementError) else _OTHER
     if isinstance(origin, MemoryError | OSError) or type(origin) is RuntimeError:
-        # The last one is what Python raises when it cannot start a thread.
+        # Python raises RuntimeError if it cannot start a thread.
         return Diagnosis(_WAIT, "this machine is out of memory, threads or files")
     if isinstance(origin, ValueError | ArithmeticError | TypeError | LookupError):
         return _VALUE
@@ -290,7 +291,7 @@ def _constraint(origin: BaseException) -> str:
 
 
 def _place(words: str) -> str:
-    """The end of MariaDB's, the beginning of its checks' and of SQLite's: the only parts that name no value."""
+    """Return the column or constraint that a driver's text names: these are the only parts without a value."""
     found = re.match(r"CONSTRAINT `(\w+)` failed for ", words)
     found = found or re.search(r"for (?:key|column) [`'\"]?([\w.`]+)[`'\"]?(?: at row \d+)?$", words)
     found = found or re.match(r"(?:[A-Z ]+ constraint failed: |Could not decode to UTF-8 column ')([\w., ]+)", words)

@@ -1,4 +1,4 @@
-"""The tables that say what becomes of a message: the messages, their events and their callbacks."""
+"""The tables of messages: the messages themselves, their events and their callbacks."""
 
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, SmallInteger, String, Table, Text, text
 
@@ -24,10 +24,10 @@ messages = Table(
     Column("due_at", UtcDateTime, server_default=default_now(), comment="when to look next; NULL: never"),
     Column("token", String(32), comment="of the last attempt"),
     Column("lease_until", UtcDateTime),
-    Column("wire_key", String(32), comment="of phone and text while a request may be on the wire"),
+    Column("wire_key", String(32), comment="of phone and text while a request may be in flight"),
     Column("waits_for", String(32), comment="wire_key of the message in flight that this one waits for"),
-    Column("unknown_since", UtcDateTime, comment="the latest moment at which the request can have left"),
-    Column("unknown_reason", String(24), comment="why the report could not tell, see worker.lifecycle.doubt.Doubt"),
+    Column("unknown_since", UtcDateTime, comment="the latest time at which the request can have left"),
+    Column("unknown_reason", String(24), comment="why the report proves nothing, see worker.lifecycle.doubt.Doubt"),
     Column("account_fingerprint", String(16), comment="of the APIKEY of the last attempt; one-way"),
     Column(
         "absences",
@@ -64,7 +64,7 @@ messages = Table(
     **MYSQL_OPTIONS,
 )
 
-# The claim's index: by priority and age among what waits. Partial where the database can.
+# For the claim: queued messages by priority and age. Partial on databases that have partial indexes.
 Index(
     "ix_smsclick_messages_queue",
     messages.c.state,
@@ -73,7 +73,7 @@ Index(
     postgresql_where=text("state = 'queued'"),
     sqlite_where=text("state = 'queued'"),
 )
-# The sweep's index: what is due in any other state. Final rows have no due_at and cost nothing.
+# For the sweep: due messages in any other state. Final rows have no due_at and cost nothing.
 Index(
     "ix_smsclick_messages_due",
     messages.c.state,
@@ -95,7 +95,7 @@ Index(
     postgresql_where=text("erased_at IS NULL AND final_at IS NOT NULL"),
     sqlite_where=text("erased_at IS NULL AND final_at IS NOT NULL"),
 )
-# The same for those without a final status, see worker.maintenance.retention.
+# The same for messages without a final status, see worker.maintenance.retention.
 Index(
     "ix_smsclick_messages_erase_undetermined",
     messages.c.erased_at,
@@ -104,9 +104,9 @@ Index(
     sqlite_where=text("state = 'undetermined' AND erased_at IS NULL"),
 )
 
-# For the report's check: what was accepted in a window, and last.
+# For checks by report: the messages accepted in a window, and the last accepted one.
 Index("ix_smsclick_messages_sent_at", messages.c.sent_at)
-# What is followed, by age: what a report of a span of time may answer for.
+# For tracking: messages by age, for a report of a span of time.
 Index(
     "ix_smsclick_messages_followed",
     messages.c.state,
@@ -114,16 +114,16 @@ Index(
     postgresql_where=text("state IN ('sent', 'undetermined')"),
     sqlite_where=text("state IN ('sent', 'undetermined')"),
 )
-# For the oldest attempt of unknown outcome; only those have the time. Not by state: what is due has its own index.
+# For the oldest attempt of unknown outcome; only those have this time. Not by state: due rows have their own index.
 Index(
     "ix_smsclick_messages_unknown_since",
     messages.c.unknown_since,
     postgresql_where=text("unknown_since IS NOT NULL"),
     sqlite_where=text("unknown_since IS NOT NULL"),
 )
-# At most one request on the wire for each phone and text, so that a match in the report is never ambiguous.
+# At most one request in flight for each phone and text, so that a match in the report is never ambiguous.
 Index("ix_smsclick_messages_wire_key", messages.c.wire_key, unique=True)
-# Who goes next of those that wait for one of equal content.
+# For the next message of those that wait for an in-flight duplicate.
 Index(
     "ix_smsclick_messages_waits_for",
     messages.c.waits_for,
@@ -175,7 +175,7 @@ callbacks = Table(
     **MYSQL_OPTIONS,
 )
 
-# Each receiver's turn: final rows have no receiver, so that their number costs nothing where no index is partial.
+# For the due callbacks of each receiver. Final rows have no receiver, so they cost little in a full index too.
 Index(
     "ix_smsclick_callbacks_receiver",
     callbacks.c.receiver,
@@ -183,5 +183,5 @@ Index(
     postgresql_where=text("receiver IS NOT NULL"),
     sqlite_where=text("receiver IS NOT NULL"),
 )
-# Which event of a message is its next one.
+# For the next event of a message.
 Index("ix_smsclick_callbacks_message", callbacks.c.message_id, callbacks.c.receiver)

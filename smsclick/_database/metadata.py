@@ -1,4 +1,4 @@
-"""The metadata of all tables of smsclick: their naming convention and their options. A producer's stays untouched."""
+"""The metadata of all tables of smsclick, with naming convention and options; separate from that of a producer."""
 
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ metadata = MetaData(
     }
 )
 
-# Binary collation: keys differ by case, and texts by accents, as they do on the other databases.
+# Binary collation: keys that differ in case, and texts that differ in accents, differ as on the other databases.
 MYSQL_OPTIONS: Final[dict[str, Any]] = {
     "mysql_engine": "InnoDB",
     "mysql_charset": "utf8mb4",

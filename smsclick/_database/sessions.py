@@ -1,9 +1,9 @@
-"""What our own sessions ask of a database: durable commits, and an end to waiting for a server that fell silent.
+"""Set up our own sessions: durable commits, and a bound on the wait for a server that does not answer.
 
-Nothing that is set here can reach somebody else's session. Straight to PostgreSQL the settings are options of the
-connection. A pooler (PgBouncer) refuses or swallows those, and gives each transaction whatever session is free: there
-they are set with `SET LOCAL`, in each transaction that writes. A setting of ours that names a random word tells which
-of the two it is.
+The settings never reach sessions of other programs. On a direct connection to PostgreSQL they are options of the
+connection. A pooler (PgBouncer) refuses or drops such options, and gives each transaction any free session. Behind a
+pooler they are set with `SET LOCAL`, in each transaction that writes. To find out which of the two it is, we set a
+setting of our own to a random word and read it back.
 """
 
 import functools
@@ -21,10 +21,10 @@ from sqlalchemy import event
 from smsclick.errors import DatabaseUnavailable
 
 CONNECT_SECONDS = 10
-"""For each host to take a connection; also how long SQLite waits for its writer."""
+"""How long each host may take to accept a connection; also how long SQLite waits for another writer."""
 
 SILENCE_SECONDS = 60
-"""A server that says nothing for so long while a statement runs is given up. Our statements take milliseconds."""
+"""How long a server may take to answer a statement before we give it up. Our statements take milliseconds."""
 
 READ_ONLY = "smsclick_read_only"
 """The execution option of transactions that only read."""
@@ -34,11 +34,11 @@ _TLS_REQUIRED = frozenset({"require", "verify-ca", "verify-full"})
 _TLS_PARAMETERS = ("sslmode", "ssl_ca", "ssl_capath", "ssl_cert", "ssl_key", "ssl_cipher")
 _MARK = "smsclick.session"
 
-# The promise needs a commit that outlasts a crash before a request leaves: asked for, whatever the database's default.
+# Before a request leaves, its commit must survive a crash. So this is set, whatever the database's default is.
 _PROMISED = {"synchronous_commit": "on"}
 # A machine that vanishes in the middle of a transaction would keep its row locks for hours.
 _LOCK_SECONDS = 3
-"""How long a statement waits for a row that somebody else holds, on MariaDB and MySQL, whose own bound is 50."""
+"""How long a statement waits for a locked row on MariaDB and MySQL, whose default is 50 seconds."""
 
 _CAREFUL = {"idle_in_transaction_session_timeout": "10s"}
 _KEEPALIVES = {"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "4"}
@@ -54,11 +54,11 @@ _LIBPQ: Mapping[str, object] = {
 
 
 def connect_args(url: sa.URL, silence_seconds: float | None) -> dict[str, Any]:
-    """The driver's arguments, except those that the URL gives itself.
+    """Return the driver's arguments, except those that the URL gives itself.
 
     Args:
         url: of the database.
-        silence_seconds: how long a statement may be without an answer; None: for ever, as migrations need it.
+        silence_seconds: how long a statement may be without an answer; None means forever, for migrations.
     """
     backend = url.get_backend_name()
     if backend == "sqlite":
@@ -67,25 +67,25 @@ def connect_args(url: sa.URL, silence_seconds: float | None) -> dict[str, Any]:
         given: dict[str, Any] = dict(_LIBPQ)
         hosts = url.query.get("host", ())
         if not isinstance(hosts, str) and len(hosts) > 1:
-            # Of several hosts the one that takes writes is meant; the others are its standbys.
+            # Of several hosts, use the one that accepts writes; the others are its standbys.
             given["target_session_attrs"] = "read-write"
     else:
         given = {"connect_timeout": CONNECT_SECONDS, "charset": "utf8mb4", "init_command": "SET time_zone='+00:00'"}
         if silence_seconds is not None:
             given |= {"read_timeout": silence_seconds, "write_timeout": silence_seconds}
-            # A lock that somebody holds is no silence: the wait for it ends first, and the connection stays.
+            # A locked row is no missing answer: the wait for the lock ends first, and the connection stays open.
             given["init_command"] += f", innodb_lock_wait_timeout={_LOCK_SECONDS}"
         given |= _mysql_tls(url)
     return {name: value for name, value in given.items() if name not in url.query}
 
 
 def url_for_driver(url: sa.URL) -> sa.URL:
-    """The URL without what `connect_args` says in the driver's words."""
+    """Return the URL without the parameters that `connect_args` passes to the driver."""
     return url.difference_update_query(_TLS_PARAMETERS) if url.get_backend_name() in {"mysql", "mariadb"} else url
 
 
 def _mysql_tls(url: sa.URL) -> dict[str, Any]:
-    """PyMySQL's arguments for `sslmode`. Where it is not given, PyMySQL takes TLS if the server has it."""
+    """Return PyMySQL's arguments for `sslmode`. Without it, PyMySQL uses TLS if the server has it."""
     mode = url.query.get("sslmode")
     if mode == "disable":
         return {"ssl_disabled": True}
@@ -94,7 +94,7 @@ def _mysql_tls(url: sa.URL) -> dict[str, Any]:
     files = {name: str(url.query[name]) for name in _TLS_PARAMETERS if name in url.query}
     try:
         context = ssl.create_default_context(cafile=files.get("ssl_ca"), capath=files.get("ssl_capath"))
-        # Certificates that MySQL and MariaDB make for themselves lack what Python 3.13 asks for.
+        # Certificates that MySQL and MariaDB make themselves lack extensions that Python 3.13 requires.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         context.check_hostname = mode == "verify-full"
         if mode == "require":
@@ -113,15 +113,15 @@ def _mysql_tls(url: sa.URL) -> dict[str, Any]:
 
 
 def _no_passphrase() -> str:
-    """Else OpenSSL would ask for it on the terminal."""
+    """Return no passphrase; otherwise OpenSSL would ask for it on the terminal."""
     return ""
 
 
 def listen(engine: sa.Engine, silence_seconds: float | None, *, tls: bool = False) -> None:
-    """Make the sessions of an engine what they must be.
+    """Set up every session of an engine.
 
     Args:
-        engine: of our own.
+        engine: one of our own engines.
         silence_seconds: as for `connect_args`.
         tls: whether MariaDB or MySQL must be reached through TLS.
     """
@@ -137,25 +137,25 @@ def listen(engine: sa.Engine, silence_seconds: float | None, *, tls: bool = Fals
 
 
 def requires_tls(url: sa.URL) -> bool:
-    """Whether a URL asks for TLS without an alternative."""
+    """Return whether a URL requires TLS."""
     return url.query.get("sslmode") in _TLS_REQUIRED
 
 
 def _require_tls(connection: Any, _record: object) -> None:  # noqa: ANN401 - PyMySQL's
-    """Older versions of it go on without, where the server has none."""
+    """Refuse a connection without TLS: older versions of PyMySQL continue without it if the server has none."""
     if not connection._secure:  # noqa: SLF001 - it says so nowhere else
         connection.close()
         raise DatabaseUnavailable("the database offers no TLS, which sslmode in DATABASE_URL asks for")
 
 
 def is_pooled(connection: sa.Connection) -> bool:
-    """Whether a pooler is between us and PostgreSQL."""
+    """Return whether there is a pooler between us and PostgreSQL."""
     return bool(connection.info.get(_POOLED, False))
 
 
 def _sqlite_connect(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # transactions are begun below, not by the driver
-    # FULL: with NORMAL, SQLite syncs a WAL only at checkpoints, and a power cut takes back what was committed since.
+    # FULL: with NORMAL, SQLite syncs a WAL only at checkpoints, and a power cut reverts all commits since the last one.
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
@@ -177,14 +177,14 @@ _SET_LOCAL = "SELECT " + ", ".join(
 
 
 class _PostgreSQL:
-    """Connects, and finds out whether that leads to PostgreSQL itself."""
+    """Connects, and finds out whether the connection leads to PostgreSQL itself or to a pooler."""
 
     def __init__(self, dialect: sa.Dialect, silence_seconds: float | None) -> None:
         self._kind = functools.cache(lambda: _connection_class(dialect, silence_seconds))
         self._refuses_options = False
 
     def connect(self, _dialect: object, record: Any, cargs: tuple[Any, ...], cparams: dict[str, Any]) -> Any:  # noqa: ANN401 - psycopg's, which is an extra
-        """Open one connection; its record knows whether a pooler is in between."""
+        """Open one connection, and note in its record whether there is a pooler in between."""
         mark = secrets.token_hex(8)
         connection = self._open(cargs, cparams, mark)
         try:
@@ -205,8 +205,8 @@ class _PostgreSQL:
 
     @staticmethod
     def _look(connection: Any, mark: str) -> tuple[bool, str | None]:  # noqa: ANN401
-        """Return whether a pooler is in between, and the schema in which tables are made."""
-        # Prepared statements belong to a session, and behind a pooler nobody has one of his own.
+        """Return whether there is a pooler in between, and the schema in which tables are made."""
+        # Prepared statements belong to a session, and behind a pooler a connection has no session of its own.
         threshold, connection.prepare_threshold = connection.prepare_threshold, None
         connection.autocommit = True
         query = "SELECT current_setting(%s, true), current_schema()"
@@ -223,7 +223,7 @@ class _PostgreSQL:
             try:
                 return kind.connect(*cargs, **cparams | {"options": _options(cparams.get("options", ""), mark)})
             except kind.Error as error:
-                # PgBouncer's words, which have no code: it refuses what it cannot pass on.
+                # PgBouncer refuses options that it cannot pass on; its error has no code.
                 if "unsupported startup parameter" not in str(error):
                     raise
                 self._refuses_options = True
@@ -239,20 +239,20 @@ _SEARCH_PATH = re.compile(r"-c\s*search_path=(\S+)")
 
 
 def _schema(options: str) -> str | None:
-    """The one schema that the URL asks for, if any."""
+    """Return the schema that the URL asks for, if it asks for one."""
     found = _SEARCH_PATH.search(options)
     return found[1] if found and re.fullmatch(r"\w+", found[1]) else None
 
 
 def _options(given: str, mark: str) -> str:
-    """Ours, around those of the URL: it may decide about all but what the promise needs."""
+    """Return our options around those of the URL, which may replace all but the ones for durable commits."""
     before, after = _CAREFUL | _KEEPALIVES, _PROMISED | {_MARK: mark}
     ours = [" ".join(f"-c {name}={value}" for name, value in some.items()) for some in (before, after)]
     return f"{ours[0]} {given} {ours[1]}"
 
 
 def _connection_class(dialect: sa.Dialect, silence_seconds: float | None) -> Any:  # noqa: ANN401
-    """Psycopg's connection, which gives up a server that says nothing for too long; libpq has no such timeout."""
+    """Return a class of psycopg connections that give up a silent server; libpq has no such timeout."""
     psycopg: Any = dialect.loaded_dbapi
     if silence_seconds is None:
         return psycopg.Connection
@@ -271,7 +271,7 @@ def _connection_class(dialect: sa.Dialect, silence_seconds: float | None) -> Any
 
 
 def _until(gen: Generator[Any, Any, Any], deadline: float) -> Generator[Any, Any, Any]:
-    """The same steps; psycopg sends nothing in where nothing came for a tenth of a second."""
+    """Run the same steps with a deadline; psycopg sends an empty value after a tenth of a second without data."""
     try:
         wanted = next(gen)
         while True:

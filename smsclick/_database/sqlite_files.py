@@ -1,4 +1,4 @@
-"""SQLite's files: readable for their owner alone, and made only by whoever is asked to make them."""
+"""SQLite's files: only their owner can read them, and only a command that is meant to makes them."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 
 
 def path_of(url: sa.URL) -> Path | None:
-    """Return the whole path of an SQLite database's file; None for one in memory, a URI, and other databases."""
+    """Return the whole path of the file of an SQLite database; None for one in memory, a URI, and other databases."""
     if url.get_backend_name() != "sqlite" or not url.database or url.database.startswith((":memory:", "file:")):
         return None
     return Path(url.database).absolute()
 
 
 def make_private(path: Path) -> None:
-    """Make a file that is not there yet, and its folder, for its owner alone: it will hold phones and texts.
+    """Make a missing file and its folder for their owner alone, because the file will contain phones and texts.
 
     SQLite gives its other files the permissions of this one.
 
     Raises:
-        DatabaseUnavailable: It cannot be made.
+        DatabaseUnavailable: The file or its folder cannot be made.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except OSError as error:
-        # Where a file is in the place of its folder the system says only that something exists.
+        # If a file has the name of the folder, the system only says that something exists.
         why = "its folder is a file" if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror
         raise DatabaseUnavailable(
             f"the database {path} cannot be made ({why})", advice="name another file in DATABASE_URL"
@@ -42,9 +42,9 @@ def make_private(path: Path) -> None:
 
 
 def why_unusable(path: Path) -> str | None:
-    """Return what keeps this user from an SQLite file, in words; None where nothing of it shows in its permissions.
+    """Return, in words, why this user cannot use an SQLite file; None if the permissions show no reason.
 
-    The file is not opened: closing it again would take away the locks that SQLite holds on it in this process.
+    The file is not opened: closing it would release the locks that SQLite holds on it in this process.
     """
     if path.is_dir():
         return "it is a folder"
@@ -59,16 +59,16 @@ def why_unusable(path: Path) -> str | None:
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the files of an SQLite database that are there: its own, and those that SQLite keeps beside it."""
+    """Return the existing files of an SQLite database: its own, and those that SQLite keeps beside it."""
     beside = (path.with_name(path.name + ending) for ending in ("", "-wal", "-shm", "-journal"))
     return [each for each in beside if each.is_file()]
 
 
 def make_existing_private(path: Path) -> list[Path]:
-    """Take away what other users may read of a database that is ours; return the files that were changed.
+    """Remove the right of other users to read a database of ours; return the files that were changed.
 
-    What somebody shares on purpose stays as it is (docs/decisions/0045-files-that-others-may-read.md): a group that may
-    write keeps its rights, and a file that everybody may write to is not touched.
+    A file that is shared on purpose stays as it is (docs/decisions/0045-files-that-others-may-read.md): a group that
+    may write keeps its rights, and a file that everybody may write to is not changed.
     """
     changed = []
     for each in files_of(path):
@@ -82,10 +82,10 @@ def make_existing_private(path: Path) -> list[Path]:
 
 
 def require_there(url: sa.URL) -> None:
-    """Raise where an SQLite database is not there: from another folder a relative path would make an empty one.
+    """Check that an SQLite database exists: in another folder, a relative path would make an empty one.
 
     Raises:
-        DatabaseNotMigrated: There is no such file.
+        DatabaseNotMigrated: The file does not exist.
     """
     path = path_of(url)
     if path is not None and not path.exists():

@@ -1,7 +1,7 @@
-"""The parameters of `DATABASE_URL`: which our drivers take, which mean nothing to us, and how TLS is asked for.
+"""The parameters of `DATABASE_URL`: which ones our drivers accept, which ones are dropped, which ones are refused.
 
-What is meant for other libraries' pools is dropped, what asks for TLS is never made weaker, and what we cannot honour
-is refused by name.
+Parameters for the pools of other libraries are dropped. Parameters that we cannot honour are refused by name. `url_tls`
+handles those of TLS.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 from smsclick._database.url_tls import TLS_PARAMETERS, Parameters, add_libpq_tls, add_mysql_tls
 
-# Of other libraries' pools and caches: they mean nothing to us, and change nothing of what is stored.
+# For pools and caches of other libraries: we have no use for them, and they do not change what is stored.
 _OF_POOLS: Final = frozenset(
     [
         "pgbouncer",
@@ -142,7 +142,7 @@ _VALUES: Final[Mapping[str, str]] = {
     "sslnegotiation": "postgres|direct",
     "target_session_attrs": "any|read-write|read-only|primary|standby|prefer-standby",
 }
-"""What a driver would refuse, and quote."""
+"""Values that a driver accepts; it would quote any other value in its error."""
 _WE_SET: Final = frozenset(
     [
         "init_command",
@@ -175,12 +175,12 @@ def listed(value: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def parameters(backend: str, given: Mapping[str, str | tuple[str, ...]]) -> Parameters:
-    """Return those that our drivers know, by libpq's and PyMySQL's names; TLS is `sslmode` in libpq's words for both.
+    """Return the parameters for our drivers, with the names of libpq and PyMySQL; TLS is `sslmode` for both.
 
-    `username`, `password` and `database` are among them where they are given in this way.
+    `username`, `password` and `database` are among them if the URL gives them as parameters.
 
     Raises:
-        ValueError: one of them cannot be honoured; its value is not shown.
+        ValueError: a parameter cannot be honoured; its value is not shown.
     """
     found: Parameters = {}
     tls: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""How `DATABASE_URL` asks for TLS: the words of several libraries as one `sslmode`."""
+"""TLS in `DATABASE_URL`: the parameters of several libraries become one `sslmode`, which is never weaker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Tls(enum.IntEnum):
 
     @property
     def word(self) -> str:
-        """Libpq's, which we write for every database."""
+        """Return libpq's word, which we use for every database."""
         return self.name.lower().replace("_", "-")
 
 
@@ -44,7 +44,7 @@ TLS_PARAMETERS: Final = _FLAGS | {"ssl", "sslmode"}
 _AUTHORITY: Final = frozenset({"ssl_ca", "ssl_capath"})
 
 Parameters = dict[str, str | tuple[str, ...]]
-"""By name; several values where it is given several times."""
+"""By name; several values if a parameter is given several times."""
 
 
 def add_libpq_tls(found: Parameters, given: Mapping[str, str]) -> None:
@@ -54,7 +54,7 @@ def add_libpq_tls(found: Parameters, given: Mapping[str, str]) -> None:
     if mode is not None:
         found["sslmode"] = mode.word
     if given.get("ssl", "").lower() in _YES and "sslrootcert" not in found:
-        # The system's authorities, as whoever writes ssl=true means it.
+        # With ssl=true, people expect the system's authorities.
         found["sslrootcert"] = "system"
 
 
@@ -63,7 +63,7 @@ def add_mysql_tls(found: Parameters, given: Mapping[str, str]) -> None:
     asked = _asked(given)
     mode = _implied(found, flags) if asked is None else asked
     if mode is Tls.REQUIRE and _AUTHORITY & set(found):
-        mode = Tls.VERIFY_CA  # as MySQL's own programs
+        mode = Tls.VERIFY_CA  # as in MySQL's own programs
     if flags.pop("ssl_disabled", False):
         if mode is not None:
             raise ValueError("asks for TLS and with ssl_disabled for none")
@@ -73,7 +73,7 @@ def add_mysql_tls(found: Parameters, given: Mapping[str, str]) -> None:
 
 
 def _asked(given: Mapping[str, str]) -> Tls | None:
-    """The strictest of what is asked for."""
+    """Return the strictest mode that is asked for."""
     return max((_tls(name, given[name]) for name in ("sslmode", "ssl") if name in given), default=None)
 
 

@@ -1,7 +1,7 @@
-"""`DATABASE_URL` as other libraries write it, in the words of SQLAlchemy and of the drivers that we ship.
+"""Parse `DATABASE_URL`, also as other libraries write it, for SQLAlchemy and the drivers that we ship.
 
-Prisma, Rails, Django, asyncpg and others have names of their own for the same databases and drivers. The parameters
-behind the `?` are those of `database_parameters`.
+Prisma, Rails, Django, asyncpg and others have names of their own for the same databases and drivers. `url_parameters`
+handles the parameters after the `?`.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ _SHIPPED: Final = {
 
 
 def parse_url(url: str) -> sa.URL:
-    """Return a database's URL with the driver that we ship and parameters that it knows; the same for its own result.
+    """Return a database's URL with the driver that we ship and parameters that it knows. A result parses to itself.
 
     Raises:
-        ValueError: it cannot be used; one line that says which part, and shows nothing that may be a secret.
+        ValueError: the URL cannot be used; one line says which part, and shows nothing that may be a secret.
     """
     scheme, colon, rest = url.strip().partition("://")
     if not colon:
@@ -63,7 +63,7 @@ def parse_url(url: str) -> sa.URL:
 
 
 def shown(url: sa.URL) -> str:
-    """Return what may be shown of a URL: no password, and no parameters, which may hold one."""
+    """Return a URL as it may be shown: without password, and without parameters, which may contain one."""
     hosts = ",".join(listed(url.query.get("host", ())))
     if hosts and not url.host:
         # Brackets are for one IPv6 address.
@@ -133,7 +133,7 @@ def _server(backend: str, rest: str) -> sa.URL:
 
 
 def _is_list(places: str) -> bool:
-    """Several hosts, or a socket's path: SQLAlchemy has both only in the query."""
+    """Return whether there are several hosts, or a socket's path: SQLAlchemy has both only in the query."""
     return "," in places or places.lower().startswith("%2f")
 
 

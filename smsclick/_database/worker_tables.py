@@ -9,7 +9,7 @@ accounts = Table(
     "smsclick_gates",
     metadata,
     Column("account", String(40), primary_key=True),
-    Column("operator_hold_at", UtcDateTime, comment="since when the operator holds"),
+    Column("operator_hold_at", UtcDateTime, comment="since when the operator holds the account"),
     Column("hold_reason", String(20)),
     Column("hold_since", UtcDateTime),
     Column("epoch", Integer, nullable=False, server_default=text("0"), comment="counts the holds"),

@@ -1,6 +1,7 @@
-"""Enqueue messages inside the caller's own transaction; the doorbell rings after its commit.
+"""Enqueue messages in the caller's own transaction, and wake the workers up after its commit.
 
-The same key with the same phone and text is the same message, also under concurrency; with others it is refused.
+The same key with the same phone and text is the same message, also when two calls run at once. The same key with
+another phone or text is refused.
 """
 
 import asyncio
@@ -26,8 +27,8 @@ from smsclick._enqueue.store import store
 SORTED = 10_000
 """Messages that `enqueue_many` keeps in memory; the others wait in a temporary file (`KeySorter`)."""
 
-_BREATH = 100
-"""Messages that are checked at a time while an event loop waits."""
+_CHECKED_AT_ONCE = 100
+"""Messages that are checked before other tasks of the event loop may run."""
 
 
 class _Required(TypedDict):
@@ -68,28 +69,28 @@ def enqueue(
     callback: str | None = None,
     reference: str | None = None,
 ) -> int | Coroutine[Any, Any, int]:
-    """Store one message in the caller's transaction; it is sent after the commit and not without it.
+    """Store one message in the caller's transaction. It is sent after the commit, and never without it.
 
     Args:
         session: the caller's session or connection, in the database that `DATABASE_URL` names for the worker. With
             one of SQLAlchemy's asyncio extension the call is awaited: `await enqueue(session, …)`.
-        phone: see `NewMessage.of`, as for all that follow.
+        phone: the recipient. `NewMessage.of` describes this argument and all that follow in full.
         text: what to send.
         key: the idempotency key.
-        send_at: not before.
-        expires_at: not after.
-        ttl: not after so many seconds; instead of `expires_at`.
+        send_at: do not send before this time.
+        expires_at: do not send after this time.
+        ttl: do not send after so many seconds; instead of `expires_at`.
         priority: `high`, `normal` or `low`.
         rule_id: ID_REGLA_INTERACTIVA.
         if_absent: `resend` or `fail`.
-        callback: who hears of it.
+        callback: the task or the webhook that receives what becomes of the message.
         reference: the producer's own words.
 
     Returns:
-        The id of the message; of the older one where the same key came before with the same phone and text.
+        The id of the message. If the same key came before with the same phone and text, the id of that message.
 
     Raises:
-        InvalidMessage: it cannot be sent as it is.
+        InvalidMessage: the message cannot be sent as it was given.
         KeyConflict: the key belongs to a message with another phone or text.
     """
     message = NewMessage.of(
@@ -121,10 +122,10 @@ def enqueue_many(
     session: "Transaction | AsyncTransaction",
     new: Iterable[NewMessage | Mapping[str, Any]] | AsyncIterable[NewMessage | Mapping[str, Any]],
 ) -> list[int] | Coroutine[Any, Any, list[int]]:
-    """Store many messages in the caller's transaction; they may be more than fit in memory.
+    """Store many messages in the caller's transaction; there may be more of them than fit in memory.
 
-    All are read and checked before the first is stored, and they are stored in the order of their keys: two calls with
-    the same keys wait for each other and do not deadlock.
+    All messages are read and checked before the first one is stored. They are stored in the order of their keys, so
+    that two calls with the same keys wait for each other instead of deadlocking.
 
     Args:
         session: as for `enqueue`.
@@ -132,11 +133,11 @@ def enqueue_many(
             from an asynchronous iterator.
 
     Returns:
-        Their ids, in order.
+        The ids of the messages, in the order in which they came.
 
     Raises:
-        InvalidMessage: one of them cannot be sent as it is.
-        KeyConflict: one of the keys belongs to a message with another phone or text. In both cases roll back.
+        InvalidMessage: a message cannot be sent as it was given. Roll back.
+        KeyConflict: a key belongs to a message with another phone or text. Roll back.
     """
     if is_async(session):
         return _enqueue_many_async(session, new)
@@ -169,8 +170,8 @@ async def _enqueue_many_async(
             if sorter.is_full:
                 await asyncio.to_thread(sorter.spill)
             sorter.add(_valid(each))
-            if not len(sorter) % _BREATH:
-                await asyncio.sleep(0)  # others of the loop have their turn
+            if not len(sorter) % _CHECKED_AT_ONCE:
+                await asyncio.sleep(0)  # let other tasks of the loop run
         ids = array("q", bytes(8 * len(sorter)))
         batches = sorter.batches()
         while (following := await asyncio.to_thread(next, batches, None)) is not None:
@@ -180,7 +181,7 @@ async def _enqueue_many_async(
 
 
 def _place(ids: "array[int]", places: Sequence[int], found: Sequence[int]) -> None:
-    """Put the ids of a batch where their messages stood."""
+    """Write the ids of a batch to the places of its messages."""
     for place, message_id in zip(places, found, strict=True):
         ids[place] = message_id
 

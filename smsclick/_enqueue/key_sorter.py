@@ -1,7 +1,7 @@
-"""Messages in the order of their keys, however many: what does not fit is sorted in parts in a temporary file.
+"""Sort any number of messages by their keys: parts that do not fit in memory are sorted in a temporary file.
 
-Two transactions that store the same keys wait for each other in one order only where each stores all of its keys in
-that order. So `enqueue_many` stores nothing before it has read all of its messages.
+Two transactions that store the same keys cannot deadlock if each stores all of its keys in the same order. So
+`enqueue_many` stores nothing before it has read all of its messages.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BLOCK = 100
-"""Messages that are read back at a time, of each part."""
+"""Messages that are read back at once, from each part."""
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(NewMessage))
 
 _Entry = tuple[str, int, tuple[Any, ...]]
-"""Key, place among all, and the message's fields."""
+"""Key, position among all messages, and the fields of the message."""
 
 
 class KeySorter:
-    """Takes messages one by one, and gives them back in batches.
+    """Collects messages one by one, and returns them in batches.
 
-    The file has no name, so that nobody else reads it, and is gone when it is closed.
+    The temporary file has no name, so that nobody else can read it, and it is gone when it is closed.
 
     Args:
-        size: messages of a batch, and so many are kept in memory.
+        size: the number of messages of a batch, and of those that are kept in memory.
     """
 
     def __init__(self, size: int) -> None:
@@ -54,16 +54,16 @@ class KeySorter:
 
     @property
     def is_full(self) -> bool:
-        """Whether `spill` must be called before the next message is added."""
+        """Return whether `spill` must be called before the next message is added."""
         return len(self._buffer) >= self._size
 
     def add(self, message: NewMessage) -> None:
-        """Take one more."""
+        """Add a message."""
         self._buffer.append(message)
         self._count += 1
 
     def spill(self) -> None:
-        """Move what is in memory to the file, in the order of keys.
+        """Move the messages in memory to the file, in the order of keys.
 
         Raises:
             OSError: the temporary folder cannot be written to, or is full.
@@ -81,7 +81,7 @@ class KeySorter:
         self._parts.append(offsets)
 
     def batches(self) -> Iterator[tuple[list[int], list[NewMessage]]]:
-        """Yield places and messages; by key where there are several batches, else as they came."""
+        """Yield positions and messages: by key if there are several batches, else in the order in which they came."""
         if not self._parts:
             if self._buffer:
                 yield list(range(self._count)), self._buffer
@@ -107,7 +107,7 @@ class KeySorter:
 
 
 def _entry(message: NewMessage, place: int) -> _Entry:
-    # A subclass of str may not be picklable, and would not be needed.
+    # A subclass of str may not be picklable, and is not needed.
     values = (getattr(message, name) for name in _FIELDS)
     return (
         message.key,

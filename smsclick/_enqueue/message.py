@@ -1,4 +1,4 @@
-"""A message before it is stored: validated at the door, so that bad input is refused and nothing else is lost."""
+"""A message before it is stored: validated first, so that bad input is refused with one clear line."""
 
 import dataclasses
 import datetime as dt
@@ -28,18 +28,19 @@ COLUMNS = (
     "callback",
     "reference",
 )
-"""The contract's columns in, in its order."""
+"""The columns that a message may have, in the order of the contract."""
 
 SPANISH = {"telefono": "phone", "mensaje": "text", "clave": "key"}
-"""Other names that files may use."""
+"""Spanish names of columns."""
 
 _LIMITS = {"key": 200, "rule_id": 40, "callback": 500, "reference": 200}
 _NAME = re.compile(r"[a-z][a-z_]{0,29}")
 _NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
 _FIRST = dt.datetime.fromisoformat(FIRST_TIME).replace(tzinfo=dt.UTC)
 _AFTER_LAST = dt.datetime.fromisoformat(AFTER_LAST_TIME).replace(tzinfo=dt.UTC)
-"""What the tables take, see `smsclick._database.constraints`."""
-_PAST_TOLERATED = dt.timedelta(minutes=1)
+"""The times that the tables can hold, see `smsclick._database.constraints`."""
+_TOLERATED_PAST = dt.timedelta(minutes=1)
+"""A `send_at` that is this much in the past still counts as now."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ class NewMessage:
     """A message that may be stored. Make it with `NewMessage.of`, which validates.
 
     Attributes:
-        valid_for: a validity that counts from the storing, by the database's clock; `expires_at` is then an estimate.
+        valid_for: a validity that begins when the message is stored, by the database's clock; `expires_at` is then an
+            estimate.
     """
 
     key: str
@@ -85,25 +87,29 @@ class NewMessage:
         Args:
             phone: a Mexican number in any usual form.
             text: what to send.
-            key: the producer's idempotency key, unique for ever; without one a new one is made.
+            key: the producer's idempotency key, unique forever; without one a random key is made.
             send_at: not before this; aware, or ISO 8601 with a zone. None: now.
             expires_at: not after this.
             ttl: the same as seconds, or a timedelta, from `send_at` or else from now; one of the two may be given.
             priority: `high`, `normal` (default) or `low`.
             rule_id: ID_REGLA_INTERACTIVA of the manual, for messages that expect a reply.
-            if_absent: what to do where an attempt is surely not in the provider's report: `resend` (default) or `fail`.
-            callback: who hears of what becomes of it: `celery:app.tasks.sms_changed@queue` or `https://…`.
-            reference: the producer's own words, given back with the record.
-            now: what `ttl` and the checks count from; None: this machine's clock.
-            zone: of times that say none; None: such times are refused.
+            if_absent: what to do if an attempt is surely not in the provider's report: `resend` (default) or `fail`.
+            callback: the task or webhook that receives what becomes of the message:
+                `celery:app.tasks.sms_changed@queue` or `https://…`.
+            reference: the producer's own words, returned with the record.
+            now: the time from which `ttl` and the checks count; None is this machine's clock.
+            zone: the zone of times that name none; None refuses such times.
+
+        Returns:
+            The validated message.
 
         Raises:
-            InvalidMessage: one line with what was wrong (`InvalidPhone`, `InvalidText`, `InvalidTime`, `InvalidField`).
+            InvalidMessage: one line says what was wrong (`InvalidPhone`, `InvalidText`, `InvalidTime`, `InvalidField`).
         """
         now = now or dt.datetime.now(dt.UTC)
         sends = _time("send_at", send_at, zone)
         expires = _time("expires_at", expires_at, zone)
-        if sends is not None and sends < now - _PAST_TOLERATED:
+        if sends is not None and sends < now - _TOLERATED_PAST:
             raise InvalidTime(f"send_at: {sends.isoformat()} is in the past; leave it out to send now")
         valid_for = None
         if ttl is not None:
@@ -144,7 +150,7 @@ class NewMessage:
         for given, value in values.items():
             name = canonical(given)
             if name not in COLUMNS:
-                # What is no name may be a phone or a text in the wrong place, which is not shown.
+                # A value that is no name may be a phone or a text in the wrong place, so it is not shown.
                 which = f" {name}" if _NAME.fullmatch(name) else ""
                 raise InvalidField(f"unknown column{which}; there are: {', '.join(COLUMNS)}")
             if name in named:
@@ -160,17 +166,17 @@ class NewMessage:
 
 
 def canonical(name: object, synonyms: Mapping[str, str] = SPANISH) -> str:
-    """The contract's name of a column, from one in any case, with accents or blanks, or a synonym (Spanish)."""
+    """Return the contract's name of a column, given in any case, with accents or blanks, or as a Spanish synonym."""
     plain = unicodedata.normalize("NFKD", str(name).strip().strip("\ufeff").lower())
     plain = re.sub(r"[\s-]+", "_", "".join(c for c in plain if not unicodedata.combining(c)))
     return synonyms.get(plain, plain)
 
 
 def valid_key(value: object) -> str:
-    """A key as `enqueue` stores it, to look a message up by.
+    """Return a key as `enqueue` stores it, to look a message up.
 
     Raises:
-        InvalidField: nothing can have such a key.
+        InvalidField: no message can have this key.
     """
     key = _word("key", value)
     if key is None:
@@ -193,12 +199,12 @@ def _time(name: str, value: object, zone: dt.tzinfo | None) -> dt.datetime | Non
     if value.tzinfo is None or value.utcoffset() is None:
         raise InvalidTime(f"{name}: {value.isoformat()} has no time zone; add one, like {value.isoformat()}-06:00")
     try:
-        moment = value.astimezone(dt.UTC)
+        found = value.astimezone(dt.UTC)
     except OverflowError:
-        moment = None
-    if moment is None or not _FIRST <= moment < _AFTER_LAST:
+        found = None
+    if found is None or not _FIRST <= found < _AFTER_LAST:
         raise InvalidTime(f"{name}: {value.isoformat()} is outside the calendar; give a nearer time")
-    return moment
+    return found
 
 
 def _later(start: dt.datetime, ttl: object) -> dt.datetime:
@@ -241,7 +247,7 @@ def _priority(value: Priority | str | None) -> Priority:
     try:
         return value if isinstance(value, Priority) else Priority[str(value).strip().upper()]
     except KeyError:
-        raise InvalidField("priority: it is none of high, normal, low") from None  # a shifted line has its text here
+        raise InvalidField("priority: it is none of high, normal, low") from None  # of a shifted line it is the text
 
 
 def _if_absent(value: IfAbsent | str | None) -> IfAbsent:

@@ -1,8 +1,8 @@
-"""Who is told, in this process, of every message that is enqueued: the outboxes of `smsclick.testing` in tests."""
+"""The functions that observe every `enqueue` of this process: the outboxes of `smsclick.testing` in tests."""
 
 from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
 observers: list[Callable[[sa.Connection, Sequence[str]], None]] = []
-"""Each is called in the caller's transaction with the connection and the keys of the messages that were stored now."""
+"""Each is called in the caller's transaction, with the connection and the keys of the newly stored messages."""

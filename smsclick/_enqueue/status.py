@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Status:
-    """What is known of a message; its phone and its text are not repeated here.
+    """What is known of a message, without its phone and its text. All times are aware and in UTC.
 
     Attributes:
-        id: of the row.
-        key: of its producer.
-        state: where it stands.
-        id_mensaje: the provider's id, once it was accepted.
+        id: the id of the row.
+        key: the key that its producer gave it.
+        state: its state.
+        id_mensaje: the provider's id, once the provider accepted it.
         estatus_mensaje: the provider's status, 0 to 4.
-        attempts: how often it was tried to send it.
-        credits_used: as the provider said.
-        last_code: the provider's last code.
+        attempts: the number of attempts to send it.
+        credits_used: the credits that the provider charged.
+        last_code: the last code of the provider.
         last_error: why it was refused, or why it waits; may repeat a part of the text.
-        created_at: when it was enqueued; all times are aware and in UTC.
-        send_at: not before.
-        expires_at: not after.
+        created_at: when it was enqueued.
+        send_at: it is not sent before this time.
+        expires_at: it is not sent after this time.
         sent_at: when the provider accepted it.
-        final_at: when it came to its end.
-        reply: the recipient's words.
-        replied_at: when they came.
+        final_at: when it reached a final state.
+        reply: what the recipient answered.
+        replied_at: when the recipient answered.
         reference: the producer's own words.
     """
 
@@ -63,17 +63,17 @@ def status(session: "Transaction", key: str) -> Status | None: ...
 @overload
 def status(session: "AsyncTransaction", key: str) -> Coroutine[Any, Any, Status | None]: ...
 def status(session: "Transaction | AsyncTransaction", key: str) -> Status | Coroutine[Any, Any, Status | None] | None:
-    """What is known of a message, as the caller's transaction sees it.
+    """Return what is known of a message, as the caller's transaction sees it.
 
     Args:
         session: as for `enqueue`; with one of SQLAlchemy's asyncio extension the call is awaited.
-        key: the message's.
+        key: the key of the message.
 
     Returns:
-        None where no message has this key.
+        The status of the message; None if no message has this key.
 
     Raises:
-        InvalidField: nothing can have such a key.
+        InvalidField: no message can have this key.
     """
     known = valid_key(key)
     if is_async(session):
@@ -86,7 +86,7 @@ async def _status_async(session: "AsyncTransaction", key: str) -> Status | None:
 
 
 def look_up(connection: sa.Connection, key: str) -> Status | None:
-    """As `status`, by a connection."""
+    """Do what `status` does, through a connection."""
     row = connection.execute(_STATUS, {"key": key}).one_or_none()
     if row is None:
         return None

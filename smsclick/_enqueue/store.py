@@ -1,4 +1,7 @@
-"""Store messages set-wise, whichever database it is, and report what became of each."""
+"""Store messages set-wise, on any of the databases, and report what became of each.
+
+Nothing is raised for a key that belongs to another message, and nobody is woken up: both are for the caller.
+"""
 
 import dataclasses
 import functools
@@ -21,11 +24,11 @@ _KEY_INDEX = "uq_smsclick_messages_key"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of one message at the door.
+    """What became of one message.
 
     Attributes:
-        id: of the row; of the older message where the key was taken.
-        new: whether this call stored it.
+        id: the id of the row; of the older message if there was one with this key.
+        new: whether this call stored the message.
         conflict: whether the older message has another phone or text.
     """
 
@@ -35,14 +38,17 @@ class Stored:
 
 
 def store(connection: sa.Connection, new: Sequence[NewMessage]) -> list[Stored]:
-    """Store messages and say of each what became of it; conflicts are told, not raised. Rings nothing.
+    """Store messages and return what became of each. Conflicts are returned, not raised. Wakes nobody up.
 
     Args:
         connection: in a transaction of the caller.
-        new: as many as memory likes; a key that comes twice is one message.
+        new: any number that fits in memory; a key that comes twice is one message.
+
+    Raises:
+        SmsclickError: a message was not stored, although no other message had its key.
     """
     first = {message.key: message for message in reversed(new)}
-    # By key: two transactions that store the same keys wait for each other in one order, so neither for ever.
+    # In the order of keys: two transactions that store the same keys wait in one order, so they cannot deadlock.
     ordered = [first[key] for key in sorted(first)]
     mine: dict[str, int] = {}
     known: dict[str, Any] = {}
@@ -66,7 +72,7 @@ def store(connection: sa.Connection, new: Sequence[NewMessage]) -> list[Stored]:
 
 
 def look_up(connection: sa.Connection, new: Sequence[NewMessage]) -> list[Stored | None]:
-    """Say of each message what `store` would find under its key: the older message, or None where it would be new."""
+    """Return, for each message, what `store` would find under its key: the older message, or None if it is new."""
     known = _by_key(connection, new)
     return [
         None
@@ -82,21 +88,21 @@ def _is_conflict(row: Any, message: NewMessage) -> bool:  # noqa: ANN401 - a Row
 
 
 def _store_chunk(connection: sa.Connection, new: Sequence[NewMessage]) -> tuple[dict[str, int], dict[str, Any]]:
-    """Store what is not there yet.
+    """Store the messages whose keys are free.
 
     Args:
         connection: as in `store`.
-        new: each with a key of its own.
+        new: messages with different keys.
 
     Returns:
-        The ids of those that this call stored, by key, and the rows of the others, by key.
+        The ids of the messages that this call stored, by key, and the rows of the others, by key.
     """
     new = _from_now(connection, new)
     if connection.dialect.name == "postgresql":
         mine = {row.key: row.id for row in connection.execute(_insert_arrays(), _arrays(new))}
         return mine, _by_key(connection, [message for message in new if message.key not in mine])
     if connection.dialect.name == "sqlite":
-        # Takes the one writer's lock: a transaction that reads first and writes later fails instead of waiting.
+        # Lock the database for writing: a transaction that reads first and writes later fails instead of waiting.
         connection.execute(sa.update(messages).where(sa.false()).values(key=messages.c.key))
     before = _by_key(connection, new)
     fresh = [message for message in new if message.key not in before]
@@ -106,7 +112,7 @@ def _store_chunk(connection: sa.Connection, new: Sequence[NewMessage]) -> tuple[
     after = _by_key(connection, fresh)
     if unseen := [message for message in fresh if message.key not in after]:
         before |= _by_key(connection, unseen, unseen=True)
-    # Others may have stored one of these since: what has other content is surely theirs.
+    # Another transaction may have stored one of these keys since: a row with other content is surely not ours.
     mine = {}
     for message in fresh:
         row = after.get(message.key)
@@ -118,7 +124,7 @@ def _store_chunk(connection: sa.Connection, new: Sequence[NewMessage]) -> tuple[
 
 
 def _from_now(connection: sa.Connection, new: Sequence[NewMessage]) -> Sequence[NewMessage]:
-    """A `ttl` counts from now by the database's clock, which ends it: the producer's may differ by any amount."""
+    """Make `expires_at` of a `ttl` by the database's clock, which also ends it: the producer's clock may be wrong."""
     if all(message.valid_for is None for message in new):
         return new
     now = connection.execute(sa.select(db_now())).scalar_one()
@@ -129,15 +135,15 @@ def _from_now(connection: sa.Connection, new: Sequence[NewMessage]) -> Sequence[
 
 
 def _by_key(connection: sa.Connection, new: Sequence[NewMessage], *, unseen: bool = False) -> dict[str, Any]:
-    """The rows that have the keys of `new`.
+    """Return the rows that have the keys of `new`, by key.
 
     Args:
         connection: as in `store`.
         new: the messages.
-        unseen: the rows are there but not in the snapshot of the caller's transaction (MariaDB, MySQL): others
-            committed them since it began. A locking read sees them. It must only be asked for keys that exist, by
-            their index: it would lock the gap where a key is not, and producers of neighbouring keys would wait for
-            each other for ever.
+        unseen: read rows that are not in the snapshot of the caller's transaction (MariaDB, MySQL), because others
+            committed them since it began. A locking read sees them. Use it only for keys that exist, and by their
+            index: for a missing key it would lock the gap, and producers of neighbouring keys would wait for each
+            other forever.
     """
     if not new:
         return {}
@@ -155,7 +161,7 @@ def _by_key(connection: sa.Connection, new: Sequence[NewMessage], *, unseen: boo
 
 
 def _insert(connection: sa.Connection, new: Sequence[NewMessage]) -> None:
-    """Store messages whose keys are free, or were a moment ago; passes over those that are taken."""
+    """Insert messages whose keys were free just now; skip those whose keys are in use by now."""
     rows: list[dict[str, object]] = [{name: getattr(message, name) for name in _COLUMNS} for message in new]
     values: dict[str, Any] = {name: sa.bindparam(name, type_=messages.c[name].type) for name in _COLUMNS}
     match connection.dialect.name:
@@ -165,11 +171,11 @@ def _insert(connection: sa.Connection, new: Sequence[NewMessage]) -> None:
             connection.execute(skip, rows)
         case "mysql" | "mariadb":
             if any(message.send_at for message in new):
-                # As a plain value: the drivers make one statement of many rows only where there are no functions.
+                # As a plain value: the drivers combine rows into one statement only if there are no functions in it.
                 now = connection.execute(sa.select(db_now())).scalar_one()
                 values["due_at"] = sa.bindparam("due_at", type_=messages.c.due_at.type)
                 rows = [row | {"due_at": row["send_at"] or now} for row in rows]
-            # Not INSERT IGNORE, which would also swallow what does not fit.
+            # Not INSERT IGNORE, which would also hide values that do not fit.
             insert = mysql.insert(messages).values(**values)
             connection.execute(insert.on_duplicate_key_update(id=messages.c.id), rows)
         case other:
@@ -181,7 +187,7 @@ _COLUMNS = tuple(field.name for field in dataclasses.fields(NewMessage) if field
 
 @functools.cache
 def _insert_arrays() -> sa.Executable:
-    """One INSERT for any number of rows, with an array for each column: the fastest that every driver can do."""
+    """Return one INSERT for any number of rows, with an array for each column: the fastest way of every driver."""
     types = {
         name: sa.Text() if isinstance(messages.c[name].type, sa.String) else messages.c[name].type for name in _COLUMNS
     }

@@ -1,4 +1,4 @@
-"""The caller's own transaction, whichever of SQLAlchemy's forms it has: what every public function writes through."""
+"""Find the connection of the caller's own transaction, in any of the forms that SQLAlchemy has for one."""
 
 import sys
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session, scoped_session
 
     Transaction = Session | scoped_session[Any] | sa.Connection
-    """What the public functions write through: the caller's own; it is never committed here."""
+    """The caller's own session or connection; it is never committed here."""
     AsyncTransaction = AsyncSession | async_scoped_session[Any] | AsyncConnection
-    """The same of SQLAlchemy's asyncio extension; the calls are awaited then."""
+    """The same of SQLAlchemy's asyncio extension; calls with it are awaited."""
 
 
 def is_async(session: "Transaction | AsyncTransaction") -> "TypeGuard[AsyncTransaction]":
-    """Whether calls with this session are awaited."""
-    # Whoever has such a session has imported the module, which needs an extra of SQLAlchemy's.
+    """Return whether calls with this session are awaited."""
+    # A caller with such a session has imported this module, which needs an extra of SQLAlchemy.
     extension: Any = sys.modules.get("sqlalchemy.ext.asyncio")
     return extension is not None and isinstance(
         session, extension.AsyncSession | extension.async_scoped_session | extension.AsyncConnection
@@ -27,28 +27,28 @@ def is_async(session: "Transaction | AsyncTransaction") -> "TypeGuard[AsyncTrans
 
 
 def connection_of(session: Any, caller: str) -> sa.Connection:  # noqa: ANN401 - checked here
-    """The connection of a synchronous session, in its transaction.
+    """Return the connection of a synchronous session, in its transaction.
 
     Args:
         session: a `Transaction`.
-        caller: the public function's name, for the error.
+        caller: the name of the public function, for the error.
 
     Raises:
-        TypeError: it is something else.
+        TypeError: the session is neither a session nor a connection of SQLAlchemy.
     """
     if isinstance(session, sa.Connection):
         return session
-    # Whoever has a session has imported the ORM; workers and those who use connections go without it.
+    # A caller with a session has imported the ORM; workers and callers with a connection do without it.
     orm: Any = sys.modules.get("sqlalchemy.orm")
     if orm is not None and isinstance(session, orm.Session | orm.scoped_session):
-        # By the table, for sessions with several engines.
+        # By the table, because a session may have several engines.
         connection: sa.Connection = session.connection(bind_arguments={"clause": messages})
         return connection
     raise TypeError(f"{caller} takes a session or a connection of SQLAlchemy, not {type(session).__name__}")
 
 
 async def async_connection_of(session: Any) -> "AsyncConnection":  # noqa: ANN401 - AsyncTransaction
-    """The connection of an asynchronous session, in its transaction."""
+    """Return the connection of an asynchronous session, in its transaction."""
     if isinstance(session, sys.modules["sqlalchemy.ext.asyncio"].AsyncConnection):
         connection: AsyncConnection = session
         return connection

@@ -1,8 +1,8 @@
-"""Withdraw a message that waits, and look one up by its key: both in the caller's own transaction.
+"""Withdraw a message that no worker has claimed, in the caller's own transaction.
 
-A claim and a withdrawal may come at the same time: each changes the row only from `queued`, so one of the two wins, and
-the message is sent or withdrawn, never both. A row that somebody holds is not waited for in the database, where two
-that wait for each other would be a deadlock: it is looked at again until it is free, for `WAIT_SECONDS` at the most.
+A claim and a withdrawal may come at the same time. Each changes the row only from `queued`, so one of the two wins: the
+message is sent or withdrawn, never both. The withdrawal does not wait for a locked row inside the database, because two
+transactions that wait for each other would deadlock. It looks again until the row is free, for at most `WAIT_SECONDS`.
 """
 
 import time
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 WAIT_SECONDS: Final = 5.0
-"""How long a message that another transaction holds is looked at again. A claim holds it for some milliseconds."""
+"""How long to look again at a row that another transaction has locked. A claim locks it for some milliseconds."""
 
 _LOOK_SECONDS: Final = 0.02
 
@@ -32,19 +32,19 @@ def cancel(session: "Transaction", key: str) -> bool: ...
 @overload
 def cancel(session: "AsyncTransaction", key: str) -> Coroutine[Any, Any, bool]: ...
 def cancel(session: "Transaction | AsyncTransaction", key: str) -> bool | Coroutine[Any, Any, bool]:
-    """Withdraw a message that no worker has claimed, in the caller's transaction: with its rollback it waits again.
+    """Withdraw a message that no worker has claimed, in the caller's transaction. A rollback queues it again.
 
     Args:
         session: as for `enqueue`; with one of SQLAlchemy's asyncio extension the call is awaited.
-        key: the message's.
+        key: the key of the message.
 
     Returns:
-        True where this call withdrew it: with the commit it is surely never sent. False where it did not: the message
-        is being sent or was, came to its end before (withdrawn, expired, failed), is not there, or another transaction
-        holds it for longer than `WAIT_SECONDS`. `status` says which.
+        True if this call withdrew the message: after the commit it is surely never sent. False if not: the message was
+        sent or is being sent, it has ended before (withdrawn, expired, failed), there is none with this key, or another
+        transaction locks it for longer than `WAIT_SECONDS`. `status` returns which.
 
     Raises:
-        InvalidField: nothing can have such a key.
+        InvalidField: no message can have this key.
     """
     known = valid_key(key)
     if is_async(session):
@@ -57,20 +57,20 @@ async def _cancel_async(session: "AsyncTransaction", key: str) -> bool:
 
 
 def withdraw(connection: sa.Connection, key: str, *, wait_seconds: float = WAIT_SECONDS) -> bool:
-    """As `cancel`, by a connection.
+    """Do what `cancel` does, through a connection.
 
     Args:
         connection: in a transaction of the caller.
-        key: the message's.
-        wait_seconds: how long a message that another transaction holds is looked at again.
+        key: the key of the message.
+        wait_seconds: how long to look again at a row that another transaction has locked.
     """
     if connection.dialect.name == "sqlite":
-        # Takes the one writer's lock: a transaction that reads first and writes later fails instead of waiting.
+        # Lock the database for writing: a transaction that reads first and writes later fails instead of waiting.
         connection.execute(sa.update(messages).where(sa.false()).values(key=messages.c.key))
     locked = _locked(connection, key, time.monotonic() + wait_seconds)
     if locked is None or locked.state != State.QUEUED:
         return False
-    # By the state once more, for connections that commit each statement.
+    # Check the state again, because the connection may commit each statement.
     withdrawn = connection.execute(
         sa.update(messages)
         .where(messages.c.id == locked.id, _QUEUED)
@@ -85,26 +85,26 @@ def withdraw(connection: sa.Connection, key: str, *, wait_seconds: float = WAIT_
         "cause": Cause.WITHDRAWN,
         "attempt": locked.attempts,
     }
-    # Inline: a producer's rights need not reach to reading events.
+    # Inline, which returns nothing: a producer needs no right to read events.
     connection.execute(sa.insert(events).values(**event).inline())
     return True
 
 
 def _locked(connection: sa.Connection, key: str, look_until: float) -> Any:  # noqa: ANN401 - a Row, or None
-    """The row of this key, locked; None where it is not queued, or not to be had."""
+    """Return the row of this key, locked; None if it is not queued, or stays locked by another transaction."""
     mysql = connection.dialect.name in {"mysql", "mariadb"}
     while True:
-        # Without a lock: by a key that is not there, MariaDB would lock the gap, and neighbours' producers out.
+        # Without a lock: for a missing key MariaDB would lock the gap, and block producers of neighbouring keys.
         seen = connection.execute(_SEEN, {"key": key}).one_or_none()
         if seen is None or seen.state != State.QUEUED:
             return None
-        # MariaDB's snapshot may be older than the row that it locks. PostgreSQL locks what is still queued only.
+        # MariaDB's snapshot may be older than the row that it locks. PostgreSQL locks a row only if it is still queued.
         query = _LOCK if mysql else _LOCK_QUEUED
         locked = connection.execute(query, {"id": seen.id}).one_or_none()
         if locked is not None or time.monotonic() >= look_until:
             return locked
         if connection.dialect.name != "sqlite":
-            # In the database, so that an event loop goes on meanwhile.
+            # Sleep in the database, so that an event loop is not blocked.
             connection.execute(sa.select((sa.func.sleep if mysql else sa.func.pg_sleep)(_LOOK_SECONDS)))
 
 

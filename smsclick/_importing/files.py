@@ -1,8 +1,8 @@
-"""A file's bytes as numbered lines of text, whatever program has saved it.
+"""Read the bytes of a file as numbered lines of text, in the encodings that programs use.
 
-UTF-8 and UTF-16 are proven by their own bytes. Windows-1252 (and Latin-1, which is nearly the same) is what is left for
-files of older programs; nothing proves it, so it is taken only where all that it says is Spanish as people write it. A
-file is taken as a whole or refused as a whole: the names of half of the recipients must not go out garbled.
+The bytes of UTF-8 and UTF-16 prove the encoding. Older programs write Windows-1252 (or Latin-1, which is nearly the
+same). Nothing proves that encoding, so it is accepted only if the text is Spanish as people write it. A file is
+accepted as a whole or refused as a whole, because half of the recipients must not get garbled names.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 LONGEST_LINE: Final = 64 * 1024
-"""Characters; no message needs more, and a file without line ends must not fill the memory."""
+"""In characters. No message needs more, and a file without line ends must not fill the memory."""
 
 _BLOCK: Final = 1024 * 1024
 _IN_MEMORY: Final = 16 * 1024 * 1024
@@ -32,20 +32,21 @@ _SIGNS: Final = "¿¡«“‘–—€"  # noqa: RUF001 - what people type
 _ENDS: Final = "»”’…ºª°®©™·"  # noqa: RUF001 - as above
 _EXPECTED: Final = frozenset(_LETTERS + _SIGNS + _ENDS)
 _TWO_ENCODINGS: Final = re.compile(b"[\xc2\xc3][\x80-\xbf]")
-"""What UTF-8 makes of accented letters; Windows-1252 reads it as Ã and a sign, which is no Spanish."""
+"""The bytes of accented letters in UTF-8. Windows-1252 reads them as Ã and a sign, which is no Spanish."""
 _ODD: Final = re.compile(f"[A-Za-z][{_SIGNS}{_ENDS}][A-Za-z]|[A-Za-z][{_SIGNS}]")
-"""Signs in the middle or at the end of words: letters of an older encoding (CP850, MacRoman)."""
+"""Signs in the middle or at the end of words are letters of an older encoding (CP850, MacRoman)."""
 
 
 @contextlib.contextmanager
 def opened(stream: BinaryIO) -> Iterator[Lines]:
-    """Give a file's lines.
+    """Yield the lines of a file.
 
     Args:
-        stream: The bytes. What cannot be read twice, like a pipe, is first copied to a temporary file without a name.
+        stream: The bytes. A stream that cannot be read twice, like a pipe, is first copied to a temporary file without
+            a name.
 
     Raises:
-        InvalidField: Its encoding cannot be told, or it is none that is read here.
+        InvalidField: The encoding cannot be recognised, or it is not supported.
     """
     with _seekable(stream) as file:
         encoding = _encoding(file)
@@ -58,7 +59,7 @@ def opened(stream: BinaryIO) -> Iterator[Lines]:
 
 
 class Lines:
-    """Numbered lines that can be pushed back."""
+    """Numbered lines, some of which may be read again."""
 
     def __init__(self, text: io.TextIOWrapper) -> None:
         self._text = text
@@ -66,7 +67,7 @@ class Lines:
         self._number = 0
 
     def next(self) -> tuple[int, str | None] | None:
-        """Return the next line with its number; None in the place of one that is too long, and None at the end."""
+        """Return the next line with its number, with None for a line that is too long; return None at the end."""
         if self._waiting:
             return self._waiting.popleft()
         line = self._text.readline(LONGEST_LINE)
@@ -79,15 +80,15 @@ class Lines:
             return self._number, None
         return self._number, line
 
-    def push_back(self, lines: Sequence[tuple[int, str | None]]) -> None:
-        """Read these again."""
+    def read_again(self, lines: Sequence[tuple[int, str | None]]) -> None:
+        """Return these lines again, before all others."""
         self._waiting.extendleft(reversed(lines))
 
     def peek_content(self) -> str | None:
-        """Return the first line that is not blank; those before it are dropped. None where there is none."""
+        """Return the first line that is not blank, and drop the blank ones before it; None if there is none."""
         while (line := self.next()) is not None:
             if line[1] is None or line[1].strip():
-                self.push_back([line])
+                self.read_again([line])
                 return line[1] or ""
         return None
 
@@ -127,7 +128,7 @@ def _encoding(file: IO[bytes]) -> str:
 
 
 def _utf16(head: bytes) -> list[str]:
-    """UTF-16 by its mark; without one by the zeros that it puts beside each letter of the first words."""
+    """Recognise UTF-16 by its mark, or by the zeros that it puts beside each letter of the first words."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return ["utf-16"]
     if len(head) >= 8 and not any(head[1:16:2]) and all(head[0:16:2]):
@@ -149,7 +150,7 @@ def _decodes(file: IO[bytes], encoding: str) -> bool:
 
 
 def _not_windows(file: IO[bytes]) -> str | None:
-    """Say why what is no UTF-8 is not surely Windows-1252 either, or None."""
+    """Return why a file that is not UTF-8 is not surely Windows-1252 either; None if it is."""
     before = ""
     letters = False
     last = b""
@@ -160,17 +161,17 @@ def _not_windows(file: IO[bytes]) -> str | None:
         try:
             text = before + block.decode("cp1252")
         except UnicodeDecodeError:
-            return "the file's encoding cannot be told"
+            return "the file's encoding cannot be recognised"
         high = {c for c in text if not c.isascii()}
         if high - _EXPECTED or _ODD.search(text):
-            return "the file's encoding cannot be told"
+            return "the file's encoding cannot be recognised"
         letters = letters or any(c in _LETTERS for c in high)
         before = text[-2:]
-    return None if letters else "the file's encoding cannot be told"
+    return None if letters else "the file's encoding cannot be recognised"
 
 
 def _line_end(file: IO[bytes], encoding: str) -> str:
-    """A carriage return ends lines only where nothing else does, as on old Macs; else it is part of a text."""
+    """Return the line end: a carriage return if the file has no line feed, as on old Macs; else a line feed."""
     if encoding.startswith("utf-16"):
         return "\n"
     returns = False

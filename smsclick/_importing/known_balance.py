@@ -1,4 +1,4 @@
-"""The balance that a worker has read last, for the closing lines of an import."""
+"""The balance that a worker read last, for the closing lines of an import."""
 
 import datetime as dt
 
@@ -9,7 +9,7 @@ from smsclick.contract import ACCOUNT, accounts
 
 
 def known_balance(database: Database) -> tuple[int, dt.datetime] | None:
-    """The credits that the account had when a worker last asked, and when that was; None where none has."""
+    """Return the credits of the account and when a worker read them; None if none has."""
     with database.read() as connection:
         row = connection.execute(
             sa.select(accounts.c.balance, accounts.c.balance_at).where(accounts.c.account == ACCOUNT)

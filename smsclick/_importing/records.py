@@ -1,6 +1,6 @@
-"""Records of a file, CSV or JSON lines, as the programs that people have write them. The one reader for all files.
+"""Read the records of a file, CSV or JSON lines, in the forms that common programs write. All commands read files here.
 
-A bad line costs only itself: it is reported by its number and reason, without what it holds.
+A bad line costs only itself: it is reported with its number and a reason, without its content.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 REJECTED_LINE: Final = "rejected_line"
 REJECTED_REASON: Final = "rejected_reason"
-"""Columns that `import --rejected` adds; they are passed over, so that its file may be corrected and imported."""
+"""Columns that `import --rejected` adds; the reader skips them, so that the file may be corrected and imported."""
 
 _JSON_SUFFIXES: Final = {".json", ".jsonl", ".ndjson"}
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _MOST_LINES: Final = 100
-"""Of one CSV record. Beyond it a quote was never closed, and what follows are records of their own."""
+"""Of one CSV record. In a longer one a quote was never closed, and the lines after it are records of their own."""
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z_]{0,29}")
 _SEPARATOR_LINE: Final = re.compile(r"\"?sep=(?P<delimiter>[^\"\r\n])\"?\s*", re.IGNORECASE)
 _AS_FORMULA: Final = re.compile(r'="(?P<value>[^"]*)"')
@@ -35,16 +35,16 @@ _APOSTROPHE: Final = re.compile(r"['\u2019](?=[+(0-9])")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Schema:
-    """What a file may hold.
+    """The columns that a file may have.
 
     Attributes:
-        columns: By their names of the contract.
-        required: Those that every file must have.
+        columns: The names of the contract.
+        required: The columns that every file must have.
         synonyms: Other names of columns.
         numbers: Columns whose values spreadsheets mark as text, with an apostrophe or as a formula.
-        others: What becomes of columns that are not among these.
-        alone: The column that a file without a header consists of; None where there must be a header.
-        example: A header, for who has none.
+        others: What to do with unknown columns.
+        alone: The only column of a file without a header; None if there must be a header.
+        example: An example of a header, for error lines.
     """
 
     columns: tuple[str, ...]
@@ -58,7 +58,7 @@ class Schema:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """A line that could be taken apart, by the contract's names of columns."""
+    """A line that could be read: its values by the contract's names of columns."""
 
     line: int
     values: dict[str, Any] = dataclasses.field(repr=False)
@@ -69,10 +69,10 @@ class Problem:
     """A bad line and why.
 
     Attributes:
-        line: Its number.
-        reason: Without its phone or text.
-        values: What it holds, where it could be taken apart.
-        raw: The line itself, where it could not.
+        line: The number of the line.
+        reason: What is wrong, without a phone or text.
+        values: The values of a line that could be read.
+        raw: The line itself, if it could not be read.
     """
 
     line: int
@@ -83,12 +83,12 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """A file's records in order.
+    """The records of a file, in order.
 
     Attributes:
-        form: How it is written.
+        form: The format of the file.
         columns: The columns of a CSV, in their order.
-        rows: The lines; to be read once.
+        rows: The lines; they can be read once.
     """
 
     form: Literal["csv", "json"]
@@ -100,12 +100,12 @@ def read_records(lines: Lines, schema: Schema, *, name: str = "") -> Records:
     """Read a file.
 
     Args:
-        lines: Of `smsclick._importing.files.opened`.
-        schema: What it may hold.
-        name: Of the file; its suffix helps to tell JSON lines from CSV where the first line does not.
+        lines: The lines, from `smsclick._importing.files.opened`.
+        schema: The columns that the file may have.
+        name: The name of the file; its suffix decides between JSON lines and CSV if the first line does not.
 
     Raises:
-        InvalidField: The file as a whole is none of ours: it is empty, or its header is wrong.
+        InvalidField: The whole file is refused, because it is empty or its header is wrong.
     """
     first = lines.peek_content()
     if first is None:
@@ -145,12 +145,12 @@ def _json_row(number: int, text: str, schema: Schema) -> Record | Problem:
 
 
 def _header(lines: Lines, schema: Schema) -> tuple[list[str], str]:
-    """The columns' names and the delimiter; a wrong header makes every line wrong, so it is refused at once."""
+    """Return the names of the columns and the delimiter. A wrong header makes every line wrong, so it is refused."""
     line = lines.next()
     text = line[1] if line is not None else None
     delimiter = None
     if text is not None and (said := _SEPARATOR_LINE.fullmatch(text)):
-        delimiter = said["delimiter"]  # what Excel writes for itself
+        delimiter = said["delimiter"]  # Excel writes this line for itself
         line = lines.next()
         text = line[1] if line is not None else None
     if line is None or text is None or "\0" in text:
@@ -164,11 +164,11 @@ def _header(lines: Lines, schema: Schema) -> tuple[list[str], str]:
     if not set(names) & set(schema.columns):
         if schema.alone is None:
             raise InvalidField(f"the first line is no header: it must name columns of {', '.join(schema.columns)}")
-        lines.push_back([line])
+        lines.read_again([line])
         return [schema.alone, *[""] * (len(names) - 1)], delimiter
     filled = len(names)
     while filled > 1 and not names[filled - 1]:
-        filled -= 1  # columns that a spreadsheet has shown and nobody has filled
+        filled -= 1  # empty columns that a spreadsheet adds
     if wrong := _wrong_names(names[:filled], schema):
         raise InvalidField(wrong)
     if missing := [each for each in schema.required if each not in names]:
@@ -186,7 +186,7 @@ def _csv_rows(lines: Lines, names: Sequence[str], delimiter: str, schema: Schema
 
 
 def _csv_row(number: int, fields: list[str], names: Sequence[str], schema: Schema, raw: str) -> Record | Problem:
-    # A field too many is refused although it is empty: it may come from a comma in a text without quotes.
+    # One field too many is refused even if it is empty: it may come from a comma in a text without quotes.
     if len(fields) != len(names) and not (schema.alone and len(fields) < len(names)):
         hint = "" if len(fields) < len(names) else "; put a text that holds a separator in quotes"
         return Problem(number, f"{len(fields)} fields where the header has {len(names)}{hint}", raw=raw)
@@ -199,7 +199,7 @@ def _csv_row(number: int, fields: list[str], names: Sequence[str], schema: Schem
 
 
 def _unmarked(value: str) -> str:
-    """A number that a spreadsheet keeps as text: '5551402211 or ="5551402211"."""
+    """Return the number without the marks of a spreadsheet: '5551402211 or ="5551402211"."""
     value = value.strip()
     if match := _AS_FORMULA.fullmatch(value):
         return match["value"]
@@ -207,33 +207,33 @@ def _unmarked(value: str) -> str:
 
 
 def _record(lines: Lines, delimiter: str) -> tuple[int, list[str] | str, str] | None:
-    """The next CSV record, which may go over several lines, or the reason why there is none; None at the end.
+    """Return the next CSV record, which may have several lines, or the reason why it is bad; None at the end.
 
-    After an error only its first line is given up: those that an unclosed quote has swallowed are read again.
+    After an error only the first line is dropped: the lines that an unclosed quote included are read again.
     """
-    taken: list[tuple[int, str | None]] = []
+    read_lines: list[tuple[int, str | None]] = []
 
     def feed() -> Iterator[str]:
-        while len(taken) < _MOST_LINES and (line := lines.next()) is not None:
-            if line[1] is None and taken:
-                lines.push_back([line])
+        while len(read_lines) < _MOST_LINES and (line := lines.next()) is not None:
+            if line[1] is None and read_lines:
+                lines.read_again([line])
                 return
-            if line[1] is None or line[1].strip() or taken:
-                taken.append(line)
+            if line[1] is None or line[1].strip() or read_lines:
+                read_lines.append(line)
                 yield line[1] or ""
 
     try:
         fields = next(csv.reader(feed(), delimiter=delimiter, strict=True), None)
     except csv.Error as error:
-        lines.push_back(taken[1:])
-        return taken[0][0], _csv_problem(error), _raw(taken[:1])
+        lines.read_again(read_lines[1:])
+        return read_lines[0][0], _csv_problem(error), _raw(read_lines[:1])
     if fields is None:
         return None
-    return taken[0][0], _too_long() if taken[0][1] is None else fields, _raw(taken)
+    return read_lines[0][0], _too_long() if read_lines[0][1] is None else fields, _raw(read_lines)
 
 
-def _raw(taken: Sequence[tuple[int, str | None]]) -> str:
-    return "".join(text or "" for _, text in taken).rstrip("\r\n")
+def _raw(read_lines: Sequence[tuple[int, str | None]]) -> str:
+    return "".join(text or "" for _, text in read_lines).rstrip("\r\n")
 
 
 def _csv_problem(error: csv.Error) -> str:
@@ -247,7 +247,7 @@ def _wanted(pairs: Iterator[tuple[str, Any]] | zip[tuple[str, Any]], schema: Sch
 
 
 def _wrong_names(names: Sequence[str], schema: Schema) -> str | None:
-    """What is wrong with columns' names. One that may be a phone or a text in the wrong place is not shown."""
+    """Return what is wrong with the names of columns. A name that may be a phone or a text is not shown."""
     for position, name in enumerate(names, start=1):
         if name in {REJECTED_LINE, REJECTED_REASON}:
             continue

@@ -11,16 +11,16 @@ from smsclick.errors import SmsclickError
 
 
 class RejectedFile:
-    """Writes bad lines with their reasons into a file of the same form, which may be corrected and imported.
+    """Writes bad lines with their reasons into a file of the same format, which may be corrected and imported.
 
-    Only its owner may read it: it holds phones and texts.
+    Only its owner may read the file, because it contains phones and texts.
 
     Args:
-        path: Of the file; one that is there is replaced.
-        records: Of the file that is imported.
+        path: The file; an existing one is replaced.
+        records: The records of the file that is imported.
 
     Raises:
-        SmsclickError: It cannot be written to.
+        SmsclickError: The file cannot be written.
     """
 
     def __init__(self, path: Path, records: Records) -> None:
@@ -31,7 +31,7 @@ class RejectedFile:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
             raise SmsclickError(f"{path} cannot be written ({error.strerror})") from None
-        # With a mark, so that spreadsheets read accents right.
+        # With a byte order mark, so that spreadsheets read accents right.
         encoding = "utf-8-sig" if self._form == "csv" else "utf-8"
         self._file: TextIO = os.fdopen(descriptor, "w", encoding=encoding, errors="backslashreplace", newline="")
         self._writer = csv.writer(self._file, lineterminator="\n")
@@ -39,7 +39,7 @@ class RejectedFile:
             self._writer.writerow([REJECTED_LINE, REJECTED_REASON, *self._columns])
 
     def write(self, problem: Problem) -> None:
-        """Add a line."""
+        """Add a bad line."""
         said = {REJECTED_LINE: problem.line, REJECTED_REASON: problem.reason}
         if self._form == "json":
             values = problem.values if problem.values is not None else {"raw": problem.raw}
@@ -48,9 +48,9 @@ class RejectedFile:
             values = problem.values
             self._writer.writerow([*said.values(), *(values.get(each, "") for each in self._columns)])
         else:
-            # It could not be taken apart: it stands whole in the first column.
+            # The line could not be read, so the first column has the whole of it.
             self._writer.writerow([*said.values(), problem.raw or ""])
 
     def close(self) -> None:
-        """Write what is left."""
+        """Close the file."""
         self._file.close()

@@ -1,4 +1,4 @@
-"""Read the messages of a file, line by line: each line becomes a `Row` or a `Problem`."""
+"""Read the messages of a file line by line: each line becomes a `Row` or a `Problem`."""
 
 import dataclasses
 import datetime as dt
@@ -19,7 +19,7 @@ MESSAGES: Final = Schema(
     alone=None,
     example="phone,text,key",
 )
-"""What a file of messages may hold."""
+"""The columns that a file of messages may have."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class Row:
     """A good line.
 
     Attributes:
-        line: Its number.
-        message: What it says.
-        keyed: Whether it brought its key.
-        values: Its columns as they were.
+        line: The number of the line.
+        message: The message of the line.
+        keyed: Whether the line had a key.
+        values: The columns of the line as they were.
     """
 
     line: int
@@ -41,11 +41,11 @@ class Row:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Defaults:
-    """What lines that do not say it themselves get.
+    """Values for lines that do not have them.
 
     Attributes:
         ttl: seconds, for lines without `ttl` and `expires_at`.
-        zone: of times that say none.
+        zone: the zone of times that name none.
     """
 
     ttl: float | None = None
@@ -60,18 +60,18 @@ def read_rows(stream: BinaryIO, *, name: str = "", defaults: Defaults = _NOTHING
 
     Args:
         stream: The file's bytes.
-        name: Of the file; its suffix helps to tell JSON lines from CSV where the first line does not.
-        defaults: For lines that do not say it themselves.
+        name: The name of the file; its suffix decides between JSON lines and CSV if the first line does not.
+        defaults: Values for lines that do not have them.
 
     Raises:
-        InvalidField: The file as a whole is none of ours: it is empty, its encoding or its header is wrong.
+        InvalidField: The whole file is refused, because it is empty, or its encoding or its header is wrong.
     """
     with files.opened(stream) as lines:
         yield from as_rows(read_records(lines, MESSAGES, name=name).rows, defaults)
 
 
 def as_rows(records: Iterable[Record | Problem], defaults: Defaults = _NOTHING) -> Iterator[Row | Problem]:
-    """Make messages of records, in order."""
+    """Yield a row, with its message, for each record; a problem if the record cannot be a message."""
     for each in records:
         yield each if isinstance(each, Problem) else _row(each, defaults)
 

@@ -1,4 +1,4 @@
-"""Store the rows of a file in chunks, or only say what storing them would do."""
+"""Store the rows of a file in chunks, or only find out what storing them would do."""
 
 import contextlib
 import dataclasses
@@ -17,14 +17,14 @@ from smsclick.errors import KeyConflict
 
 @dataclasses.dataclass(slots=True)
 class Summary:
-    """What became of a file so far.
+    """What became of the lines of a file so far.
 
     Attributes:
-        stored: messages that are new; in a trial: that would be.
-        known: lines whose message was there already, by its key.
+        stored: new messages; in a dry run: messages that would be new.
+        known: lines whose message was stored before, by its key.
         refused: bad lines.
-        unkeyed: good lines that came without a key.
-        credits: of the new ones, as they will probably be charged.
+        unkeyed: good lines without a key.
+        credits: the credits that the new messages will probably cost.
     """
 
     stored: int = 0
@@ -42,20 +42,20 @@ def import_rows(
     summary: Summary,
     progress: Callable[[Summary], None] = lambda _: None,
 ) -> None:
-    """Store the good lines, each chunk in a transaction of its own, and ring for them.
+    """Store the good lines, each chunk in a transaction of its own, and wake the workers up for them.
 
     Args:
-        database: where the messages go.
-        rows: of `read_rows`.
-        report: hears of each bad line.
-        summary: is kept up to date, so that it also tells how far this came when it raises.
-        progress: hears of each chunk.
+        database: the database that stores the messages.
+        rows: the rows, from `read_rows`.
+        report: called with each bad line.
+        summary: updated after each chunk, so that it also shows how far the import came before an error.
+        progress: called after each chunk.
 
     Raises:
-        DatabaseUnavailable: the chunks before are stored; the same file may be imported again.
+        DatabaseUnavailable: the chunks before the error are stored; the same file may be imported again.
         DatabaseNotMigrated: nothing is stored.
     """
-    rings = publisher.MOST if publisher.configured() else 0
+    wakeups_left = publisher.MOST if publisher.configured() else 0
     for chunk, good in _chunks(rows):
         stored: list[Stored] = []
         with _uninterrupted():
@@ -68,17 +68,17 @@ def import_rows(
             for row, result in zip(good, stored, strict=True)
             if result.new and not result.conflict and row.message.send_at is None
         ]
-        if rings and fresh:
-            publisher.wake(fresh[:rings])
-            rings -= len(fresh[:rings])
+        if wakeups_left and fresh:
+            publisher.wake(fresh[:wakeups_left])
+            wakeups_left -= len(fresh[:wakeups_left])
         progress(summary)
 
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C takes effect at the end of the block: what is stored is counted too. A second one does not wait."""
+    """Delay Ctrl-C to the end of the block, so that stored lines are counted; a second Ctrl-C does not wait."""
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # no person's terminal, or a program with a handler of its own
+        yield  # not a person's terminal, or a program with a handler of its own
         return
     pressed = False
 
@@ -90,7 +90,7 @@ def _uninterrupted() -> Iterator[None]:
 
     try:
         signal.signal(signal.SIGINT, press)
-    except ValueError:  # not the main thread, which alone is interrupted
+    except ValueError:  # only the main thread can be interrupted
         yield
         return
     try:
@@ -109,7 +109,7 @@ def try_rows(
     summary: Summary,
     progress: Callable[[Summary], None] = lambda _: None,
 ) -> None:
-    """Do everything that `import_rows` does but store: what it says is what an import would say now."""
+    """Do what `import_rows` does, but store nothing: the summary is the one that an import would have now."""
     first: dict[int, int] = {}
     for chunk, good in _chunks(rows):
         found: list[Stored] = []
@@ -139,7 +139,7 @@ def _count(
     report: Callable[[Problem], None],
     summary: Summary,
 ) -> None:
-    """Add a chunk to the summary and report its bad lines in their order."""
+    """Add a chunk to the summary, and report its bad lines in order."""
     conflicts: dict[int, Problem] = {}
     for row, result in zip(good, stored, strict=True):
         if result.conflict:

@@ -1,6 +1,6 @@
-"""Who hears of a message: `celery:app.tasks.sms_changed@queue` or a web hook, `https://…`.
+"""The receiver of a callback: a Celery task, `celery:app.tasks.sms_changed@queue`, or a webhook, `https://…`.
 
-Only the form is looked at here, at the producer's door. Which hosts a web hook may reach is the worker's affair.
+Only the form is checked here, when a message is enqueued. The worker decides which hosts a webhook may reach.
 """
 
 import dataclasses
@@ -25,13 +25,13 @@ class TaskTarget:
 
     @property
     def receiver(self) -> str:
-        """Whose failures belong together: the queue."""
+        """Return the queue: failures of one queue are counted together."""
         return f"celery:{self.queue}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WebhookTarget:
-    """An HTTP address that takes a POST.
+    """An HTTP address that receives a POST.
 
     Attributes:
         host: in lower case, without brackets.
@@ -45,12 +45,12 @@ class WebhookTarget:
 
     @property
     def receiver(self) -> str:
-        """Whose failures belong together: the host, with its port where that is not the usual one."""
+        """Return host and port (the usual port is left out): failures of one host are counted together."""
         return self.authority.lower()
 
     @property
     def authority(self) -> str:
-        """What the header `Host` says."""
+        """Return the value of the header `Host`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
 
@@ -59,16 +59,16 @@ Target = TaskTarget | WebhookTarget
 
 
 def parse_callback(value: str) -> Target:
-    """Take a call-back's address apart.
+    """Parse the address of a callback.
 
     Raises:
-        InvalidField: one line with what is wrong. It does not repeat the address, which may hold a token.
+        InvalidField: one line says what is wrong. It does not repeat the address, which may contain a token.
     """
     if value.startswith("celery:"):
         return _task(value)
     if value.lower().startswith(("https://", "http://")):
-        return _web_hook(value)
-    raise InvalidField(f"callback: names neither a Celery task nor a web hook; {_EXAMPLES}")
+        return _webhook(value)
+    raise InvalidField(f"callback: names neither a Celery task nor a webhook; {_EXAMPLES}")
 
 
 def _task(value: str) -> TaskTarget:
@@ -83,7 +83,7 @@ def _task(value: str) -> TaskTarget:
     return TaskTarget(task, queue)
 
 
-def _web_hook(value: str) -> WebhookTarget:
+def _webhook(value: str) -> WebhookTarget:
     if not value.isascii() or not value.isprintable() or set(value) & set(' "<>\\^`{|}'):
         raise InvalidField("callback: the address holds a character that must be percent-encoded")
     try:

@@ -1,7 +1,7 @@
 """Mexican phone numbers as the provider wants them: ten digits.
 
-A text to the wrong phone reaches a stranger. So a writing is read only where it can be read in one way: marks between
-groups of digits are taken off where people put them, and whatever carries a meaning of its own (a decimal point, a
+A text to a wrong phone reaches another person. So a phone is accepted only if it can be read in one way: marks between
+groups of digits are removed where people usually write them, and everything with another meaning (a decimal point, a
 slash, an extension, a second number, brackets at the end) is refused.
 """
 
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 _HINT: Final = "give ten digits, for example 5551402211 or +52 55 5140 2211"
 
 _LONGEST: Final = 64
-"""No way to write a phone needs more characters."""
+"""In characters; no form of a phone needs more."""
 
 _DASHES: Final = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
 _WIDE: Final = {ord(wide): plain for wide, plain in zip("０１２３４５６７８９＋（）．", "0123456789+().", strict=True)}  # noqa: RUF001
-"""What East Asian keyboards write. Not by NFKC, which also turns ² and ① into digits."""
+"""The characters of East Asian keyboards. NFKC is not used, because it also changes ² and ① to digits."""
 
 _PART: Final = re.compile(r"\+?[0-9]+|[()]| ?- ?|\.| ")
 _SHAPE: Final = re.compile(r"\(?d\)?(?:(?:s|(?<=\))|(?=\())\(?d\)?)*")
-"""Groups of digits (d), perhaps in brackets, with a separator (s) between them, which a bracket makes unnecessary."""
+"""Groups of digits (d), perhaps in brackets, with a separator (s) between them unless there is a bracket."""
 _PAIRS: Final = re.compile(r"(?:\(\))*")
 _DECIMAL: Final = re.compile(r"[0-9]+[.,][0-9]*|[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?")
 
 _PREFIX: Final = re.compile(r"(?P<abroad>\+|00)?(?P<country>52)?(?P<trunk>044|045|01|1)?")
-"""Until 2019 Mexico dialled 044 or 045 before a mobile, 01 before a distant number, and 1 after +52."""
+"""Until 2019 people in Mexico dialled 044 or 045 before a mobile, 01 before a distant number, and 1 after +52."""
 
 _GROUPS: Final = frozenset(
     {
         (10,),
         (5, 5),
-        # After an area code of two digits, or of three.
+        # An area code of two digits first, or of three.
         (2, 8),
         (2, 4, 4),
         (2, 4, 2, 2),
@@ -60,15 +60,15 @@ _GROUPS: Final = frozenset(
 _GROUPS_BEHIND_BRACKETS: Final = frozenset(
     {(8,), (4, 4), (2, 2, 4), (4, 2, 2), (2, 2, 2, 2), (7,), (3, 4), (3, 2, 2), (2, 2, 3), (1, 2, 2, 2)}
 )
-"""How the rest may be grouped where brackets say what is the area code."""
+"""How the other digits may be grouped if brackets mark the area code."""
 
 
 def normalize_phone(value: str | int) -> str:
     """Return a Mexican number as ten digits, the form that `sendMsg` takes ("TELEFONO: a 10 dígitos").
 
-    Country code (`+52`, `0052`, `52`), the prefixes that Mexico abolished in 2019 (`521`, `044`, `045`, `01`), and
-    blanks, dashes, dots and brackets where people put them are taken off. Google's numbering data then says whether
-    such a number can exist. Mobiles and landlines cannot be told apart in Mexico, so both pass.
+    The country code (`+52`, `0052`, `52`), the prefixes that Mexico abolished in 2019 (`521`, `044`, `045`, `01`), and
+    blanks, dashes, dots and brackets in usual places are removed. Google's numbering data then decides whether the
+    number can exist. Mobiles and landlines cannot be told apart in Mexico, so both pass.
 
     Args:
         value: The number as a person or a program wrote it.
@@ -77,8 +77,8 @@ def normalize_phone(value: str | int) -> str:
         Ten digits, for example `"5551402211"`.
 
     Raises:
-        InvalidPhone: It is not a Mexican number, could be read in another way too, or is one that no SMS reaches (800,
-            900). The text shows at most the last four digits.
+        InvalidPhone: The value is not a Mexican number, can be read in several ways, or is a number that no SMS
+            reaches (800, 900). The line shows at most the last four digits.
     """
     national = _read(value)
     if not _numbering_plan()(national):
@@ -90,17 +90,17 @@ def normalize_phone(value: str | int) -> str:
 
 @functools.cache
 def _numbering_plan() -> Callable[[str], object]:
-    """Whether ten digits are a phone or a mobile: what `phonenumbers.number_type` says, as one pattern.
+    """Match ten digits that are a landline or a mobile: the rule of `phonenumbers.number_type` as one pattern.
 
-    The library tries one pattern after the other, and a producer of many thousands would wait for that most of the
-    time. A test compares the two over the whole plan.
+    The library tries one pattern after the other, which would take most of the time of a producer of many thousands.
+    A test compares the two over the whole numbering plan.
     """
     return _pattern("fixed_line", "mobile")
 
 
 @functools.cache
 def _unreachable() -> Callable[[str], object]:
-    """Whether ten digits are a number of another kind: one that is called and not written to."""
+    """Match ten digits that are a number of another kind, which can be called but not written to."""
     return _pattern("toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager", "uan", "voicemail")
 
 
@@ -113,20 +113,20 @@ def _pattern(*kinds: str) -> Callable[[str], object]:
 
 
 def mask_phone(value: object) -> str:
-    """Return a phone so that it may be logged: `…2211`.
+    """Return a phone in a form that may be logged: `…2211`.
 
     Args:
         value: Anything that should be a phone.
 
     Returns:
-        An ellipsis and the last four digits; the ellipsis alone when there are too few to hide the rest.
+        An ellipsis and the last four digits; only the ellipsis if there are too few digits to hide the others.
     """
     digits = re.sub(r"[^0-9]", "", _bounded(value))
     return f"…{digits[-4:]}" if len(digits) >= 8 else "…"
 
 
 def _bounded(value: object) -> str:
-    """Return the value as text, or nothing when it is far too long (Python refuses huge integers)."""
+    """Return the value as text, or an empty text if it is far too long (Python refuses huge integers)."""
     if isinstance(value, int):
         return str(value) if 0 <= value < 10**_LONGEST else ""
     text = str(value)
@@ -134,7 +134,11 @@ def _bounded(value: object) -> str:
 
 
 def _read(value: object) -> str:
-    """Return the ten digits that a writing means, or raise."""
+    """Return the ten digits of a written phone.
+
+    Raises:
+        InvalidPhone: as `normalize_phone`, apart from the numbering plan.
+    """
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise InvalidPhone(f"the phone must be text or a whole number, not {type(value).__name__}: {_HINT}")
     if isinstance(value, str) and len(value) == 10 and value.isascii() and value.isdigit():
@@ -163,20 +167,20 @@ def _read(value: object) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return it with one kind of blank and of dash, and without the invisible marks that come with a paste."""
+    """Return the text with one kind of blank and of dash, and without the invisible marks of copied text."""
     visible = "".join(c for c in text if unicodedata.category(c) != "Cf").translate(_WIDE)
     return _DASHES.sub("-", " ".join(visible.split()))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Writing:
-    """A phone taken apart.
+    """The parts of a written phone.
 
     Attributes:
-        digits: All of them, behind a `+` where there is one.
-        cuts: Where one group ends and the next begins, as how many of the digits are before it.
-        separators: What stands there.
-        brackets: Where each pair begins and ends, in the same way.
+        digits: All digits, after a `+` if there is one.
+        cuts: Where one group ends and the next begins, as the number of digits before it.
+        separators: The separator at each cut.
+        brackets: Where each pair of brackets begins and ends, in the same way.
     """
 
     digits: str
@@ -186,7 +190,7 @@ class _Writing:
 
     @classmethod
     def parse(cls, text: str) -> _Writing | None:
-        """Return its parts, or None where something else than groups of digits is in it."""
+        """Return the parts, or None if the text has anything other than groups of digits."""
         parts = _PART.findall(text)
         shape = "".join(_kind(part) for part in parts)
         if "".join(parts) != text or not _SHAPE.fullmatch(shape) or not _PAIRS.fullmatch(re.sub("[ds]", "", shape)):
@@ -214,7 +218,7 @@ def _kind(part: str) -> str:
 
 
 def _prefix(writing: _Writing) -> set[int] | None:
-    """Return where parts of what is before the ten digits end, or None where that is not a Mexican prefix."""
+    """Return where the parts of the prefix end, or None if it is not a Mexican prefix."""
     before = writing.digits[:-10] if len(writing.digits) > 10 else ""
     if len(writing.digits) < 10 or not (match := _PREFIX.fullmatch(before)):
         return None
@@ -227,7 +231,7 @@ def _prefix(writing: _Writing) -> set[int] | None:
 
 
 def _reads_in_one_way(writing: _Writing, prefix: set[int]) -> bool:
-    """Whether groups and brackets are as people make them for a whole number."""
+    """Return whether groups and brackets are usual for one whole number."""
     start = len(writing.digits) - 10
     if any(cut < start and cut not in prefix for cut in writing.cuts):
         return False
@@ -243,7 +247,7 @@ def _reads_in_one_way(writing: _Writing, prefix: set[int]) -> bool:
             return False
     inside = [(cut - start, mark) for cut, mark in zip(writing.cuts, writing.separators, strict=True) if cut > start]
     marks = [mark for _, mark in inside if mark]
-    # One point among digits is a decimal point; and where there are several, there is nothing else.
+    # A single point is a decimal point. Several points must be the only separators.
     if "." in writing.separators and (writing.separators.count(".") < 2 or set(marks) != {"."}):
         return False
     groups = _lengths([0, *(cut for cut, _ in inside), 10])

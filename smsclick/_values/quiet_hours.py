@@ -1,4 +1,4 @@
-"""Quiet hours: a part of the day in which messages of low priority wait, by the clock where the recipient lives."""
+"""Quiet hours: a part of the day in which messages of low priority wait, by the recipient's local time."""
 
 import dataclasses
 import datetime as dt
@@ -11,17 +11,17 @@ _FORM = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d)", re.
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class QuietHours:
-    """From `begin`, included, to `end`, excluded; over midnight where `begin` is the later one."""
+    """The time from `begin` (included) to `end` (excluded), over midnight if `begin` is later than `end`."""
 
     begin: dt.time
     end: dt.time
 
     @classmethod
     def parse(cls, text: str) -> "QuietHours":
-        """The hours of a word like `22:00-08:00`.
+        """Parse a text like `22:00-08:00`.
 
         Raises:
-            ValueError: it is none, or both times are the same.
+            ValueError: the text has another form, or both times are the same.
         """
         match = _FORM.fullmatch(text.replace(" ", ""))
         if match is None:
@@ -33,7 +33,7 @@ class QuietHours:
         return cls(begin, end)
 
     def ends(self, now: dt.datetime, zones: Iterable[ZoneInfo]) -> dt.datetime | None:
-        """When it is no longer quiet in the zone where it is quiet longest, in UTC; None where it is quiet in none."""
+        """Return when quiet hours have ended in all of the zones, in UTC; None if no zone has them now."""
         return max((end for end in (self._ends(now, zone) for zone in zones) if end is not None), default=None)
 
     def _ends(self, now: dt.datetime, zone: ZoneInfo) -> dt.datetime | None:
@@ -47,5 +47,5 @@ class QuietHours:
             day += dt.timedelta(days=1)
         elif time >= self.end:
             return None
-        # Where the clock is put forward over the end, this is the moment at which it shows it or more.
+        # If the clock is put forward over the end, this is the first time after that.
         return dt.datetime.combine(day, self.end, tzinfo=zone).astimezone(dt.UTC)

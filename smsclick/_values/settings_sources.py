@@ -1,8 +1,8 @@
 """Where a setting's value comes from: the environment, `.env`, or the file that `NAME_FILE` names.
 
-Every setting has a `NAME_FILE` form, so that a secret need not stand in the environment. What editors, shells and
-Docker leave around a value is taken off. What cannot be read for certain becomes a `Problem`, which shows nothing of
-the value.
+Every setting has a `NAME_FILE` form, so that a secret need not be in the environment. Blanks, quotes and byte order
+marks around a value, which editors, shells and Docker add, are removed. A value that cannot be read for certain becomes
+a `Problem`, which shows nothing of the value.
 """
 
 import codecs
@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from smsclick.errors import SettingsError
 
 FILE: Final = "_FILE"
-"""Behind a variable's name: the variable that names a file with the value."""
+"""The ending of a variable that names a file with the value."""
 
 ENV_FILE: Final = ".env"
 _MOST_BYTES: Final = 64 * 1024
@@ -33,7 +33,7 @@ class Problem:
     """A value that cannot be read.
 
     Attributes:
-        line: for a person: the variable, what is wrong and what to do; nothing of the value.
+        line: one line for a person, with the variable, what is wrong and what to do; nothing of the value.
     """
 
     line: str
@@ -57,7 +57,7 @@ class FromFile(str):
 
 
 class Layer(PydanticBaseSettingsSource):
-    """The variables of one place. A setting is given there by its variable or by a file, not by both."""
+    """The variables of one source. A source gives a setting by its variable or by a file, not by both."""
 
     def __init__(self, settings_cls: type[BaseSettings], given: Mapping[str, Any]) -> None:
         super().__init__(settings_cls)
@@ -69,17 +69,17 @@ class Layer(PydanticBaseSettingsSource):
         return value_of(variable, self._given), variable, False
 
     def __call__(self) -> dict[str, Any]:
-        """Return what is given here, by variable."""
+        """Return the values of this source, by variable."""
         found = (self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items())
         return {variable: value for value, variable, _ in found if value is not None}
 
 
 def value_of(variable: str, given: Mapping[str, Any]) -> Any:  # noqa: ANN401 - an override may be of any type
-    """Return a setting's value: None where it is not given, and a `Problem` where it cannot be read.
+    """Return a setting's value: None if it is not given, and a `Problem` if it cannot be read.
 
     Args:
-        variable: the setting's.
-        given: all variables of one place.
+        variable: the variable of the setting.
+        given: all variables of one source.
     """
     direct, file = _plain(given.get(variable)), _plain(given.get(variable + FILE))
     if direct is not None and file is not None:
@@ -90,31 +90,31 @@ def value_of(variable: str, given: Mapping[str, Any]) -> Any:  # noqa: ANN401 - 
 
 
 def environment_file(variables: Iterable[str], path: Path | None = None) -> Mapping[str, str | None]:
-    """Return the variables of `.env`; none where there is no such file.
+    """Return the variables of `.env`; none if there is no such file.
 
     Args:
-        variables: the names that concern us. A line that cannot be read is refused only if it has one of them: the
-            file may be another program's too.
+        variables: the names of our settings. An unreadable line is refused only if it has one of them, because the
+            file may belong to other programs too.
         path: another file than `.env` in the working folder.
 
     Raises:
-        SettingsError: it cannot be read.
+        SettingsError: the file, or a line of ours in it, cannot be read.
     """
     path = path or Path(ENV_FILE)
     try:
-        # A folder of this name is a virtual environment.
+        # A folder with this name is a virtual environment.
         content = path.read_bytes() if path.is_file() or path.is_fifo() else b""
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}); make it readable, or remove it") from None
     encoding, mark = _encoding(content)
-    # What is not in UTF-8 counts only where it is in one of our values: a comment may be in anything.
+    # Bytes that are not UTF-8 matter only in our own values: a comment may be in any encoding.
     text = content[len(mark) :].decode(encoding, "surrogateescape" if encoding == "utf-8" else "replace")
     if "\0" in text:
         raise SettingsError(f"{path}: holds NUL characters; save it in UTF-8")
     names = tuple(variables)
     for binding in parse_stream(io.StringIO(text)):
         if binding.error and any(name in binding.original.string for name in names):
-            # What it begins with may be empty lines before it.
+            # It may begin with the empty lines before it.
             text = binding.original.string
             line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
             raise SettingsError(f"{path}: line {line} cannot be read; write NAME='value'")
@@ -123,7 +123,7 @@ def environment_file(variables: Iterable[str], path: Path | None = None) -> Mapp
 
 
 def _encoding(content: bytes) -> tuple[str, bytes]:
-    """Return what a byte order mark says, and the mark."""
+    """Return the encoding that a byte order mark names, and the mark."""
     for mark, encoding in _BYTE_ORDER_MARKS.items():
         if content.startswith(mark):
             # "utf-16" reads the order from the mark, and so it has to stay.
@@ -132,7 +132,7 @@ def _encoding(content: bytes) -> tuple[str, bytes]:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - as above
-    """Without what surrounds it; None where nothing is left, as a compose file leaves what it does not know."""
+    """Return a value without blanks and quotes around it; None if nothing is left, as compose makes it."""
     if not isinstance(value, str):
         return value
     value = value.strip().strip("\ufeff").strip()
@@ -143,7 +143,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - as above
 
 def _read(variable: str, path: Path) -> str | Problem:
     name = variable + FILE
-    # Whoever writes the secret itself there must not see it in a log.
+    # If somebody put the secret itself here, it must not be in a log.
     shown = str(path) if str(path).startswith(("/", "./", "../", "~/")) else "the file"
     try:
         with path.expanduser().open("rb") as file:
@@ -165,7 +165,7 @@ def _read(variable: str, path: Path) -> str | Problem:
 
 
 def _checked(value: Any, name: str) -> Any:  # noqa: ANN401 - as above
-    """Refuse text that is not what somebody meant to write."""
+    """Return the value, or a `Problem` if it is surely a mistake."""
     if not isinstance(value, str):
         return value
     if "\0" in value:

@@ -9,8 +9,8 @@ from typing import Final
 from smsclick.errors import InvalidText
 
 MAX_TEXT_LENGTH: Final = 1530
-"""Longest text taken, in characters. The manual gives no limit; this is ten joined SMS of 153 characters. It
-keeps a pasted document from emptying the account."""
+"""In characters. The manual gives no limit; this is ten joined SMS of 153 characters. The limit prevents a pasted
+document from using up the account's balance."""
 
 CHARACTERS_PER_CREDIT: Final = 150
 """From the manual, `creditos_usados`: "Después de 150 caracteres se cobrarán créditos adicionales"."""
@@ -31,7 +31,7 @@ a dot, and the place of an object that is not there."""
 def clean_text(value: str) -> str:
     """Return the text if it can be sent, exactly as it came.
 
-    A text is never changed silently: what cannot be sent is refused, so that the report shows what was given.
+    A text is never changed: a text that cannot be sent is refused, so that the provider's report shows the given text.
 
     Args:
         value: The text of a message.
@@ -40,9 +40,8 @@ def clean_text(value: str) -> str:
         The same text.
 
     Raises:
-        InvalidText: It is not text, holds nothing that can be seen, is longer than `MAX_TEXT_LENGTH`, or holds a
-            control character other than tab and line end, or half a surrogate pair. It does not show
-            the text.
+        InvalidText: The value is not text, has no visible character, is longer than `MAX_TEXT_LENGTH`, or has a
+            control character other than tab and line end, or half a surrogate pair. The line does not show the text.
     """
     given: object = value
     if not isinstance(given, str):
@@ -52,7 +51,7 @@ def clean_text(value: str) -> str:
         raise InvalidText(f"the text {why}: give at least one visible character")
     if len(given) > MAX_TEXT_LENGTH:
         raise InvalidText(f"the text has {len(given)} characters: shorten it to {MAX_TEXT_LENGTH}")
-    # Of what is printable nothing is forbidden, and that is quicker to tell.
+    # No printable character is forbidden, and `isprintable` is faster than the pattern.
     if not given.isprintable() and (found := _FORBIDDEN.search(given)):
         raise InvalidText(
             f"the text holds the character U+{ord(found[0]):04X} at position {found.start() + 1}, "
@@ -70,8 +69,8 @@ def _is_visible(character: str) -> bool:
 def predict_credits(text: str) -> int:
     """Return how many credits the provider will probably charge for a text.
 
-    The manual charges one credit, and more "after 150 characters"; each further 150 begun is taken as one
-    more. What is truly charged comes with the answer (`creditos_usados`).
+    The manual charges one credit, and more "after 150 characters". This counts one credit for each 150 characters
+    begun. The provider's answer says what is really charged (`creditos_usados`).
 
     Args:
         text: The text of a message.

@@ -1,4 +1,4 @@
-"""Times and durations as they are written, for people and in records."""
+"""Times and durations as text, for people and in records."""
 
 import datetime as dt
 import re
@@ -7,24 +7,28 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from smsclick.errors import InvalidField, InvalidTime
 
 
-def iso(moment: dt.datetime | None) -> str | None:
-    """ISO 8601 in UTC."""
-    return None if moment is None else moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+def iso(time: dt.datetime | None) -> str | None:
+    """Return the time as ISO 8601 in UTC."""
+    return None if time is None else time.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
 
 
 def parse_time(option: str, word: str) -> dt.datetime:
-    """The aware time that `word` writes in ISO 8601; `InvalidTime`, which names the option, where it is none."""
+    """Return the aware time that `word` writes in ISO 8601.
+
+    Raises:
+        InvalidTime: `word` is no time or has no zone; the line names the option.
+    """
     try:
-        moment = dt.datetime.fromisoformat(word.strip())
+        time = dt.datetime.fromisoformat(word.strip())
     except ValueError:
         raise InvalidTime(f"{option}: not a time; write ISO 8601, like 2026-12-01T09:30:00-06:00") from None
-    if moment.tzinfo is None:
+    if time.tzinfo is None:
         raise InvalidTime(f"{option}: it has no time zone; add one, like 2026-12-01T09:30:00-06:00")
-    return moment
+    return time
 
 
 def span(seconds: float) -> str:
-    """A duration in its two largest units, like `12 s`, `3 min 20 s`, `2 d 4 h`."""
+    """Return a duration in its two largest units, like `12 s`, `3 min 20 s`, `2 d 4 h`."""
     left = max(0, round(seconds))
     parts: list[str] = []
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
@@ -36,40 +40,40 @@ def span(seconds: float) -> str:
     return " ".join(parts[:2]) or "0 s"
 
 
-def parse_moment(word: str, zone: ZoneInfo, *, end_of_day: bool = False) -> dt.datetime:
-    """A time as a person writes it.
+def parse_time_or_day(word: str, zone: ZoneInfo, *, end_of_day: bool = False) -> dt.datetime:
+    """Return a time as a person writes it.
 
     Args:
         word: ISO 8601, or the provider's DD-MM-AAAA HH:mm:ss; the time of day may be left out.
-        zone: what is meant where the word says no zone.
+        zone: the zone of a word that names none.
         end_of_day: whether a day alone means its end instead of its beginning.
 
     Raises:
-        InvalidTime: it is none.
+        InvalidTime: the word is no time.
     """
     text = word.strip()
     provider_form = re.fullmatch(r"(\d{2})-(\d{2})-(\d{4})(?:[ T](.+))?", text)
     if provider_form:
-        day, month, year, time = provider_form.groups()
-        text = f"{year}-{month}-{day}" + (f"T{time}" if time else "")
+        day, month, year, clock = provider_form.groups()
+        text = f"{year}-{month}-{day}" + (f"T{clock}" if clock else "")
     try:
-        moment = dt.datetime.fromisoformat(text)
+        time = dt.datetime.fromisoformat(text)
     except ValueError:
         raise InvalidTime(f"{word!r} is no time: write 2026-11-22T09:30:00 or 22-11-2026 09:30:00") from None
     if end_of_day and re.search(r"[ T:]", text) is None:
-        moment = moment.replace(hour=23, minute=59, second=59)
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
+        time = time.replace(hour=23, minute=59, second=59)
+    return time if time.tzinfo is not None else time.replace(tzinfo=zone)
 
 
 def parse_zone(word: str, option: str) -> ZoneInfo:
-    """A time zone by its name.
+    """Return a time zone by its name.
 
     Args:
         word: The name.
-        option: What it was given for, for the error.
+        option: The option that it was given for, for the error.
 
     Raises:
-        InvalidField: there is none of this name.
+        InvalidField: no time zone has this name.
     """
     try:
         return ZoneInfo(word.strip())

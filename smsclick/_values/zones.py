@@ -1,9 +1,9 @@
-"""Where it may be what time for the owner of a Mexican number, by its area code.
+"""The time zones in which the owner of a Mexican number may live, by the area code.
 
-Google's numbering data knows a zone for each area code but is behind in some: Chihuahua left Mountain time in 2022,
+Google's numbering data has a zone for each area code, but some are out of date: Chihuahua left Mountain time in 2022,
 towns at the northern border keep the summer time of their neighbours, and codes that were added to full areas have only
-the country's. It also knows one zone where an area code crosses a border of states or municipalities whose clocks
-differ. For these `_ALSO` adds what holds today, so that whoever takes the widest care wakes nobody.
+the zone of the country. It also has one zone where an area code covers states or municipalities with different clocks.
+`_ALSO` adds the missing zones, so that quiet hours hold in each zone that is possible.
 """
 
 import functools
@@ -16,8 +16,8 @@ from phonenumbers.timezone import time_zones_for_geographical_number
 
 _TEN_DIGITS: Final = re.compile(r"[0-9]{10}")
 
-# The zones of towns that have an area code beside what Google's data says of it. Which municipalities follow the clock
-# of the United States stands in the Ley de los Husos Horarios of 2022, articles 5 and 6.
+# Zones of towns with an area code, in addition to Google's data. The Ley de los Husos Horarios of 2022, articles 5 and
+# 6, lists the municipalities that follow the clock of the United States.
 _ALSO: Final[dict[str, str]] = {
     # The state of Chihuahua, and at its border Ascensión and Janos (636), Ciudad Juárez (657, an overlay of 656).
     "America/Chihuahua": "614 621 625 626 627 628 629 635 636 639 648 649 652 659",
@@ -37,10 +37,10 @@ _ALSO: Final[dict[str, str]] = {
 
 
 def zones_of(phone: str) -> tuple[ZoneInfo, ...]:
-    """The zones in which the owner of a phone may be at home; none where it is no phone.
+    """Return the zones in which the owner of a phone may live; none if it is not a phone.
 
     Args:
-        phone: ten digits; a mobile's area code too names where it was first given out.
+        phone: ten digits; also the area code of a mobile names the area in which it was first sold.
     """
     return _of_area(phone[:3]) if _TEN_DIGITS.fullmatch(phone) else ()
 

@@ -1,7 +1,7 @@
-"""Ring the doorbell for what a transaction enqueued, once it is committed and only then.
+"""Wake the workers up for the messages of a transaction once it is committed, and only then.
 
-It is the connection's transaction that counts, not the session's: a session may stand in a savepoint, be joined into a
-transaction of its caller, or commit in two phases. So the connection is listened to, whoever drives it.
+The transaction of the connection counts, not that of the session: a session may be inside a savepoint, may have joined
+a transaction of its caller, or may commit in two phases. So this module listens to the events of the connection.
 """
 
 import dataclasses
@@ -20,9 +20,9 @@ class _Pending:
     """What a connection's transaction has enqueued so far.
 
     Attributes:
-        ids: to ring for; the first of them only, where they are many.
-        savepoints: how many ids were there when each savepoint began that is open now; those that began before the
-            first id are not among them.
+        ids: the messages to wake the workers for; only the first ones where there are many.
+        savepoints: for each open savepoint, the number of ids when it began. A savepoint that began before the first
+            id is not in the list.
     """
 
     ids: list[int] = dataclasses.field(default_factory=list)
@@ -35,11 +35,11 @@ _lock = threading.Lock()
 
 
 def wake(connection: sa.Connection, ids: Sequence[int]) -> None:
-    """Ring for these messages when the connection's transaction is committed; at once where each statement is.
+    """Wake the workers up when the connection's transaction is committed; at once if the connection autocommits.
 
     Args:
-        connection: that they were written through.
-        ids: of the messages.
+        connection: the connection that wrote the messages.
+        ids: the ids of the messages.
     """
     if not ids or not publisher.configured():
         return
@@ -50,7 +50,7 @@ def wake(connection: sa.Connection, ids: Sequence[int]) -> None:
     pending = _pending.get(connection)
     if pending is None:
         pending = _pending[connection] = _Pending()
-    # After so many the workers find the rest by themselves, and the memory of a long transaction stays small.
+    # After so many ids the workers find the others themselves. This bounds the memory of a long transaction.
     pending.ids += ids[: max(0, publisher.MOST - len(pending.ids))]
 
 
@@ -79,7 +79,7 @@ def _listen(engine: sa.Engine) -> None:
 
 
 def _committing(connection: sa.Connection, *_: object) -> None:
-    """Comes just before the commit, so the bell watches the transaction until it is over."""
+    """SQLAlchemy calls this just before the commit, so the publisher waits until the transaction is over."""
     pending = _pending.pop(connection, None)
     if pending is not None:
         publisher.wake(pending.ids, after=connection.get_transaction())

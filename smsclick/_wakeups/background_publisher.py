@@ -1,7 +1,7 @@
-"""A bell that is rung in the background: it never blocks or fails whoever rings it.
+"""Publish wake-ups in the background, so that the caller is never blocked and never gets an error.
 
-A bounded queue and one daemon thread stand between the caller and the broker, and a breaker for when that fails. What
-is lost here costs time and never a message: the sweep finds it.
+A bounded queue and one daemon thread stand between the caller and the broker. A circuit breaker stops publishing for a
+while after the broker failed. Losing a wake-up costs time and never a message: the sweep finds it.
 """
 
 import contextlib
@@ -18,12 +18,15 @@ from smsclick._threads.supervised import SupervisedThread
 log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 1.0
-"""How long the bell stays silent after the broker failed; twice as long after each further time."""
+"""How long nothing is published after the broker failed; doubled after each further failure."""
 
 _LONGEST_PAUSE_SECONDS = 30.0
-_QUEUE = 1000
+_QUEUE_SIZE = 1000
 _WATCH_SECONDS = 0.0005
+"""Between two looks at a transaction whose commit is under way."""
+
 _COMMIT_SECONDS = 10.0
+"""How long a wake-up waits for the end of its transaction; then it is dropped."""
 
 T = TypeVar("T")
 
@@ -33,7 +36,7 @@ class Watched(Protocol):
 
     @property
     def is_active(self) -> bool:
-        """Whether it is still going on."""
+        """Whether the commit has not ended yet."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,37 +47,37 @@ class _Queued(Generic[T]):
 
 
 class BackgroundPublisher(Generic[T]):
-    """The queue and its thread, with a breaker: while the broker fails, one ring in a pause tries it anew.
+    """The queue, its thread and its circuit breaker: after each pause, one wake-up tries the broker again.
+
+    The thread is supervised. If no thread can be started now, the next `put` tries again.
 
     Args:
-        publish: tells the broker; whatever it raises counts as a failure of the broker.
-        pause: seconds of the first pause.
-
-    The thread is supervised. Where none can be started now, the next `put` tries again.
+        publish: publishes to the broker; any exception counts as a failure of the broker.
+        pause: length of the first pause, in seconds.
     """
 
     def __init__(self, publish: Callable[[T], None], *, pause: float = PAUSE_SECONDS) -> None:
         self._publish = publish
         self._first_pause = pause
-        self._queue: queue.Queue[_Queued[T]] = queue.Queue(_QUEUE)
+        self._queue: queue.Queue[_Queued[T]] = queue.Queue(_QUEUE_SIZE)
         self._pause = 0.0
         self._paused_until = 0.0
-        self._thread = SupervisedThread("smsclick-doorbell", self._run)
+        self._thread = SupervisedThread("smsclick-wakeups", self._run)
         self._thread.start()
 
     def put(self, what: T, after: Watched | None = None) -> None:
-        """Queue a ring; dropped where the queue is full, no thread can be started, and while the broker fails.
+        """Queue a wake-up. It is dropped if the queue is full or no thread can be started, and during a pause.
 
         Args:
-            what: to publish.
-            after: once this transaction is over; None: now.
+            what: the content to publish.
+            after: publish once this transaction is over; None publishes now.
         """
         now = time.monotonic()
         if self._thread.start() and now >= self._paused_until:
             self._put(_Queued(what, after, now + _COMMIT_SECONDS))
 
     def flush(self, seconds: float) -> bool:
-        """Wait for what is queued, at most so long; whether all of it was done."""
+        """Wait until the queue is empty, at most so many seconds; return whether it is empty."""
         end = time.monotonic() + seconds
         while self._queue.unfinished_tasks and time.monotonic() < end:
             time.sleep(0.005)
@@ -99,22 +102,22 @@ class BackgroundPublisher(Generic[T]):
         if wake.after is None or not wake.after.is_active:
             self._try(wake.what)
         elif now < wake.until:
-            # The commit is on its way to the database. To the end of the queue, so that no other waits for it.
+            # The commit is under way. Back to the end of the queue, so that no other wake-up waits for this one.
             self._put(wake)
             time.sleep(_WATCH_SECONDS)
 
     def _try(self, what: T) -> None:
         try:
             self._publish(what)
-        except Exception as error:  # noqa: BLE001 - kombu raises whatever its transport does; nothing depends on it
+        except Exception as error:  # noqa: BLE001 - kombu raises the errors of its transports; no message depends on a wake-up
             if not self._pause:
                 log.warning(
-                    "The doorbell did not ring; the sweep will find the messages. error=%s",
+                    "A wake-up could not be published; the sweep will find the messages. error=%s",
                     tls_reason(error) or type(error).__name__,
                 )
             self._pause = min(2 * self._pause or self._first_pause, _LONGEST_PAUSE_SECONDS)
             self._paused_until = time.monotonic() + self._pause
         else:
             if self._pause:
-                log.info("The doorbell rings again.")
+                log.info("Wake-ups are published again.")
             self._pause = 0.0

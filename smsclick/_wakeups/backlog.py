@@ -1,10 +1,10 @@
-"""Keep the broker's queues short while nobody reads them, without comparing two machines' clocks.
+"""Keep the broker's queues short while nobody reads them, without comparing the clocks of two machines.
 
-A wake-up or a tick is worth nothing once a later one has come, so an unread pile of them is waste. Celery's `expires`
-would compare the sender's clock with the receiver's: with one machine 7 s behind, nothing would ever run. Instead:
+A wake-up or a tick is useless once a later one has come, so many unread ones are waste. Celery's `expires` compares
+the sender's clock with the receiver's: if one machine were 7 s behind, nothing would ever run. Instead:
 
-- RabbitMQ drops what is older than `TTL_SECONDS`, by its own clock (the `expiration` property of a message);
-- on Redis the sender looks at the queue's length, at most once a second, and sends no more while it is full.
+- RabbitMQ drops messages older than `TTL_SECONDS` by its own clock (the `expiration` property of a message);
+- on Redis the sender asks for the length of the queue, at most once a second, and sends nothing while it is full.
 """
 
 import time
@@ -12,19 +12,19 @@ from collections.abc import Callable
 from typing import Any
 
 TTL_SECONDS = 60
-"""How long RabbitMQ keeps a wake-up or a tick that nobody reads; a sweep has sent another one by then."""
+"""How long RabbitMQ keeps an unread wake-up or tick; by then a sweep has sent another one."""
 
 LOOK_SECONDS = 1.0
-"""A queue's length is asked for at most this often."""
+"""The shortest time between two questions for the length of one queue."""
 
 
 class Backlog:
     """Whether a queue is full of unread messages, so that one more is of no use.
 
     Args:
-        broker_url: RabbitMQ's queues are never asked: it has `TTL_SECONDS`.
-        open_channel: gives a kombu channel; called again after an error.
-        most: messages of a full queue.
+        broker_url: the broker. The queues of RabbitMQ are never asked for, because of `TTL_SECONDS`.
+        open_channel: returns a channel of kombu; called again after an error.
+        most: the number of messages at which a queue counts as full.
     """
 
     def __init__(self, broker_url: str, open_channel: Callable[[], Any], *, most: int) -> None:
@@ -36,7 +36,7 @@ class Backlog:
         self._full: dict[str, bool] = {}
 
     def is_full(self, queue: str) -> bool:
-        """Whether this queue is full; raises whatever the broker's library raises."""
+        """Return whether this queue is full; raises the errors of the broker's library."""
         if not self._asks:
             return False
         now = time.monotonic()
@@ -46,7 +46,7 @@ class Backlog:
         return self._full[queue]
 
     def forget(self) -> None:
-        """Open another channel next time: the connection was lost."""
+        """Forget the channel, because the connection was lost; the next question opens another one."""
         self._channel = None
 
     def _length(self, queue: str) -> int:

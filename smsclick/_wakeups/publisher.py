@@ -1,12 +1,13 @@
-"""The producer's doorbell: tells the workers by ids to look now. It never blocks or fails a commit.
+"""A producer's wake-ups: publish the ids of new messages, so that the workers look at them now.
 
-A bounded queue and one daemon thread stand between the producer and the broker. What is lost here, because the queue is
-full, the broker is down or silent, or the process ends, costs time and never a message: the sweep finds it.
+This never blocks and never fails a commit: a bounded queue and one daemon thread stand between the producer and the
+broker. A wake-up may be lost, because the queue is full, the broker is down or silent, or the process ends. That costs
+time and never a message: the sweep finds it.
 """
 
 import atexit
 
-# Redis' client needs it; once a program ends, Python lets no thread import it for the first time.
+# Redis' client needs this module. While a program ends, Python lets no thread import it for the first time.
 import concurrent.futures.thread  # noqa: F401
 import contextlib
 import functools
@@ -26,23 +27,23 @@ from smsclick.settings import get_settings
 log = logging.getLogger(__name__)
 
 MOST = 300
-"""Messages of one transaction, or one file, that are rung for; the workers then find the others by themselves."""
+"""Ids of one transaction, or of one file, that are published; the workers then find the others themselves."""
 
 LIST = 75
-"""Messages of one doorbell. Each costs a worker a millisecond, and one is enough to wake it."""
+"""Ids of one wake-up. Each wake-up costs a worker a millisecond, and one is enough to wake it."""
 
 _ANSWER_SECONDS = 1
-"""What a broker has for each answer."""
+"""How long the broker may take for each answer."""
 
 _EXIT_SECONDS = 1.5
-"""What a program that ends gives the doorbell."""
+"""How long a program that ends waits for its last wake-ups."""
 
 _MOST_UNREAD = 1000
 _QUEUE_NAME = "smsclick.send"
 
 
 def configured() -> bool:
-    """Whether there is a broker to ring through; without one the sweep finds new messages."""
+    """Return whether there is a broker to publish to; without one the sweep finds new messages."""
     try:
         url = get_settings().broker_url
     except SettingsError:
@@ -51,17 +52,18 @@ def configured() -> bool:
 
 
 def wake(ids: Sequence[int], *, after: Watched | None = None) -> None:
-    """Ring for these messages, in the background; returns at once.
+    """Wake the workers up for these messages, in the background; return at once.
 
     Args:
         ids: of messages that are committed, or will be.
-        after: rings once this transaction is over; None: now. Should its commit fail, nobody finds the ids.
+        after: publish once this transaction is over; None publishes now. If its commit fails, nobody finds the ids,
+            which does no harm.
     """
     _the_publisher().put(list(ids), after)
 
 
 class _ListPublisher(BackgroundPublisher[list[int]]):
-    """Publishes ids, in lists that are not too long."""
+    """Publishes ids in lists of at most `LIST`."""
 
     def __init__(self, publish: Callable[[list[int]], None], *, pause: float = PAUSE_SECONDS) -> None:
         super().__init__(functools.partial(_in_lists, publish), pause=pause)
@@ -85,15 +87,17 @@ def _the_publisher() -> _ListPublisher:
 
 
 def _forget() -> None:
-    """In a forked child: the thread, the lock's owner and the broker's socket are the parent's."""
+    """Start again in a forked child: the thread, the lock's owner and the broker's socket belong to the parent."""
     global _publisher, _publisher_lock
     _publisher, _publisher_lock = None, threading.Lock()
 
 
 def _flush() -> None:
-    """A short script ends right after its commit: give the thread a moment."""
+    """Let the thread publish its last wake-ups: a short script ends right after its commit."""
     if _publisher is not None and not _publisher.flush(_EXIT_SECONDS):
-        log.warning("The doorbell did not ring, because the broker did not answer; the sweep will find the messages.")
+        log.warning(
+            "The last wake-ups were not published, because the broker did not answer; the sweep will find the messages."
+        )
 
 
 if hasattr(os, "register_at_fork"):
@@ -102,9 +106,9 @@ atexit.register(_flush)
 
 
 class _Publisher:
-    """Publishes over one connection of its own, as Celery would, whose pools and limits belong to the producer's app.
+    """Publishes over a connection of its own, because Celery's pools and limits belong to the producer's app.
 
-    It declares no queue: the workers do, as they see fit, and before them nobody is there to hear.
+    It declares no queue: the workers declare it, and before there is a worker nobody reads it.
     """
 
     def __init__(self, broker_url: str) -> None:
@@ -115,7 +119,7 @@ class _Publisher:
         self._backlog = Backlog(broker_url, lambda: self._producer.channel, most=_MOST_UNREAD)
 
     def __call__(self, ids: list[int]) -> None:
-        """Publish once; over a connection that was open before, and may have been closed meanwhile, twice."""
+        """Publish the ids; try twice if the connection was open before, because it may have been closed since."""
         if self._missing:
             return
         fresh = self._producer is None
@@ -149,7 +153,7 @@ class _Publisher:
             import kombu  # noqa: PLC0415 - an extra, and slow to import: not in the thread that commits
         except ModuleNotFoundError:
             self._missing = True
-            log.warning("smsclick[celery] is not installed: no doorbell; the sweep finds new messages")
+            log.warning("smsclick[celery] is not installed, so no wake-up is published; the sweep finds new messages")
             return
         options = self._broker.transport_options(_ANSWER_SECONDS)
         self._connection = kombu.Connection(
@@ -158,7 +162,7 @@ class _Publisher:
             transport_options=options,
             ssl=dict(self._broker.tls) if self._broker.tls else False,
         )
-        # Not its default channel, which would try to connect for ever.
+        # Not the default channel, which would try to connect forever.
         self._producer = kombu.Producer(self._connection.channel())
 
     def _close(self) -> None:
@@ -170,7 +174,7 @@ class _Publisher:
 
 
 def call_to_send(ids: list[int]) -> tuple[dict[str, Any], list[Any]]:
-    """The headers and the body of a call to `smsclick.send`, in Celery's message protocol 2."""
+    """Return headers and body of a call of `smsclick.send`, in version 2 of Celery's message protocol."""
     call = str(uuid.uuid4())
     headers = {
         "lang": "py",

@@ -8,10 +8,10 @@ with transaction.atomic():
     enqueue(phone=order.phone, text="Tu pedido va en camino", key=f"order-{order.id}:placed")
 ```
 
-Nothing is begun, committed, rolled back, closed or set up on the borrowed connection; that stays Django's. The doorbell
-rings in `transaction.on_commit`. The tables are in the database that Django's setting `SMSCLICK_DATABASE` names by its
-alias, `default` unless it is there. PostgreSQL by psycopg or psycopg2, MySQL and MariaDB by mysqlclient or PyMySQL, and
-SQLite.
+SQLAlchemy never begins, commits, rolls back, closes or sets up the borrowed connection; Django does. The workers are
+woken up in `transaction.on_commit`. The tables are in the database whose alias is Django's setting `SMSCLICK_DATABASE`
+(`default` if there is no such setting). PostgreSQL by psycopg or psycopg2, MySQL and MariaDB by mysqlclient or PyMySQL,
+and SQLite.
 
 `"smsclick.django"` in `INSTALLED_APPS` adds a read-only model, `smsclick.django.models.Message`, with a page in the
 admin, and the tables to the databases that Django makes for tests. The functions here work without it.
@@ -45,24 +45,24 @@ R = TypeVar("R")
 
 @contextlib.contextmanager
 def connected() -> Iterator[sa.Connection]:
-    """Django's own connection as SQLAlchemy's, in the transaction that Django has open; nothing is committed here.
+    """Yield Django's own connection as one of SQLAlchemy, in the transaction that Django has open; commit nothing.
 
     Raises:
-        SmsclickError: Django uses a database or a driver that this module does not know.
+        SmsclickError: Django uses a database or a driver that this module does not support.
     """
     with _engine(database_alias()).connect() as connection:
         yield connection
 
 
-def _in_transaction(door: Callable[Concatenate[sa.Connection, P], R]) -> Callable[P, R]:
-    """The same function without its first argument: Django knows the transaction."""
+def _in_transaction(function: Callable[Concatenate[sa.Connection, P], R]) -> Callable[P, R]:
+    """Return the function without its first argument, because Django has the transaction."""
 
-    @functools.wraps(door)
+    @functools.wraps(function)
     def enqueue_in_django(*args: P.args, **kwargs: P.kwargs) -> R:
         alias = database_alias()
         # A savepoint within the caller's block: a refused message leaves the rest of it as it was.
         with transaction.atomic(using=alias), connected() as connection:
-            stored = door(connection, *args, **kwargs)
+            stored = function(connection, *args, **kwargs)
         ids: Any = stored if isinstance(stored, list) else [stored]
         if ids and publisher.configured():
             transaction.on_commit(lambda: publisher.wake(ids), using=alias, robust=True)
@@ -76,19 +76,19 @@ enqueue_many = _in_transaction(smsclick.enqueue_many)
 
 
 def cancel(key: str) -> bool:
-    """`smsclick.cancel` in the transaction that Django has open."""
+    """Withdraw a message as `smsclick.cancel`, in the transaction that Django has open."""
     with transaction.atomic(using=database_alias()), connected() as connection:
         return smsclick.cancel(connection, key)
 
 
 def status(key: str) -> smsclick.Status | None:
-    """`smsclick.status`, as the transaction sees it that Django has open."""
+    """Return the status of a message as `smsclick.status`, in the transaction that Django has open."""
     with connected() as connection:
         return smsclick.status(connection, key)
 
 
 def database_alias() -> str:
-    """The alias of the database that has the tables."""
+    """Return the alias of the database that has the tables."""
     return str(getattr(settings, "SMSCLICK_DATABASE", "default"))
 
 
@@ -98,15 +98,15 @@ def _engine(alias: str) -> sa.Engine:
     driver = getattr(getattr(connections[alias], "Database", None), "__name__", "no driver").partition(".")[0]
     if (vendor, driver) not in _DIALECTS:
         raise SmsclickError(
-            "smsclick.django knows PostgreSQL (by psycopg or psycopg2), MySQL and MariaDB (by mysqlclient or PyMySQL) "
-            f"and SQLite, not {vendor} by {driver}; use the way by SQL"
+            "smsclick.django supports PostgreSQL (by psycopg or psycopg2), MySQL and MariaDB (by mysqlclient or "
+            f"PyMySQL) and SQLite, not {vendor} by {driver}; enqueue by SQL instead (docs/producers.md)"
         )
 
     def borrowed() -> Any:  # noqa: ANN401 - the driver's connection of this thread
         connections[alias].ensure_connection()
         return connections[alias].connection
 
-    # hide_parameters: phones and texts must not end in an exception or a log. hstore: it would be set up.
+    # hide_parameters: phones and texts must not get into an exception or a log. hstore: SQLAlchemy would set it up.
     options: dict[str, Any] = {"creator": borrowed, "pool_reset_on_return": None, "hide_parameters": True}
     if vendor == "postgresql":
         options["use_native_hstore"] = False
@@ -114,32 +114,32 @@ def _engine(alias: str) -> sa.Engine:
 
 
 class _Borrowed:
-    """Of a dialect: what would begin, end or set up a connection that is somebody else's."""
+    """The methods of a dialect that begin, end or set up a connection: they do nothing, because Django does it."""
 
     def on_connect_url(self, url: sa.URL) -> None:
-        """Sets nothing up."""
+        """Set nothing up."""
 
     def do_begin(self, dbapi_connection: object) -> None:
-        """Django has begun."""
+        """Do nothing: Django has begun."""
 
     def do_commit(self, dbapi_connection: object) -> None:
-        """Django commits."""
+        """Do nothing: Django commits."""
 
     def do_rollback(self, dbapi_connection: object) -> None:
-        """Django rolls back."""
+        """Do nothing: Django rolls back."""
 
     def do_close(self, dbapi_connection: object) -> None:
-        """Django closes."""
+        """Do nothing: Django closes."""
 
     def do_terminate(self, dbapi_connection: object) -> None:
-        """As above, also where it is broken."""
+        """Do nothing, also for a broken connection."""
 
 
 class _ConvertedTime(sqlite.DATETIME):
-    """Django has told SQLite's driver to make datetimes of such columns itself."""
+    """A time that SQLite's driver has converted already, because Django configures it to."""
 
     def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], dt.datetime | None]:
-        """Parses only what is still text."""
+        """Return a converter that parses only text."""
         parse: Any = super().result_processor(dialect, coltype)
         return lambda value: value if isinstance(value, dt.datetime) else parse(value)
 

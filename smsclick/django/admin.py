@@ -1,4 +1,4 @@
-"""The messages in Django's admin: staff with the permission "Can view message" may look, and nobody may change them."""
+"""The messages in Django's admin: staff with the permission "Can view message" may read them, and nobody may write."""
 
 import contextlib
 from typing import Any, ClassVar
@@ -16,23 +16,23 @@ _LARGEST_ID = 2**63 - 1
 
 
 class _ReadOnly:
-    """No page to add, change or delete."""
+    """An admin without pages to add, change or delete."""
 
     def has_add_permission(self, _request: HttpRequest, _obj: object = None) -> bool:
-        """Never."""
+        """Return False."""
         return False
 
     def has_change_permission(self, _request: HttpRequest, _obj: object = None) -> bool:
-        """Never."""
+        """Return False."""
         return False
 
     def has_delete_permission(self, _request: HttpRequest, _obj: object = None) -> bool:
-        """Never."""
+        """Return False."""
         return False
 
 
 class EventInline(_ReadOnly, admin.TabularInline):  # type: ignore[misc] # Django has no types here
-    """A message's history."""
+    """The events of a message."""
 
     model = Event
     extra = 0
@@ -59,7 +59,7 @@ class MessageAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[misc] # Django 
     show_full_result_count = False
 
     def get_search_results(self, _request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
-        """Rows whose phone, key, reference, id or id_mensaje is the term; a key also by its beginning."""
+        """Return rows whose phone, key, reference, id or id_mensaje is the term; a key also by its beginning."""
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -71,5 +71,5 @@ class MessageAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[misc] # Django 
         return queryset.filter(fits), False
 
     def get_actions(self, _request: HttpRequest) -> dict[str, Any]:
-        """None."""
+        """Return no actions."""
         return {}

@@ -1,4 +1,4 @@
-"""What `"smsclick.django"` in `INSTALLED_APPS` adds to a Django project."""
+"""The Django app of `"smsclick.django"` in `INSTALLED_APPS`."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django.db.models.signals import post_migrate
 
 
 class SmsclickConfig(AppConfig):  # type: ignore[misc] # Django has no types here
-    """Our models and their admin. They have no migrations of Django's: Alembic makes and changes the tables."""
+    """The models and their admin. They have no migrations of Django, because Alembic makes and changes the tables."""
 
     name = "smsclick.django"
     label = "smsclick"
@@ -16,13 +16,13 @@ class SmsclickConfig(AppConfig):  # type: ignore[misc] # Django has no types her
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Called once by Django, when all apps are loaded."""
+        """Create the tables of test databases; Django calls this once, when all apps are loaded."""
         post_migrate.connect(_create_tables_for_tests, sender=self)
 
 
 def _create_tables_for_tests(*, using: str, **_: Any) -> None:  # noqa: ANN401 - a signal's
-    """Create the tables in a test database, which Django has just made; in production `smsclick migrate` does it."""
-    if not hasattr(mail, "outbox"):  # Django's own sign that tests run: set before it makes their databases
+    """Create the tables in a test database that Django has just made; in production `smsclick migrate` does it."""
+    if not hasattr(mail, "outbox"):  # Django sets it in tests, before it makes their databases
         return
     from smsclick.django import connected, database_alias  # noqa: PLC0415 - Django's settings are needed
     from smsclick.testing.tables import create_tables  # noqa: PLC0415 - only for tests

@@ -154,7 +154,7 @@ def test_a_file_without_a_header_is_a_list_of_phones_and_one_that_is_no_text_is_
     env = env_of(database)
     assert call("optout", "import", "-", env=env, stdin=f"{PHONE}\n6641234567\n".encode()).code == 0
     refused = call("optout", "import", "-", env=env, stdin=b"5551402212\nNo m\xa4s\n").complaint
-    assert "the file's encoding cannot be told" in refused
+    assert "the file's encoding cannot be recognised" in refused
     assert call("optout", "import", "/none/such.csv", env=env).complaint.startswith("smsclick: /none/such.csv cannot")
     with database.read() as connection:
         assert len(connection.execute(table.select()).all()) == 2

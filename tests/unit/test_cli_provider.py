@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from smsclick._cli.provider_commands import parse_statuses
-from smsclick._values.times import parse_moment
+from smsclick._values.times import parse_time_or_day
 from smsclick.errors import InvalidField, InvalidTime
 from smsclick.provider.client import SmsclickClient
 from smsclick.provider.results import Accepted
@@ -116,18 +116,18 @@ def test_an_answer_that_cannot_be_read_is_one_line(simulator: Simulator, env: di
     ],
 )
 def test_a_time_may_be_written_in_either_form(word: str, moment: str) -> None:
-    assert parse_moment(word, ZONE) == dt.datetime.fromisoformat(moment)
+    assert parse_time_or_day(word, ZONE) == dt.datetime.fromisoformat(moment)
 
 
 @pytest.mark.parametrize("word", ["2026-11-22", "22-11-2026"])
 def test_a_day_alone_can_mean_its_end(word: str) -> None:
-    assert parse_moment(word, ZONE, end_of_day=True) == dt.datetime(2026, 11, 22, 23, 59, 59, tzinfo=ZONE)
+    assert parse_time_or_day(word, ZONE, end_of_day=True) == dt.datetime(2026, 11, 22, 23, 59, 59, tzinfo=ZONE)
 
 
 @pytest.mark.parametrize("word", ["", "22-13-2026", "hoy", "2026-11-22T25:00"])
 def test_what_is_no_time_is_refused(word: str) -> None:
     with pytest.raises(InvalidTime):
-        parse_moment(word, ZONE)
+        parse_time_or_day(word, ZONE)
 
 
 def test_statuses_are_numbers_between_commas() -> None:

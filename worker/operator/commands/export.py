@@ -59,6 +59,6 @@ def export(
 
 def _time(option: str, text: str, *, end_of_day: bool = False) -> dt.datetime:
     try:
-        return times.parse_moment(text, get_settings().zone, end_of_day=end_of_day)
+        return times.parse_time_or_day(text, get_settings().zone, end_of_day=end_of_day)
     except InvalidTime as error:
         raise InvalidTime(f"{option}: {error}") from None
