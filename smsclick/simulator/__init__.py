@@ -1,13 +1,15 @@
-"""SMSClick on your own machine: the provider's four endpoints, its codes, its delays and its bad days.
+"""SMSClick on your own machine: the provider's four endpoints, with its codes, its delays and its faults.
 
-For a test in the same process `Simulator`; for one in another process `smsclick simulate` (which is `serve`)
-and `SimulatorClient`. Both give the ledger: what the provider truly accepted, whatever the client was told.
+Use `Simulator` in a test of the same process. For another process there are `smsclick simulate` (which is `serve`) and
+`SimulatorClient`. Both return the ledger: the messages that the provider really accepted, whatever it answered.
 
 Over HTTP: `POST /sms-services/sendMsg.json`, `getMsg.json`, `report.json` and `credits.json` as in the
-manual, and the simulator's own pages, described in `smsclick.simulator.control`: `GET /_simulator/ledger` and
+manual, and the simulator's own pages, which `smsclick.simulator.control` describes: `GET /_simulator/ledger` and
 `stats`, `POST /_simulator/faults` (`DELETE` clears), `settings`, `status`, `reset`.
 
-It binds 127.0.0.1 unless told otherwise, and logs nothing: no text, no phone, no key.
+The default address is 127.0.0.1. The simulator logs nothing: no text, no phone, no key. It owns no table, and may
+import `smsclick.errors` only. Invariant: the state belongs to one event loop, and other threads reach it through
+`Simulator`.
 """
 
 from smsclick.simulator.client import SimulatorClient

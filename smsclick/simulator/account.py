@@ -1,8 +1,7 @@
-"""The simulated account: its balance, its messages, and how far each has come at a given moment.
+"""The simulated accounts: balances, messages, and what the report shows of them at a given time.
 
-Nothing runs in the background. A message's whole course is fixed when it is accepted, and its status is
-worked out from the clock when somebody asks. All of it belongs to one event loop; other threads go through
-`Simulator`.
+Nothing runs in the background. A message's whole course is fixed when it is accepted, and its status is computed from
+the clock when it is asked for. The state belongs to one event loop; other threads use `Simulator`.
 """
 
 import heapq
@@ -23,7 +22,7 @@ _ACCEPTED_AT = attrgetter("accepted_at")
 
 
 class Account:
-    """Everything the provider knows, of all its accounts. Times come from `clock`, in epoch seconds."""
+    """The state of the provider, for all of its accounts. Times come from `clock`, in epoch seconds."""
 
     def __init__(self, settings: SimulatorSettings, clock: Callable[[], float] = time.time) -> None:
         self._initial = settings
@@ -40,9 +39,9 @@ class Account:
         self.reset()
 
     def now(self) -> float:
-        """The clock's time, never going back: the messages stay in the order of their times.
+        """Return the clock's time, which never goes back, so that messages stay in the order of their times.
 
-        Messages whose late acceptance has come by then are accepted first, each at its own time.
+        Messages whose late acceptance is due by then are accepted first, each at its own time.
         """
         now = max(self._last_now, self._clock())
         while self._later and self._later[0][0] <= now:
@@ -54,22 +53,22 @@ class Account:
 
     @property
     def accepting_later(self) -> int:
-        """How many messages wait for their late acceptance."""
+        """The number of messages that wait for their late acceptance."""
         return len(self._later)
 
     def of_key(self, key: str) -> int | None:
-        """The account of an APIKEY, or None if there is none."""
+        """Return the account of an APIKEY, or None if there is none."""
         if key == self.settings.api_key:
             return MAIN
         others = self.settings.other_keys
         return 1 + others.index(key) if key in others else None
 
     def balance_of(self, account: int) -> int:
-        """The credits of an account."""
+        """Return the credits of an account."""
         return self.balance if account == MAIN else self.other_balances.get(account, self.settings.other_balance)
 
     def shown_balance(self, account: int) -> int:
-        """The credits of an account as `credits` shows them, by the habits that are set."""
+        """Return the credits of an account as `credits` shows them under the settings."""
         now, settings = self.now(), self.settings
         usual = (settings.charge_rate, settings.charge_share, settings.others_per_hour, settings.credits_step)
         late = any(message.settings.charge_seconds for message in self.messages)
@@ -91,7 +90,7 @@ class Account:
         return floor(round(shown, 6)) // settings.credits_step * settings.credits_step
 
     def reset(self) -> None:
-        """Forgets every message and every change of settings. Ids still only go up."""
+        """Forget every message and every change of settings. Ids still only increase."""
         # The real clock, whatever `clock` says: ids must differ from those of an earlier process as well.
         by_time = int((time.time() - _ID_EPOCH) * _IDS_PER_SECOND)
         self._first_id = max(self._first_id + len(self.messages), by_time)
@@ -103,7 +102,7 @@ class Account:
         self.other_balances = {}
 
     def change(self, changes: Mapping[str, object]) -> None:
-        """Applies settings by name, and `add_balance`, which adds to the balance. All or nothing.
+        """Apply settings by name, and `add_balance`, which adds to the balance: all or nothing.
 
         Raises:
             SmsclickError: A name is unknown or a value refused; one line says which and why.
@@ -120,7 +119,7 @@ class Account:
         self.balance += more
 
     def accept(self, phone: str, text: str, rule_id: str | None, account: int = MAIN) -> Message | None:
-        """Takes a message and its credits.
+        """Accept a message and charge its credits.
 
         Returns:
             The message, or None if the balance is lower than its credits.
@@ -128,7 +127,7 @@ class Account:
         return self._accept(phone, text, rule_id, account, self.now())
 
     def accept_later(self, seconds: float, phone: str, text: str, rule_id: str | None, account: int = MAIN) -> None:
-        """Takes a message that many seconds from now, with the date of that moment, if the balance allows it then."""
+        """Accept a message so many seconds from now, with the date of that time, if the balance allows it then."""
         heapq.heappush(self._later, (self.now() + seconds, next(self._numbers), phone, text, rule_id, account))
 
     def _accept(self, phone: str, text: str, rule_id: str | None, account: int, now: float) -> Message | None:
@@ -157,14 +156,14 @@ class Account:
         return message
 
     def find(self, id_mensaje: int, account: int | None = None) -> Message | None:
-        """The message with this id, if there is one, and if it is of this account where one is given."""
+        """Return the message with this id, or None; also None if it is not of the given account."""
         self.now()
         index = id_mensaje - self._first_id
         message = self.messages[index] if 0 <= index < len(self.messages) else None
         return message if message is None or account in {None, message.account} else None
 
     def window(self, start: float, end: float, account: int = MAIN) -> Sequence[Message]:
-        """The messages of an account, accepted in [start, end), that the report already shows, in order of time."""
+        """Return the messages of an account from `start` to before `end` that the report already shows, by time."""
         now, settings = self.now(), self.settings
         low = bisect_left(self.messages, start, key=_ACCEPTED_AT)
         visible = bisect_right(self.messages, now - settings.report_lag, key=_ACCEPTED_AT)
@@ -182,12 +181,12 @@ class Account:
         return shown
 
     def ledger(self) -> Iterator[LedgerEntry]:
-        """Every message accepted up to this call, each as it stands at this moment; built as it is read."""
+        """Return an iterator over all messages that were accepted before this call, each in its present state."""
         now, messages = self.now(), self.messages[:]
         return (LedgerEntry.of(message, now) for message in messages)
 
     def force(self, id_mensaje: int, estatus: int) -> None:
-        """Gives a message this estatus from now on, backwards too, whatever its course was.
+        """Give a message this estatus from now on, backwards too, instead of its own course.
 
         Raises:
             SmsclickError: There is no such message, or no such estatus.

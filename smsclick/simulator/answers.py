@@ -1,4 +1,4 @@
-"""A request and its answer as values: what came in, what to send back, and in which manner."""
+"""A request and its answer as values: what came in, what to send, and how to send it."""
 
 from collections.abc import Iterator
 from enum import Enum, auto
@@ -36,23 +36,23 @@ class Manner(Enum):
 
     WHOLE = auto()
     HANG = auto()
-    """Not at all, and the connection stays open."""
+    """No answer; the connection stays open."""
     RESET = auto()
-    """Not at all, and the connection is reset."""
+    """No answer; the connection is reset."""
     CUT = auto()
-    """The head with the true length, half of the body, then the end of the connection."""
+    """The head with the true length and half of the body; then the connection is closed."""
     TRICKLE = auto()
     """The head, then byte by byte over `pace` seconds."""
 
 
 class Answer(NamedTuple):
-    """What becomes of one request.
+    """The answer to one request.
 
     Attributes:
-        outcome: Its name in the statistics; empty for the simulator's own pages, which are not counted.
+        outcome: The name in the statistics; empty for the simulator's own pages, which are not counted.
         status: HTTP status.
-        body: What is sent.
-        content_type: Of the body.
+        body: The body.
+        content_type: The type of the body.
         headers: More header lines, each with its line end.
         manner: How it is sent.
         delay: Seconds before anything of it is sent.
@@ -70,11 +70,11 @@ class Answer(NamedTuple):
 
 
 def page(status: int, title: str, headers: bytes = b"", outcome: str = "") -> Answer:
-    """A web server's own HTML page; its outcome is the status unless told otherwise."""
+    """Return a web server's own HTML page; without an `outcome` the status is its outcome."""
     html = f"<!DOCTYPE html>\n<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
     return Answer(outcome or str(status), status, html.encode(), HTML, headers)
 
 
 def line(status: int, text: str) -> Answer:
-    """One line for a person who steers the simulator."""
+    """Return one line for a person who controls the simulator."""
     return Answer("", status, f"{text}\n".encode(), PLAIN)

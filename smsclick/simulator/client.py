@@ -1,4 +1,4 @@
-"""A simulator in another process, steered over HTTP."""
+"""Control a simulator in another process over HTTP."""
 
 import json
 from collections.abc import Iterable
@@ -16,9 +16,9 @@ _STATS = TypeAdapter(SimulatorStats)
 
 
 class SimulatorClient:
-    """The calls of `Simulator` for one that runs elsewhere, such as under `smsclick simulate`.
+    """The calls of `Simulator` for a simulator in another process, such as `smsclick simulate`.
 
-    Every call raises SmsclickError, in one line, when the simulator is not there or refuses.
+    Every call raises SmsclickError, with one line, if the simulator does not answer or refuses.
 
     Args:
         base_url: Its address, with or without `/sms-services`.
@@ -28,33 +28,33 @@ class SimulatorClient:
         self._root = base_url.rstrip("/").removesuffix("/sms-services") + "/_simulator/"
 
     def ledger(self) -> list[LedgerEntry]:
-        """What it accepted, in order, each message as it stands now."""
+        """Return the accepted messages in order, each in its present state."""
         return [LedgerEntry(**json.loads(line)) for line in self._call("GET", "ledger").splitlines()]
 
     def stats(self) -> SimulatorStats:
-        """Requests by endpoint and outcome, concurrency, arrivals by second."""
+        """Return the requests by endpoint and outcome, the concurrency, and the arrivals by second."""
         return _STATS.validate_json(self._call("GET", "stats"))
 
     def set(self, **settings: object) -> None:
-        """Changes any field of `SimulatorSettings` by name; `add_balance=n` adds to the balance."""
+        """Change any fields of `SimulatorSettings` by name; `add_balance=n` adds to the balance."""
         self._call("POST", "settings", json.dumps(settings, default=_plain).encode())
 
     def faults(self, faults: Iterable[Fault] = ()) -> None:
-        """Puts these rules in the place of all earlier ones; none at all makes it behave again."""
+        """Replace all rules by these; without rules, nothing goes wrong."""
         self._call("POST", "faults", faults_to_json(faults))
 
     def force_status(self, id_mensaje: int, estatus: int) -> None:
-        """Gives a message this estatus from now on, whatever its course was."""
+        """Give a message this estatus from now on, instead of its own course."""
         self._call("POST", "status", json.dumps({"id_mensaje": id_mensaje, "estatus": estatus}).encode())
 
     def reset(self) -> None:
-        """As at the start: an empty ledger, no faults, no counts, the settings it was made with."""
+        """Return to the start: an empty ledger, no faults, no counts, the first settings."""
         self._call("POST", "reset")
 
     def _call(self, method: str, name: str, body: bytes | None = None) -> bytes:
         try:
             with requests.Session() as session:
-                session.trust_env = False  # no proxy stands between a test and its simulator
+                session.trust_env = False  # a test reaches its simulator without a proxy
                 answer = session.request(method, self._root + name, data=body, timeout=_TIMEOUT)
         except requests.RequestException as error:
             raise SmsclickError(f"no simulator answers at {self._root}: {type(error).__name__}") from None
@@ -65,5 +65,5 @@ class SimulatorClient:
 
 
 def _plain(value: object) -> object:
-    """Sets and zones as JSON knows them."""
+    """Return sets and zones in a form that JSON has."""
     return sorted(value) if isinstance(value, (set, frozenset)) else str(value)

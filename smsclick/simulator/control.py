@@ -8,7 +8,7 @@
 - `DELETE faults`: no more faults.
 - `POST settings`: a JSON object with any of the names of `SimulatorSettings`, and `add_balance`; all or
   nothing.
-- `POST status`: `{"id_mensaje": 123, "estatus": 3}` overrides a message's course from now on.
+- `POST status`: `{"id_mensaje": 123, "estatus": 3}` replaces a message's course from now on.
 - `POST reset`: an empty ledger, no faults, no counts, the settings of the start.
 
 Answers are 200 with JSON, or 400 with one line that says what was wrong. None of these requests is counted.
@@ -32,7 +32,7 @@ _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Control:
-    """Answers what is asked under `/_simulator/`."""
+    """Answers the requests under `/_simulator/`."""
 
     def __init__(self, account: Account, faults: FaultBook, traffic: Traffic) -> None:
         self._account = account
@@ -49,7 +49,7 @@ class Control:
         }
 
     def answer(self, method: bytes, name: bytes, body: bytes) -> Answer:
-        """Carries out one request; `name` is the path behind `/_simulator/`."""
+        """Carry out one request; `name` is the path after `/_simulator/`."""
         act = self._pages.get((method, name))
         if act is None:
             methods = [known for known, path in self._pages if path == name]
@@ -63,7 +63,7 @@ class Control:
             return line(400, str(error))
 
     def reset(self) -> None:
-        """As at the start: no messages, no faults, no counts, the first settings."""
+        """Return to the start: no messages, no faults, no counts, the first settings."""
         self._account.reset()
         self._faults.replace(())
         self._traffic.reset()

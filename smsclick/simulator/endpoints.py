@@ -1,9 +1,9 @@
 """The four endpoints, word for word as in SMSClick's manual.
 
-Each function takes the form's fields and gives back `(codigo, body)`. The bodies of errors are the manual's
-own samples, down to their spaces. Two details the manual leaves open: of several things wrong with one
-request the first in the order of the codes is told, except that the balance (-104) is looked at last, when
-the message is otherwise good; and a text of nothing but white space counts as empty.
+Each function takes the fields of the form and returns `(codigo, body)`. The bodies of errors are the samples of the
+manual, with the same spaces. The manual leaves two details open. If several things are wrong with one request, the
+answer has the first code in the order of the manual; but the balance (-104) is checked last, for a message that is
+otherwise good. And a text of only white space counts as empty.
 """
 
 import re
@@ -64,7 +64,7 @@ _STATUSES = re.compile(r"[0-4](\s*,\s*[0-4])*", re.ASCII)
 
 
 def parse_form(body: bytes) -> dict[str, str]:
-    """The fields of a form-encoded body; a field given twice has its last value, as in PHP."""
+    """Return the fields of a form-encoded body; a field given twice has its last value, as in PHP."""
     form = {}
     for pair in body.decode("utf-8", "replace").split("&"):
         name, _, value = pair.partition("=")
@@ -75,7 +75,7 @@ def parse_form(body: bytes) -> dict[str, str]:
 
 
 def refusal(endpoint: Endpoint, code: int) -> bytes:
-    """The body of an error: the manual's sample, or for other codes one of the same shape."""
+    """Return the body of an error: the manual's sample, or one of the same form for other codes."""
     known = _ERRORS[endpoint].get(code)
     if known is not None:
         return known
@@ -85,7 +85,7 @@ def refusal(endpoint: Endpoint, code: int) -> bytes:
 
 
 def echoed(body: Body, form: Form) -> Body:
-    """The body of an error with the whole form in it, as a web server set to debug gives it."""
+    """Return the body of an error with the whole form in it, as a web server in debug mode does."""
     if not isinstance(body, bytes):
         return body
     fields = " ".join(f"{name}={value}" for name, value in form.items())
@@ -96,7 +96,7 @@ def echoed(body: Body, form: Form) -> Body:
 
 
 def send(account: Account, form: Form) -> Reply:
-    """`sendMsg.json`: accepts a message into the ledger, or says why not."""
+    """`sendMsg.json`: accept a message into the ledger, or return why not."""
     code = _key_problem(account, form) or _message_problem(account, form)
     if code:
         return code, refusal("sendMsg", code)
@@ -110,13 +110,13 @@ def send(account: Account, form: Form) -> Reply:
 
 
 def send_later(account: Account, form: Form, seconds: float) -> None:
-    """`sendMsg.json` that was given up on the way: a valid message is accepted so many seconds from now."""
+    """`sendMsg.json` that a gateway gave up: a valid message is accepted so many seconds from now."""
     if not _key_problem(account, form) and not _message_problem(account, form):
         account.accept_later(seconds, *_wanted(account, form))
 
 
 def get(account: Account, form: Form) -> Reply:
-    """`getMsg.json`: one message as it stands now."""
+    """`getMsg.json`: one message in its present state."""
     code = _key_problem(account, form)
     id_mensaje = form.get("ID_MENSAJE", "").strip()
     if not code and not _is_number(id_mensaje):
@@ -125,7 +125,7 @@ def get(account: Account, form: Form) -> Reply:
     if message is None:
         return code or -201, refusal("getMsg", code or -201)
     now, settings = account.now(), account.settings
-    # The manual: without a reply `respuesta` is the text "NULL". It says nothing of its date.
+    # The manual: without a reply `respuesta` is the text "NULL". It does not define the date then.
     reply, reply_date = '"NULL"', "null"
     answered = message.reply(now)
     if answered:
@@ -140,7 +140,7 @@ def get(account: Account, form: Form) -> Reply:
 
 
 def report(account: Account, form: Form) -> Reply:
-    """`report.json`: the messages of a window, both of its seconds included, that the report shows by now."""
+    """`report.json`: the messages from the first to the last second of a window that the report shows by now."""
     settings = account.settings
     start = _parse_date(form.get("FECHA_INICIO", ""), settings.timezone)
     end = _parse_date(form.get("FECHA_FIN", ""), settings.timezone)
@@ -216,10 +216,10 @@ def _credits(balance: int, form: CreditsForm) -> str:
 
 
 def _span(account: Account, form: Form, start: tuple[int, int], end: tuple[int, int]) -> Sequence[Message]:
-    """The messages whose date, as the provider writes it, is not before one date and not after another.
+    """Return the messages whose date, as the provider writes it, is from one date to another.
 
-    A date of an hour that the clocks show twice means two moments. The provider compares dates as they are written,
-    so a message of either of them is in the span.
+    In an hour that the clocks show twice, a date stands for two times. The provider compares written dates, so a
+    message of either time is in the span.
     """
     settings = account.settings
     shift = settings.date_shift
@@ -246,19 +246,19 @@ def _message_problem(account: Account, form: Form) -> int:
 
 
 def _is_number(text: str) -> bool:
-    """Whether it is an unsigned number of plain digits, and none that `int` would refuse for its length."""
+    """Return whether the text is an unsigned number, and not one that `int` refuses for its length."""
     return text.isascii() and text.isdigit() and len(text) < 4000
 
 
 def _parse_date(text: str, zone: ZoneInfo) -> tuple[int, int] | None:
-    """The first and the last moment that a date can mean; they differ in an hour that the clocks show twice."""
+    """Return the first and the last time that a date can mean; they differ in an hour that the clocks show twice."""
     parts = _DATE.fullmatch(text.strip())
     if parts is None:
         return None
     day, month, year, hour, minute, second = (int(part) for part in parts.groups())
     try:
-        moment = datetime(year, month, day, hour, minute, second, tzinfo=zone)
-        readings = int(moment.timestamp()), int(moment.replace(fold=1).timestamp())
+        parsed = datetime(year, month, day, hour, minute, second, tzinfo=zone)
+        readings = int(parsed.timestamp()), int(parsed.replace(fold=1).timestamp())
         return min(readings), max(readings)
     except (ValueError, OverflowError):
         return None

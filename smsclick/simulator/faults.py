@@ -2,10 +2,10 @@
 
 A `Fault` is a rule: which kind, at which endpoints, how often, for which messages. Rules are tried in
 order; the first that matches a request decides how it goes wrong. `FaultKind.LATENCY` is the exception: it
-only makes the answer late, adds up over all matching rules, and lets the other rules have their say.
+only delays the answer, adds up over all matching rules, and the other rules are tried as well.
 
 The name of a kind ends in `_before` or `_after` where both exist: before or after the provider has
-accepted the message. The client sees the same in both cases; only the ledger knows.
+accepted the message. The client sees the same in both cases; only the ledger shows the difference.
 """
 
 import dataclasses
@@ -20,17 +20,17 @@ from pydantic.dataclasses import dataclass
 from smsclick.errors import SmsclickError
 
 Endpoint = Literal["sendMsg", "getMsg", "report", "credits"]
-"""The provider's four calls, by the names the manual gives them."""
+"""The provider's four calls, by their names in the manual."""
 
 ENDPOINTS: tuple[Endpoint, ...] = ("sendMsg", "getMsg", "report", "credits")
-"""All four, for a fault that spares none."""
+"""All four, for a fault of every endpoint."""
 
 
 class FaultKind(StrEnum):
     """The ways a request can go wrong; the value is its name in JSON and in the statistics."""
 
     LATENCY = "latency"
-    """Carried out on arrival, answered after `seconds` plus up to `jitter`. Delays nobody else."""
+    """Carried out on arrival, answered after `seconds` plus up to `jitter`. Other requests are not delayed."""
     HANG_BEFORE = "hang_before"
     """Read, not carried out, never answered; the connection stays open."""
     HANG_AFTER = "hang_after"
@@ -64,13 +64,13 @@ class FaultKind(StrEnum):
     REDIRECT = "redirect"
     """302 to `/login/`; nothing was carried out."""
     LATE_ACCEPTANCE = "late_acceptance"
-    """504 at once; a valid sendMsg is accepted `seconds` plus up to `jitter` later, with the date of that moment."""
+    """504 at once; a valid sendMsg is accepted `seconds` plus up to `jitter` later, with the date of that time."""
 
     @property
     def accepts(self) -> bool:
-        """Whether the request is carried out in spite of the fault: a valid sendMsg is then in the ledger.
+        """Return whether the request is carried out in spite of the fault: then a valid sendMsg is in the ledger.
 
-        That of `LATE_ACCEPTANCE` is not: it comes into the ledger later.
+        With `LATE_ACCEPTANCE` it is not: the message comes into the ledger later.
         """
         return self.value.endswith("_after") or self in _CARRIED_OUT
 
@@ -84,14 +84,14 @@ class Fault:
 
     Attributes:
         kind: What goes wrong.
-        endpoints: Where; sendMsg alone unless told otherwise.
+        endpoints: The endpoints that it hits; by default only sendMsg.
         rate: Probability for each request that matches, 0 to 1.
-        count: How many requests it hits before it is spent; None is no end.
-        phone_suffix: Only requests whose TELEFONO ends so.
-        text_contains: Only requests whose MENSAJE contains this.
+        count: How many requests it hits; None is no limit.
+        phone_suffix: Hit only requests whose TELEFONO ends so.
+        text_contains: Hit only requests whose MENSAJE contains this.
         seed: Makes `rate` and `jitter` repeatable.
         seconds: The delay of `latency`, the whole duration of `trickle`, the wait of `late_acceptance`.
-        jitter: Up to this many seconds more of `latency` and `late_acceptance`, evenly spread.
+        jitter: At most so many seconds more for `latency` and `late_acceptance`, evenly distributed.
         code: The `codigo` of `unlisted`.
         retry_after: Seconds announced by `rate_limit`.
 
@@ -112,7 +112,7 @@ class Fault:
     retry_after: int = Field(default=1, ge=0)
 
     def matches(self, endpoint: str, form: Mapping[str, str]) -> bool:
-        """Whether the rule is meant for this request, chance and count aside."""
+        """Return whether the rule applies to this request, apart from chance and count."""
         return (
             endpoint in self.endpoints
             and (self.phone_suffix is None or form.get("TELEFONO", "").endswith(self.phone_suffix))
@@ -121,7 +121,7 @@ class Fault:
 
 
 class _Armed:
-    """A rule in force, with what changes as it is used up."""
+    """A rule in force, with the number of requests that it still hits."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
@@ -139,7 +139,7 @@ class _Armed:
 
 
 class FaultBook:
-    """The rules in force. Belongs to one event loop, like the state."""
+    """The rules in force. It belongs to one event loop, like the account."""
 
     def __init__(self) -> None:
         self._armed: list[_Armed] = []
@@ -148,14 +148,14 @@ class FaultBook:
         return bool(self._armed)
 
     def replace(self, faults: Iterable[Fault]) -> None:
-        """Puts these rules in the place of all earlier ones, counts and chances as new."""
+        """Replace all rules by these, with new counts and chances."""
         self._armed = [_Armed(fault) for fault in faults]
 
     def pick(self, endpoint: str, form: Mapping[str, str]) -> tuple[Fault | None, float]:
-        """Decides the fate of one request.
+        """Decide what goes wrong with one request.
 
         Returns:
-            The fault that decides it, or None, and the seconds by which its answer is late.
+            The fault, or None; and by how many seconds the answer is delayed.
         """
         chosen: Fault | None = None
         delay = 0.0
@@ -176,15 +176,15 @@ _FAULTS = TypeAdapter(list[Fault])
 
 
 def faults_to_json(faults: Iterable[Fault]) -> bytes:
-    """The JSON list that `POST /_simulator/faults` takes."""
+    """Return the JSON list for `POST /_simulator/faults`."""
     return _FAULTS.dump_json(list(faults))
 
 
 def faults_from_json(body: bytes) -> list[Fault]:
-    """Reads the JSON list of `POST /_simulator/faults`.
+    """Read the JSON list of `POST /_simulator/faults`.
 
     Raises:
-        SmsclickError: It is no such list; one line names the rule, the field and what was wrong.
+        SmsclickError: The body is no such list; one line names the rule, the field and what was wrong.
     """
     try:
         return _FAULTS.validate_json(body)
@@ -193,7 +193,7 @@ def faults_from_json(body: bytes) -> list[Fault]:
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first of pydantic's complaints in one line: where, and what was wrong."""
+    """Return the first of pydantic's errors in one line: where, and what was wrong."""
     problem = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in problem["loc"])
     return f"{where}: {problem['msg']}" if where else problem["msg"]

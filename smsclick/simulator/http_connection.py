@@ -1,7 +1,7 @@
-"""HTTP/1.1 for one connection: requests in, answers out, in order, however they go wrong.
+"""HTTP/1.1 for one connection: read requests, and send answers in order, also those that are to go wrong.
 
-There is no task and no coroutine per request: an answer that is ready leaves at once, one that is to be late
-is a timer on the loop. Requests that a client pipelines wait in a queue, so that answers keep their order.
+There is no task and no coroutine for a request: a ready answer is sent at once, and a delayed one is a timer of the
+loop. Pipelined requests wait in a queue, so that the answers keep their order.
 """
 
 import asyncio
@@ -22,16 +22,16 @@ from smsclick.simulator.traffic import Traffic
 MAX_BODY = 4 * 1024 * 1024
 MAX_HEAD = 64 * 1024
 _MAX_QUEUE = 64
-_LINGER_NOT = struct.pack("ii", 1, 0)
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class Connection(asyncio.Protocol):
     """One client's connection.
 
     Args:
-        answer: Decides what becomes of a request.
+        answer: Returns the answer to a request.
         traffic: Counts connections and requests in flight.
-        connections: The open connections, itself included while it lasts.
+        connections: The open connections; this one is in it while it is open.
         clock: Epoch seconds, for the Date header.
     """
 
@@ -63,10 +63,10 @@ class Connection(asyncio.Protocol):
         self._size = 0
         self._counted = False
 
-    # What the event loop calls.
+    # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Takes its place among the open connections."""
+        """Add the connection to the open ones."""
         # uvloop's transport has the interface without the base class.
         self._transport = cast("asyncio.Transport", transport)
         self._connections.add(self)
@@ -74,7 +74,7 @@ class Connection(asyncio.Protocol):
         self._traffic.open_connections += 1
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  (asyncio's signature)
-        """Whatever was still to be answered is dropped; what was carried out stays so."""
+        """Drop the answers that were not sent; requests that were carried out stay so."""
         self._lost = True
         self._connections.discard(self)
         self._traffic.open_connections -= 1
@@ -84,7 +84,7 @@ class Connection(asyncio.Protocol):
         self._queue.clear()
 
     def data_received(self, data: bytes) -> None:
-        """Reads what came and carries out each request that is complete."""
+        """Read the data, and carry out each complete request."""
         if self._bad:
             return
         try:
@@ -96,34 +96,34 @@ class Connection(asyncio.Protocol):
         self._advance()
 
     def pause_writing(self) -> None:
-        """The client reads slowly."""
+        """Stop sending, because the client reads slowly."""
         self._writable = False
 
     def resume_writing(self) -> None:
-        """It has caught up."""
+        """Send again, because the client has caught up."""
         self._writable = True
         if self._parts is not None and self._timer is None:
             self._pump()
 
     def abort(self) -> None:
-        """Ends the connection at once, whatever it waits for."""
+        """End the connection at once, in any state."""
         self._transport.abort()
 
-    # What the parser calls.
+    # Called by the parser.
 
     def on_url(self, url: bytes) -> None:
-        """A piece of the request line's target."""
+        """Add a piece of the request's target."""
         self._url += url
         self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """No header matters to the provider but the wish to be told to go on."""
+        """Ignore all headers except `Expect`, which asks whether to continue."""
         self._count_head(len(name) + len(value))
         if len(name) == 6 and name.lower() == b"expect" and not self._busy and not self._queue:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
+        """Add a piece of the body."""
         self._size += len(body)
         if self._size > MAX_HEAD + MAX_BODY:
             self._refuse_with(413)
@@ -131,7 +131,7 @@ class Connection(asyncio.Protocol):
             self._pieces.append(body)
 
     def on_message_complete(self) -> None:
-        """A whole request; it is carried out outside of the parser, which would hide our own errors."""
+        """Queue a complete request; it is carried out outside the parser, which would hide our own errors."""
         parser = self._parser
         if parser.should_upgrade():
             self._refuse_with(400)
@@ -150,7 +150,7 @@ class Connection(asyncio.Protocol):
             self._refuse_with(431)
 
     def _refuse_with(self, status: int) -> None:
-        """What comes on this connection is read no further; the first reason stands."""
+        """Read no more from this connection; the first reason counts."""
         self._bad = self._bad or status
 
     # From the queue to the answer.
@@ -174,11 +174,11 @@ class Connection(asyncio.Protocol):
         self._throttle()
 
     def _gone(self) -> bool:
-        """Whether nothing can be sent any more, be it that `connection_lost` is still to come."""
+        """Return whether nothing can be sent any more, even if `connection_lost` was not called yet."""
         return self._lost or self._transport.is_closing()
 
     def _throttle(self) -> None:
-        """A client that pipelines without reading must not fill the memory."""
+        """Stop reading while too many requests wait: a client that pipelines must not fill the memory."""
         wanted = len(self._queue) < _MAX_QUEUE
         if wanted != self._reading and not self._gone():
             self._reading = wanted
@@ -221,7 +221,7 @@ class Connection(asyncio.Protocol):
         self._done()
 
     def _pump(self) -> None:
-        """Sends one part of a body in parts, and comes back for the next when others had their turn."""
+        """Send the next part of a body, and schedule the one after it, so that others are served in between."""
         self._timer = None
         if self._parts is None or not self._writable or self._gone():
             return
@@ -251,7 +251,7 @@ class Connection(asyncio.Protocol):
         sock = self._transport.get_extra_info("socket")
         if sock is not None:
             # Without lingering, closing sends RST instead of FIN.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self._transport.abort()
 
     def _no_longer_busy(self) -> None:
@@ -267,7 +267,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _refuse(self) -> None:
-        """Tells a client that speaks no HTTP so, and ends the connection."""
+        """Answer a client that does not speak HTTP with an error, and end the connection."""
         self._lost = True
         self._keep_alive = False
         answer = page(self._bad, HTTPStatus(self._bad).phrase)

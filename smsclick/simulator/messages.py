@@ -22,8 +22,8 @@ _STANDARD_NORMAL = NormalDist()
 class Message:
     """One accepted message and its course; times are epoch seconds.
 
-    `verdict` is the estatus it has from `final_at` on, `account` whose it is (`MAIN` or another), `chance` a number
-    from 0 to 1 that is always the same for the same seed, phone and text.
+    `verdict` is the estatus from `final_at` on, `account` is the account of the message (`MAIN` or another), and
+    `chance` is a number from 0 to 1, always the same for the same seed, phone and text.
     """
 
     id_mensaje: int
@@ -39,14 +39,14 @@ class Message:
     chance: float = 0.0
 
     def estatus(self, now: float) -> int:
-        """The `estatus_mensaje` at the moment `now`."""
+        """Return the `estatus_mensaje` at the time `now`."""
         if now >= self.final_at:
             return self.verdict
         progress = (now - self.accepted_at) / (self.final_at - self.accepted_at)
         return SENT if progress >= 0.3 else SENDING if progress >= 0.1 else PENDING
 
     def reply(self, now: float) -> tuple[str, float] | None:
-        """What the recipient answered and when, if that has happened by `now`."""
+        """Return the recipient's answer and its time, or None if there is none by `now`."""
         if self.rule_id is None or self.verdict != RECEIVED:
             return None
         replied_at = self.final_at + self.settings.reply_seconds
@@ -55,7 +55,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One message that the provider truly accepted.
+    """One message that the provider really accepted.
 
     Attributes:
         id_mensaje: The provider's id.
@@ -63,10 +63,10 @@ class LedgerEntry:
         text: Exactly as received.
         accepted_at: Epoch seconds by the simulator's clock.
         credits: What was charged.
-        estatus: 0 to 4, as of the reading of the ledger.
+        estatus: 0 to 4, at the time when the ledger was read.
         rule_id: The interactive rule asked for, if any.
-        reply: What the recipient answered, if that has come.
-        account: Whose it is: 0 is that of `api_key`, the others are those of `other_keys` in their order.
+        reply: The recipient's answer, if there is one.
+        account: 0 is the account of `api_key`; the others are those of `other_keys`, in order.
     """
 
     id_mensaje: int
@@ -81,7 +81,7 @@ class LedgerEntry:
 
     @classmethod
     def of(cls, message: Message, now: float) -> "LedgerEntry":
-        """The entry of a message as it stands at `now`."""
+        """Return the entry of a message in its state at `now`."""
         reply = message.reply(now)
         return cls(
             message.id_mensaje,
@@ -96,24 +96,24 @@ class LedgerEntry:
         )
 
     def as_dict(self) -> dict[str, object]:
-        """The same, for JSON."""
+        """Return the entry as a dictionary, for JSON."""
         # dataclasses.asdict copies deeply, at ten times the cost.
         return {name: getattr(self, name) for name in self.__slots__}
 
 
 def credits_of(text: str) -> int:
-    """How many credits a text costs: one for each 150 characters begun."""
+    """Return how many credits a text costs: one for each 150 characters begun."""
     return max(1, -(-len(text) // CHARACTERS_PER_CREDIT))
 
 
 def chance_of(seed: int, phone: str, text: str) -> float:
-    """A number from 0 to 1 for what is true of a share of the messages, the same for the same seed, phone and text."""
+    """Return a number from 0 to 1, by which settings apply to a share of the messages; it depends on the arguments."""
     digest = hashlib.blake2b(f"{seed}/{phone}/{text}".encode(), digest_size=4, person=b"shown").digest()
     return int.from_bytes(digest, "big") / 2**32
 
 
 def course(settings: SimulatorSettings, phone: str, text: str) -> tuple[float, int]:
-    """The seconds until a message's verdict, and the verdict: the same for the same seed, phone and text."""
+    """Return the seconds until a message's verdict, and the verdict; they depend on seed, phone and text only."""
     digest = hashlib.blake2b(f"{settings.seed}/{phone}/{text}".encode(), digest_size=8).digest()
     chance = int.from_bytes(digest[:4], "big") / 2**32
     # Half a step keeps the value inside (0, 1), where the normal distribution has an inverse.

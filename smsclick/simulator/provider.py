@@ -1,4 +1,4 @@
-"""From a request to its answer: which endpoint, which fault, what is carried out."""
+"""Answer a request: find the endpoint and the fault, and carry the request out."""
 
 from smsclick.simulator.account import Account
 from smsclick.simulator.answers import HTML, Answer, Manner, Request, page
@@ -16,7 +16,7 @@ _SERVER_ERRORS = {
     FaultKind.HTTP_503_AFTER: (503, "503 Service Unavailable"),
     FaultKind.HTML_BEFORE: (200, "SMSClick"),
     FaultKind.HTML_AFTER: (200, "SMSClick"),
-    FaultKind.LATE_ACCEPTANCE: (504, "504 Gateway Time-out"),
+    FaultKind.LATE_ACCEPTANCE: (504, "504 Gateway Timeout"),
 }
 _MANNERS = {
     FaultKind.HANG_BEFORE: Manner.HANG,
@@ -30,7 +30,7 @@ _ALLOW_POST = b"Allow: POST\r\n"
 
 
 class Provider:
-    """The whole simulated SMSClick, but for the network. Belongs to one event loop."""
+    """The whole simulated SMSClick, apart from the network. It belongs to one event loop."""
 
     def __init__(self, account: Account) -> None:
         self.account = account
@@ -39,7 +39,7 @@ class Provider:
         self.control = Control(account, self.faults, self.traffic)
 
     def answer(self, request: Request) -> Answer:
-        """Carries out a request, or does to it what a fault demands."""
+        """Carry out a request, or what a fault makes of it."""
         route = ROUTES.get(request.path)
         if route is None:
             if request.path.startswith(CONTROL_PATH):
@@ -69,7 +69,7 @@ class Provider:
         return answer._replace(delay=delay) if delay else answer
 
     def _spoil(self, answer: Answer, fault: Fault, endpoint: Endpoint) -> Answer:
-        """The answer as the client gets to see it, if it gets one at all."""
+        """Return the answer as the fault changes it."""
         kind = fault.kind
         content_type = self.account.settings.content_type
         if kind in _SERVER_ERRORS:

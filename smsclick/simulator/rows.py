@@ -1,4 +1,4 @@
-"""How the provider shows a message: its dates, phones and texts, and the rows of a report, odd ones too."""
+"""Write a message as the provider shows it: dates, phones, texts, and the rows of a report, also odd ones."""
 
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -11,10 +11,10 @@ from smsclick.simulator.messages import CHARACTERS_PER_CREDIT, Message
 from smsclick.simulator.settings import OddRow, SimulatorSettings
 
 ROWS_PER_PART = 500
-"""How many rows a part of a long report has."""
+"""The number of rows in a part of a long report."""
 
 quote = JSONEncoder(ensure_ascii=False).encode
-"""A text as JSON."""
+"""Write a text as JSON."""
 
 _OTHERS_TEXT = "Aviso de otro sistema"
 _OTHERS_IDS = 900_000_000_000_000
@@ -25,14 +25,14 @@ _NO_DATE = '"ayer por la tarde"'
 def report_parts(
     messages: Sequence[Message], middle: float, wanted: frozenset[int] | None, now: float, settings: SimulatorSettings
 ) -> Iterator[bytes]:
-    """The body in parts, so that a report of a whole day stops nobody else for longer than a part takes.
+    """Yield the body in parts, so that the report of a whole day blocks others only for the time of one part.
 
     Args:
-        messages: Those of the span, in order of time.
+        messages: The messages of the span, in order of time.
         middle: Epoch seconds in the middle of the span: the date of other systems' rows.
-        wanted: Which estatus the report is asked for; None is all.
+        wanted: The estatus that the report is asked for; None is all.
         now: Epoch seconds.
-        settings: How it shows them.
+        settings: How the provider shows messages.
     """
     if settings.report_cap is not None:
         messages = _capped([each for each in messages if wanted is None or each.estatus(now) in wanted], settings)
@@ -54,7 +54,7 @@ def report_parts(
 
 
 def given_text(text: str, settings: SimulatorSettings) -> str:
-    """A text as JSON, in the form in which the provider gives it back."""
+    """Return a text as JSON, in the form in which the provider returns it."""
     match settings.text_form:
         case "exact":
             kept = text
@@ -68,14 +68,14 @@ def given_text(text: str, settings: SimulatorSettings) -> str:
 
 
 def given_phone(phone: str, settings: SimulatorSettings) -> str:
-    """A phone as JSON: a number, or a text where it is masked."""
+    """Return a phone as JSON: a number, or a text if it is masked."""
     hidden = settings.phone_mask
     return f'"{"X" * hidden}{phone[hidden:]}"' if hidden else str(int(phone))
 
 
-def given_date(moment: float, settings: SimulatorSettings) -> str:
-    """A moment as JSON: a date on the provider's clocks."""
-    return f'"{_date_of_second(int(moment + settings.date_shift), settings.timezone)}"'
+def given_date(at: float, settings: SimulatorSettings) -> str:
+    """Return a time as JSON: a date by the provider's clock."""
+    return f'"{_date_of_second(int(at + settings.date_shift), settings.timezone)}"'
 
 
 def _capped(messages: list[Message], settings: SimulatorSettings) -> list[Message]:
@@ -102,10 +102,10 @@ def _row(message: Message, now: float, settings: SimulatorSettings) -> str:
     )
 
 
-def _row_of_others(kind: OddRow, moment: float, settings: SimulatorSettings) -> str:
-    id_mensaje = _OTHERS_IDS + int(moment) * 10 + settings.odd_rows.index(kind)
+def _row_of_others(kind: OddRow, at: float, settings: SimulatorSettings) -> str:
+    id_mensaje = _OTHERS_IDS + int(at) * 10 + settings.odd_rows.index(kind)
     phone = given_phone(settings.others_phone, settings)
-    text, date = given_text(_OTHERS_TEXT, settings), given_date(moment, settings)
+    text, date = given_text(_OTHERS_TEXT, settings), given_date(at, settings)
     return _written(
         kind, id_mensaje, phone, text, date, 3, '"nombre_campania":"Panel", "portafolio":null, "fecha_respuesta":null'
     )

@@ -1,4 +1,4 @@
-"""The server around the simulated provider: in a thread of this process, or in the foreground of its own."""
+"""Run the simulated provider: in a thread of this process, or in the foreground of its own process."""
 
 import asyncio
 import signal
@@ -23,7 +23,7 @@ _BACKLOG = 1024
 
 
 def fastest_loop() -> asyncio.AbstractEventLoop:
-    """An event loop of uvloop where it is installed; the standard one does the same, a little slower."""
+    """Return an event loop of uvloop if it is installed; else the standard one, which is a little slower."""
     try:
         import uvloop  # noqa: PLC0415  (part of the extra, and not needed)
     except ImportError:
@@ -40,13 +40,13 @@ class Simulator:
         assert [entry.text for entry in sim.ledger()] == ["hola"]
     ```
 
-    Every method may be called from any thread, and those that read also after `stop`.
+    Every method may be called from any thread; methods that read may be called after `stop` too.
 
     Args:
-        port: Where it listens; 0 takes a free one.
-        host: The address it binds. Anything but the loopback lets others in.
-        clock: Epoch seconds. A test that passes its own decides how messages progress.
-        loop_factory: Makes the event loop: uvloop's where it is installed, unless told otherwise.
+        port: The port on which it listens; 0 is any free port.
+        host: The address that it binds. Any address except the loopback lets others in.
+        clock: Epoch seconds. With a clock of its own, a test decides how messages progress.
+        loop_factory: Makes the event loop; the default is uvloop's if it is installed.
         **settings: Any field of `SimulatorSettings`, by name.
 
     Raises:
@@ -82,7 +82,7 @@ class Simulator:
 
     @property
     def base_url(self) -> str:
-        """What `SMSCLICK_BASE_URL` must be, without a slash at its end.
+        """The value for `SMSCLICK_BASE_URL`, without a slash at its end.
 
         Raises:
             SmsclickError: The simulator was never started.
@@ -93,14 +93,14 @@ class Simulator:
 
     @property
     def api_key(self) -> str:
-        """The APIKEY that it takes now."""
+        """The APIKEY that it accepts now."""
         return self._provider.account.settings.api_key
 
     def start(self) -> None:
-        """Starts to listen; returns when it does.
+        """Start the simulator; return when it listens.
 
         Raises:
-            SmsclickError: The port is taken, or it was started before.
+            SmsclickError: The port is in use, or the simulator was started before.
         """
         if self._thread is not None:
             raise SmsclickError("this simulator was started before: make a new one")
@@ -110,39 +110,39 @@ class Simulator:
         self._base_url = ready.result()
 
     def stop(self) -> None:
-        """Stops listening and ends every connection, hanging ones too. Harmless when it is not running."""
+        """Stop listening and end every connection, also hanging ones. Harmless if it is not running."""
         loop, stopping, thread = self._loop, self._stopping, self._thread
         if thread is None:
             return
         if loop is not None and stopping is not None and thread.is_alive():
-            with suppress(RuntimeError):  # closed between the question and the call
+            with suppress(RuntimeError):  # closed between the check and the call
                 loop.call_soon_threadsafe(stopping.set)
         thread.join()
 
     def ledger(self) -> list[LedgerEntry]:
-        """What it accepted, in order, each message as it stands now."""
-        # Only the snapshot is taken on the loop; a hundred thousand entries are made here, at no one's cost.
+        """Return the accepted messages in order, each in its present state."""
+        # Only the snapshot is made on the loop. The entries are made here, where they delay no request.
         return list(self._call(self._provider.account.ledger))
 
     def stats(self) -> SimulatorStats:
-        """Requests by endpoint and outcome, concurrency, arrivals by second."""
+        """Return the requests by endpoint and outcome, the concurrency, and the arrivals by second."""
         return self._call(lambda: self._provider.traffic.snapshot(self._provider.account))
 
     def set(self, **settings: object) -> None:
-        """Changes any field of `SimulatorSettings` by name; `add_balance=n` adds to the balance.
+        """Change any fields of `SimulatorSettings` by name; `add_balance=n` adds to the balance.
 
         Raises:
-            SmsclickError: A name is unknown or a value refused; nothing was changed then.
+            SmsclickError: A name is unknown or a value is refused; nothing was changed.
         """
         self._call(lambda: self._provider.account.change(settings))
 
     def faults(self, faults: Iterable[Fault] = ()) -> None:
-        """Puts these rules in the place of all earlier ones; none at all makes it behave again."""
+        """Replace all rules by these; without rules, nothing goes wrong."""
         rules = list(faults)
         self._call(lambda: self._provider.faults.replace(rules))
 
     def force_status(self, id_mensaje: int, estatus: int) -> None:
-        """Gives a message this estatus from now on, whatever its course was.
+        """Give a message this estatus from now on, instead of its own course.
 
         Raises:
             SmsclickError: There is no such message, or no such estatus.
@@ -150,7 +150,7 @@ class Simulator:
         self._call(lambda: self._provider.account.force(id_mensaje, estatus))
 
     def reset(self) -> None:
-        """As at the start: an empty ledger, no faults, no counts, the settings it was made with."""
+        """Return to the start: an empty ledger, no faults, no counts, the first settings."""
         self._call(self._provider.control.reset)
 
     def _run(self, ready: "Future[str]") -> None:
@@ -167,7 +167,7 @@ class Simulator:
             ready.set_exception(error)
 
     def _call(self, act: Callable[[], T]) -> T:
-        """Runs `act` where the state lives, and brings back what it returns or raises."""
+        """Run `act` on the loop that owns the state; return or raise what it does."""
         thread, loop = self._thread, self._loop
         if thread is None or loop is None or not thread.is_alive():
             return act()
@@ -188,7 +188,7 @@ class Simulator:
             wait([result], timeout=1)
             if result.done():
                 return result.result()
-            if not thread.is_alive():  # the loop ended before the call's turn came
+            if not thread.is_alive():  # the loop ended before it ran the call
                 return act()
 
 
@@ -200,17 +200,17 @@ def serve(
     faults: Iterable[Fault] = (),
     on_ready: Callable[[str], None] = lambda _base_url: None,
 ) -> None:
-    """Runs the simulator in the foreground of the main thread until SIGINT or SIGTERM. Prints nothing.
+    """Run the simulator in the foreground of the main thread until SIGINT or SIGTERM. It prints nothing.
 
     Args:
-        port: Where it listens; 0 takes a free one.
-        settings: The account; the defaults if left out.
-        host: The address it binds. Anything but the loopback lets others in.
-        faults: Those in force at the start.
-        on_ready: Called once with the base URL when requests are taken.
+        port: The port on which it listens; 0 is any free port.
+        settings: The account; None is the default settings.
+        host: The address that it binds. Any address except the loopback lets others in.
+        faults: The rules in force at the start.
+        on_ready: Called once, with the base URL, when requests are accepted.
 
     Raises:
-        SmsclickError: The port is taken.
+        SmsclickError: The port is in use.
     """
     provider = Provider(Account(settings or SimulatorSettings()))
     provider.faults.replace(faults)
@@ -254,7 +254,7 @@ async def _listen(
         await stopping.wait()
     finally:
         server.close()
-        # A connection taken in the last moment shows up a turn later: go round until there is none.
+        # A connection that was accepted last appears in a later round of the loop, so repeat until there is none.
         while True:
             await asyncio.sleep(0)
             if not connections:

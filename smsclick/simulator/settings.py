@@ -1,4 +1,4 @@
-"""What can be set about the simulated account, as one immutable value."""
+"""The settings of the simulated account, as one immutable value."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,11 +12,12 @@ from smsclick.errors import SmsclickError
 from smsclick.simulator.faults import first_problem
 
 TextForm = Literal["exact", "ascii", "collapsed", "cut"]
-"""How the provider gives a text back: as it came, without accents, with single spaces, or its first 150."""
+"""How the provider returns a text: as it came, without accents, with single spaces, or its first 150 characters."""
 
 OddRow = Literal["estatus", "null_text", "null_phone", "bad_date", "null_date", "decimal_id", "panel"]
-"""A row of the report as no manual has it: an `estatus_mensaje` of 7; a text, phone or date of null; a date that is
-none; an id with decimals; `panel` is a good row of another system."""
+"""A row of the report that differs from the manual: an `estatus_mensaje` of 7; a text, phone or date of null; a date
+that
+cannot be read; an id with decimals. `panel` is a good row of another system."""
 
 First = Literal["oldest", "newest"]
 CreditsForm = Literal["whole", "decimal", "commas", "text", "words"]
@@ -30,13 +31,13 @@ CreditsForm = Literal["whole", "decimal", "commas", "text", "words"]
 class SimulatorSettings:
     """The account and the network behind it.
 
-    A message keeps the settings of the moment it was accepted for everything that decides its own course
-    (delays, rates, phones, rules, reply, campaign). `api_key`, `balance`, `timezone`, `content_type` and all that
-    says how answers look and what the report shows are the account's and count from the next request on.
+    A message keeps the settings of the time when it was accepted for its own course (delays, rates, phones, rules,
+    reply, campaign). `api_key`, `balance`, `timezone`, `content_type` and all settings of answers and reports belong to
+    the account, and apply from the next request on.
 
     Attributes:
-        api_key: The only APIKEY that is taken.
-        balance: Credits. At start, and when set: what the account has now.
+        api_key: The only APIKEY that is accepted.
+        balance: The credits of the account, at the start and whenever this is set.
         timezone: The zone of all dates in answers and of the report's window.
         delivery_seconds: Median time from acceptance to estatus 3 or 4. On the way the estatus is 1 from a
             tenth of a message's own delay, 2 from three tenths.
@@ -61,18 +62,18 @@ class SimulatorSettings:
         others_phone: The phone of those rows.
         odd_form: How a share of our own messages looks in a report; None is as in the manual.
         odd_rate: That share.
-        text_form: How `getMsg` and `report` give the text back.
-        text_prefix: What stands in front of each text there.
-        text_suffix: What stands behind it.
+        text_form: How `getMsg` and `report` return the text.
+        text_prefix: A prefix of each text there.
+        text_suffix: A suffix of each text there.
         phone_mask: How many of a phone's digits are shown there as X, from the left: 6 is XXXXXX2211.
         date_shift: Seconds that the provider's dates are ahead of the true time: 3600 is a zone an hour to the east.
         echo_form: Whether answers that are errors repeat the whole form that was sent.
         credits_form: How `credits` gives the balance.
-        charge_rate: Share of messages whose credits are taken at all; what answers say of their cost stays.
-        charge_share: What is truly taken of each credit: 0.9 takes 0.9 where the answer says 1.
+        charge_rate: Share of messages that are charged at all; answers show their cost as usual.
+        charge_share: The part of each credit that is really charged: 0.9 charges 0.9 if the answer says 1.
         charge_seconds: Seconds after acceptance when `credits` shows the charge.
-        others_per_hour: Credits that other users of the account take, spread evenly.
-        credits_step: `credits` shows a multiple of this, rounded down.
+        others_per_hour: Credits that other users of the account use, evenly distributed.
+        credits_step: `credits` shows multiples of this, rounded down.
         refund_rejected: Whether `credits` shows the credits of messages that end with 4 again.
         other_keys: APIKEYs of further accounts, each with its own messages, balance and report.
         other_balance: Credits of each of those; when set: what each has now.
@@ -80,8 +81,8 @@ class SimulatorSettings:
         campaign_name: Its `nombre_campania`.
         portfolio: Its `portafolio`.
         content_type: The header of the four endpoints' JSON answers.
-        seed: With phone and text it decides a message's delay and end, so that a run can be repeated
-            whatever the order of arrival.
+        seed: With phone and text it decides a message's delay and end, so that a run can be repeated with any order
+            of arrival.
 
     Raises:
         pydantic.ValidationError: A value is out of range or a name unknown. It is a ValueError.
@@ -133,7 +134,7 @@ class SimulatorSettings:
     seed: int = 0
 
     def replace(self, changes: Mapping[str, object]) -> "SimulatorSettings":
-        """The same settings but for `changes`, given by name as in Python or as read from JSON.
+        """Return the settings with `changes`, which are given by name, as in Python or as read from JSON.
 
         Raises:
             SmsclickError: A name is unknown or a value refused; one line says which and why.

@@ -1,4 +1,4 @@
-"""What came in and how it was answered: the simulator's own statistics."""
+"""The statistics of the simulator: the requests that came, and their outcomes."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class SimulatorStats:
         accepting_later: Messages of `late_acceptance` whose time has not come.
         in_flight: Requests read and not yet answered; hanging ones count until their connection ends.
         max_in_flight: The most there were at once.
-        connections: Connections taken; a keep-alive client needs one.
+        connections: Accepted connections; a keep-alive client needs one.
         open_connections: Those open now.
         sends_per_second: Arrivals of `sendMsg`, accepted or not, by epoch second of the simulator's clock.
     """
@@ -47,31 +47,31 @@ class Traffic:
         self._sends: Counter[int] = Counter()
 
     def reset(self) -> None:
-        """Starts counting anew; what is in flight or open now stays counted as that."""
+        """Reset the counts; requests in flight and open connections stay counted."""
         self.max_in_flight = self.in_flight
         self.connections = self.open_connections
         self._outcomes.clear()
         self._sends.clear()
 
     def request_began(self) -> None:
-        """A provider request was read and waits for its answer."""
+        """Count a request of the provider that was read and waits for its answer."""
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
 
     def request_ended(self) -> None:
-        """It was answered, or its connection is gone."""
+        """Count the end of a request: it was answered, or its connection is gone."""
         self.in_flight -= 1
 
     def send_arrived(self, now: float) -> None:
-        """A sendMsg came in, whatever becomes of it."""
+        """Count a sendMsg, accepted or not."""
         self._sends[int(now)] += 1
 
     def decided(self, endpoint: str, outcome: str) -> None:
-        """A request's outcome is known."""
+        """Count the outcome of a request."""
         self._outcomes[endpoint, outcome] += 1
 
     def snapshot(self, account: Account) -> SimulatorStats:
-        """The figures as they are now."""
+        """Return the present figures."""
         account.now()
         requests: dict[str, dict[str, int]] = {}
         for (endpoint, outcome), count in sorted(self._outcomes.items()):

@@ -1,4 +1,4 @@
-"""A test kit for backends: what a test enqueued, without sending it; and, where wanted, a real worker and a simulator.
+"""A test kit for backends: read what a test enqueued, without sending it; or use a real worker and a simulator.
 
 With pytest:
 
@@ -6,7 +6,7 @@ With pytest:
 pytest_plugins = ["smsclick.testing"]  # in conftest.py
 
 @pytest.fixture
-def smsclick_bind(session):  # where your test's transaction is: a session, a connection or an engine
+def smsclick_bind(session):  # your test's transaction: a session, a connection or an engine
     return session
 
 def test_the_customer_hears_of_it(session, smsclick_outbox):
@@ -21,7 +21,10 @@ def setUp(self):
     self.outbox = self.enterContext(outbox(self.session))  # in Django: outbox(smsclick.django.connected)
 ```
 
-No wake-up goes out while a test has one of these. (PYTEST_DONT_REWRITE: a conftest may import this first.)
+No wake-up is published while a test uses one of these. (PYTEST_DONT_REWRITE: a conftest may import this first.)
+
+The kit reads and deletes rows of a test database only. It may import `_enqueue`, `_values`, `_wakeups`, `contract`,
+`settings` and `simulator`. Decisions: docs/decisions/0052 (an outbox knows where the app writes), 0051.
 """
 
 import importlib.util

@@ -1,4 +1,4 @@
-"""A message as a test sees it."""
+"""A message as a test reads it."""
 
 import dataclasses
 import datetime as dt
@@ -31,7 +31,7 @@ COLUMNS = [messages.c[field.name] for field in dataclasses.fields(Enqueued)]
 
 
 def enqueued(row: sa.Row[Any]) -> Enqueued:
-    """A row of `COLUMNS`."""
+    """Return the message of a row of `COLUMNS`."""
     values = row._asdict()
     return Enqueued(
         **values

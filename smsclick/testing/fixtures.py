@@ -1,4 +1,4 @@
-"""The fixtures of pytest; `smsclick.testing` has them where pytest is installed."""
+"""Fixtures of pytest; `smsclick.testing` has them if pytest is installed."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from smsclick.testing.worker import Worker, checkout
 
 @pytest.fixture
 def smsclick_bind() -> Iterator[Bind]:
-    """Where `smsclick_outbox` looks. Override it; this one is an SQLite of its own, in memory, with the tables."""
+    """What `smsclick_outbox` reads through. Override it; this one is an SQLite in memory with the tables."""
     engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool, connect_args={"check_same_thread": False})
     create_tables(engine)
     yield engine
@@ -25,13 +25,13 @@ def smsclick_bind() -> Iterator[Bind]:
 
 @pytest.fixture
 def smsclick_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No wake-up goes out, whatever the environment says of a broker. The other fixtures have it already."""
+    """Publish no wake-up, even if the environment names a broker. The other fixtures include this one."""
     monkeypatch.setattr(publisher, "configured", lambda: False)
 
 
 @pytest.fixture(autouse=True)
 def smsclick_recorder(request: pytest.FixtureRequest) -> Iterator[Recorder]:
-    """Notes what is enqueued and where, from before the other fixtures of a test: some of them may enqueue."""
+    """Record what is enqueued and where. It starts before the other fixtures of a test, because they may enqueue."""
     if "smsclick_silence" in request.fixturenames:
         request.getfixturevalue("smsclick_silence")
     with recording() as recorder:
@@ -44,7 +44,7 @@ def smsclick_outbox(
     smsclick_silence: None,  # noqa: ARG001
     smsclick_recorder: Recorder,
 ) -> Iterator[Outbox]:
-    """What the test enqueues; what of it was committed is removed at the end."""
+    """The messages that the test enqueues; those that were committed are removed at the end."""
     outbox = Outbox(smsclick_bind, recorder=smsclick_recorder)
     yield outbox
     outbox.remove_committed()
@@ -52,7 +52,7 @@ def smsclick_outbox(
 
 @pytest.fixture
 def smsclick_database_url(tmp_path: Path) -> str:
-    """The database of `smsclick_worker`, which makes the tables there. Override it; this one is an SQLite file."""
+    """The database of `smsclick_worker`, which creates the tables. Override it; this one is an SQLite file."""
     return f"sqlite:///{tmp_path / 'smsclick-worker.db'}"
 
 

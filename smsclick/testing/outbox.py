@@ -1,4 +1,4 @@
-"""What a test enqueued, read from where the app's own transaction is; needs no test runner."""
+"""Read what a test enqueued, through the app's own transaction; works with any test runner."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -22,22 +22,21 @@ Bind = (
     | sa.Engine
     | Callable[[], contextlib.AbstractContextManager[sa.Connection]]
 )
-"""Where an outbox looks; the last is for frameworks with connections of their own: `smsclick.django.connected`."""
+"""What an outbox reads through; the last form is for frameworks with connections of their own, such as Django."""
 
-_MANY = 500
-"""Keys of one DELETE."""
+_KEYS_OF_ONE_DELETE = 500
 
 
 class Outbox:
-    """The messages of a test, read anew at each question.
+    """The messages of a test, read again by each method.
 
-    Every question raises `SmsclickError` where the test has enqueued in another database than this one: what is seen
-    here would say nothing of the app.
+    Every method raises `SmsclickError` if the test enqueued in another database than this one, because the rows here
+    would then say nothing about the app.
 
     Args:
-        bind: through a session or connection it sees what its transaction has enqueued, committed or not; through an
-            engine what is committed.
-        recorder: of the same test; without it nothing is known of other databases, and nothing is removed.
+        bind: a session or connection shows the messages of its transaction, committed or not; an engine shows
+            committed messages.
+        recorder: the recorder of the test; without it other databases are not noticed and nothing is removed.
     """
 
     def __init__(self, bind: Bind, *, recorder: Recorder | None = None) -> None:
@@ -55,27 +54,27 @@ class Outbox:
 
     @property
     def messages(self) -> list[Enqueued]:
-        """All of them, in the order in which they were enqueued."""
+        """All messages, in the order in which they were enqueued."""
         with self._connection() as connection:
             self._require_same_database(connection)
             rows = connection.execute(sa.select(*COLUMNS).order_by(messages.c.id)).all()
         return [enqueued(row) for row in rows]
 
     def to(self, phone: str | int) -> list[Enqueued]:
-        """Those to a phone, which may be given in any usual form."""
+        """Return the messages to a phone, which may be given in any usual form."""
         digits = normalize_phone(phone)
         return [message for message in self.messages if message.phone == digits]
 
     def one(self, *, to: str | int | None = None, key: str | None = None, containing: str | None = None) -> Enqueued:
-        """The only message that fits.
+        """Return the only message that matches.
 
         Args:
-            to: its phone.
-            key: its key.
+            to: the phone of the message.
+            key: the key of the message.
             containing: a part of its text.
 
         Raises:
-            AssertionError: there is none, or more than one.
+            AssertionError: no message matches, or more than one.
         """
         __tracebackhide__ = True
         digits = None if to is None else normalize_phone(to)
@@ -93,16 +92,16 @@ class Outbox:
         return found[0]
 
     def assert_empty(self) -> None:
-        """Raises `AssertionError` where anything was enqueued."""
+        """Raise `AssertionError` if there is a message."""
         __tracebackhide__ = True
         if there := self.messages:
             raise AssertionError(f"nothing was to be enqueued; there is: {_listed(there)}")
 
     def clear(self) -> None:
-        """Removes all messages that it sees, whoever stored them.
+        """Remove all messages of this database that the bind can see, also those of others.
 
-        Through an engine, or a function such as `smsclick.django.connected`, that is committed; through a session or
-        connection it is part of its transaction.
+        Through an engine, or a function such as `smsclick.django.connected`, this is committed. Through a session or
+        connection it is a part of the transaction.
         """
         with self._connection() as connection:
             self._require_same_database(connection)
@@ -111,9 +110,9 @@ class Outbox:
                 connection.commit()
 
     def remove_committed(self) -> None:
-        """Removes what this test itself has enqueued and committed, so that the next one does not find it.
+        """Remove the messages that this test enqueued and committed, so that the next test does not find them.
 
-        A connection, and a session that is bound to one, belong to a test that rolls its transaction back.
+        Nothing is removed for a connection, or a session bound to one: such a test rolls its transaction back.
         """
         bind: Any = self._bind
         if isinstance(bind, Session | scoped_session):
@@ -127,8 +126,8 @@ class Outbox:
         with bind.connect() if isinstance(bind, sa.Engine) else bind() as connection:
             place = place_of(connection)
             keys = [key for key, its_place in self._recorder.keys.items() if its_place == place]
-            for start in range(0, len(keys), _MANY):
-                _delete(connection, keys[start : start + _MANY])
+            for start in range(0, len(keys), _KEYS_OF_ONE_DELETE):
+                _delete(connection, keys[start : start + _KEYS_OF_ONE_DELETE])
             connection.commit()
 
     @contextlib.contextmanager
@@ -155,12 +154,12 @@ class Outbox:
 
 @contextlib.contextmanager
 def outbox(bind: Bind) -> Iterator[Outbox]:
-    """An outbox for any test runner: `self.outbox = self.enterContext(outbox(session))` in a `setUp` of unittest.
+    """Yield an outbox, for any test runner: `self.enterContext(outbox(session))` in a `setUp` of unittest.
 
-    No wake-up goes out until the end of the block. What was committed by then is removed.
+    No wake-up is published until the end of the block. Messages that were committed by then are removed.
 
     Args:
-        bind: as of `Outbox`; for Django `smsclick.django.connected`.
+        bind: as for `Outbox`; for Django `smsclick.django.connected`.
     """
     with mock.patch.object(publisher, "configured", return_value=False), recording() as recorder:
         made = Outbox(bind, recorder=recorder)
@@ -169,18 +168,18 @@ def outbox(bind: Bind) -> Iterator[Outbox]:
 
 
 def _delete(connection: sa.Connection, keys: Sequence[str] | None) -> None:
-    """Deletes messages, all or those with these keys, and what belongs to them: SQLite may not cascade."""
+    """Delete all messages, or those with these keys, with their events and callbacks: SQLite may not cascade."""
     which = sa.select(messages.c.id)
     if keys is not None:
         which = which.where(messages.c.key.in_(keys))
     ids = list(connection.scalars(which))
-    for start in range(0, len(ids), _MANY):
-        some = ids[start : start + _MANY]
+    for start in range(0, len(ids), _KEYS_OF_ONE_DELETE):
+        some = ids[start : start + _KEYS_OF_ONE_DELETE]
         for table in (events, callbacks):
             connection.execute(sa.delete(table).where(table.c.message_id.in_(some)))
         connection.execute(sa.delete(messages).where(messages.c.id.in_(some)))
 
 
 def _listed(there: list[Enqueued]) -> str:
-    """For a person who looks at a failed test; these are a test's own phones and texts."""
+    """Return the messages as text for a failed test; the phones and texts are those of the test."""
     return "; ".join(f"{message.key} to {message.phone}: {message.text!r}" for message in there) or "nothing"

@@ -1,4 +1,4 @@
-"""What a test enqueues, and in which database it does."""
+"""Record what a test enqueues, and in which database."""
 
 import contextlib
 import dataclasses
@@ -15,8 +15,8 @@ class _Place:
     """A database, or a schema in it: two connections to the same one have equal places.
 
     Attributes:
-        name: for a person.
-        identity: what only this one has.
+        name: the name for a person.
+        identity: values that no other database has.
     """
 
     name: str
@@ -37,24 +37,24 @@ def place_of(connection: sa.Connection) -> _Place:
     answer = connection.exec_driver_sql(_WHO[kind]).one()
     if answer[0]:
         return _Place(f"{kind} {answer[0]}", (kind, *answer))
-    # In memory: only this connection of the driver reaches it.
+    # In memory: only this connection of the driver can use it.
     return _Place("an SQLite in memory", (kind, id(connection.connection.driver_connection)))
 
 
 @dataclasses.dataclass(slots=True)
 class Recorder:
-    """What was enqueued while it listened, through `enqueue` and `enqueue_many` of this process.
+    """What was enqueued through `enqueue` and `enqueue_many` of this process while the recorder was active.
 
     Attributes:
-        places: of each call.
-        keys: of the messages that are new, with the place of each.
+        places: the database of each call.
+        keys: the keys of new messages, with the database of each.
     """
 
     places: list[_Place] = dataclasses.field(default_factory=list)
     keys: dict[str, _Place] = dataclasses.field(default_factory=dict)
 
     def __call__(self, connection: sa.Connection, new: Sequence[str]) -> None:
-        """Called by `enqueue` in the caller's transaction."""
+        """Record a call; `enqueue` calls this in the caller's transaction."""
         place = place_of(connection)
         self.places.append(place)
         self.keys.update(dict.fromkeys(new, place))
@@ -62,7 +62,7 @@ class Recorder:
 
 @contextlib.contextmanager
 def recording() -> Iterator[Recorder]:
-    """Listens to every `enqueue` of this process until the end of the block."""
+    """Record every `enqueue` of this process until the end of the block."""
     recorder = Recorder()
     observers.append(recorder)
     try:

@@ -1,4 +1,4 @@
-"""A real worker for the tests of a backend, in a process of its own."""
+"""A real worker, in a process of its own, for the tests of a backend."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ _ENDED = frozenset({State.DELIVERED, State.REJECTED, State.FAILED, State.EXPIRED
 
 
 class Worker:
-    """`smsclick up` in a process of its own, which sends to a simulator whatever is committed to its database.
+    """`smsclick up` in a process of its own; it sends the messages of its database to a simulator.
 
     Attributes:
         database_url: its database.
@@ -35,7 +35,7 @@ class Worker:
         self.provider = provider
         self._log = folder / "smsclick-worker.log"
         self._engine = sa.create_engine(database_url)
-        # Its working folder is not the checkout, so that a person's `.env` takes no part.
+        # Its working folder is not the checkout, so that a person's `.env` is not read.
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
                 [_python(checkout), "-c", "from smsclick._cli.main import main; main()", "up"],
@@ -48,15 +48,15 @@ class Worker:
             )
 
     def wait_ready(self) -> None:
-        """Returns when it takes work; fails the test with the end of its log where it does not."""
+        """Return when the worker is ready; if it does not start, fail the test with the end of its log."""
         self._wait(lambda: "smsclick is up" in self._output(), _READY_SECONDS, "did not start")
 
     def wait_ended(self, message_id: int, *, seconds: float = 30) -> Enqueued:
-        """Waits until a message has come to its end, and returns it.
+        """Wait until a message has reached a final state, and return it.
 
         Args:
-            message_id: what `enqueue` returned.
-            seconds: how long at most; then the test fails.
+            message_id: the id that `enqueue` returned.
+            seconds: the longest wait; then the test fails.
         """
 
         def ended() -> Enqueued | None:
@@ -69,7 +69,7 @@ class Worker:
         return message
 
     def stop(self) -> None:
-        """Ends it."""
+        """End the worker."""
         self._process.terminate()
         try:
             self._process.wait(10)
@@ -93,10 +93,10 @@ class Worker:
 
 
 def checkout(base: Path) -> Path | None:
-    """The checkout that `SMSCLICK_CHECKOUT` names, or the one that smsclick is installed from; None: there is none.
+    """Return the checkout that `SMSCLICK_CHECKOUT` names, or that smsclick is installed from; None if there is none.
 
     Args:
-        base: what a relative path begins at: where the tests were started, not where a test may have gone since.
+        base: the folder of a relative path: where the tests were started, not the present folder of a test.
     """
     named = os.environ.get("SMSCLICK_CHECKOUT")
     folder = (base / Path(named).expanduser() if named else Path(__file__).parent.parent.parent).resolve()
@@ -105,7 +105,7 @@ def checkout(base: Path) -> Path | None:
 
 
 def _python(checkout: Path) -> str:
-    """The checkout's own, which has what a worker needs; else that of the test."""
+    """Return the Python of the checkout, which has the packages of a worker; else that of the test."""
     own = checkout / ".venv" / "bin" / "python"
     return str(own) if own.exists() else sys.executable
 
