@@ -1,4 +1,4 @@
-"""Addresses of call-backs: what is one, and one clear line for what is none, at the door and in the settings."""
+"""Addresses of callbacks: what is one, and one clear line for what is none, at the door and in the settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from smsclick.settings import load_settings
 from tests.webhook_receiver import SECRET
 
 
-def web_hook(host: str, port: int, path: str, *, secure: bool = True) -> WebhookTarget:
+def webhook(host: str, port: int, path: str, *, secure: bool = True) -> WebhookTarget:
     return WebhookTarget(secure, host, port, path)
 
 
@@ -45,30 +45,30 @@ MISTAKES = [
     [
         ("celery:app.tasks.sms_changed@shop", TaskTarget("app.tasks.sms_changed", "shop"), "celery:shop"),
         ("celery:sms@shop.high-1", TaskTarget("sms", "shop.high-1"), "celery:shop.high-1"),
-        ("https://example.com", web_hook("example.com", 443, "/"), "example.com"),
+        ("https://example.com", webhook("example.com", 443, "/"), "example.com"),
         (
             "HTTPS://Example.COM:443/a?b=c",
-            web_hook("example.com", 443, "/a?b=c"),
+            webhook("example.com", 443, "/a?b=c"),
             "example.com",
         ),
         (
             "https://example.com:8443/a",
-            web_hook("example.com", 8443, "/a"),
+            webhook("example.com", 8443, "/a"),
             "example.com:8443",
         ),
         (
             "http://127.0.0.1:8000/x",
-            web_hook("127.0.0.1", 8000, "/x", secure=False),
+            webhook("127.0.0.1", 8000, "/x", secure=False),
             "127.0.0.1:8000",
         ),
         (
             "https://[2001:db8::1]:8443/",
-            web_hook("2001:db8::1", 8443, "/"),
+            webhook("2001:db8::1", 8443, "/"),
             "[2001:db8::1]:8443",
         ),
     ],
 )
-def test_a_task_with_its_queue_and_a_web_hook_are_addresses(
+def test_a_task_with_its_queue_and_a_webhook_are_addresses(
     address: str, target: TaskTarget | WebhookTarget, receiver: str
 ) -> None:
     assert parse_callback(address) == target
@@ -90,8 +90,8 @@ def test_a_default_that_is_no_address_is_refused_at_start(address: str) -> None:
         load_settings(SMSCLICK_CALLBACK=address, SMSCLICK_WEBHOOK_SECRET=SECRET)
 
 
-def test_a_web_hook_for_all_messages_needs_the_secret_that_signs_it() -> None:
-    with pytest.raises(SettingsError, match=r"^SMSCLICK_WEBHOOK_SECRET: not set, but SMSCLICK_CALLBACK is a web hook"):
+def test_a_webhook_for_all_messages_needs_the_secret_that_signs_it() -> None:
+    with pytest.raises(SettingsError, match=r"^SMSCLICK_WEBHOOK_SECRET: not set, but SMSCLICK_CALLBACK is a webhook"):
         load_settings(SMSCLICK_CALLBACK="https://example.com/x")
     found = load_settings(SMSCLICK_CALLBACK="https://example.com/x", SMSCLICK_WEBHOOK_SECRET=f"{SECRET} {SECRET}")
     assert found.webhook_secrets == (SECRET, SECRET)
