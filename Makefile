@@ -62,7 +62,6 @@ bench: setup ## the benchmarks of docs/performance.md; ARGS='latency --quick'
 WORDS := .ci .github Makefile SECURITY.md alembic.ini docker-compose.yml
 WORDS += smsclick/_net smsclick/provider smsclick/_threads
 WORDS += worker/alerting worker/broker worker/callbacks worker/compat worker/intake worker/monitoring worker/threads
-WORDS += smsclick/_net smsclick/provider
 WORDS += models smsclick/__init__.py smsclick/alembic.py smsclick/contract.py smsclick/errors.py smsclick/settings.py
 WORDS += $(addprefix smsclick/,_broker _database _enqueue _importing _values _wakeups django simulator testing)
 lint: setup ## linter, spelling, words, formatting and types
