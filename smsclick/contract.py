@@ -7,7 +7,7 @@ have a metadata of their own, so that a producer's stays as it is.
 import enum
 
 from smsclick._database.message_tables import callbacks, events, messages
-from smsclick._database.metadata import metadata
+from smsclick._database.metadata import VERSION_TABLE, metadata
 from smsclick._database.worker_tables import (
     accounts,
     alerts,
@@ -47,9 +47,6 @@ __all__ = [
     "optouts",
     "watermarks",
 ]
-
-VERSION_TABLE = "smsclick_alembic_version"
-"""Alembic's version table of smsclick, so that our migrations do not meet those of a backend in the same database."""
 
 ACCOUNT = "default"
 """The name of the only account; its row is in `accounts`."""

@@ -18,10 +18,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from smsclick._database.columns import db_now
 from smsclick._database.error_lines import unavailable
 from smsclick._database.faults import DatabaseBusy, Diagnosis, Fault, diagnose, fault_of, keep, safe_words
+from smsclick._database.metadata import VERSION_TABLE
 from smsclick._database.sessions import READ_ONLY, SILENCE_SECONDS, connect_args, listen, requires_tls, url_for_driver
 from smsclick._database.sqlite_files import make_private, path_of
 from smsclick._database.urls import parse_url, shown
-from smsclick.contract import VERSION_TABLE
 from smsclick.errors import DatabaseNotMigrated, DatabaseUnavailable
 
 __all__ = ["Database", "Fault", "fault_of", "note_for_commit", "parse_url"]

@@ -4,6 +4,9 @@ from typing import Any, Final
 
 from sqlalchemy import MetaData
 
+VERSION_TABLE = "smsclick_alembic_version"
+"""Alembic's version table of smsclick, so that our migrations do not meet those of a backend in the same database."""
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",

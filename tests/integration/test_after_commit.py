@@ -1,4 +1,4 @@
-"""The doorbell rings for what a transaction committed, whoever drives it and whatever becomes of its parts."""
+"""Wake-ups after a commit: for the messages that were committed, and for no others, however the transaction ran."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def put(through: Any, key: str) -> int:  # noqa: ANN401 - any session or connect
 
 @pytest.fixture
 def woken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[int]]]:
-    """What the bell published so far, without a broker; `settled` waits for the rest."""
+    """The ids that were published so far, without a broker; `flushed` waits for the others."""
     monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")
     get_settings.cache_clear()
     published: list[list[int]] = []
@@ -54,7 +54,7 @@ def woken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[int]]]:
     get_settings.cache_clear()
 
 
-def settled() -> None:
+def flushed() -> None:
     assert publisher._publisher is not None
     assert publisher._publisher.flush(60)
 
@@ -66,7 +66,7 @@ def engine(migrated_postgres_url: str) -> Iterator[sa.Engine]:
     made.dispose()
 
 
-# --- Whoever drives the transaction. Each returns the ids that must be rung for, and no others.
+# --- Ways to run a transaction. Each returns the ids that must be published, and no others.
 
 
 def a_session_that_begins_by_itself(engine: sa.Engine) -> list[list[int]]:
@@ -168,7 +168,7 @@ def sessions_joined_into_a_callers_transaction(engine: sa.Engine) -> list[list[i
                 with Session(connection, join_transaction_mode=mode) as session:
                     kept.append([put(session, f"kept by {mode}")])
                     session.commit()
-                settled()
+                flushed()
                 assert connection.in_transaction()
     return kept
 
@@ -186,7 +186,7 @@ def a_commit_in_two_phases(engine: sa.Engine) -> list[list[int]]:
     with Session(engine, twophase=True) as session:
         first = put(session, "a")
         session.prepare()
-        settled()
+        flushed()
         session.commit()
         put(session, "dropped")
         session.prepare()
@@ -217,7 +217,7 @@ def threads(engine: sa.Engine) -> list[list[int]]:
     return sorted(kept)
 
 
-def more_than_are_rung_for(engine: sa.Engine) -> list[list[int]]:
+def more_than_are_published(engine: sa.Engine) -> list[list[int]]:
     with Session(engine) as session, session.begin():
         ids = enqueue_many(session, ({"phone": PHONE, "text": "x", "key": f"{n:04d}"} for n in range(MOST + 50)))
     return [ids[start : start + LIST] for start in range(0, MOST, LIST)]
@@ -237,26 +237,26 @@ DRIVERS = [
     a_session_that_rolls_back_in_its_savepoint_of_a_callers_transaction,
     a_commit_in_two_phases,
     threads,
-    more_than_are_rung_for,
+    more_than_are_published,
 ]
 
 
 @pytest.mark.parametrize("driver", DRIVERS, ids=lambda driver: driver.__name__)
-def test_what_was_committed_is_rung_for_and_nothing_else(
+def test_only_committed_messages_wake_the_workers(
     engine: sa.Engine, woken: list[list[int]], driver: Callable[[sa.Engine], list[list[int]]]
 ) -> None:
     expected = driver(engine)
-    settled()
+    flushed()
     assert sorted(woken) == sorted(expected)
     with engine.connect() as connection:
         there = set(connection.scalars(sa.select(messages.c.id)))
     assert {each for ids in woken for each in ids} <= there
 
 
-def test_it_rings_when_the_rows_are_there_for_others_however_long_the_commit_takes(
+def test_workers_are_woken_when_others_see_the_rows_however_long_the_commit_takes(
     engine: sa.Engine, woken: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A trigger that the commit waits for makes it slow; the bell looks, through a connection of its own."""
+    """A trigger makes the commit slow; the publisher looks through a connection of its own."""
     with engine.begin() as connection:
         connection.execute(
             sa.text(
@@ -281,8 +281,8 @@ def test_it_rings_when_the_rows_are_there_for_others_however_long_the_commit_tak
         first = put(session, "a")
     with engine.begin() as connection:
         second = put(connection, "b")
-    settled()
-    # In either order: what is not committed yet goes to the end of the bell's queue.
+    flushed()
+    # In either order: a message that is not committed yet goes to the end of the publisher's queue.
     assert sorted(seen) == [[first], [second]]
 
 
@@ -331,7 +331,7 @@ def test_asynchronous_sessions_and_connections_are_awaited(
         return kept
 
     expected = asyncio.run(produce())
-    settled()
+    flushed()
     assert sorted(woken) == sorted(expected)
 
 
@@ -351,31 +351,31 @@ def test_a_commit_does_not_wait_for_a_broker_that_is_silent() -> None:
         published.set()
         release.wait(60)
 
-    bell = publisher._ListPublisher(publish)
-    bell.put([1])
+    background = publisher._ListPublisher(publish)
+    background.put([1])
     assert published.wait(60)
     for number in range(3000):  # more than the queue holds: dropped, not waited for
-        bell.put([number])
-    assert bell._queue.full()
+        background.put([number])
+    assert background._queue.full()
     release.set()
 
 
-def test_while_the_broker_fails_one_ring_in_a_pause_tries_it() -> None:
+def test_while_the_broker_fails_one_wakeup_after_each_pause_tries_it() -> None:
     tried: list[int] = []
 
     def publish(ids: list[int]) -> None:
         tried.extend(ids)
         raise OSError
 
-    bell = publisher._ListPublisher(publish, pause=600)
+    background = publisher._ListPublisher(publish, pause=600)
     for number in range(50):
-        bell.put([number])
-    assert bell.flush(60)
+        background.put([number])
+    assert background.flush(60)
     assert tried == [0]
-    bell._paused_until = 0.0  # the pause is over
+    background._paused_until = 0.0  # the pause is over
     for number in range(50, 100):
-        bell.put([number])
-    assert bell.flush(60)
+        background.put([number])
+    assert background.flush(60)
     assert tried == [0, 50]
 
 
@@ -387,19 +387,19 @@ def test_after_a_pause_the_broker_is_tried_again_and_then_all_ring() -> None:
         if tried == [0]:
             raise OSError
 
-    bell = publisher._ListPublisher(publish, pause=0.2)
-    bell.put([0])
-    assert bell.flush(60)
+    background = publisher._ListPublisher(publish, pause=0.2)
+    background.put([0])
+    assert background.flush(60)
 
-    def rings_again() -> bool:
-        bell.put([100])
-        assert bell.flush(60)
+    def publishes_again() -> bool:
+        background.put([100])
+        assert background.flush(60)
         return 100 in tried
 
-    wait_until(rings_again, what="the next try")
+    wait_until(publishes_again, what="the next try")
     for number in range(200, 250):
-        bell.put([number])
-    assert bell.flush(60)
+        background.put([number])
+    assert background.flush(60)
     assert tried[-50:] == list(range(200, 250))
 
 
@@ -428,7 +428,7 @@ if sys.argv[1:] == ["fork"]:
 """
 
 
-def test_a_process_and_its_forked_child_ring_and_end(
+def test_a_process_and_its_forked_child_publish_and_end(
     migrated_sqlite_url: str, broker_url: str, start_process: StartProcess
 ) -> None:
     env = {"DATABASE_URL": migrated_sqlite_url, "CELERY_BROKER_URL": broker_url}
@@ -455,7 +455,7 @@ def test_a_process_commits_and_ends_although_its_broker_never_answers(
         assert list(connection.scalars(sa.select(messages.c.key))) == ["parent"]
 
 
-def test_the_call_that_rings_holds_nothing_but_ids() -> None:
+def test_a_wakeup_has_nothing_but_ids() -> None:
     headers, body = publisher.call_to_send([7, 8])
     assert body[0] == [[7, 8]]
     assert headers["task"] == "smsclick.send"

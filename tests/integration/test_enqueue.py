@@ -1,4 +1,4 @@
-"""Enqueue: with the caller's transaction or not at all, one message for one key, and a doorbell after the commit."""
+"""Enqueue: with the caller's transaction or not at all, one message for one key, and a wake-up after the commit."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_fifty_threads_with_other_content_make_one_message_and_forty_nine_refusa
 
 @pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)  # SQLite has one writer
 def test_producers_of_neighbouring_keys_do_not_stop_each_other(backend: sa.Engine, database: Database) -> None:
-    """Each has enqueued before either commits: with gap locks each would wait for the other for ever."""
+    """Each has enqueued before either commits: with gap locks each would wait for the other forever."""
     with Session(backend) as session, session.begin():
         enqueue(session, phone=PHONE, text="x", key="a")
         enqueue(session, phone=PHONE, text="x", key="z")
@@ -330,12 +330,12 @@ def test_storing_says_of_each_message_what_became_of_it(database: Database) -> N
     ]
 
 
-# --- The doorbell
+# --- Wake-ups
 
 
 @pytest.fixture
 def broker(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[Any]]]:
-    """A broker that the producer rings through; called, it gives the messages in the queue of the senders."""
+    """A broker for the producer's wake-ups; called, it returns the messages of the senders' queue."""
     yield from _broker(redis_url, monkeypatch)
 
 
@@ -347,7 +347,7 @@ def _broker(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int
     client = redis.Redis.from_url(url)
 
     def queued(expected: int) -> list[Any]:
-        wait_until(lambda: client.llen("smsclick.send") >= expected, what="the doorbell")
+        wait_until(lambda: client.llen("smsclick.send") >= expected, what="the wake-up")
         return [json.loads(each) for each in client.lrange("smsclick.send", 0, -1)]
 
     yield queued
@@ -363,13 +363,13 @@ def ids_of(woken: list[Any]) -> list[list[int]]:
 
 @pytest.fixture
 def one(migrated_sqlite_url: str) -> Iterator[sa.Engine]:
-    """A producer's engine on SQLite: what rings does not depend on the database."""
+    """A producer's engine on SQLite: wake-ups do not depend on the database."""
     made = sa.create_engine(migrated_sqlite_url)
     yield made
     made.dispose()
 
 
-def test_the_doorbell_rings_after_the_outer_commit_and_not_before(
+def test_workers_are_woken_after_the_outer_commit_and_not_before(
     one: sa.Engine, broker: Callable[[int], list[Any]]
 ) -> None:
     with Session(one) as session:
@@ -379,7 +379,7 @@ def test_the_doorbell_rings_after_the_outer_commit_and_not_before(
         session.commit()
     with Session(one) as session, session.begin():
         third = enqueue(session, phone=PHONE, text="x", key="c")
-    # One list for the whole first transaction: nothing rang when the savepoint was released.
+    # One list for the whole first transaction: nothing was published when the savepoint was released.
     assert ids_of(broker(2)) == [[first, second], [third]]
 
 
@@ -414,7 +414,7 @@ def test_nothing_but_ids_crosses_the_broker(one: sa.Engine, broker: Callable[[in
         assert word not in shown
 
 
-def test_many_ring_in_a_few_lists(one: sa.Engine, broker: Callable[[int], list[Any]]) -> None:
+def test_many_messages_are_published_in_a_few_lists(one: sa.Engine, broker: Callable[[int], list[Any]]) -> None:
     count = 2 * publisher.LIST + 5
     with Session(one) as session, session.begin():
         ids = enqueue_many(session, [{"phone": PHONE, "text": f"x{n}", "key": f"k{n:03d}"} for n in range(count)])
@@ -429,7 +429,7 @@ def test_a_commit_with_the_broker_down_succeeds(one: sa.Engine, monkeypatch: pyt
             assert connection.scalar(sa.select(sa.func.count()).select_from(messages)) == 1
 
 
-def test_without_a_broker_nothing_is_rung(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_broker_nothing_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
     get_settings.cache_clear()
     assert not publisher.configured()

@@ -180,7 +180,7 @@ def report(tmp_path: Path, postgres_url: str, redis_url: str, start_process: Sta
     return pytest_run.output
 
 
-def test_a_backends_tests_see_what_they_enqueue_nothing_rings_and_a_worker_delivers(
+def test_a_backends_tests_see_what_they_enqueue_nothing_is_published_and_a_worker_delivers(
     report: str, redis_url: str
 ) -> None:
     verdicts = dict(re.findall(r"^test_shop.py::(\S+) (\w+)", report, re.MULTILINE))

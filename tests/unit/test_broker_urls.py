@@ -12,7 +12,7 @@ from smsclick.settings import load_settings
 
 MARK = "tezontle8a5c"
 
-TAKEN = [
+ACCEPTED = [
     "redis://127.0.0.1",
     "redis://:{m}@127.0.0.1:6379/0",
     "redis://u:{m}@[::1]:6379/15",
@@ -33,7 +33,7 @@ TAKEN = [
 ]
 
 
-@pytest.mark.parametrize("url", TAKEN)
+@pytest.mark.parametrize("url", ACCEPTED)
 def test_what_kombu_can_use_is_taken(url: str) -> None:
     broker = load_settings(CELERY_BROKER_URL=url.format(m=MARK)).broker
     made = kombu.Connection(broker.url, transport_options=dict(broker.options))

@@ -1,4 +1,4 @@
-"""The bell that workers ring for each other."""
+"""Wake-ups that workers publish for each other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def test_a_broker_that_is_silent_holds_nobody_who_rings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By structure, not by the clock: the broker does not answer until all have rung."""
+    """By structure, not by the clock: the broker does not answer until all have published."""
     release, asked, woken = threading.Event(), threading.Event(), []
 
     def send_task(task: str, **options: Any) -> None:  # noqa: ANN401

@@ -8,12 +8,12 @@ import requests
 from smsclick.simulator import Simulator
 
 KEY = "prueba"
-MOMENT = 1_502_577_296.5  # 12-08-2017 17:34:56 in Mexico City, which had summer time then (UTC-5)
+NOW = 1_502_577_296.5  # 12-08-2017 17:34:56 in Mexico City, which had summer time then (UTC-5)
 
 
 @pytest.fixture
 def sim() -> Iterator[Simulator]:
-    with Simulator(api_key=KEY, balance=3, clock=lambda: MOMENT) as simulator:
+    with Simulator(api_key=KEY, balance=3, clock=lambda: NOW) as simulator:
         yield simulator
 
 

@@ -44,9 +44,9 @@ def send_request(text: str, version: str = "1.1", headers: str = "") -> bytes:
     ).encode()
 
 
-def read_all(wire: socket.socket) -> bytes:
+def read_all(client: socket.socket) -> bytes:
     data = b""
-    while part := wire.recv(65536):
+    while part := client.recv(65536):
         data += part
     return data
 
@@ -75,71 +75,71 @@ def test_a_connection_survives_errors_that_are_answered(sim: Simulator) -> None:
 
 
 def test_a_client_that_asks_to_close_is_closed(sim: Simulator) -> None:
-    with connect(sim) as wire:
-        wire.sendall(send_request("hola", headers="Connection: close\r\n"))
-        data = read_all(wire)
+    with connect(sim) as client:
+        client.sendall(send_request("hola", headers="Connection: close\r\n"))
+        data = read_all(client)
     assert b"\r\nConnection: close\r\n" in data
     assert data.endswith(b'"creditosUsados":1}')
 
 
 def test_an_old_client_is_answered_and_closed(sim: Simulator) -> None:
-    with connect(sim) as wire:
-        wire.sendall(send_request("hola", version="1.0"))
-        assert read_all(wire).endswith(b'"creditosUsados":1}')
+    with connect(sim) as client:
+        client.sendall(send_request("hola", version="1.0"))
+        assert read_all(client).endswith(b'"creditosUsados":1}')
 
 
 def test_an_old_client_gets_the_ledger_without_chunks(sim: Simulator) -> None:
-    with connect(sim) as wire:
-        wire.sendall(send_request("hola") + b"GET /_simulator/ledger HTTP/1.0\r\n\r\n")
-        assert read_all(wire).endswith(b'"rule_id":null,"reply":null,"account":0}\n')
+    with connect(sim) as client:
+        client.sendall(send_request("hola") + b"GET /_simulator/ledger HTTP/1.0\r\n\r\n")
+        assert read_all(client).endswith(b'"rule_id":null,"reply":null,"account":0}\n')
 
 
 def test_pipelined_requests_are_answered_in_order(sim: Simulator) -> None:
     sim.faults([Fault(FaultKind.LATENCY, seconds=0.1, text_contains="lento")])
-    with connect(sim) as wire:
+    with connect(sim) as client:
         last = send_request("tres", headers="Connection: close\r\n")
-        wire.sendall(send_request("lento") + send_request("") + last)
-        data = read_all(wire)
+        client.sendall(send_request("lento") + send_request("") + last)
+        data = read_all(client)
     codes = [part[:4] for part in data.split(b'"codigo":')[1:]]
     assert codes == [b'1, "', b" -10", b'1, "']
     assert [entry.text for entry in sim.ledger()] == ["lento", "tres"]
 
 
 def test_more_pipelined_requests_than_the_queue_holds_are_all_answered(sim: Simulator) -> None:
-    with connect(sim) as wire:
-        wire.sendall(send_request("hola") * 500 + send_request("fin", headers="Connection: close\r\n"))
-        assert read_all(wire).count(b"HTTP/1.1 200 OK") == 501
+    with connect(sim) as client:
+        client.sendall(send_request("hola") * 500 + send_request("fin", headers="Connection: close\r\n"))
+        assert read_all(client).count(b"HTTP/1.1 200 OK") == 501
 
 
 def test_requests_behind_a_hanging_one_are_not_carried_out(sim: Simulator) -> None:
     sim.faults([Fault(FaultKind.HANG_AFTER, count=1)])
-    with connect(sim) as wire:
-        wire.sendall(send_request("cuelga") + send_request("espera"))
+    with connect(sim) as client:
+        client.sendall(send_request("cuelga") + send_request("espera"))
         assert eventually(lambda: len(sim.ledger()) == 1)
     assert eventually(lambda: sim.stats().open_connections == 0)
     assert [entry.text for entry in sim.ledger()] == ["cuelga"]
 
 
 def test_a_request_may_come_in_small_pieces(sim: Simulator) -> None:
-    with connect(sim) as wire:
-        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with connect(sim) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in send_request("hola", headers="Connection: close\r\n"):
-            wire.send(bytes([byte]))
-        assert read_all(wire).startswith(b"HTTP/1.1 200 OK")
+            client.send(bytes([byte]))
+        assert read_all(client).startswith(b"HTTP/1.1 200 OK")
 
 
 def test_a_client_that_asks_first_is_told_to_go_on(sim: Simulator) -> None:
     head, _, body = send_request("hola", headers="Expect: 100-continue\r\n").partition(b"\r\n\r\n")
-    with connect(sim) as wire:
-        wire.sendall(head + b"\r\n\r\n")
-        assert wire.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
-        wire.sendall(body)
-        assert wire.recv(100).startswith(b"HTTP/1.1 200 OK")
+    with connect(sim) as client:
+        client.sendall(head + b"\r\n\r\n")
+        assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(body)
+        assert client.recv(100).startswith(b"HTTP/1.1 200 OK")
 
 
 def test_half_a_request_accepts_nothing(sim: Simulator) -> None:
-    with connect(sim) as wire:
-        wire.sendall(send_request("hola")[:-1])
+    with connect(sim) as client:
+        client.sendall(send_request("hola")[:-1])
         assert eventually(lambda: sim.stats().open_connections == 1)
     assert eventually(lambda: sim.stats().open_connections == 0)
     assert sim.ledger() == []
@@ -160,26 +160,26 @@ def test_half_a_request_accepts_nothing(sim: Simulator) -> None:
     ],
 )
 def test_nonsense_is_told_so_and_closed(sim: Simulator, nonsense: bytes, status: bytes) -> None:
-    with connect(sim) as wire:
-        wire.sendall(nonsense)
-        assert read_all(wire).startswith(b"HTTP/1.1 " + status)
+    with connect(sim) as client:
+        client.sendall(nonsense)
+        assert read_all(client).startswith(b"HTTP/1.1 " + status)
 
 
 def test_nonsense_behind_a_request_does_not_spoil_its_answer(sim: Simulator) -> None:
-    with connect(sim) as wire:
-        wire.sendall(send_request("hola") + b"\x00\x00\x00")
-        data = read_all(wire)
+    with connect(sim) as client:
+        client.sendall(send_request("hola") + b"\x00\x00\x00")
+        data = read_all(client)
     assert data.startswith(b"HTTP/1.1 200 OK")
     assert b"HTTP/1.1 400 Bad Request" in data
 
 
 def test_a_body_beyond_reason_is_refused(sim: Simulator) -> None:
-    with connect(sim) as wire:
-        wire.sendall(b"POST /sms-services/sendMsg.json HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n")
+    with connect(sim) as client:
+        client.sendall(b"POST /sms-services/sendMsg.json HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n")
         try:
             for _ in range(100):
-                wire.sendall(b"x" * 100_000)
-            assert wire.recv(100).startswith(b"HTTP/1.1 413")
+                client.sendall(b"x" * 100_000)
+            assert client.recv(100).startswith(b"HTTP/1.1 413")
         except (ConnectionResetError, BrokenPipeError):
             pass  # it may close before it has read all of it, which resets
     assert eventually(lambda: sim.stats().open_connections == 0)
@@ -194,21 +194,21 @@ def test_bytes_that_are_not_utf8_are_taken(sim: Simulator) -> None:
 
 def test_a_client_that_leaves_before_a_late_answer_harms_nothing(sim: Simulator) -> None:
     sim.faults([Fault(FaultKind.LATENCY, seconds=60, count=1)])
-    with connect(sim) as wire:
-        wire.sendall(send_request("hola"))
+    with connect(sim) as client:
+        client.sendall(send_request("hola"))
         assert eventually(lambda: sim.stats().in_flight == 1)
     assert eventually(lambda: sim.stats().in_flight == 0)
     assert len(sim.ledger()) == 1
 
 
 def test_a_client_that_leaves_in_the_middle_of_the_ledger_harms_nothing(sim: Simulator) -> None:
-    with connect(sim) as wire:
-        wire.sendall(send_request("hola" * 100) * 2000)
-        assert eventually(lambda: bool(wire.recv(65536)) and len(sim.ledger()) == 2000)
-    with connect(sim) as wire:
-        wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        wire.sendall(b"GET /_simulator/ledger HTTP/1.1\r\n\r\n")
-        assert wire.recv(10)
+    with connect(sim) as client:
+        client.sendall(send_request("hola" * 100) * 2000)
+        assert eventually(lambda: bool(client.recv(65536)) and len(sim.ledger()) == 2000)
+    with connect(sim) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(b"GET /_simulator/ledger HTTP/1.1\r\n\r\n")
+        assert client.recv(10)
     assert eventually(lambda: sim.stats().open_connections == 0)
 
 
@@ -230,15 +230,15 @@ def test_many_clients_at_once_are_all_served(sim: Simulator) -> None:
 def test_stop_ends_connections_that_hang_or_wait(sim: Simulator) -> None:
     sim.faults([Fault(FaultKind.HANG_BEFORE, text_contains="a"), Fault(FaultKind.LATENCY, seconds=600)])
     with ExitStack() as stack:
-        wires = [stack.enter_context(connect(sim)) for _ in range(5)]
-        for wire, text in zip(wires, ("a", "a", "b", "b", ""), strict=True):
-            wire.sendall(send_request(text))
+        sockets = [stack.enter_context(connect(sim)) for _ in range(5)]
+        for client, text in zip(sockets, ("a", "a", "b", "b", ""), strict=True):
+            client.sendall(send_request(text))
         assert eventually(lambda: sim.stats().in_flight == 5)
         started = time.monotonic()
         sim.stop()
         assert time.monotonic() - started < 60
-        for wire in wires:
-            assert wire.recv(10) == b""
+        for client in sockets:
+            assert client.recv(10) == b""
     assert (sim.stats().in_flight, sim.stats().open_connections) == (0, 0)
 
 

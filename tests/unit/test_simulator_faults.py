@@ -39,12 +39,12 @@ def connect(sim: Simulator) -> socket.socket:
 def seen(sim: Simulator, request: bytes, patience: float = 60) -> tuple[bytes, str]:
     """The bytes that come back, and how it ends: "answered", "closed", "reset" or "silence"."""
     data = b""
-    with connect(sim) as wire:
-        wire.settimeout(patience)
-        wire.sendall(request)
+    with connect(sim) as client:
+        client.settimeout(patience)
+        client.sendall(request)
         while True:
             try:
-                part = wire.recv(65536)
+                part = client.recv(65536)
             except ConnectionResetError:
                 return data, "reset"
             except TimeoutError:
