@@ -22,12 +22,12 @@ worker_enable_remote_control = False
 worker_send_task_events = False
 event_queue_expires = 60
 
-# Early ack: the row's lease recovers what a crash leaves; late acks make workers deaf when Redis restarts.
+# Early ack: the row's lease recovers what a crash leaves; late acks stall the consumer when Redis restarts.
 task_acks_late = False
 worker_prefetch_multiplier = 1
 worker_disable_prefetch = _redis
 # After a reconnect Celery would restore the prefetch count step by step from the pool's threads, which then read from
-# the consumer's socket: on RabbitMQ they took each other's frames and the worker was deaf for good.
+# the consumer's socket: on RabbitMQ they read each other's frames and the consumer stalled forever.
 worker_enable_prefetch_count_reduction = False
 
 # Threads: a call waits for the provider most of its time. `--concurrency` is the number of calls at once at the most;
@@ -66,7 +66,7 @@ redis_socket_timeout = 15
 redis_socket_connect_timeout = 3
 redis_socket_keepalive = True
 
-# The ticks have a queue of their own, so that a pile of doorbells does not hold them up.
+# The ticks have a queue of their own, so that many wake-ups do not delay them.
 task_default_queue = "smsclick"
 # Each bound as `send_task(queue=…)` of any plain Celery app would declare it.
 task_queues = tuple(

@@ -32,7 +32,7 @@ from worker.maintenance import balance
 from worker.queue import claims
 from worker.reconciliation import reconcile, report_lag
 from worker.runtime import Runtime
-from worker.sending import attempts as send
+from worker.sending import attempts
 from worker.sending.results import record_results
 from worker.tracking import bracket_claim, by_report, by_status
 
@@ -137,8 +137,8 @@ class Timelapse:
     def send(self, canary: int | None = None) -> None:
         """Whatever is due is claimed, called for and recorded: as by a worker, but without the recorder's thread."""
         runtime = self.runtime
-        while (batch := send.claim(runtime, None if canary is None else [canary], send.BATCH)).claims:
-            ended = [send.attempt(runtime, claim, batch.claimed_at, first=True) for claim in batch.claims]
+        while (batch := attempts.claim(runtime, None if canary is None else [canary], attempts.WAKE_UP_IDS)).claims:
+            ended = [attempts.attempt(runtime, claim, batch.claimed_at, first=True) for claim in batch.claims]
             self.database.transact(partial(record_results, group=ended, settings=runtime.settings, rng=runtime.rng))
             runtime.hold_cache.forget()
 

@@ -33,20 +33,20 @@ from worker.threads.supervision import SupervisedThread
 log = logging.getLogger(__name__)
 
 _MOST_UNREAD = 1000
-"""Wake-ups in a queue on Redis that nobody reads; no more are sent meanwhile."""
+"""With so many unread wake-ups in a queue on Redis, no more are sent."""
 _PUBLISH_SECONDS = 5.0
-"""What the broker has to take a wake-up; under a memory alarm RabbitMQ would let it wait for as long as that lasts."""
+"""Timeout of one publication; under a memory alarm RabbitMQ would block it for as long as the alarm lasts."""
 _LAST_WAKEUPS_SECONDS = 1.0
-# At debug level these show whole task messages, which for smsclick.enqueue hold a phone and a text, or addresses.
+# At debug level these log whole task messages, which may hold a phone, a text or an address.
 _TALKATIVE = ("celery.pool", "celery.worker", "kombu", "amqp", "urllib3", "requests", "apprise", "sqlalchemy")
-# A line or two for every task says nothing that our own lines do not.
+# These log one or two lines for each task, and our own lines say the same.
 _PER_TASK = ("celery.app.trace", "celery.worker.strategy", "celery.beat")
 
 
 class CeleryWakeups:
-    """Rings by publishing ids, in the background: whoever rings may be recording results or feeding the calls.
+    """Publishes wake-ups in the background, so that no caller waits for the broker.
 
-    What the broker does not take is left to the sweep.
+    The sweep finds what a wake-up that the broker refused was about.
     """
 
     def __init__(self, app: "_App") -> None:
@@ -55,45 +55,45 @@ class CeleryWakeups:
         self._backlog = Backlog(app.conf.broker_url, lambda: app.connection_for_write().channel(), most=_MOST_UNREAD)
 
     def send(self, ids: Sequence[int]) -> None:
-        """Publish to the senders."""
+        """Wake up the senders."""
         self._publish_later("smsclick.send", list(ids))
 
     def poll(self, ids: Sequence[int]) -> None:
-        """Publish to those who ask for statuses."""
+        """Wake up a worker to ask for these statuses."""
         self._publish_later("smsclick.poll", list(ids))
 
     def follow(self) -> None:
-        """Publish to whoever follows by report."""
+        """Wake up a worker to track by report."""
         self._publish_later("smsclick.follow")
 
     def reconcile(self) -> None:
-        """Publish to whoever settles unknown attempts."""
+        """Wake up a worker to reconcile unknown attempts."""
         self._publish_later("smsclick.reconcile")
 
     def alerts(self) -> None:
-        """Publish to whoever delivers alerts."""
+        """Wake up a worker to deliver alerts."""
         self._publish_later("smsclick.alerts")
 
     def callbacks(self) -> None:
-        """Publish to whoever tells producers."""
+        """Wake up a worker to deliver callbacks."""
         self._publish_later("smsclick.callbacks")
 
     def sweep(self) -> None:
-        """Publish an urgent sweep."""
+        """Ask for a sweep now."""
         self._publish_later("smsclick.sweep", True)  # noqa: FBT003 - a task's argument
 
     def flush(self, seconds: float) -> None:
-        """Give what was rung so long to be heard."""
+        """Wait at most so many seconds until all wake-ups are published."""
         self._publisher.flush(seconds)
 
     def _publish_later(self, task: str, *args: object) -> None:
         self._publisher.put((task, args))
 
     def _publish(self, call: tuple[str, tuple[object, ...]]) -> None:
-        # While it cannot connect, kombu tries again for some seconds.
+        # kombu retries a connection for some seconds.
         task, args = call
-        # The workers declare the queues, as they find them (worker.broker.queue_shapes).
-        # No `expires`: it would compare this machine's clock with the receiver's.
+        # Only the workers declare queues, with the arguments they already have (worker.broker.queue_shapes).
+        # No `expires`: the receiver would compare its clock with this machine's.
         if not self._backlog.is_full(self._app.amqp.router.route({}, task)["queue"].name):
             self._app.send_task(
                 task,
@@ -142,7 +142,7 @@ def _make_app() -> _App:
 
 
 app = _make_app()
-app.steps["worker"].add(sending_step(lambda: begin()))  # noqa: PLW0108 - it is defined below
+app.steps["worker"].add(sending_step(lambda: begin()))  # noqa: PLW0108 - `begin` is defined below
 _runtime_lock = threading.Lock()
 _runtime: Runtime | None = None
 _publisher: CeleryWakeups | None = None
@@ -184,7 +184,7 @@ def pump() -> Pump:
 
 
 def begin() -> None:
-    """Send from now on, and show how this process is; tried again until it works, whatever is in the way."""
+    """Start to send and to report this process's health; a failure is retried until it works."""
     thread = SupervisedThread("smsclick-begin", _begin)
     if not thread.start():
         _begin()
@@ -206,7 +206,7 @@ def _look() -> None:
 
 
 def require_start(settings: Settings) -> None:
-    """What must be right before a worker starts, each with one clear line.
+    """Check what a worker needs before it starts; each failure is one clear line.
 
     Raises:
         SettingsError: no API key, or an address for alerts that no channel accepts.
@@ -240,11 +240,11 @@ def _refuse_without_broker(**_: Any) -> None:  # noqa: ANN401
 
 @signals.celeryd_init.connect(weak=False)
 def _refuse_autoscale(options: Any = None, **_: Any) -> None:  # noqa: ANN401
-    # Threads cannot be scaled by Celery: it fails at each message, after it has taken it.
+    # Celery cannot scale a pool of threads: each message would fail after its acknowledgement.
     if (options or {}).get("autoscale"):
         raise SystemExit(
-            "smsclick: --autoscale: cannot be used; how many calls are under way is found by itself, "
-            "up to --concurrency (256)"
+            "smsclick: --autoscale: cannot be used; the number of calls in flight adapts "
+            "by itself, up to --concurrency (256)"
         )
 
 
@@ -258,7 +258,7 @@ def _check_worker(conf: Any = None, **_: Any) -> None:  # noqa: ANN401, ARG001
     try:
         require_start(get_settings())
     except DatabaseUnavailable as error:
-        # Perhaps it only starts later than we do: the tasks try again, and the log says why nothing moves.
+        # The database may start later than the worker: tasks retry, and the log has the reason.
         log.error("%s", error)  # noqa: TRY400 - the line is meant for a person
     except SmsclickError as error:
         raise SystemExit(f"smsclick: {error}") from None
@@ -291,7 +291,7 @@ def _close(**_: Any) -> None:  # noqa: ANN401
 
 @signals.worker_process_init.connect(weak=False)
 def _forked(**_: Any) -> None:  # noqa: ANN401
-    # A child must not use its parent's sockets and has none of its threads.
+    # A child must not use its parent's sockets, and has none of its threads.
     global _runtime, _publisher, _pump, _watch, _life, _runtime_lock  # noqa: PLW0603
     _runtime_lock = threading.Lock()
     if _runtime is not None:
@@ -311,7 +311,7 @@ def _show_beat(sender: Any = None, **_: Any) -> None:  # noqa: ANN401
 
 @signals.celeryd_after_setup.connect(weak=False)
 def _take_concurrency(instance: Any = None, **_: Any) -> None:  # noqa: ANN401
-    # `--concurrency` is told to the worker and not to the configuration.
+    # `--concurrency` reaches the worker and not the configuration.
     global _calls_at_once  # noqa: PLW0603
     _calls_at_once = int(instance.concurrency)
 

@@ -22,7 +22,7 @@ from worker.wakeups import Wakeups
 
 _END_SECONDS = 1.0
 _OTHER_CALLS = 32
-"""Connections for what is asked beside the sends: statuses, reports, the balance."""
+"""Connections for all other requests: statuses, reports, the balance."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,10 +50,10 @@ class Runtime(Context):
         """Open everything.
 
         Args:
-            settings: this process's.
+            settings: of this process.
             wakeups: how it asks for further work.
-            threads: how many calls it makes at once at the most.
-            call_task: hands call-backs of Celery tasks to the broker, where there is one.
+            threads: at most so many calls in flight.
+            call_task: publishes callbacks that are Celery tasks; None without a broker.
             simulated: whether it sends to the simulator of `smsclick up --simulate`.
 
         Raises:
@@ -65,7 +65,7 @@ class Runtime(Context):
         hold_cache = HoldCache(database)
         threads_of_ours = Supervisor()
         database.after_commit = Notifier(wakeups, hold_cache, lambda: callback_dispatcher.busy)
-        api_key = settings.require_api_key()  # read once: the fingerprint must be the one of the client's key
+        api_key = settings.require_api_key()  # read once: fingerprint and client must have the same key
         return cls(
             settings=settings,
             account=account_key.fingerprint(api_key),
@@ -85,7 +85,7 @@ class Runtime(Context):
         )
 
     def close(self) -> None:
-        """Record what is left and close everything."""
+        """Record the results that wait and close everything."""
         self.recorder.close()
         self.threads.stop(_END_SECONDS)
         self.client.close()

@@ -1,4 +1,4 @@
-"""The Celery tasks, each a thin call of a plain function. They carry ids only and own no retries: the rows do."""
+"""The Celery tasks, each a thin call of a plain function. They carry ids only; retries belong to the rows."""
 
 import functools
 import logging
@@ -32,11 +32,11 @@ _waits = LimitedLog(log)
 
 _GIVE_BACK_SECONDS = 1.0
 _NOT_THE_CALLS_FAULT = (SmsclickError, SQLAlchemyError, MemoryError, OSError)
-"""What says nothing about a call, which is the only copy of its message: it stays in the broker."""
+"""Errors that the call did not cause. A call is the only copy of its message, so it stays in the broker."""
 
 
 def _wakeup(name: str) -> Callable[[Callable[..., None]], Task[..., Any]]:
-    """A task whose failure is one log line: whatever it did not do is found by the sweep."""
+    """A task whose failure is one log line, because the sweep finds the work again."""
 
     def decorate(function: Callable[..., None]) -> Task[..., Any]:
         @functools.wraps(function)
@@ -52,8 +52,8 @@ def _wakeup(name: str) -> Callable[[Callable[..., None]], Task[..., Any]]:
 
 
 @_wakeup("smsclick.send")
-def send(ids: list[int]) -> None:  # noqa: ARG001 - a wake-up's; what goes next is the database's affair
-    """Send whatever is due."""
+def send(ids: list[int]) -> None:  # noqa: ARG001 - the database decides what is sent next
+    """Send all messages that are due."""
     pump().wake()
 
 
@@ -71,13 +71,13 @@ def follow() -> None:
 
 @_wakeup("smsclick.sweep")
 def sweep(urgent: bool = False) -> None:  # noqa: FBT001, FBT002 - a task's argument
-    """Find what is due and ring for it."""
+    """Find due work and wake up workers for it."""
     sweeping.sweep(runtime(), urgent=urgent)
 
 
 @_wakeup("smsclick.reconcile")
 def reconcile() -> None:
-    """Settle attempts of unknown outcome by the report."""
+    """Reconcile attempts of unknown outcome with the report."""
     reconciling.reconcile(runtime())
 
 
@@ -102,7 +102,7 @@ def alerts() -> None:
 
 @_wakeup("smsclick.callbacks")
 def callbacks() -> None:
-    """Tell producers what they are to hear."""
+    """Deliver the callbacks that are due."""
     held = runtime()
     if held.callback_dispatcher.deliver(held.stopping):
         held.wakeups.callbacks()
@@ -125,7 +125,7 @@ def retention() -> None:
             tracking_seconds=held.settings.tracking_seconds,
             stopping=held.stopping,
         )
-        # A callback's record repeats what the provider said, so it does not outlive the message's own.
+        # A callback repeats the provider's words, so it is erased no later than the message.
         dead_letters.purge(held.database, min(30, held.settings.retention_days or 30))
         callback_store.purge(held.database, min(30, held.settings.retention_days or 30))
 
@@ -162,7 +162,7 @@ def _answer(task: Any, accept: Callable[[str], None], content: Callable[[str], M
         accept(call)
     except _NOT_THE_CALLS_FAULT as error:
         _give_back(name, call, error)
-    except Exception as error:  # noqa: BLE001 - told with its way, and not delivered again
+    except Exception as error:  # noqa: BLE001 - logged with its traceback, and not delivered again
         try:
             by_name.give_up(runtime(), call, error, content(call), task=name)
         except Exception as trouble:  # noqa: BLE001 - it could not be kept, so it stays in the broker

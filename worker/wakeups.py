@@ -5,7 +5,7 @@ from typing import Protocol
 
 
 class Wakeups(Protocol):
-    """Rings for work by ids; a lost ring costs time, never a message."""
+    """Asks workers to look for work now."""
 
     def send(self, ids: Sequence[int]) -> None:
         """Messages that may be sent."""
@@ -17,13 +17,13 @@ class Wakeups(Protocol):
         """Reports about sent messages that are due."""
 
     def reconcile(self) -> None:
-        """Attempts of unknown outcome whose turn it is."""
+        """Attempts of unknown outcome that are due."""
 
     def alerts(self) -> None:
-        """News that waits to be delivered."""
+        """Alerts that are due."""
 
     def callbacks(self) -> None:
-        """Producers that wait to be told."""
+        """Callbacks that are due."""
 
     def sweep(self) -> None:
-        """Look for everything."""
+        """Sweep now."""

@@ -17,11 +17,11 @@ import sqlalchemy as sa
 from smsclick.contract import alerts as table
 from smsclick.contract import incidents as incidents_table
 from smsclick.contract import metadata
+from tests import one_sender
 from tests.factories import LONG_AGO, insert, news, states
 from tests.servers import free_port
 from worker.alerting import delivery, incidents
 from worker.operator import open_incidents
-from worker.sending import attempts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -288,7 +288,7 @@ def test_a_dead_channel_delays_neither_the_hold_nor_what_follows(
     """By structure: sending never touches a channel; alert events wait in their table."""
     runtime = make_runtime(ALERT_URLS=dead())
     simulator.set(balance=0)
-    attempts.send(runtime, insert(runtime.database, 2))
+    one_sender.send(runtime, insert(runtime.database, 2))
     assert states(runtime.database) == ["queued", "queued"]
     assert news(runtime.database) == [("no_balance", "opened")]
     assert deliver(runtime.database, list(runtime.channels)) == 0

@@ -18,6 +18,7 @@ from smsclick._values.callback import WebhookTarget, parse_callback
 from smsclick._values.causes import Cause
 from smsclick.contract import State, callbacks, incidents, messages
 from smsclick.settings import load_settings
+from tests import one_sender
 from tests.factories import LONG_AGO, PHONE, clock, insert, news, row, sent
 from tests.processes import wait_until
 from tests.webhook_receiver import SECRET, Hook
@@ -30,7 +31,6 @@ from worker.lifecycle import machine, message_rows, outbox
 from worker.lifecycle.model import Change, Message, Note
 from worker.maintenance import retention
 from worker.maintenance.sweep import sweep
-from worker.sending import attempts
 from worker.tracking import by_status
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def test_the_accounts_default_is_for_messages_without_their_own_also_by_plain_sq
             f"INSERT INTO smsclick_messages ({quoted}, phone, text) VALUES ('k', '5551402211', 'Hola')"  # noqa: S608
         )
     insert(database, callback="celery:other.sms@other")
-    attempts.send(runtime, [])
+    one_sender.send(runtime, [])
     assert sorted((each.type, each.target) for each in stored(database)) == [
         ("message.sent", "celery:other.sms@other"),
         ("message.sent", "celery:shop.sms@shop"),
@@ -285,7 +285,7 @@ def test_all_changes_of_an_interactive_message_are_delivered_in_order_with_its_r
     runtime = make_runtime(**INSIDE)
     with Hook() as hook:
         [message_id] = insert(database, callback=hook.url, rule_id="1", key="interactive")
-        attempts.send(runtime, [])
+        one_sender.send(runtime, [])
         end = time.monotonic() + 60
         while row(database, message_id).reply is None and time.monotonic() < end:
             with database.begin() as connection:

@@ -14,6 +14,7 @@ from smsclick.contract import Priority, State, accounts, incidents, messages
 from smsclick.provider.codes import Action
 from smsclick.provider.results import Accepted, Refused, Unknown
 from smsclick.simulator import Fault, FaultKind
+from tests import one_sender
 from tests.factories import (
     LONG_AGO,
     POLICY,
@@ -80,7 +81,7 @@ def release(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     wakeups.sends.clear()
     probe(runtime)
     for ids in wakeups.sends:
-        attempts.send(runtime, ids)
+        one_sender.send(runtime, ids)
 
 
 # --- Closing
@@ -136,7 +137,7 @@ def test_nothing_is_claimed_or_rung_for_while_it_is_held(
 ) -> None:
     change_account(database, hold_reason="no_balance")
     ids = insert(database, 3)
-    assert attempts.send(runtime, ids) == 0
+    assert one_sender.send(runtime, ids) == 0
     assert attempts.wake_for_waiting(runtime, 10) == 0
     assert wakeups.sends == []
     assert simulator.stats().requests == {}
@@ -148,7 +149,7 @@ def test_what_was_claimed_before_it_closed_goes_back_without_a_call(
 ) -> None:
     simulator.set(balance=0)
     ids = insert(database, 10)
-    attempts.send(runtime, ids)
+    one_sender.send(runtime, ids)
     assert simulator.stats().requests["sendMsg"] == {"-104": 1}
     assert states(database) == ["queued"] * 10
     assert {row(database, each).attempts for each in ids} == {0}
@@ -172,7 +173,7 @@ def test_who_met_the_refusal_begins_no_further_call_however_late_the_recorder_te
         "worker.account.hold_cache._CACHE_SECONDS", 60.0
     )  # as on a machine where all of it takes no time
     simulator.set(balance=0)
-    attempts.send(runtime, insert(runtime.database, 3))
+    one_sender.send(runtime, insert(runtime.database, 3))
     assert simulator.stats().requests["sendMsg"] == {"-104": 1}
 
 
@@ -188,11 +189,11 @@ def test_what_expired_while_it_was_held_is_not_sent_when_the_hold_ends(runtime: 
     database = runtime.database
     change_account(database, hold_reason="no_balance")
     ids = insert(database, expires_at=clock(database) + dt.timedelta(seconds=0.3))
-    attempts.send(runtime, ids)
+    one_sender.send(runtime, ids)
     assert states(database) == ["queued"]
     time.sleep(0.4)
     change_account(database, hold_reason=None)
-    attempts.send(runtime, ids)
+    one_sender.send(runtime, ids)
     assert states(database) == ["expired"]
     assert simulator.stats().requests.get("sendMsg", {}) == {}
 
@@ -240,7 +241,7 @@ def test_a_hold_is_lifted_however_the_provider_writes_the_balance(
     """Also where nobody can read it: the canary's own answer says whether there is enough."""
     database = runtime.database
     simulator.set(balance=0, credits_form=form)
-    attempts.send(runtime, insert(database, 3))
+    one_sender.send(runtime, insert(database, 3))
     assert read(database).hold_reason == "no_balance"
     release(runtime, wakeups)
     assert not read(database).is_open
@@ -257,7 +258,7 @@ def test_one_accepted_canary_opens_the_gate_and_says_so_once(
     database = runtime.database
     simulator.set(balance=0)
     ids = insert(database, 5)
-    attempts.send(runtime, ids)
+    one_sender.send(runtime, ids)
     simulator.set(balance=100)
     release(runtime, wakeups)
     found = read(database)
@@ -396,7 +397,7 @@ def test_a_canary_that_is_refused_for_its_own_fault_is_followed_by_another_at_on
     release(runtime, wakeups)
     assert not read(database).is_open
     assert balance.check(runtime) is not None  # due at once
-    attempts.send(runtime, wakeups.sends[-1])
+    one_sender.send(runtime, wakeups.sends[-1])
     assert read(database).is_open
     assert [row(database, each).state for each in (bad, good)] == ["failed", "sent"]
 
@@ -408,7 +409,7 @@ def test_a_canary_without_success_leaves_it_closed_until_the_next_probe(
     database = runtime.database
     simulator.set(balance=0)
     insert(database, 3)
-    attempts.send(runtime, [])
+    one_sender.send(runtime, [])
     simulator.set(balance=100)
     simulator.faults([Fault(kind, count=1)])
     release(runtime, wakeups)
@@ -439,7 +440,7 @@ def test_a_nearly_empty_account_does_not_flap(
     database = runtime.database
     simulator.set(balance=0)
     insert(database, 2)
-    attempts.send(runtime, [])
+    one_sender.send(runtime, [])
     for left in (1, 0):
         simulator.set(balance=1)
         release(runtime, wakeups)
@@ -476,7 +477,7 @@ def test_a_refused_key_holds_everything_and_reopens_when_it_works(
     database = runtime.database
     simulator.faults([Fault(FaultKind.WRONG_KEY, endpoints=("sendMsg", "getMsg", "report", "credits"))])
     ids = insert(database, 5)
-    attempts.send(runtime, ids)
+    one_sender.send(runtime, ids)
     assert simulator.stats().requests["sendMsg"] == {"wrong_key": 1}
     release(runtime, wakeups)
     assert read(database).hold_reason == "key_refused"
@@ -516,7 +517,7 @@ def test_a_key_that_works_again_on_an_empty_account_ends_the_right_incident(
     simulator.set(balance=0)
     insert(database)
     release(runtime, wakeups)
-    attempts.send(runtime, [])
+    one_sender.send(runtime, [])
     assert read(database).hold_reason == "no_balance"
 
 
@@ -547,7 +548,7 @@ def test_no_canary_goes_against_the_operators_wish(
     release(runtime, wakeups)
     assert wakeups.sends == []
     change_account(database, canary_id=only)
-    assert attempts.send(runtime, [only]) == 0
+    assert one_sender.send(runtime, [only]) == 0
     assert simulator.ledger() == []
 
 

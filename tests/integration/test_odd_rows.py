@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from smsclick._database.engine import Database
 from smsclick.contract import State, events, messages
 from smsclick.errors import DatabaseUnavailable
-from tests import odd_rows
+from tests import odd_rows, one_sender
 from tests.conftest import migrate
 from tests.factories import LONG_AGO, NOW, change_account, clock, insert, message, news, row, settings
 from tests.odd_rows import KINDS, SECRET, Odd
@@ -95,7 +95,7 @@ def worker(unchecked: Database, simulator: Simulator, wakeups: RecordingWakeups)
 def two_sweeps(worker: Runtime) -> None:
     for _ in range(2):
         sweep(worker, urgent=True)
-        attempts.send(worker, [])
+        one_sender.send(worker, [])
         reconcile.reconcile(worker)
         by_report.follow(worker)
         with worker.database.read() as connection:
@@ -225,7 +225,7 @@ def test_a_queued_row_without_a_due_time_is_found_by_the_sweep(
     assert server
     ids = [stored(unchecked, {"due_at": "NULL", "priority": str(each)}, each) for each in (0, 1, 2)]
     sweep(worker, urgent=True)
-    attempts.send(worker, [])
+    one_sender.send(worker, [])
     assert states(unchecked, ids) == ["sent"] * 3
 
 

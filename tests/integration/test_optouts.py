@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smsclick.contract import optouts as table
+from tests import one_sender
 from tests.commandline import call
 from tests.factories import PHONE, POLICY, change_account, history, insert, row, states
 from worker.account import holds
 from worker.operator import message_changes
 from worker.queue import claims, optouts
-from worker.sending import attempts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ def test_nothing_leaves_for_a_phone_that_opted_out_and_the_producer_is_told_why(
     database = runtime.database
     optouts.add(database, ["55 5140 2211"])
     refused, other = insert(database, phone=phone, text="a")[0], insert(database, phone="6641234567", text="b")[0]
-    attempts.send(runtime, [refused, other])
+    one_sender.send(runtime, [refused, other])
     found = row(database, refused)
     assert (found.state, found.attempts, found.last_error, found.credits_used) == ("failed", 0, optouts.REASON, None)
     assert [(e.to_state, e.description) for e in history(database, refused)] == [
@@ -56,10 +56,10 @@ def test_an_opt_out_that_is_committed_before_the_claim_is_honoured_and_one_that_
     [claimed] = database.transact(lambda connection: claims.claim(connection, [second], 1, POLICY))
     assert claimed.refusal == optouts.REASON
     third = insert(database, phone=PHONE, text="c")
-    attempts.send(runtime, third)
+    one_sender.send(runtime, third)
     optouts.remove(database, [PHONE])
     list(message_changes.retry(database, [str(each) for each in third]))
-    attempts.send(runtime, third)
+    one_sender.send(runtime, third)
     assert states(database) == ["sending", "sending", "sent"]
     assert len(simulator.ledger()) == 1
 
@@ -70,7 +70,7 @@ def test_a_canary_that_opted_out_gives_way_to_another_at_once(runtime: Runtime, 
     optouts.add(database, [PHONE])
     [message_id] = insert(database)
     change_account(database, hold_reason="no_balance", canary_id=message_id)
-    attempts.send(runtime, [message_id])
+    one_sender.send(runtime, [message_id])
     assert states(database) == ["failed"]
     with database.read() as connection:
         now = holds.read(connection)
@@ -83,7 +83,7 @@ def test_a_stopping_worker_still_tells_it(make_runtime: MakeRuntime) -> None:
     runtime = make_runtime()
     optouts.add(runtime.database, [PHONE])
     runtime.stopping.set()
-    attempts.send(runtime, insert(runtime.database))
+    one_sender.send(runtime, insert(runtime.database))
     assert states(runtime.database) == ["failed"]
 
 

@@ -12,9 +12,9 @@ from sqlalchemy.exc import DatabaseError
 from smsclick._database.constraints import GUARDED_LENGTHS
 from smsclick._values.texts import MAX_TEXT_LENGTH
 from smsclick.contract import State, messages
+from tests import one_sender
 from tests.factories import row, states
 from tests.processes import ROOT
-from worker.sending import attempts
 
 if TYPE_CHECKING:
     from smsclick._database.engine import Database
@@ -49,7 +49,7 @@ def test_rows_that_cannot_be_sent_fail_with_a_reason_and_harm_no_other(
             insert(connection, GOOD | {"key": f"bad-{number}", "phone": f"555140990{number}"} | bad)
         insert(connection, GOOD)
         first = connection.execute(sa.select(sa.func.min(messages.c.id))).scalar_one()
-    attempts.send(runtime, list(range(first, first + len(BAD) + 1)))
+    one_sender.send(runtime, list(range(first, first + len(BAD) + 1)))
     runtime.recorder.close()
     assert states(database) == [State.FAILED] * len(BAD) + [State.SENT]
     for message_id in range(first, first + len(BAD)):

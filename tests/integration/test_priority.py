@@ -16,10 +16,10 @@ from smsclick._database.engine import Database
 from smsclick._values.causes import Cause
 from smsclick._values.quiet_hours import QuietHours
 from smsclick.contract import Priority, State, messages
+from tests import one_sender
 from tests.factories import LONG_AGO, PHONE, POLICY, Roll, change, clock, history, insert, row, states
 from tests.query_plans import recorded
 from worker.queue import claims
-from worker.sending import attempts
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -175,6 +175,6 @@ def test_the_setting_keeps_low_messages_and_lets_others_go(
     hours = quiet_now(database)
     runtime = make_runtime(SMSCLICK_QUIET_HOURS=f"{hours.begin:%H:%M}-{hours.end:%H:%M}")
     ids = insert(database, phone=PHONE, text="a", priority=Priority.LOW) + insert(database, text="b")
-    assert attempts.send(runtime, ids) == 1
+    assert one_sender.send(runtime, ids) == 1
     assert states(database) == ["queued", "sent"]
     assert [entry.text for entry in simulator.ledger()] == ["b"]

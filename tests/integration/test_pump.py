@@ -264,7 +264,7 @@ def test_what_was_being_claimed_when_a_pause_was_heard_is_given_back_and_not_kep
 
     def claim_and_hear(*args: Any) -> Any:  # noqa: ANN401 - as it is
         batch = claim(*args)
-        pump._concurrency.pushed_back(time.monotonic(), 3600)
+        pump._concurrency.throttled(time.monotonic(), 3600)
         claimed.set()
         return batch
 

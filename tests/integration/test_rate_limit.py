@@ -17,6 +17,7 @@ from smsclick import NewMessage
 from smsclick._database.engine import Database
 from smsclick.contract import State, limits
 from smsclick.provider.clock import clock
+from tests import one_sender
 from tests.acceptance import Cluster, phone
 from tests.factories import change_account, insert, states
 from tests.processes import wait_until
@@ -146,7 +147,7 @@ def test_what_is_over_when_its_moment_comes_does_not_leave(
     [message_id] = insert(database)
     [claim] = attempts.claim(runtime, [message_id], 1).claims
     batch = attempts.Batch(clock(), [dataclasses.replace(claim, valid_seconds=0.2)])
-    assert attempts._work(runtime, batch) == 1
+    assert one_sender.attempt(runtime, batch) == 1
     assert states(database) == ["queued"]
     assert simulator.ledger() == []
 
@@ -164,7 +165,7 @@ def test_a_hold_that_comes_while_a_call_waits_for_its_moment_is_honoured(
             return True
 
     runtime = dataclasses.replace(make_runtime(), limiter=Held())
-    attempts._work(runtime, attempts.claim(runtime, insert(database), 1))
+    one_sender.attempt(runtime, attempts.claim(runtime, insert(database), 1))
     assert states(database) == ["queued"]
     assert simulator.ledger() == []
 

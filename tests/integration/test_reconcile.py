@@ -16,6 +16,7 @@ from smsclick.provider.clock import clock
 from smsclick.provider.codes import Action
 from smsclick.provider.results import Accepted, Refused, Unknown
 from smsclick.simulator import Fault, FaultKind
+from tests import one_sender
 from tests.factories import LONG_AGO, PHONE
 from tests.integration.workbench import SETTLE_SECONDS, Bench, bench
 from worker.account import holds
@@ -479,7 +480,7 @@ def test_claims_that_were_over_when_their_worker_woke_are_given_back_and_do_not_
     made.enqueue(2 * BREAKER_FAILURES)
     for _ in range(2 * BREAKER_FAILURES):
         [claim] = made.claim()[:1]
-        attempts._work(made.runtime, attempts.Batch(clock() - 3600, [claim]))
+        one_sender.attempt(made.runtime, attempts.Batch(clock() - 3600, [claim]))
     assert (made.account_state().is_open, made.account_state().failures, made.ledger()) == (True, 0, [])
 
 

@@ -146,7 +146,7 @@ def test_a_refusal_that_waits_for_the_locked_account_keeps_no_answer_from_being_
 def test_what_waits_is_bounded_and_room_comes_back(
     database: Database, started: Callable[..., Recorder], backend: sa.Connection
 ) -> None:
-    group = claim(database, recorder.MOST + 10)
+    group = claim(database, recorder.MOST_WAITING + 10)
     hold(backend, *group)
     waiting = started()
     assert waiting.await_room(0)

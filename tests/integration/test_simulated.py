@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from smsclick._database.engine import Database
 from smsclick.contract import heartbeats
 from smsclick.errors import NotAllowed
+from tests import one_sender
 from tests.factories import LONG_AGO, change_account, insert, settings, states
 from worker.account import simulated
 from worker.app import require_start
-from worker.sending import attempts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +74,7 @@ def test_a_worker_that_runs_already_sends_nothing_from_it(
     runtime = make_runtime()
     ids = insert(database)
     change_account(database, simulated_at=LONG_AGO)
-    assert attempts.send(runtime, ids) == 0
+    assert one_sender.send(runtime, ids) == 0
     assert (states(database), simulator.ledger()) == (["queued"], [])
 
 

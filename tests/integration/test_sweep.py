@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
 from smsclick.contract import State, heartbeats, messages
+from tests import one_sender
 from tests.factories import LONG_AGO, POLICY, RecordingWakeups, change, change_account, clock, insert, row, states
 from worker.alerting import incidents
 from worker.maintenance.sweep import sweep
@@ -28,10 +29,10 @@ LONG = 3600
 
 
 def test_what_no_wakeup_announced_wakes_up_workers_in_lists(runtime: Runtime, wakeups: RecordingWakeups) -> None:
-    ids = insert(runtime.database, attempts.BATCH + 3)
+    ids = insert(runtime.database, attempts.WAKE_UP_IDS + 3)
     assert sweep(runtime)
     assert sorted(each for batch in wakeups.sends for each in batch) == ids
-    assert max(map(len, wakeups.sends)) == attempts.BATCH
+    assert max(map(len, wakeups.sends)) == attempts.WAKE_UP_IDS
 
 
 def test_due_checks_wake_up_workers(runtime: Runtime, wakeups: RecordingWakeups) -> None:
@@ -155,5 +156,5 @@ def test_a_worker_that_died_with_its_claims_loses_and_doubles_nothing(
     runtime.database.transact(lambda connection: claims.claim(connection, ids, 3, POLICY))
     change(runtime.database, due_at=LONG_AGO, lease_until=LONG_AGO)
     sweep(runtime)
-    assert attempts.send(runtime, ids) == 0
+    assert one_sender.send(runtime, ids) == 0
     assert states(runtime.database) == ["unknown"] * 3

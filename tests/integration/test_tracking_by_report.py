@@ -13,13 +13,13 @@ import sqlalchemy as sa
 
 from smsclick.contract import State, messages, watermarks
 from smsclick.simulator import Fault, FaultKind
+from tests import one_sender
 from tests.factories import KEY, LONG_AGO, PHONE, RecordingWakeups, change, clock, insert, news, row, states
 from tests.processes import ROOT
 from worker.account import request_budget
 from worker.lifecycle.policy import Policy
 from worker.maintenance import sweep
 from worker.reports import windows
-from worker.sending import attempts
 from worker.tracking import bracket_claim, by_report, by_status
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def sent(runtime: Runtime, count: int = 6, **values: object) -> list[int]:
     """Messages that the simulator accepted."""
     ids = insert(runtime.database, count, **values)
-    attempts.send(runtime, ids)
+    one_sender.send(runtime, ids)
     return ids
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from smsclick.contract import State
 from smsclick.simulator import Fault, FaultKind
+from tests import one_sender
 from tests.factories import (
     LONG_AGO,
     PHONE,
@@ -22,7 +23,6 @@ from tests.factories import (
     row,
     states,
 )
-from worker.sending import attempts
 from worker.tracking import by_status
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def due(database: Database, limit: int = 100) -> list[int]:
 def sent(runtime: Runtime, count: int = 1, **values: object) -> list[int]:
     """Messages that the simulator accepted and whose check is due."""
     ids = insert(runtime.database, count, **values)
-    attempts.send(runtime, ids)
+    one_sender.send(runtime, ids)
     change(runtime.database, ids, due_at=LONG_AGO)
     return ids
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from smsclick.contract import ACCOUNT, State, accounts, alerts, events, incidents, messages
 from smsclick.settings import load_settings
 from smsclick.simulator import Simulator
+from tests import one_sender
 from tests.factories import LONG_AGO, PHONE, RecordingWakeups
 from worker.account import holds
 from worker.lifecycle.attempt import Ended
@@ -21,7 +22,6 @@ from worker.maintenance import balance
 from worker.queue import claims
 from worker.reconciliation import reconcile
 from worker.runtime import Runtime
-from worker.sending import attempts as send
 from worker.sending.results import record_results
 from worker.tracking import by_status
 
@@ -66,8 +66,8 @@ class Bench:
         return ids
 
     def send(self, ids: Sequence[int] = ()) -> None:
-        """A wake-up for these ids, and then whatever is due."""
-        send.send(self.runtime, ids)
+        """Send these ids as a wake-up asks, and then all other due messages."""
+        one_sender.send(self.runtime, ids)
 
     def claim(self, ids: Sequence[int] | None = None) -> list[Claim]:
         """A claim whose worker does nothing more."""

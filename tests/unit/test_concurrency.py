@@ -69,15 +69,15 @@ def test_a_push_back_halves_the_limit_once_for_all_calls_under_way() -> None:
     concurrency, provider = Concurrency(256), Provider(0.2, 1e9)
     provider.serve(concurrency, 20)
     for step in range(100):
-        concurrency.pushed_back(provider.now + step / 1000, None)
+        concurrency.throttled(provider.now + step / 1000, None)
     assert concurrency.limit == 128
 
 
 def test_a_push_back_pauses_for_as_long_as_it_asks_and_no_longer_than_a_minute() -> None:
     concurrency = Concurrency(256)
-    concurrency.pushed_back(100.0, 5.0)
+    concurrency.throttled(100.0, 5.0)
     assert concurrency.paused_until == 105.0
-    concurrency.pushed_back(106.0, 86_400.0)
+    concurrency.throttled(106.0, 86_400.0)
     assert concurrency.paused_until == 166.0
 
 
@@ -86,7 +86,7 @@ def test_after_a_push_back_it_grows_again() -> None:
     provider.serve(concurrency, 20)
     for _ in range(4):
         provider.now += 1.0
-        concurrency.pushed_back(provider.now, None)
+        concurrency.throttled(provider.now, None)
     assert concurrency.limit == 16
     provider.serve(concurrency, 60)
     assert concurrency.limit == 256
@@ -98,5 +98,5 @@ def test_the_limit_is_never_more_than_allowed_and_never_none() -> None:
     assert concurrency.limit == 3
     for _ in range(10):
         provider.now += 1.0
-        concurrency.pushed_back(provider.now, None)
+        concurrency.throttled(provider.now, None)
     assert concurrency.limit == 1

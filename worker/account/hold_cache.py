@@ -11,9 +11,9 @@ _CACHE_SECONDS = 0.02
 
 
 class HoldCache:
-    """The gate as it was at most 20 ms ago: read before every call, so that a hold stops the others almost at once.
+    """The account's state as it was at most 20 ms ago.
 
-    One thread reads it anew; the others go on with what they have meanwhile, unless that is twice as old.
+    One thread reads it again when it is older. The other threads use the old one meanwhile, up to twice that age.
     """
 
     def __init__(self, database: Database) -> None:
@@ -23,7 +23,7 @@ class HoldCache:
         self._forgotten_at = float("-inf")
 
     def current(self) -> AccountState:
-        """The gate; raises `DatabaseUnavailable`."""
+        """The state; raises `DatabaseUnavailable`."""
         seen = self._not_older(2 * _CACHE_SECONDS if self._reading.locked() else _CACHE_SECONDS)
         if seen is not None:
             return seen
@@ -37,13 +37,13 @@ class HoldCache:
             return seen
 
     def seen(self, began: float, state_seen: AccountState) -> None:
-        """Somebody has read it anyway, in a transaction that began at this time of `time.monotonic`."""
+        """Keep a state that another transaction has read, which began at this time of `time.monotonic`."""
         read = self._read
         if read is None or read[0] < began:
             self._read = (began, state_seen)
 
     def forget(self) -> None:
-        """Read anew next time."""
+        """Read it again at the next call of `current`."""
         self._forgotten_at = time.monotonic()
 
     def _not_older(self, seconds: float) -> AccountState | None:

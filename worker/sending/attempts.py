@@ -1,7 +1,7 @@
-"""Send: claim a few messages, commit, call the provider for each with no transaction open, record each answer.
+"""The two halves of an attempt: claim messages in a committed transaction, then call the provider with none open.
 
-`send` does it on one thread, for whatever is due; `worker.sending.pump` does the same for a whole process, with many
-calls at once. Both go by priority and age: the database is the queue, the broker only wakes.
+`worker.sending.pump` runs them for a whole process, with many calls in flight. Messages go by priority and age: the
+database is the queue, and the broker only wakes workers up.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from smsclick._values.phones import normalize_phone
 from smsclick._values.texts import clean_text
 from smsclick.errors import DatabaseUnavailable, InvalidMessage
 from smsclick.provider.clock import clock
-from smsclick.provider.results import Accepted, SendResult, Unknown
+from smsclick.provider.results import SendResult, Unknown
 from worker.account import canary as canaries
 from worker.account import holds
 from worker.context import Context
@@ -29,51 +29,32 @@ from worker.queue import odd_rows
 
 log = logging.getLogger(__name__)
 
-BATCH = 10
-"""Messages of one doorbell, and of one claim of `send`: little waits behind a slow call."""
+WAKE_UP_IDS = 10
+"""Ids in one wake-up."""
 
-BATCH_SECONDS = 5.0
-"""What has waited for its call this long since its claim is released for others to take."""
+MOST_CLAIM_WAIT_SECONDS = 5.0
+"""A claim that has waited for its call for so long is released, so that another process may send it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Batch:
-    """Claims of one transaction; `claimed_at` is a time of `clock()` just before it."""
+    """Claims of one transaction; `claimed_at` is the time of `clock()` just before it."""
 
     claimed_at: float
     claims: list[Claim]
 
 
 class Sender(Protocol):
-    """What `send` needs of the provider's client."""
+    """The part of the provider's client that an attempt uses."""
 
     def send(self, phone: str, text: str, rule_id: str | None = None, *, not_after: float | None = None) -> SendResult:
-        """One `sendMsg` call, no byte of which leaves after `not_after`."""
-
-
-def send(context: Context, ids: Collection[int]) -> int:
-    """Send the messages of `ids` that are due, then whatever else is; returns how many attempts ended.
-
-    Ids that do not exist, are not due, or were claimed by others are passed over, so doubled and late doorbells do no
-    harm.
-
-    Raises:
-        DatabaseUnavailable: nothing could be claimed.
-    """
-    most = min(BATCH, context.limiter.claim_limit or BATCH)
-    ended = _work(context, claim(context, sorted(ids)[:BATCH], most))
-    while not context.stopping.is_set():
-        batch = claim(context, None, most)
-        if not batch.claims:
-            break
-        ended += _work(context, batch)
-    return ended
+        """Make one `sendMsg` call, of which no byte leaves after `not_after`."""
 
 
 def wake_for_waiting(context: Context, limit: int) -> int:
-    """Ring for up to `limit` messages whose turn it is, in lists of `BATCH` ids; returns how many.
+    """Wake up workers for up to `limit` due messages, in lists of `WAKE_UP_IDS` ids; returns for how many.
 
-    While the gate is held that is the canary alone, whose own doorbell may have been lost.
+    During a hold only the canary may be sent, and its own wake-up may have been lost.
     """
     with context.database.read() as connection:
         now = holds.read(connection)
@@ -81,13 +62,13 @@ def wake_for_waiting(context: Context, limit: int) -> int:
             ids = [message.id for message in queue_claims.waiting(connection, limit)]
         else:
             ids = [] if now.allowed_canary is None else [now.allowed_canary]
-    for start in range(0, len(ids), BATCH):
-        context.wakeups.send(ids[start : start + BATCH])
+    for start in range(0, len(ids), WAKE_UP_IDS):
+        context.wakeups.send(ids[start : start + WAKE_UP_IDS])
     return len(ids)
 
 
 def claim(context: Context, ids: Collection[int] | None, limit: int) -> Batch:
-    """Claim up to `limit` messages: of `ids`, or whatever is next; while the gate is held only its canary.
+    """Claim up to `limit` messages: of `ids`, or the next ones; during a hold only its canary.
 
     Raises:
         DatabaseUnavailable: nothing could be claimed.
@@ -96,10 +77,10 @@ def claim(context: Context, ids: Collection[int] | None, limit: int) -> Batch:
     def work(connection: sa.Connection, some: Sequence[int] | None = None) -> list[Claim]:
         read_at = time.monotonic()
         now = holds.read(connection)
-        context.hold_cache.seen(read_at, now)  # the calls that follow at once need not read it again
+        context.hold_cache.seen(read_at, now)  # the calls that follow need not read it again
         policy = Policy.of(context.settings, context.account)
         if now.simulated_at is not None and not context.simulated:
-            _tell_simulated()
+            _refuse_simulated()
             return []
         if now.is_open and some is not None:
             return queue_claims.claim_some(connection, some, limit, policy)
@@ -118,8 +99,8 @@ def claim(context: Context, ids: Collection[int] | None, limit: int) -> Batch:
 
 
 @functools.cache
-def _tell_simulated() -> None:
-    """Said once: a worker refuses such a database when it starts, so this one was marked after that."""
+def _refuse_simulated() -> None:
+    """Log once. A worker refuses such a database when it starts, so this one was marked later."""
     log.error("Nothing is sent: `smsclick up --simulate` uses this database. Give one of the two another DATABASE_URL.")
 
 
@@ -131,26 +112,26 @@ def attempt(
     first: bool = False,
     may_begin: Callable[[], bool] = lambda: True,
 ) -> Ended:
-    """Call for a claim, unless that would begin too late or may not be now: then it is released.
+    """Make the call of a claim, or release the claim if the call would begin too late or is not allowed now.
 
     Args:
         context: this process's.
-        claim: on record since `claimed_at`, a time of `clock()`.
-        claimed_at: see above.
-        first: it has waited behind no other call, so its wait is no reason to release it.
-        may_begin: asked last of all before the call.
+        claim: recorded at `claimed_at`.
+        claimed_at: a time of `clock()`.
+        first: the claim has not waited for another call, so its wait is no reason to release it.
+        may_begin: asked last, just before the call.
     """
-    # A request that leaves after this could outlive the lease, however long the process was paused before.
+    # A request that leaves later could last longer than the lease, after any pause of this process.
     not_after = claimed_at + context.settings.lease_seconds - context.settings.read_timeout
     if claim.refusal is not None:
         return Ended(claim, Invalid(claim.refusal), epoch=0)
-    # One whose validity ended meanwhile is released too: the next claim finds that it expired.
+    # A claim whose validity ended meanwhile is released too: the next claim finds the message expired.
     valid = math.inf if claim.valid_seconds is None else claimed_at + claim.valid_seconds
-    latest = min(not_after, valid, math.inf if first else claimed_at + BATCH_SECONDS)
+    latest = min(not_after, valid, math.inf if first else claimed_at + MOST_CLAIM_WAIT_SECONDS)
     try:
         late = clock() >= latest or not context.limiter.acquire(context.stopping, latest) or clock() >= latest
         allowed = None if late else _state_if_allowed(context, claim)
-    except Exception as error:  # noqa: BLE001 - whatever it is, nothing has left yet, so the message may wait
+    except Exception as error:  # noqa: BLE001 - no request has left, so the message may wait
         log.error("A call did not begin. message=%s error=%s", claim.id, type(error).__name__)  # noqa: TRY400
         allowed = None
     if allowed is None or not may_begin():
@@ -158,22 +139,13 @@ def attempt(
     return Ended(claim, _call(context.client, claim, not_after), allowed.epoch, allowed.failures)
 
 
-def _work(context: Context, batch: Batch) -> int:
-    for index, each in enumerate(batch.claims):
-        ended = attempt(context, each, batch.claimed_at, first=index == 0)
-        context.recorder.record(ended)
-        if not isinstance(ended.outcome, Accepted):
-            context.hold_cache.forget()  # that may have closed it, and the next call begins at once
-    return len(batch.claims)
-
-
 def _state_if_allowed(context: Context, claim: Claim) -> holds.AccountState | None:
     if claim.canary:
-        context.hold_cache.forget()  # its permission may be younger than what was read last
+        context.hold_cache.forget()  # its permission may be newer than the cached state
     try:
         now = context.hold_cache.current()
     except DatabaseUnavailable:
-        return None  # without the database its answer could not be recorded: do not call
+        return None  # without the database the answer could not be recorded, so do not call
     return now if now.is_open or now.allowed_canary == claim.id else None
 
 
@@ -181,13 +153,13 @@ def _call(client: Sender, claim: Claim, not_after: float) -> Outcome:
     try:
         phone, text = normalize_phone(claim.phone), clean_text(claim.text)
     except InvalidMessage as error:
-        # Only a row of a plain INSERT comes here; enqueue and import refuse at the door.
+        # Only a plain INSERT can store such a row; enqueue and import refuse it.
         return Invalid(str(error))
     try:
         return client.send(phone, text, claim.rule_id, not_after=not_after)
     except Exception as error:  # noqa: BLE001 - see below
-        # A defect of ours while a request may be on the wire: the one honest answer is that nobody knows. Its words
-        # and its traceback stay out of the log: they may hold the phone or the text.
+        # A defect of this program while a request may be in flight: the outcome is unknown. The error's words and
+        # traceback stay out of the log, because they may hold the phone or the text.
         where = odd_rows.place(error)
         log.error("A call ended in an unexpected error. message=%s error=%s", claim.id, where)  # noqa: TRY400
         return Unknown("an unexpected error of the worker during the call")

@@ -1,8 +1,9 @@
-"""How many calls at once: as many as bring more answers, and fewer when the provider asks for it.
+"""How many calls may be in flight: the search for the number that brings the most answers a second. Pure.
 
-Too few calls at once waste time behind a slow provider; too many only queue, there or for a processor here. Which it
-is cannot be known from the time that one call takes, so it is tried: twice as many while that brings more answers a
-second, then now and then a few more or fewer, and fewer stay where they bring as much.
+Too few calls in flight waste time with a slow provider. Too many only wait, at the provider or for a processor here.
+The latency of one call does not show which of the two it is, so the number is tried: it doubles while that brings more
+answers a second. Later a few more or a few fewer are tried from time to time, and fewer are kept if they bring as much.
+A provider that answers 429 or 503 halves the number.
 """
 
 import dataclasses
@@ -11,23 +12,23 @@ _START = 8
 _LEAST = 4
 _ROUND_SECONDS = 0.3
 _REST_SECONDS = 3.0
-_DOUBLED_BRINGS = 1.25
-_MORE, _MORE_BRINGS = 1.5, 1.1
-_FEWER, _FEWER_KEEPS = 0.8, 0.97
+_DOUBLING_GAIN = 1.25
+_MORE, _MORE_GAIN = 1.5, 1.1
+_FEWER, _FEWER_SHARE = 0.8, 0.97
 _IDLE_SHARE = 0.1
-"""Of a round's answers, how many may come while nothing more waited to be sent; else it tells nothing."""
+"""A round proves something only if at most this share of its answers came while no message waited."""
 
-_LONGEST_PAUSE = 60.0
+_LONGEST_PAUSE_SECONDS = 60.0
 
 
 @dataclasses.dataclass
 class Concurrency:
-    """One process's limit. Not thread-safe: its owner has a lock. Times are of one clock, in seconds.
+    """The limit of one process. Not thread-safe: the owner holds a lock. All times are seconds of one monotonic clock.
 
     Attributes:
-        most: calls at once at the most.
-        limit: calls at once now.
-        paused_until: no call begins before.
+        most: the highest limit.
+        limit: how many calls may be in flight now.
+        paused_until: no call may begin earlier.
     """
 
     most: int
@@ -47,16 +48,16 @@ class Concurrency:
         self.limit = min(self.most, self.limit or _START)
 
     def answered(self, now: float, seconds: float, *, busy: bool) -> None:
-        """A call brought its answer.
+        """Count an answer.
 
         Args:
             now: the time.
             seconds: how long the call took.
-            busy: whether more waited to be sent.
+            busy: whether more messages waited to be sent.
         """
         self._latency += (seconds - self._latency) * (0.1 if self._latency else 1.0)
         if self._ends_at < now - 10 * (_ROUND_SECONDS + self._latency):
-            self._begin(now)  # after an idle time
+            self._begin(now)  # a new round after an idle time
         if now < self._counts_from:
             return
         self._answers += 1
@@ -64,42 +65,42 @@ class Concurrency:
         if now >= self._ends_at:
             self._judge(now)
 
-    def pushed_back(self, now: float, retry_after: float | None) -> None:
-        """The provider answered 429 or 503: half as many at most, and none until it said."""
+    def throttled(self, now: float, retry_after: float | None) -> None:
+        """Halve the limit after 429 or 503, and pause for as long as `Retry-After` asks, a minute at most."""
         if now >= self._together_until:
-            # Once for all calls that were under way together.
+            # Halve once for all calls that were in flight together.
             self._together_until = now + self._latency
             self.limit = max(1, self.limit // 2)
             self._doubling, self._before = False, None
             self._begin(now)
-        self.paused_until = max(self.paused_until, now + min(retry_after or 0.0, _LONGEST_PAUSE))
+        self.paused_until = max(self.paused_until, now + min(retry_after or 0.0, _LONGEST_PAUSE_SECONDS))
 
     def _begin(self, now: float, rest: float = 0.0) -> None:
-        # Answers to calls that left under the last limit do not count.
+        # Answers to calls that began under the previous limit do not count.
         self._counts_from = now + self._latency + rest
         self._ends_at = self._counts_from + max(_ROUND_SECONDS, self._latency)
         self._answers = self._idle = 0
 
     def _judge(self, now: float) -> None:
         rate = self._answers / (now - self._counts_from)
-        telling = self._idle <= self._answers * _IDLE_SHARE
+        conclusive = self._idle <= self._answers * _IDLE_SHARE
         rest = 0.0
         if self._doubling:
-            rest = self._double(rate, telling=telling)
+            rest = self._double(rate, conclusive=conclusive)
         elif self._before is None:
-            if telling:
+            if conclusive:
                 self._try(rate)
         else:
-            rest = self._compare(rate, telling=telling)
+            rest = self._compare(rate, conclusive=conclusive)
         self._begin(now, rest)
 
-    def _double(self, rate: float, *, telling: bool) -> float:
-        """Go on doubling, or end it; returns how long to leave it so."""
+    def _double(self, rate: float, *, conclusive: bool) -> float:
+        """Double again, or stop doubling; returns for how many seconds to keep the result."""
         before = self._before
-        if not telling:
+        if not conclusive:
             return 0.0
-        if before is not None and rate < before[1] * _DOUBLED_BRINGS:
-            # Twice as many brought, say, a fifth more: a fifth more calls bring that too, and fewer are tried next.
+        if before is not None and rate < before[1] * _DOUBLING_GAIN:
+            # Doubling brought, say, a fifth more. A fifth more calls bring the same; fewer are tried next.
             self.limit = max(before[0], round(before[0] * rate / before[1]))
             self._doubling, self._before, self._last_trial = False, None, _MORE
             return _REST_SECONDS
@@ -118,18 +119,18 @@ class Concurrency:
             self._before = (self.limit, rate)
             self.limit = tried
 
-    def _compare(self, rate: float, *, telling: bool) -> float:
-        """Keep what was tried, or go back; returns how long to leave it so."""
+    def _compare(self, rate: float, *, conclusive: bool) -> float:
+        """Keep the limit that was tried, or restore the one before; returns for how many seconds to keep it."""
         if self._before is None:
             return 0.0
         limit, base = self._before
         more = self.limit > limit
-        kept = rate >= base * (_MORE_BRINGS if more else _FEWER_KEEPS)
-        if not telling:
+        kept = rate >= base * (_MORE_GAIN if more else _FEWER_SHARE)
+        if not conclusive:
             kept = not more and kept
         self._before = None
         if not kept:
             self.limit = limit
         elif more:
-            self._doubling = True  # there is more to have: quickly on
+            self._doubling = True  # more calls bring more answers, so grow fast
         return 0.0 if kept else _REST_SECONDS

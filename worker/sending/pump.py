@@ -1,10 +1,10 @@
-"""The pump: keeps as many calls under way as the provider takes, from one feeder that claims and a pool that calls.
+"""The pump: keeps as many calls in flight as the provider accepts. One feeder thread claims, many threads call.
 
-The feeder claims sets of messages, a little ahead of the calls and never in waves: a thread that has its answer takes
-the next claim at once. Claimed rows wait for a fraction of a second, so that a killed process leaves few that nobody
-called for. A wake-up makes the feeder look at once; without any it looks by itself once in a sweep's period, so that
-messages leave while the broker is down. Results go to the recorder, which writes them in groups; while it has no room,
-nothing is claimed and no call begins.
+The feeder claims messages in sets, a little ahead of the calls. A thread that has its answer starts the next call at
+once, so there are no waves. A claimed row waits for a fraction of a second only, so a killed process leaves few claims
+without a call. A wake-up makes the feeder look at once. Without wake-ups it looks once in each sweep period, so
+messages are sent while the broker is down. Results go to the recorder, which writes them in groups; while the recorder
+has no room, nothing is claimed and no call begins.
 """
 
 import dataclasses
@@ -29,10 +29,10 @@ _waits = LimitedLog(log)
 
 _AHEAD_SECONDS = 0.2
 _AHEAD_MOST_SECONDS = 2.0
-"""How far ahead of the calls messages are claimed; the second where that is no more than one for each call."""
+"""How far ahead of the calls messages are claimed; the second applies up to one claim for each call in flight."""
 
-_CLAIM = 100
-"""Rows of one claim at the most."""
+_CLAIM_ROWS = 100
+"""At most so many rows in one claim."""
 
 _RATE_SECONDS = 0.1
 _OTHERS_SECONDS = 1.0
@@ -41,9 +41,9 @@ _FULL_SECONDS = 0.05
 _IDLE_SECONDS = 5.0
 _BEATS_WITHIN_SECONDS = 60.0
 _LOOK_SPREAD = 0.25
-"""The looks of many processes come evenly: each waits for this share of the period less or more."""
+"""Each process looks this share of the period earlier or later, so that many processes do not look together."""
 
-_PUSHED_BACK = (429, 503)
+_THROTTLED_STATUSES = (429, 503)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,11 +54,11 @@ class _Item:
 
 
 class Pump:
-    """One process's sending. It begins with `start` and ends with `close`.
+    """Sends for one process, from `start` until `close`.
 
     Args:
         context: this process's.
-        most: calls at once at the most.
+        most: at most so many calls in flight.
     """
 
     def __init__(self, context: Context, most: int) -> None:
@@ -80,7 +80,7 @@ class Pump:
         self._look_at = float("-inf")
         self._senders: list[SupervisedThread] = []
         self.cannot_start_since: float | None = None
-        """Since when the system has allowed no thread for a call, as of `time.monotonic`; None where it does."""
+        """Since when (`time.monotonic`) the system refuses a thread for a call; None if it allows threads."""
         self._feeder = context.threads.add(
             SupervisedThread(
                 "smsclick-feeder",
@@ -91,11 +91,11 @@ class Pump:
         )
 
     def start(self) -> None:
-        """Begin to look for messages; harmless where it has begun, and where the system allows no thread just now."""
+        """Start to look for messages. It may be called again, and does no harm if the system allows no thread now."""
         self._feeder.start()
 
     def wake(self) -> None:
-        """Look now; starts the pump where it has not begun."""
+        """Look for messages now; starts the pump if it has not started."""
         if self._context.stopping.is_set():
             return
         self.start()
@@ -104,7 +104,7 @@ class Pump:
             self._feed.notify()
 
     def close(self) -> None:
-        """Release what was not called for, await what is on the wire (the read timeout at most), record everything."""
+        """Release claims without a call, wait for calls in flight (at most the read timeout), record everything."""
         self._context.stopping.set()
         with self._feed:
             self._feed.notify()
@@ -119,7 +119,7 @@ class Pump:
         self._give_back()
 
     def report(self) -> list[ThreadReport]:
-        """What health checks cannot see in the threads themselves: calls for which the system allows no thread."""
+        """Report calls for which the system allows no thread; the threads themselves cannot show that."""
         since = self.cannot_start_since
         if since is None:
             return []
@@ -140,13 +140,13 @@ class Pump:
             more = self._claim(room)
 
     def _await_room(self, *, more: bool) -> None:
-        """Wait until there is something to claim, or it is time to look, and there is room; or for the end."""
+        """Wait until there is room and something to claim or a look is due, or until the process ends."""
         while not self._context.stopping.is_set():
             self._feeder.beat()
             self._hungry = more or self._woken or time.monotonic() >= self._look_at
             if self._hungry and self._room() > 0:
                 return
-            self._wake(len(self._ready))  # where no thread could be started for them before
+            self._wake(len(self._ready))  # in case no thread could be started for them before
             self._feed.wait(self._pause())
 
     def _look_seconds(self) -> float:
@@ -154,7 +154,7 @@ class Pump:
         return self._context.settings.sweep_seconds * spread
 
     def _pause(self) -> float:
-        """How long to wait at the most: until the end of the pause that the provider asked for, or the next look."""
+        """Seconds to wait at most: to the end of the pause that the provider asked for, or to the next look."""
         if not self._context.recorder.has_room:
             return _FULL_SECONDS
         now = time.monotonic()
@@ -162,18 +162,18 @@ class Pump:
         return min(until - now, _IDLE_SECONDS) if until > now else _IDLE_SECONDS
 
     def _room(self) -> int:
-        """How many claims there is room for; 0 until enough of them are used up that a set is worth a transaction."""
+        """How many claims there is room for; 0 until enough claims are used that a new set is worth a transaction."""
         if not self._may_begin() or not self._context.recorder.has_room:
             return 0
         limit = self._concurrency.limit
-        # At least one for each call, as far as that is no longer than it takes others to notice that they could help.
+        # At least one for each call, but no more than other processes could start to send in the meantime.
         ahead = int(max(self._rate * _AHEAD_SECONDS, min(limit, self._rate * _AHEAD_MOST_SECONDS)))
         idle = max(0, limit - self._active)
         waiting = len(self._ready)
         if waiting > (ahead + idle) // 2:
             return 0
-        # Under a limit of calls a second, what is claimed only waits.
-        return min(_CLAIM, max(1, ahead + idle) - waiting, self._context.limiter.claim_limit or _CLAIM)
+        # Under a limit of calls a second, a claim made early would only wait.
+        return min(_CLAIM_ROWS, max(1, ahead + idle) - waiting, self._context.limiter.claim_limit or _CLAIM_ROWS)
 
     def _may_begin(self) -> bool:
         """Neither while the account is being held nor before the end of a pause that the provider asked for."""
@@ -184,10 +184,10 @@ class Pump:
         try:
             with self._feeder.waiting_for("database"):
                 batch = attempts.claim(self._context, None, room)
-        except Exception as error:  # noqa: BLE001 - whatever a database refuses must not end the sending
-            # No words of a driver and no traceback: they may hold a row.
-            told = error if isinstance(error, SmsclickError) else SmsclickError(type(error).__name__)
-            _waits.warning("Could not claim messages. error=%s", told)
+        except Exception as error:  # noqa: BLE001 - no error of a database may end the sending
+            # Neither the driver's words nor a traceback: they may hold a row.
+            shown = error if isinstance(error, SmsclickError) else SmsclickError(type(error).__name__)
+            _waits.warning("Could not claim messages. error=%s", shown)
             self._context.stopping.wait(_RETRY_SECONDS)
             return False
         with self._feed:
@@ -220,7 +220,7 @@ class Pump:
             self._others_woken_at = now
             try:
                 with self._feeder.waiting_for("database"):
-                    attempts.wake_for_waiting(self._context, attempts.BATCH)
+                    attempts.wake_for_waiting(self._context, attempts.WAKE_UP_IDS)
             except Exception as error:  # noqa: BLE001 - others look by themselves before long
                 log.warning("Could not wake other workers. error=%s", type(error).__name__)
 
@@ -274,10 +274,10 @@ class Pump:
         recorded = self._context.recorder.submit(ended)
         self._learn(ended.outcome, seconds)
         if not isinstance(ended.outcome, Accepted):
-            recorded.result()  # it may close the gate: this thread begins nothing before that is known
+            recorded.result()  # it may put a hold, so this thread begins no call before the record
 
     def _attempt(self, item: _Item) -> Ended:
-        if not self._context.recorder.await_room(attempts.BATCH_SECONDS):
+        if not self._context.recorder.await_room(attempts.MOST_CLAIM_WAIT_SECONDS):
             # What it brought could not be recorded soon, and would be lost with this process.
             return Ended(item.claim, Released(), epoch=0)
         try:
@@ -311,22 +311,22 @@ class Pump:
 
     def _learn(self, outcome: Outcome, seconds: float) -> None:
         now = time.monotonic()
-        pushed_back = False
+        throttled = False
         with self._feed:
             self._ended += 1
             # Not whether all calls allowed are under way just now: answers come in bursts, and claims in sets.
             busy = self._backlog or len(self._ready) > 0
-            if isinstance(outcome, Unknown) and outcome.status in _PUSHED_BACK:
-                self._concurrency.pushed_back(now, outcome.retry_after)
-                self._feed.notify()  # it must know until when to wait
-                pushed_back = True
+            if isinstance(outcome, Unknown) and outcome.status in _THROTTLED_STATUSES:
+                self._concurrency.throttled(now, outcome.retry_after)
+                self._feed.notify()  # it must learn until when to wait
+                throttled = True
             elif isinstance(outcome, Accepted) or (isinstance(outcome, Refused) and outcome.code is not None):
                 self._concurrency.answered(now, seconds, busy=busy)
-        if pushed_back:
+        if throttled:
             self._give_back()
 
     def _hold(self, ended: Ended) -> None:
-        """The account is refused: nothing more begins here until that is on record, and the gate is closed for all."""
+        """The account was refused: no call begins here until the hold is recorded, which stops all processes."""
         with self._feed:
             self._ended += 1
             self._holds += 1
@@ -340,7 +340,7 @@ class Pump:
                 self._feed.notify()
 
     def _give_back(self) -> None:
-        """Release what is claimed and not called for; others may have more luck, or it waits in the database."""
+        """Release claims without a call: another process may send them, or they wait in the database."""
         with self._feed:
             left, self._ready = self._ready, deque()
         for item in left:

@@ -1,12 +1,11 @@
-"""Group commit: results of many threads are written in one transaction, some tens of milliseconds after they came.
+"""Group commit: the results of many threads are written in one transaction, tens of milliseconds after the answers.
 
-A result that comes alone is written at once, and so is whatever may close the gate. Under load what comes within forty
-milliseconds shares a transaction, so that at most that much can be lost in a crash; those rows become `unknown` when
-their lease ends.
+A single result is written at once, and so is a result that may put a hold on the account. Under load, results of forty
+milliseconds share a transaction. A crash loses at most those results; their rows become `unknown` when the lease ends.
 
-A result is never thrown away for the database's sake: it waits for as long as the process lives. What waits is bounded:
-beyond `MOST` the recorder has no room, and the pump begins no further calls until it has. A message row that somebody
-else has locked waits by itself; the others are recorded.
+A result is never dropped because the database is away: it waits as long as the process lives. Their number is bounded:
+with `MOST_WAITING` of them the recorder has no room, and the pump begins no call until it has. A row that somebody
+else has locked waits alone; the others are recorded.
 """
 
 import dataclasses
@@ -32,8 +31,8 @@ from worker.threads.supervision import SupervisedThread, Supervisor
 
 log = logging.getLogger(__name__)
 
-MOST = 400
-"""Results that may wait before the pump stops: two groups. A crash makes no more than these unknown."""
+MOST_WAITING = 400
+"""With so many waiting results (two groups) the pump stops. A crash makes no more than these unknown."""
 
 _GROUP = 200
 _GATHER_SECONDS = 0.04
@@ -43,7 +42,7 @@ _FIRST_RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 2.0
 _LOCK_TIMEOUT = "2s"
 _FAULTS = 5
-"""How often the database refuses a result by itself before it counts as the result's own fault."""
+"""After so many refusals of a single result, its content counts as the cause."""
 
 _FAILED_IN_A_ROW = 8
 _WARN_SECONDS = 60.0
@@ -69,7 +68,7 @@ class Recorder:
         database: where the rows are.
         settings: for the policy.
         rng: for the jitter of due times.
-        supervisor: knows the thread, for health checks; one of its own by default.
+        supervisor: health checks read it; by default a new one.
     """
 
     def __init__(
@@ -106,10 +105,10 @@ class Recorder:
     @property
     def has_room(self) -> bool:
         """Whether further calls may begin."""
-        return self.waiting < MOST
+        return self.waiting < MOST_WAITING
 
     def await_room(self, seconds: float) -> bool:
-        """Wait until there is room, so many seconds at the most; whether there is."""
+        """Wait until there is room, at most so many seconds; returns whether there is."""
         if self.has_room:
             return True
         with self._drained:
@@ -118,10 +117,10 @@ class Recorder:
     def record(self, ended: Ended) -> None:
         """Write one result; returns when it is committed.
 
-        An answer of the provider must not be lost to a database that restarts: this waits for as long as that takes.
-        Should the process be killed meanwhile, the row's lease ends and it becomes `unknown`. Where somebody else has
-        locked the message's row, this returns once the gate knows of the outcome; the row follows when it is free. What
-        the database refuses for the result's own sake is dropped with a line of the log and an incident.
+        This waits while the database restarts, because an answer of the provider must not be lost. If the process is
+        killed meanwhile, the lease ends and the row becomes `unknown`. If somebody else has locked the row, this
+        returns when the outcome's effect on the account is recorded, and the row follows when it is free. A result
+        that the database refuses for its own content is dropped with a log line and an incident.
         """
         self.submit(ended).result()
 
@@ -132,18 +131,18 @@ class Recorder:
         self._arrived.set()
         if not isinstance(ended.outcome, Accepted | Released):
             self._urgent.set()
-        self._thread.start()  # where it could not be started before
+        self._thread.start()  # in case it could not be started before
         return result.done
 
     def close(self) -> None:
-        """Write what is left, for as long as that takes, and end the thread."""
+        """Write all waiting results, however long that takes, and end the thread."""
         self._closing = True
         self._arrived.set()
         self._urgent.set()
         if self._thread.start():
             self._thread.join()
         elif self.waiting:
-            self._run()  # no thread to be had: then by this one
+            self._run()  # the system allows no thread, so this one writes
 
     # --- The thread
 
@@ -160,7 +159,7 @@ class Recorder:
                 return
 
     def _forget_written(self) -> None:
-        """After an exception somewhere in between: nothing is lost, and what is listed twice is written once."""
+        """Tidy up after an exception: no result is lost, and one that is listed twice is written once."""
         self._waiting = [result for result in dict.fromkeys(self._waiting) if not result.written]
         listed = set(self._waiting)
         for _ in range(len(self._new)):
@@ -169,7 +168,7 @@ class Recorder:
                 self._new.append(result)
 
     def _take(self, not_before: float) -> list[_Result]:
-        """What is to be written now: what waits and is due, and what is new. All of it stays listed until written."""
+        """The results to write now: waiting ones that are due, and new ones. Each stays listed until it is written."""
         self._arrived.clear()
         now = time.monotonic()
         if not self._new and not (self._waiting and now >= self._retry_at):
@@ -184,7 +183,7 @@ class Recorder:
 
     def _write(self, group: list[_Result]) -> None:
         left = self._try(group)
-        # In this order: what is listed twice is found out, what is in no list would be lost.
+        # In this order: a result in two lists is noticed, a result in no list would be lost.
         self._waiting += [result for result in left if result not in self._waiting]
         while self._new and (self._new[0].written or self._new[0] in self._waiting):
             self._new.popleft()
@@ -198,17 +197,17 @@ class Recorder:
             self._drained.notify_all()
 
     def _try(self, group: list[_Result]) -> list[_Result]:
-        """Write a group, one by one where it cannot be written as a whole; returns those that have to wait."""
+        """Write a group, one by one if it fails as a whole; returns the results that have to wait."""
         try:
             return self._commit(group)
-        except Exception as error:  # noqa: BLE001 - whatever a database refuses: no result may be lost by it
+        except Exception as error:  # noqa: BLE001 - no error of a database may lose a result
             if len(group) == 1:
                 return self._judge(group[0], error)
             self._warn(error, len(group))
             if not self._answers():
                 self._thread.stopping.wait(_FIRST_RETRY_SECONDS)
                 return group
-        # In random order, so that some that always fail cannot keep the others from their turn.
+        # In random order, so that results that always fail cannot block the others.
         order = self._rng.sample(group, len(group))
         waiting: list[_Result] = []
         failed = 0
@@ -221,21 +220,21 @@ class Recorder:
         return waiting
 
     def _commit(self, group: list[_Result]) -> list[_Result]:
-        """Write a group in one transaction; returns those whose rows are locked by somebody else."""
+        """Write a group in one transaction; returns the results whose rows somebody else has locked."""
 
         def work(connection: sa.Connection) -> Recorded:
             if connection.dialect.name == "postgresql":
-                # Message rows are skipped where they are locked; this bounds the wait for whatever else is.
+                # Locked message rows are skipped; this bounds the wait for any other lock.
                 connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
             return record_results(
                 connection, [result.ended for result in group], self._settings, self._rng, skip_locked=True
             )
 
         with self._thread.waiting_for("database"):
-            settled = self._database.transact(work)
+            recorded = self._database.transact(work)
         locked = []
         for result in group:
-            if result.ended.claim.id in settled.locked:
+            if result.ended.claim.id in recorded.locked:
                 locked.append(result)
                 result.ended = dataclasses.replace(result.ended, counted=True)
                 self._note_lock(result)
@@ -246,28 +245,28 @@ class Recorder:
         return locked
 
     def _answers(self) -> bool:
-        """Whether the database can be reached at all."""
+        """Whether the database answers."""
         try:
             with self._thread.waiting_for("database"):
                 self._database.clock()
-        except Exception:  # noqa: BLE001 - the caller has said what is wrong
+        except Exception:  # noqa: BLE001 - the caller has logged the reason
             return False
         return True
 
     def _judge(self, result: _Result, error: Exception) -> list[_Result]:
-        """A result that could not be written although it was alone: it waits, unless that is proven its own fault."""
-        # A defect of ours proves nothing about the row either.
+        """Decide about a result that failed alone: it waits, unless its own content is proven to be the cause."""
+        # A defect of this program proves nothing about the row.
         if not isinstance(error, DBAPIError) or fault_of(error) is not Fault.ROW:
             self._warn(error, 1)
             return [result]
-        # Another process may have recorded the same id_mensaje just now, which the next look sees.
+        # Another process may have just recorded the same id_mensaje; the next try sees it.
         result.faults += 1
         if result.faults < _FAULTS:
             return self._try([result])
         return [] if self._give_up(result, error) else [result]
 
     def _give_up(self, result: _Result, error: Exception) -> bool:
-        """Drop a result for its own fault, with an incident that keeps its id; False where even that must wait."""
+        """Drop a result that cannot be stored, with an incident that keeps its id; False if even that must wait."""
         claim, outcome = result.ended.claim, result.ended.outcome
         id_mensaje = outcome.id_mensaje if isinstance(outcome, Accepted) else None
         detail = f"message {claim.id}" if id_mensaje is None else f"message {claim.id}, id_mensaje {id_mensaje}"
@@ -278,7 +277,7 @@ class Recorder:
         if id_mensaje is not None:
             try:
                 self._database.transact(report)
-            except Exception as failure:  # noqa: BLE001 - then nobody would hear of it
+            except Exception as failure:  # noqa: BLE001 - without the incident the id would be lost
                 self._warn(failure, 1)
                 return False
         log.error(
@@ -293,17 +292,17 @@ class Recorder:
         return True
 
     def _warn(self, error: Exception, count: int) -> None:
-        """Say why results wait, once a minute for each kind of error."""
+        """Log why results wait, once a minute for each kind of error."""
         now = time.monotonic()
         if now - self._warned.get(type(error), float("-inf")) < _WARN_SECONDS:
             return
         self._warned[type(error)] = now
-        # No words of a driver: they may hold a row, and rows have phones and texts.
+        # Not the driver's words: they may hold a row, with its phone and text.
         said = error if isinstance(error, DatabaseUnavailable) else type(error).__name__
         log.warning("Results wait for the database. results=%s error=%s", count, said)
 
     def _note_lock(self, result: _Result) -> None:
-        """Say once that a row is locked, with the id that would be lost with this process."""
+        """Log once that a row is locked, with the id that would be lost with this process."""
         if not result.locked:
             result.locked = True
             outcome = result.ended.outcome

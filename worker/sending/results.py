@@ -1,4 +1,4 @@
-"""Record how attempts ended: one short transaction for a group of them, whoever they belong to now."""
+"""Record the outcomes of attempts: one short transaction for a group, which changes rows and the account's state."""
 
 import dataclasses
 import logging
@@ -45,17 +45,17 @@ def record_results(
     *,
     skip_locked: bool = False,
 ) -> Recorded:
-    """Write the outcomes of a group of attempts; each changes its row only while the row still waits for it.
+    """Write the outcomes of a group of attempts. Each changes its row only if the row still waits for it.
 
-    An accepted answer whose row was settled otherwise meanwhile is kept as an event, so that no `id_mensaje` is lost;
-    one whose row is gone is named in an incident.
+    An accepted answer is kept as an event if its row has another outcome meanwhile, so that no `id_mensaje` is lost. If
+    the row is gone, an incident names it.
 
     Args:
         connection: in a transaction.
-        group: what ended.
+        group: the attempts that ended.
         settings: for the policy.
         rng: for the jitter of due times.
-        skip_locked: leave rows that others hold out, instead of waiting; `Recorded.locked` names them.
+        skip_locked: skip rows that others have locked, instead of waiting; `Recorded.locked` names them.
     """
     ids = {ended.claim.id for ended in group}
     rows = message_rows.lock(connection, ids, skip_locked=skip_locked)
@@ -63,23 +63,23 @@ def record_results(
     fresh = [ended for ended in group if not ended.counted]
     now = database_now(connection)
     policy = Policy.of(settings)
-    firsts, changes, orphans, taken = [], [], [], set()
+    firsts, changes, orphans, changed = [], [], [], set()
     for ended in sorted(group, key=lambda each: each.claim.id):
         row = rows.get(ended.claim.id)
         if row is None:
             continue
         first = on_attempt.accepted_after_all(row, ended.claim.token, ended.outcome)
-        if first is not None and row.id not in taken:
+        if first is not None and row.id not in changed:
             firsts.append(first)
             row = first.becomes
         change = on_attempt.after_attempt(row, ended.claim.token, ended.outcome, now, policy, rng)
-        if change is not None and row.id not in taken:
+        if change is not None and row.id not in changed:
             changes.append(change)
-            taken.add(row.id)
+            changed.add(row.id)
         elif isinstance(ended.outcome, Accepted) and ended.outcome.id_mensaje != row.id_mensaje:
-            # Not where the report has told us the same already, or where this is the second try of a commit.
+            # Not if a report brought the same id before, or if this is the second try of a commit.
             orphans.append(_orphan(row, ended.outcome))
-    doubtful = _drop_taken_ids(connection, changes)
+    doubtful = _drop_owned_ids(connection, changes)
     machine.apply(connection, firsts)
     machine.apply(connection, changes)
     machine.keep(connection, orphans)
@@ -120,7 +120,7 @@ def _count_failures(connection: sa.Connection, group: Sequence[Ended], settings:
     called = [ended for ended in group if isinstance(ended.outcome, Accepted | Refused | Unknown)]
     failed = [ended for ended in called if _no_answer(ended.outcome)]
     epoch = max((ended.epoch for ended in failed), default=0)
-    # A request that left before the failures began may still be answered long after: that says nothing about now.
+    # A request from before the failures may be answered much later: that says nothing about the provider now.
     answered = any(ended.failures > 0 and _is_answer(ended.outcome) for ended in called)
     holds.count_failures(connection, len(failed), answered=answered, epoch=epoch, settings=settings)
 
@@ -135,8 +135,8 @@ def _no_answer(outcome: Outcome) -> bool:
     return isinstance(outcome, Unknown)
 
 
-def _drop_taken_ids(connection: sa.Connection, changes: list[Change]) -> list[Change]:
-    """Take ids out that another message has: those changes become `unknown`, for an operator; the others go on."""
+def _drop_owned_ids(connection: sa.Connection, changes: list[Change]) -> list[Change]:
+    """Make changes whose id belongs to another message `unknown`, for an operator; keep the others."""
     wanted: dict[int, int] = {}
     doubtful: list[int] = []
     for index, change in enumerate(changes):
@@ -150,14 +150,14 @@ def _drop_taken_ids(connection: sa.Connection, changes: list[Change]) -> list[Ch
     if wanted:
         column = messages.c.id_mensaje
         owned = sa.select(column).where(among(connection, column, wanted))
-        doubtful += [wanted[taken] for taken in connection.scalars(owned)]
+        doubtful += [wanted[id_mensaje] for id_mensaje in connection.scalars(owned)]
     for index in doubtful:
         changes[index] = _without_id(changes[index])
     return [changes[index] for index in doubtful]
 
 
 def _without_id(change: Change) -> Change:
-    """It was accepted, so it is never sent again; which id is its own, only the report or an operator can tell."""
+    """It was accepted, so it is never sent again. Only the report or an operator can say which id it has."""
     was, id_mensaje = change.was, change.becomes.id_mensaje
     reason = f"accepted with an id_mensaje that another message has ({id_mensaje})"
     becomes = dataclasses.replace(
@@ -194,7 +194,7 @@ def _raise_incidents(connection: sa.Connection, changes: Sequence[Change], orpha
 
 
 def _report_gone(connection: sa.Connection, gone: Sequence[Ended]) -> None:
-    """The rows of accepted attempts were deleted meanwhile: their ids stand in the log and in an incident alone."""
+    """Report accepted attempts whose rows were deleted meanwhile: only the log and an incident keep their ids."""
     lost = []
     for ended in gone:
         id_mensaje = ended.outcome.id_mensaje if isinstance(ended.outcome, Accepted) else None
