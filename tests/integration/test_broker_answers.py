@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.conftest import OwnServer, StartProcess
 
 SAID = r"The broker (?:cannot be used|does not accept ticks).* reason=.*\((?:{})\)"
-AGAIN = r"The broker (?:can be used|takes ticks) again"
+AGAIN = r"The broker (?:can be used|accepts ticks) again"
 NEVER = r"Traceback|Unrecoverable|CRITICAL"
 
 Admin = Any  # a client of Redis, whose types lack half of it
