@@ -57,16 +57,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 _LONG_FILES = [
-    "wall_clocks",
-    "worker_processes",
     "provider_habits",
-    "shipped",
+    "worker_processes",
     "chaos",
     "kill",
+    "broker_answers",
+    "shipped",
+    "pump",
+    "wall_clocks",
     "deploy",
+    "secrecy",
     "query_plans",
     "sentinel",
-    "broker_answers",
     "acceptance_database",
     "acceptance_flow",
     "acceptance_hold",

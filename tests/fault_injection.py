@@ -1,9 +1,9 @@
 """A worker into which exceptions are injected from outside: `python -m tests.fault_injection FILE worker -l info …`.
 
-A line of FILE is an order for the supervised thread of that name: `kill NAME` raises SystemExit in it, wherever it is,
-`end NAME` ends it in spite of its supervision, and `break NAME` has its function raise from now on. `consumer WHAT` has
-the consumer `hang`, `cancel` its queues, or be `deaf`, which is to wait for nothing any more. Nothing of ours knows of
-this.
+Each line of FILE is an order. `kill NAME` raises SystemExit in the supervised thread of that name, wherever it is;
+`end NAME` ends the thread although it is supervised; `break NAME` makes its function raise from now on.
+`consumer hang` makes the consumer sleep, `consumer cancel` cancels its queues, and `consumer stalled` makes it wait for
+nothing any more. The code of the worker does not know of this.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def spoil_consumer(what: str) -> None:
         "hang": lambda: time.sleep(3600),
         "cancel": consumer.task_consumer.cancel,
         # Its connections are polled no more, and kombu believes that they are.
-        "deaf": consumer.connection.transport.cycle._channels.clear,
+        "stalled": consumer.connection.transport.cycle._channels.clear,
     }[what]
     consumer.hub.call_soon(spoil)
 
@@ -107,11 +107,14 @@ if __name__ == "__main__":
     from celery.__main__ import main
 
     from worker.broker import consumer_progress
+    from worker.threads import liveness
 
     threading.Thread(target=_obey, args=(Path(sys.argv[1]),), daemon=True).start()
     signals.worker_ready.connect(lambda sender, **_: _consumers.append(sender), weak=False)
-    # Sooner than in production; each test of it goes by these too.
+    # In the same order as in production, but sooner: the tests wait for each of them.
     consumer_progress.LOOK_SECONDS = 1.0
-    consumer_progress.STALLED_SECONDS = 48.0
+    consumer_progress._ANSWER_VALID_SECONDS = 5.0
+    consumer_progress.STALLED_SECONDS = 15.0
+    liveness.WRITE_SECONDS = 1.0
     sys.argv = ["celery", "-A", "worker", *sys.argv[2:]]
     main()
