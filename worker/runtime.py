@@ -14,7 +14,7 @@ from worker.callbacks.celery_task import CallTask
 from worker.callbacks.dispatcher import CallbackDispatcher
 from worker.context import Context
 from worker.database_clock.clock import GAP_SECONDS, DatabaseClock
-from worker.lifecycle import outbox
+from worker.lifecycle import callback_outbox
 from worker.notifier import Notifier
 from worker.sending.recorder import Recorder
 from worker.threads.supervision import Supervisor
@@ -60,7 +60,7 @@ class Runtime(Context):
             SettingsError: there is no API key.
         """
         database = Database(settings.database_url)
-        outbox.use_default(database.engine, settings.callback.get_secret_value())
+        callback_outbox.use_default(database.engine, settings.callback.get_secret_value())
         callback_dispatcher = CallbackDispatcher(database, settings, call_task)
         hold_cache = HoldCache(database)
         threads_of_ours = Supervisor()

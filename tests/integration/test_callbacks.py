@@ -27,7 +27,7 @@ from worker.callbacks.policy import Acknowledged, GivenUp, NotAcknowledged, next
 from worker.callbacks.store import due, purge
 from worker.callbacks.webhook import WebhookClient, WebhookFailedError
 from worker.callbacks.webhook_addresses import AddressRules, RefusedAddressError
-from worker.lifecycle import machine, message_rows, outbox
+from worker.lifecycle import callback_outbox, machine, message_rows
 from worker.lifecycle.model import Change, Message, Note
 from worker.maintenance import retention
 from worker.maintenance.sweep import sweep
@@ -212,7 +212,7 @@ def test_no_phone_text_or_reply_is_stored_with_a_call_back(database: Database) -
     [message_id] = insert(database, state=State.SENT)
     with database.begin() as connection:
         given = [Change(_of(was, message_id), _of(becomes, message_id), None)]
-        outbox.store(connection, given)
+        callback_outbox.store(connection, given)
     assert [each.type for each in stored(database)] == ["message.delivered", "message.replied"]
     assert "zarzamora" not in str(stored(database))
     assert PHONE not in str(stored(database))

@@ -34,7 +34,7 @@ from tests.processes import wait_until
 from tests.servers import PostgresServer
 from worker.account import holds
 from worker.account.hold_cache import HoldCache
-from worker.lifecycle import outbox
+from worker.lifecycle import callback_outbox
 from worker.lifecycle.attempt import Ended
 from worker.lifecycle.effects import Effects
 from worker.lifecycle.on_attempt import MAX_REFUSALS
@@ -248,7 +248,7 @@ def test_results_that_come_while_one_is_written_go_in_one_transaction(database: 
         writing.set()
         assert written.wait(60)
 
-    outbox.use_default(database.engine, "celery:shop.sms@shop")  # so that each result has an effect
+    callback_outbox.use_default(database.engine, "celery:shop.sms@shop")  # so that each result has an effect
     database.after_commit = after_commit
     recorder = Recorder(database, SETTINGS)
     recorder.submit(Ended(group[0], accepted(1), 0))
@@ -284,7 +284,7 @@ def test_a_broker_that_takes_no_wake_up_does_not_stop_the_recorder(
         def callbacks(self) -> None:
             raise RuntimeError("OOM command not allowed")
 
-    outbox.use_default(database.engine, "celery:shop.sms@shop")
+    callback_outbox.use_default(database.engine, "celery:shop.sms@shop")
     database.after_commit = Notifier(Failing(), HoldCache(database), lambda: False)
     recorder = Recorder(database, SETTINGS)
     for each in claim(database, 2):

@@ -1,6 +1,6 @@
 """Callbacks: what became of a message, delivered to its producer's webhook or Celery task.
 
-Owns the rows of `smsclick_callbacks` once `lifecycle.outbox` has inserted them: it writes `due_at`, `tries`,
+Owns the rows of `smsclick_callbacks` once `lifecycle.callback_outbox` has inserted them: it writes `due_at`, `tries`,
 `receiver`, `delivered_at`, `failed_at` and `last_error`. Entry points: `dispatcher.CallbackDispatcher.deliver`,
 `store.due` and `store.purge`. `policy` decides without I/O, `webhook` and `celery_task` call receivers. May import
 `alerting`, `queue`, `lifecycle` and `sql`.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import sqlalchemy as sa
 
 from smsclick.contract import events, messages
-from worker.lifecycle import effects, outbox, parking
+from worker.lifecycle import callback_outbox, effects, parking
 from worker.lifecycle.effects import Effects
 from worker.lifecycle.model import FIELDS, TRANSITIONS, Change, IllegalTransitionError
 from worker.sql import bulk
@@ -41,7 +41,7 @@ def apply(connection: sa.Connection, changes: Sequence[Change]) -> None:
     if bulk.update(connection, messages, {"id": "b_id", "state": "b_was"}, rows) not in {len(changes), -1}:
         raise IllegalTransitionError("a row changed although it was locked")
     keep(connection, changes)
-    effects.note(connection, Effects(callbacks=outbox.store(connection, changes)))
+    effects.note(connection, Effects(callbacks=callback_outbox.store(connection, changes)))
     landed = {change.was.wire_key for change in changes if change.becomes.wire_key is None}
     parking.release(connection, [key for key in landed if key is not None])
 
