@@ -64,6 +64,7 @@ WORDS += smsclick/_net smsclick/provider smsclick/_threads
 WORDS += worker/alerting worker/broker worker/callbacks worker/compat worker/intake worker/monitoring worker/threads
 WORDS += models smsclick/__init__.py smsclick/alembic.py smsclick/contract.py smsclick/errors.py smsclick/settings.py
 WORDS += $(addprefix smsclick/,_broker _database _enqueue _importing _values _wakeups django simulator testing)
+WORDS += worker/reconciliation worker/reports worker/restore worker/tracking
 lint: setup ## linter, spelling, words, formatting and types
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m codespell_lib

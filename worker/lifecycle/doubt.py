@@ -8,7 +8,7 @@ from worker.lifecycle import on_report
 class Doubt(enum.StrEnum):
     """Why a report's silence about an attempt proves nothing; kept with the message."""
 
-    SETTLING = "settling"
+    TOO_YOUNG = "settling"
     NO_REPORT = "no_report"
     NO_CONTROLS = "no_control_rows"
     NOT_YET = "control_rows_late"

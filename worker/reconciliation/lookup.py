@@ -55,7 +55,7 @@ def look(context: Context, claimed: Sequence[UnknownAttempt]) -> Iterator[Lookup
         seen = reading.read_to_now(context, _attempts(after_window))
         _pause_after(context, seen)
         yield Lookup(after_window, seen, None)
-    groups = [(group, Doubt.SETTLING) for group in group_by_time(young)]
+    groups = [(group, Doubt.TOO_YOUNG) for group in group_by_time(young)]
     groups += [(group, Doubt.TOO_LONG) for group in group_by_time(too_old)]
     for group, doubt in groups[:_MOST_SHORT_REPORTS]:
         if context.stopping.is_set():

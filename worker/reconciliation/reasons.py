@@ -16,7 +16,7 @@ class Reason:
 
 _BY_HAND = "decide each by hand: smsclick settle ID --accepted ID_MENSAJE or --not-accepted"
 REASONS = {
-    Doubt.SETTLING: Reason(
+    Doubt.TOO_YOUNG: Reason(
         "it is younger than SMSCLICK_SETTLE_SECONDS, within which the report may still show it",
         "wait",
     ),

@@ -8,7 +8,7 @@ from worker.alerting import incidents
 from worker.lifecycle import message_rows
 from worker.lifecycle.doubt import Doubt
 
-_NOT_LOOKED_FOR_YET = (str(Doubt.SETTLING), str(Doubt.NO_REPORT))
+_NOT_LOOKED_FOR_YET = (str(Doubt.TOO_YOUNG), str(Doubt.NO_REPORT))
 """Reasons of unknown attempts that no report has answered for yet. An attempt without a reason is one of these, too."""
 
 
