@@ -23,6 +23,6 @@ RUN pip install --no-deps --no-build-isolation --editable . \
 
 USER 10001
 
-# Celery's warm stop: what is on the wire is awaited and recorded.
+# Celery's warm stop: calls in flight are awaited and recorded.
 STOPSIGNAL SIGTERM
 CMD ["celery", "-A", "worker", "worker"]

@@ -97,8 +97,8 @@ async def order(
             text=f"Recibimos tu pedido {placed.id}, ¡gracias!",
             key=f"fastapi-order-{placed.id}:placed",
         )
-        taken = sa.update(Product).values(stock=Product.stock - placed.quantity)
-        await session.execute(taken.where(Product.id == placed.product_id))
+        reduced = sa.update(Product).values(stock=Product.stock - placed.quantity)
+        await session.execute(reduced.where(Product.id == placed.product_id))
     except InvalidMessage as error:
         raise HTTPException(422, str(error)) from None
     except IntegrityError:

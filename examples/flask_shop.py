@@ -70,8 +70,8 @@ def order() -> tuple[dict[str, Any], int]:
             text=f"Recibimos tu pedido {placed.id}, ¡gracias!",
             key=f"flask-order-{placed.id}:placed",
         )
-        taken = sa.update(Product).values(stock=Product.stock - placed.quantity)
-        db.session.execute(taken.where(Product.id == placed.product_id))
+        reduced = sa.update(Product).values(stock=Product.stock - placed.quantity)
+        db.session.execute(reduced.where(Product.id == placed.product_id))
         db.session.commit()
     except InvalidMessage as error:
         db.session.rollback()

@@ -58,7 +58,7 @@ usable() {
 began=$(date +%s)
 echo "Setting up .venv from requirements.lock with Python $found (once; about a minute) ..."
 if ! usable; then
-    # Half of a virtual environment is mended by no one; it is made anew.
+    # A virtual environment that is not complete cannot be repaired; make a new one.
     rm -rf $venv
     mkdir $venv
     : >$unfinished

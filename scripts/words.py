@@ -59,7 +59,7 @@ RULES = (
 ALLOWED = (
     (r"SETTLE\b|SMSCLICK_SETTLE_SECONDS|SETTLE_SECONDS|settle_(?:seconds|window)", "the public name of the window"),
     (r"[\"'`]settling[\"'`]", "a stored reason code"),
-    (r"smsclick settle|[\"']settle[\"']", "a command's public name"),
+    (r"smsclick settle|[\"'`]settle[\"'`]", "a command's public name"),
     (r"\b(?:ix_smsclick_messages_)?wire_key\b", "a column and its index"),
     (r"smsclick_gates", "a table"),
     (r"\.news\b|[\"']news[\"']|\bnews=", "a column"),

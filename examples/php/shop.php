@@ -9,7 +9,7 @@
  */
 declare(strict_types=1);
 
-// Passes over a key that is taken. Never INSERT IGNORE, which also passes over what does not fit.
+// Skips a key that is in use. Never INSERT IGNORE, which also skips rows that do not fit.
 const INSERT = 'INSERT INTO smsclick_messages (key, phone, text) VALUES (?, ?, ?) ON CONFLICT DO NOTHING';
 const THERE = 'SELECT phone, text FROM smsclick_messages WHERE key = ?';
 const INSERT_MYSQL = 'INSERT INTO smsclick_messages (`key`, phone, text) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE id = id';
