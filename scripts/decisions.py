@@ -8,7 +8,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "docs" / "decisions"
 INDEX = FOLDER / "README.md"
 HEAD = """# Decisions
 
-What others would question, and why it is as it is. A page is not rewritten when a decision changes: a new page
+Decisions that others would question, with their reasons. When a decision changes, its page stays: a new page
 supersedes it, and the old one's status names the new one. A page begins with `# N. Title`, an empty line and
 `*Accepted, YYYY-MM-DD.*` or `*Superseded by N, YYYY-MM-DD.*`.
 `.venv/bin/python scripts/decisions.py` writes this index.
