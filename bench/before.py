@@ -84,11 +84,11 @@ def main() -> int:
     if not (options.folder / ".venv" / "bin" / "python").exists():
         parser.error(f"{options.folder} has no .venv; run there: make bench ARGS='priority --quick'")
     found: dict[str, dict[str, list[float]]] = {"before": defaultdict(list), "now": defaultdict(list)}
-    for turn in range(options.rounds):
+    for round_number in range(options.rounds):
         # The order changes from round to round: whoever is second finds warm caches and a tired machine.
         pair = [("before", options.folder.resolve()), ("now", ROOT)]
-        for name, checkout in pair if turn % 2 == 0 else reversed(pair):
-            console.print(f"round {turn + 1}/{options.rounds}: {name}")
+        for name, checkout in pair if round_number % 2 == 0 else reversed(pair):
+            console.print(f"round {round_number + 1}/{options.rounds}: {name}")
             for figure, value in run(checkout, options.seconds).items():
                 found[name][figure].append(value)
     print(f"{'':40} {'before':>9} {'now':>9} {'ratio':>7}")

@@ -1,4 +1,4 @@
-"""How fast messages are taken: one by one, many at once, from a file; on PostgreSQL and SQLite."""
+"""How fast messages are stored: one by one, many at once, from a file; on PostgreSQL and SQLite."""
 
 from __future__ import annotations
 

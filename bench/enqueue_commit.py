@@ -1,4 +1,4 @@
-"""What the doorbell costs a commit: with no broker, a healthy one, one that is down, and one that never answers."""
+"""What the wake-up adds to a commit: with no broker, a healthy one, one that is down, and one that never answers."""
 
 from __future__ import annotations
 

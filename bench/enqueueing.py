@@ -20,7 +20,7 @@ from smsclick import enqueue, enqueue_many
 
 _WARM_UP = 50
 _SETTLE_SECONDS = 2.0
-"""For what happens once in a process: the doorbell's thread imports the broker's client and connects."""
+"""For what happens once in a process: the notifier's thread imports the broker's client and connects."""
 
 
 def content(count: int, prefix: str) -> Iterator[dict[str, Any]]:

@@ -79,7 +79,7 @@ def run(step: Step, folder: Path, env: dict[str, str]) -> None:
 
 @contextlib.contextmanager
 def running(step: Step, folder: Path, env: dict[str, str]) -> Iterator[None]:
-    """The process that stays, from the moment at which it says that it is up."""
+    """The process that stays, once it has printed that it is up."""
     log = folder / "up.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

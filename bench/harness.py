@@ -276,7 +276,7 @@ class Place:
 
     @property
     def provider(self) -> Provider:
-        """The lean provider, started when first asked for; it outlives `processes`."""
+        """The lean provider, started when first asked for; it runs longer than `processes`."""
         if self._provider is None:
             self._provider = Provider(lambda command: Process(command, log=self.directory / "provider.log"))
         return self._provider
@@ -291,7 +291,7 @@ class Place:
         return started
 
     def database(self, *, tables: bool = True) -> str:
-        """The URL of a fresh PostgreSQL database, with our tables unless told otherwise."""
+        """The URL of a fresh PostgreSQL database, with our tables by default."""
         self._count += 1
         url = self.postgres.create_database(f"bench{self._count}")
         return migrate(url) if tables else url
@@ -390,14 +390,14 @@ def rss_bytes(pid: int) -> int:
 def interleaved(variants: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
     """Runs A B C A B C …, so that what the machine does meanwhile meets all alike; results by name, in order."""
     results: dict[str, list[T]] = {name: [] for name in variants}
-    for turn in range(rounds):
+    for round_number in range(rounds):
         for name, run in variants.items():
             began = time.monotonic()
             result = run()
             results[name].append(result)
             shown = "; ".join(map(str, result)) if isinstance(result, list) else result
             took = time.monotonic() - began
-            console.print(f"round {turn + 1}/{rounds} {name}: {shown} ({took:.0f} s)", markup=False)
+            console.print(f"round {round_number + 1}/{rounds} {name}: {shown} ({took:.0f} s)", markup=False)
     return results
 
 

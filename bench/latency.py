@@ -158,11 +158,11 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 def measure(place: Place, options: argparse.Namespace) -> Report:
     """All loads on all installations."""
-    turns = harness.interleaved(
+    rounds = harness.interleaved(
         {kind: functools.partial(run, place, kind, options) for kind in options.only}, options.rounds
     )
     rows, curves = [], {}
-    for kind, of in turns.items():
+    for kind, of in rounds.items():
         for load, runs in zip(
             (f"{options.rate:g}/s", f"{options.share:.0%} of the most"), zip(*of, strict=True), strict=True
         ):
@@ -171,7 +171,7 @@ def measure(place: Place, options: argparse.Namespace) -> Report:
             curves[f"{STACKS[kind]}, {load}"] = [[share, middle.at(share / 100)] for share in range(1, 100)]
     columns = ("installation", "load", "messages/s", "p50 ms", "p99 ms", "worst ms", "begun late")
     title = f"From the producer's commit to the arrival at the provider; medians of {options.rounds} rounds in turn"
-    samples = {kind: [[each.summary() for each in runs] for runs in of] for kind, of in turns.items()}
+    samples = {kind: [[each.summary() for each in runs] for runs in of] for kind, of in rounds.items()}
     chart = Chart("From commit to arrival", "lines", "% of messages", "ms, at most", curves)
     return Report("latency", (Table(title, columns, tuple(rows)),), (chart,), samples)
 

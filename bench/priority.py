@@ -114,7 +114,7 @@ def _judge(place: Place, committed: Mapping[int, float], bulk: int, flood: int) 
 
 
 def put(url: str, first: int, count: int, priority: Priority) -> None:
-    """Messages that wait, set-wise and without a doorbell."""
+    """Messages that wait, stored set-wise and without a wake-up."""
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.begin() as connection:
         connection.execute(

@@ -1,4 +1,4 @@
-"""A backend app as a process of its own: `enqueue()` in its own transactions, the doorbell after each commit.
+"""A backend app as a process of its own: `enqueue()` in its own transactions, the wake-up after each commit.
 
 `python -m bench.producer backlog COUNT` commits so many and ends; `… steady RATE SECONDS FIRST FILE` keeps to a
 schedule whatever comes of it; `… flood SECONDS FIRST FILE` goes as fast as it can. FILE gets a line a message: its

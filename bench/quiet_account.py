@@ -62,7 +62,7 @@ def run(place: Place, count: int, hours: float, *, witness: bool) -> Recorded:
     """One account sends so many messages.
 
     Raises:
-        AssertionError: a message was sent twice, lost or told wrong.
+        AssertionError: a message was sent twice, lost or reported wrongly.
     """
     apart = hours * HOUR
     variables: dict[str, Any] = {**CONTRACT, "SMSCLICK_BALANCE_SECONDS": str(apart / 2)}
@@ -87,8 +87,8 @@ def run(place: Place, count: int, hours: float, *, witness: bool) -> Recorded:
         queued = [row for row in running.rows(State.QUEUED, State.SENDING) if row.attempts == 0]
         wrong = [*outcome.sent_twice, *outcome.contradicted, *outcome.lost[len(queued) :]]
         if wrong:
-            raise AssertionError(f"{len(wrong)} messages were sent twice, lost or told wrong: {wrong[:3]}")
-        return _settled(running)
+            raise AssertionError(f"{len(wrong)} messages were sent twice, lost or reported wrongly: {wrong[:3]}")
+        return _recorded(running)
 
 
 def _next(running: Timelapse) -> tuple[float, float]:
@@ -102,8 +102,8 @@ def _next(running: Timelapse) -> tuple[float, float]:
     return min(time for time in (due, probe) if time is not None).timestamp(), SWEEP_SECONDS if young else HOUR / 12
 
 
-def _settled(running: Timelapse) -> Recorded:
-    settled = Recorded([], [], [])
+def _recorded(running: Timelapse) -> Recorded:
+    recorded = Recorded([], [], [])
     begun: dict[int, dt.datetime] = {}
     with running.database.read() as connection:
         query = sa.select(events).where(sa.or_(events.c.from_state == "unknown", events.c.to_state == "unknown"))
@@ -111,11 +111,11 @@ def _settled(running: Timelapse) -> Recorded:
             if row.to_state == State.UNKNOWN:
                 begun[row.message_id] = row.at
             else:
-                kind = settled.found if row.to_state == State.SENT else settled.absent
+                kind = recorded.found if row.to_state == State.SENT else recorded.absent
                 kind.append((row.at - begun.pop(row.message_id)).total_seconds())
     now = running.clock.read()
-    settled.still_open.extend((now - at).total_seconds() for at in begun.values())
-    return settled
+    recorded.still_open.extend((now - at).total_seconds() for at in begun.values())
+    return recorded
 
 
 # --- The benchmark
@@ -138,16 +138,16 @@ def measure(place: Place, options: argparse.Namespace) -> Report:
             harness.console.print(f"{name}: {accounts[name]}", markup=False)
     rows = tuple(
         (name, what, str(len(values)), *(_time(value) for value in _figures(values)))
-        for name, settled in accounts.items()
+        for name, recorded in accounts.items()
         for what, values in (
-            ("found", settled.found),
-            ("absent", settled.absent),
-            ("still open", settled.still_open),
+            ("found", recorded.found),
+            ("absent", recorded.absent),
+            ("still open", recorded.still_open),
         )
     )
     title = f"From unknown to decided, {count:,} and {count // 5:,} messages, every tenth answer lost"
     columns = ("account", "decided as", "attempts", "median", "90 of 100", "longest")
-    samples = {name: dataclasses.asdict(settled) for name, settled in accounts.items()}
+    samples = {name: dataclasses.asdict(recorded) for name, recorded in accounts.items()}
     return Report(name="quiet_account", tables=(Table(title, columns, rows),), samples=samples)
 
 

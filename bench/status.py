@@ -68,8 +68,8 @@ def courses(count: int, rng: random.Random) -> list[Course]:
     return [Course(nth * SENDING_SECONDS / count, delay()) for nth in range(count)]
 
 
-class _Bell:
-    """Nobody is rung for: the loop below is the sweep."""
+class _NoWakeups:
+    """Publishes nothing: the loop below is the sweep."""
 
     def __getattr__(self, _name: str) -> Callable[..., None]:
         return lambda *_: None
@@ -88,7 +88,7 @@ class World:
             SMSCLICK_BASE_URL=self.simulator.base_url,
             CELERY_BROKER_URL="",
         )
-        self.runtime = Runtime.start(settings, _Bell(), threads=1)
+        self.runtime = Runtime.start(settings, _NoWakeups(), threads=1)
         self.policy = Policy.of(settings)
         self.rng = random.Random(1)
         event.listen(self.runtime.database.engine, "connect", self._clock)
@@ -138,7 +138,7 @@ class World:
         return {name: sum(made.get(name, {}).values()) for name in ("report", "getMsg")}
 
     def next_event(self) -> dt.datetime | None:
-        """The next moment at which anything can be due; None where nothing is followed any more."""
+        """The next time at which anything can be due; None if no message is tracked any more."""
         with self.runtime.database.read() as connection:
             rows = connection.execute(
                 sa.select(messages.c.sent_at, messages.c.due_at).where(messages.c.state == State.SENT)

@@ -44,10 +44,10 @@ def _configure(**options: object) -> None:
 
 
 @contextlib.contextmanager
-def _turn(engine: sa.Engine) -> Iterator[None]:
+def _one_at_a_time(engine: sa.Engine) -> Iterator[None]:
     """One migration at a time, by a lock of a transaction that stays open beside it on a connection of its own.
 
-    A session's lock would stay on a pooled session and keep the next upgrade waiting for ever. The lock is asked for
+    A session's lock would stay on a pooled session and keep the next upgrade waiting forever. The lock is asked for
     again and again and not waited for: a statement that waits holds a snapshot, and CREATE INDEX CONCURRENTLY waits
     for all of those, which would be a deadlock. A transaction that is idle holds none.
     """
@@ -68,7 +68,7 @@ def _not_patient(connection: sa.Connection) -> None:
 
 def _run(engine: sa.Engine) -> None:
     postgresql = engine.dialect.name == "postgresql"
-    with _turn(engine) if postgresql else contextlib.nullcontext(), engine.connect() as connection:
+    with _one_at_a_time(engine) if postgresql else contextlib.nullcontext(), engine.connect() as connection:
         if postgresql:
             sa.event.listen(connection, "begin", _not_patient)
         elif engine.dialect.name in {"mysql", "mariadb"}:

@@ -1,4 +1,4 @@
-"""The small table that the others send from, and what they are told by the environment."""
+"""The small table that the others send from, and their settings from the environment."""
 
 import os
 

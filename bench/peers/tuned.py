@@ -1,6 +1,6 @@
 """The usual worker after somebody has tuned it: gevent, a kept session, one UPDATE to claim, one for the result.
 
-`celery -A bench.peers.tuned worker -P gevent -c 100`; `python -m bench.peers.tuned COUNT` rings for so many.
+`celery -A bench.peers.tuned worker -P gevent -c 100`; `python -m bench.peers.tuned COUNT` publishes so many.
 """
 
 import sys

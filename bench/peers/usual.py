@@ -1,6 +1,6 @@
 """What tutorials show: one task per message, the row through the ORM, `requests.post`, commit; prefork.
 
-`celery -A bench.peers.usual worker`; `python -m bench.peers.usual COUNT` rings for so many.
+`celery -A bench.peers.usual worker`; `python -m bench.peers.usual COUNT` publishes so many.
 """
 
 import datetime as dt
