@@ -1,9 +1,10 @@
-"""docs/architecture.md says which modules write which table; this compares it with the statements in the code."""
+"""docs/architecture.md: its layers are those that lint checks, its writers of tables those that the code has."""
 
 from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections import defaultdict
 
 import sqlalchemy as sa
@@ -55,3 +56,10 @@ def test_the_page_names_every_table_and_every_module_that_writes_it() -> None:
 def test_the_page_names_every_column_of_a_message() -> None:
     columns = PAGE.partition("| columns of `smsclick_messages` |")[2].partition("\n## ")[0]
     assert {column.name for column in contract.messages.c} - set(re.findall(r"`(\w+)`", columns)) == {"id"}
+
+
+def test_the_page_has_the_layers_that_lint_checks() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [layers] = [each["layers"] for each in contracts if each.get("containers") == ["worker"]]
+    rows = re.findall(r"^\| \d+ \| (.+?) \|", PAGE, re.MULTILINE)
+    assert [set(re.findall(r"`(\w+)`", row)) for row in rows] == [set(re.split(r" [|:] ", layer)) for layer in layers]
