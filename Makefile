@@ -65,6 +65,7 @@ WORDS += worker/alerting worker/broker worker/callbacks worker/compat worker/int
 WORDS += models smsclick/__init__.py smsclick/alembic.py smsclick/contract.py smsclick/errors.py smsclick/settings.py
 WORDS += $(addprefix smsclick/,_broker _database _enqueue _importing _values _wakeups django simulator testing)
 WORDS += worker/reconciliation worker/reports worker/restore worker/tracking
+WORDS += worker/account worker/database_clock worker/queue worker/sql
 lint: setup ## linter, spelling, words, formatting and types
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m codespell_lib

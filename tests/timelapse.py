@@ -145,7 +145,7 @@ class Timelapse:
     def tick(self) -> None:
         """Run what the sweep wakes up workers for, and what beat starts."""
         runtime = self.runtime
-        self.database.transact(lambda connection: claims.strand(connection, 100))
+        self.database.transact(lambda connection: claims.expire_leases(connection, 100))
         self.database.transact(problems.tick)
         report_lag.measure(runtime)
         self.reconcile(runtime)
@@ -233,7 +233,7 @@ def timelapse(url: str, *, begin: dt.datetime = BEGIN, **given: object) -> Itera
     with Simulator(api_key=KEY, clock=clock, delivery_seconds=30, **settings) as simulator:
         running = Timelapse(_runtime(url, simulator, clock, variables), simulator, clock, url)
         # The migration stamped it by the true clock.
-        running.database.transact(lambda connection: holds.note(connection, probe_at=begin))
+        running.database.transact(lambda connection: holds.update(connection, probe_at=begin))
         try:
             yield running
         finally:

@@ -18,7 +18,7 @@ from smsclick.simulator import ENDPOINTS, Fault, FaultKind
 from tests.chaos.stack import THREADS, Slot, Stack
 from tests.chaos.victim import RECEIVED
 from tests.processes import wait_until
-from worker.account.holds import BREAKER_FAILURES
+from worker.account.circuit_breaker import MOST_FAILURES
 
 _LATENCY = Fault(FaultKind.LATENCY, seconds=0.05, jitter=0.05)
 # A slow machine must not look like a slow provider.
@@ -168,7 +168,7 @@ def test_an_outage_leaves_no_more_unknowns_than_were_on_the_wire(start_stack: St
         f"unknown after the outage: {unknown}; on the wire at its begin: {on_wire}, canaries: {canaries}\n"
     )
     # Each thread has at most one request on the wire when the gate closes.
-    assert unknown <= 2 * THREADS + BREAKER_FAILURES + canaries
+    assert unknown <= 2 * THREADS + MOST_FAILURES + canaries
     wait_until(
         lambda: not _in_state(stack, State.QUEUED, State.SENDING, State.UNKNOWN), 180, what="the rest to be sent"
     )

@@ -174,7 +174,7 @@ def _break(defect: str) -> None:
 
         _around(on_report, "after_report", resend)
     elif defect == "no-lease-recovery":
-        _around(claims, "strand", lambda _real, _connection, _limit: [])
+        _around(claims, "expire_leases", lambda _real, _connection, _limit: [])
     elif defect:
         raise SystemExit(f"CHAOS_DEFECT: one of {', '.join(DEFECTS)}")
 

@@ -29,6 +29,7 @@ from tests.factories import (
     states,
 )
 from worker.account import holds
+from worker.account.circuit_breaker import MOST_FAILURES, count_failures
 from worker.lifecycle.attempt import Ended
 from worker.lifecycle.fingerprint import wire_key
 from worker.lifecycle.policy import Released
@@ -532,10 +533,10 @@ def test_a_key_that_only_the_probe_finds_refused_closes_the_gate_too(runtime: Ru
 
 
 def test_an_operators_hold_is_his_and_its_repetition_is_told(database: Database) -> None:
-    assert database.transact(holds.hold)
-    assert not database.transact(holds.hold)
+    assert database.transact(holds.hold_by_operator)
+    assert not database.transact(holds.hold_by_operator)
     assert not read(database).is_open
-    assert database.transact(holds.resume).is_open
+    assert database.transact(holds.lift_operator_hold).is_open
 
 
 def test_no_canary_goes_against_the_operators_wish(
@@ -544,7 +545,7 @@ def test_no_canary_goes_against_the_operators_wish(
     database = runtime.database
     change_account(database, hold_reason="no_balance")
     [only] = insert(database)
-    database.transact(holds.hold)
+    database.transact(holds.hold_by_operator)
     release(runtime, wakeups)
     assert wakeups.sends == []
     change_account(database, canary_id=only)
@@ -554,10 +555,10 @@ def test_no_canary_goes_against_the_operators_wish(
 
 def test_a_hold_of_the_operator_outlasts_the_end_of_the_automatic_one_and_the_reverse(database: Database) -> None:
     [canary] = claim(database)
-    database.transact(holds.hold)
+    database.transact(holds.hold_by_operator)
     refuse(database, claim(database), epoch=0)
-    assert database.transact(holds.resume).hold_reason == "no_balance"
-    database.transact(holds.hold)
+    assert database.transact(holds.lift_operator_hold).hold_reason == "no_balance"
+    database.transact(holds.hold_by_operator)
     change_account(database, canary_id=canary.id, balance=100)
     with database.begin() as connection:
         assert holds.judge_canary(connection, canary.id, Accepted(1, 1, "ok"), SETTINGS)
@@ -574,8 +575,8 @@ def down_and_probed(database: Database, probes: int, rng: random.Random) -> int:
             now = holds.read(connection)
             if now.hold_reason is None:
                 opened += 1
-                failed = holds.BREAKER_FAILURES
-                assert holds.count_failures(connection, failed, answered=False, epoch=now.epoch, settings=SETTINGS)
+                failed = MOST_FAILURES
+                assert count_failures(connection, failed, answered=False, epoch=now.epoch, settings=SETTINGS)
             canary = holds.choose_canary(connection, None, now.now)
             assert canary is not None
             outcome = Unknown("reset") if rng.random() < 0.7 else Accepted(1, 1, "ok")
@@ -605,7 +606,7 @@ def test_a_provider_that_was_down_long_ago_needs_one_canary(database: Database) 
     insert(database, 2)
     change_account(database, relapses=4, opened_at=LONG_AGO)
     with database.begin() as connection:
-        assert holds.count_failures(connection, holds.BREAKER_FAILURES, answered=False, epoch=0, settings=SETTINGS)
+        assert count_failures(connection, MOST_FAILURES, answered=False, epoch=0, settings=SETTINGS)
         canary = holds.choose_canary(connection, None, holds.read(connection).now)
         assert canary is not None
         assert holds.judge_canary(connection, canary, Accepted(1, 1, "ok"), SETTINGS)
@@ -613,7 +614,7 @@ def test_a_provider_that_was_down_long_ago_needs_one_canary(database: Database) 
 
 def test_resume_probes_at_once(database: Database) -> None:
     change_account(database, hold_reason="no_balance", probe_at=dt.datetime(2099, 1, 1, tzinfo=dt.UTC))
-    found = database.transact(holds.resume)
+    found = database.transact(holds.lift_operator_hold)
     assert found.probe_at <= found.now
 
 

@@ -19,8 +19,8 @@ from smsclick.simulator import Fault, FaultKind
 from tests import one_sender
 from tests.factories import LONG_AGO, PHONE
 from tests.integration.workbench import SETTLE_SECONDS, Bench, bench
-from worker.account import holds
-from worker.account.holds import BREAKER_FAILURES
+from worker.account import circuit_breaker
+from worker.account.circuit_breaker import MOST_FAILURES
 from worker.maintenance import balance
 from worker.reconciliation import reconcile
 from worker.reconciliation.trust import LEAST_CONTROL_ROWS
@@ -435,16 +435,16 @@ def down(made: Bench) -> None:
 def test_a_provider_that_is_down_leaves_no_more_unknowns_than_the_breaker_counts(made: Bench) -> None:
     down(made)
     made.send(made.enqueue(30)[:10])
-    assert made.states().count(State.UNKNOWN) == BREAKER_FAILURES
-    assert made.states().count(State.QUEUED) == 30 - BREAKER_FAILURES
+    assert made.states().count(State.UNKNOWN) == MOST_FAILURES
+    assert made.states().count(State.QUEUED) == 30 - MOST_FAILURES
     assert made.account_state().hold_reason is HoldReason.PROVIDER_DOWN
     assert made.news() == [("provider_down", "opened")]
 
 
 def test_an_answer_lets_the_count_begin_again(made: Bench) -> None:
-    ids = made.enqueue(2 * BREAKER_FAILURES)
+    ids = made.enqueue(2 * MOST_FAILURES)
     for message_id in ids:
-        fails = message_id != ids[BREAKER_FAILURES - 1]
+        fails = message_id != ids[MOST_FAILURES - 1]
         made.simulator.faults([Fault(kind=FaultKind.HTTP_503_BEFORE)] if fails else [])
         [claim] = made.claim([message_id])
         made.record(claim, made.call(claim), failures=made.account_state().failures)
@@ -456,7 +456,7 @@ def test_an_answer_lets_the_count_begin_again(made: Bench) -> None:
 
 
 def test_an_answer_to_a_request_that_left_before_the_failures_does_not_end_their_count(made: Bench) -> None:
-    early, *ids = made.enqueue(1 + BREAKER_FAILURES)
+    early, *ids = made.enqueue(1 + MOST_FAILURES)
     [answered] = made.claim([early])
     for message_id in ids:
         made.simulator.faults([Fault(kind=FaultKind.HTTP_503_BEFORE)])
@@ -470,15 +470,15 @@ def test_an_answer_to_a_request_that_left_before_the_failures_does_not_end_their
 
 def test_failures_from_before_the_last_reopening_do_not_count(made: Bench) -> None:
     made.change_account(epoch=3)
-    for _ in range(2 * BREAKER_FAILURES):
+    for _ in range(2 * MOST_FAILURES):
         with made.database.begin() as connection:
-            holds.count_failures(connection, 1, answered=False, epoch=2, settings=made.runtime.settings)
+            circuit_breaker.count_failures(connection, 1, answered=False, epoch=2, settings=made.runtime.settings)
     assert (made.account_state().is_open, made.account_state().failures) == (True, 0)
 
 
 def test_claims_that_were_over_when_their_worker_woke_are_given_back_and_do_not_count(made: Bench) -> None:
-    made.enqueue(2 * BREAKER_FAILURES)
-    for _ in range(2 * BREAKER_FAILURES):
+    made.enqueue(2 * MOST_FAILURES)
+    for _ in range(2 * MOST_FAILURES):
         [claim] = made.claim()[:1]
         one_sender.attempt(made.runtime, attempts.Batch(clock() - 3600, [claim]))
     assert (made.account_state().is_open, made.account_state().failures, made.ledger()) == (True, 0, [])
@@ -497,7 +497,7 @@ def test_the_breakers_hold_ends_through_one_canary(made: Bench) -> None:
     made.send([canary] if canary else [])
     assert made.account_state().is_open
     assert made.news() == [("provider_down", "opened"), ("provider_down", "closed")]
-    assert len(made.ledger()) == 30 - BREAKER_FAILURES
+    assert len(made.ledger()) == 30 - MOST_FAILURES
 
 
 def test_a_canary_that_is_not_answered_leaves_the_account_held(made: Bench) -> None:
@@ -509,7 +509,7 @@ def test_a_canary_that_is_not_answered_leaves_the_account_held(made: Bench) -> N
     made.runtime.hold_cache.forget()
     made.send([canary] if canary else [])
     assert made.account_state().hold_reason is HoldReason.PROVIDER_DOWN
-    assert made.states().count(State.UNKNOWN) == BREAKER_FAILURES + 1
+    assert made.states().count(State.UNKNOWN) == MOST_FAILURES + 1
     assert made.news() == [("provider_down", "opened")]
 
 

@@ -32,7 +32,7 @@ from tests.factories import (
 )
 from tests.processes import wait_until
 from tests.servers import PostgresServer
-from worker.account import holds
+from worker.account import circuit_breaker, holds
 from worker.account.hold_cache import HoldCache
 from worker.lifecycle import callback_outbox
 from worker.lifecycle.attempt import Ended
@@ -74,7 +74,7 @@ def record(database: Database, *ended: tuple[Claim, Outcome]) -> Recorded:
 def lose(database: Database) -> None:
     """The worker is gone for longer than its lease."""
     change(database, due_at=LONG_AGO, lease_until=LONG_AGO)
-    database.transact(lambda connection: claims.strand(connection, 100))
+    database.transact(lambda connection: claims.expire_leases(connection, 100))
 
 
 def test_a_group_is_written_each_by_its_own_outcome(database: Database) -> None:
@@ -225,7 +225,7 @@ def test_only_calls_that_the_client_made_count_for_the_circuit_breaker(
     reason: str | None,
 ) -> None:
     outcome = Refused(None, "", Action.RETRY, "the request never left", withheld=withheld)
-    record(database, *((each, outcome) for each in claim(database, holds.BREAKER_FAILURES)))
+    record(database, *((each, outcome) for each in claim(database, circuit_breaker.MOST_FAILURES)))
     with database.read() as connection:
         assert holds.read(connection).hold_reason == reason
 

@@ -39,7 +39,7 @@ NOW = dt.datetime(2026, 5, 4, 12, 0, tzinfo=dt.UTC)
 CALL, LEASE, SETTLE = 1, 2, 3
 _OLD = SETTLE + LEASE + 2
 """An age that is more than any decision asks about."""
-_POLICY = Policy(lease=LEASE * 60.0, settle=SETTLE * 60.0, tracking=86_400, poll=(60,))
+_POLICY = Policy(lease=LEASE * 60.0, settle_seconds=SETTLE * 60.0, tracking=86_400, poll=(60,))
 
 _PHONE = "5551402211"
 
@@ -368,7 +368,7 @@ def _judged(world: World, report: Report, rules: Rules) -> World:
     read_at = NOW - report.read * UNIT if rules.judged_by_reading else NOW
     doubt = None if report.doubt in rules.believes else report.doubt
     seen = Found(7, None, "equal") if report.sees else NotFound(read_at, doubt)
-    policy = dataclasses.replace(_POLICY, settle=rules.settle * 60.0)
+    policy = dataclasses.replace(_POLICY, settle_seconds=rules.settle * 60.0)
     change = on_report.after_report(world.row, token, seen, NOW, policy, _RNG)
     return after if change is None else _written(after, change)
 

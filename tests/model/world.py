@@ -348,11 +348,11 @@ class World:
     # --- The sweep and the reconciler
 
     def sweep(self) -> None:
-        """Look at the database's clock, strand lost claims, end what expired."""
+        """Look at the database's clock, expire leases, end what expired."""
         with contextlib.suppress(DatabaseUnavailable):
             self._clock.read(self.database)
             clock.shift(self.database, threading.Event())
-            self.database.transact(lambda connection: claims.strand(connection, 100))
+            self.database.transact(lambda connection: claims.expire_leases(connection, 100))
             self.database.transact(lambda connection: claims.expire(connection, 100))
 
     def look(self, *, fails: bool = False) -> None:

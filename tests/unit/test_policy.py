@@ -27,4 +27,4 @@ def test_a_backoff_doubles() -> None:
 
 def test_the_policy_comes_from_the_settings() -> None:
     found = Policy.of(load_settings(SMSCLICK_LEASE_SECONDS="200", SMSCLICK_POLL_SECONDS="1, 2"))
-    assert found == Policy(lease=200, settle=600, tracking=604_800, poll=(1, 2))
+    assert found == Policy(lease=200, settle_seconds=600, tracking=604_800, poll=(1, 2))

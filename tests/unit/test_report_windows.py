@@ -56,7 +56,7 @@ def test_a_single_check_waits_as_the_setting_says(age: float, expected: float) -
 
 @pytest.mark.parametrize("tracking", [10.0, 100.0, 3600.0, 604_800.0])
 def test_brackets_leave_no_gap_between_the_sending_and_the_end(tracking: float) -> None:
-    found = windows.age_brackets(type(POLICY)(lease=120, settle=600, tracking=tracking, poll=(1,)))
+    found = windows.age_brackets(type(POLICY)(lease=120, settle_seconds=600, tracking=tracking, poll=(1,)))
     assert (found[0].youngest, found[-2].oldest, found[-1].oldest) == (0, tracking, tracking * 4)
     assert all(one.oldest == other.youngest for one, other in pairwise(found))
     assert len({bracket.name for bracket in found}) == len(found)

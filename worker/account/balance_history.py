@@ -30,7 +30,7 @@ def record(
     """Keep a reading.
 
     Args:
-        connection: in a transaction that holds the gate's row, so that readings come one after the other.
+        connection: in a transaction that locks the account's row, so that readings come one after the other.
         account: the fingerprint of the key.
         asked_at: when it was asked for, by the database's clock.
         answered_at: when the answer was there.

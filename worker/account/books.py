@@ -53,7 +53,7 @@ class Level:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Charge:
-    """A message of known id: between `since` and `until` it was accepted, and its credits were taken.
+    """A message of known id: between `since` and `until` it was accepted, and its credits were charged.
 
     Attributes:
         credits: as the provider's answer said; None where it did not.
@@ -89,7 +89,7 @@ class Books:
                 return True
         return False
 
-    def flaws(self, attempt: Attempt, settle: dt.timedelta) -> frozenset[Flaw]:
+    def flaws(self, attempt: Attempt, settle_window: dt.timedelta) -> frozenset[Flaw]:
         """Everything that keeps the balance from proving that an attempt was not charged; none: it proves that."""
         place = next((number for number, level in enumerate(self._levels) if _across(level, attempt)), None)
         if place is None:
@@ -100,7 +100,7 @@ class Books:
             found.add(Flaw.UNEXPLAINED)
         if not any(step.drop > 0 for step in later):
             found.add(Flaw.STILL)
-        if self._levels[-1].last_asked < attempt.until + settle:
+        if self._levels[-1].last_asked < attempt.until + settle_window:
             found.add(Flaw.YOUNG)
         before = self._before(place)
         if before is not None:

@@ -29,7 +29,7 @@ def claim(connection: sa.Connection, chosen: int, policy: Policy) -> list[Claim]
 
     Args:
         connection: in a transaction that the caller commits before it calls the provider.
-        chosen: as the gate names it.
+        chosen: as the account's row names it.
         policy: for the lease and the quiet hours.
 
     Returns:
@@ -62,7 +62,7 @@ def _another(connection: sa.Connection, instead_of: int, policy: Policy) -> int 
     now = holds.read(connection, lock=True)
     if now.allowed_canary != instead_of:
         return None
-    holds.note(connection, canary_id=None, canary_until=None)
+    holds.update(connection, canary_id=None, canary_until=None)
     until = now.now + dt.timedelta(seconds=policy.lease)
     candidate = holds.choose_canary(connection, now.balance or 0, until)
     if candidate is None:

@@ -1,8 +1,8 @@
-"""The account's gate: one row that says whether anything may be sent, and the only code that opens or closes it.
+"""The holds of the account: one row says whether anything may be sent, and this module puts and lifts its holds.
 
-It has two locks. The operator's (`hold`, `resume`), and the automatic one: no balance, or the key refused. The
-automatic one opens through a canary: one message that may go while the gate is held, chosen by
-`worker.maintenance.balance`.
+Two holds are independent of each other: the operator's (`hold_by_operator`, `lift_operator_hold`), and the automatic
+one, for no balance, a refused key or a provider that is down (`worker.account.circuit_breaker`). The automatic hold is
+lifted after a canary: one message that may go while the account is held, chosen by `worker.maintenance.balance`.
 """
 
 import dataclasses
@@ -22,23 +22,20 @@ from worker.lifecycle.policy import Invalid, Outcome, Released
 from worker.queue import claims
 
 REASONS = {Action.HOLD_NO_BALANCE: HoldReason.NO_BALANCE, Action.HOLD_KEY: HoldReason.KEY_REFUSED}
-"""Which refusals close the gate, and for what."""
-
-BREAKER_FAILURES = 5
-"""Calls in a row without an answer, over all workers, after which the provider counts as down."""
+"""Which refusals hold the account, and for what."""
 
 RELAPSE_SECONDS = 900.0
 """A provider that is down again this soon after it came back has relapsed."""
 
 MOST_CANARIES = 5
-"""After each relapse one more canary must be accepted in a row before the gate opens, up to so many."""
+"""After each relapse one more canary must be accepted in a row before the hold is lifted, up to so many."""
 
 _CANARY_CANDIDATES = 500
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AccountState:
-    """The gate as it was read, with the database's time of the reading."""
+    """The account's row as it was read, with the database's time of the reading."""
 
     operator_hold_at: dt.datetime | None
     hold_reason: HoldReason | None
@@ -70,7 +67,7 @@ class AccountState:
 
     @property
     def allowed_canary(self) -> int | None:
-        """The message that may go although the gate is held; never against the operator's wish."""
+        """The message that may go although the account is held; never against the operator's wish."""
         if self.operator_hold_at is not None or self.restored_since is not None or self.hold_reason is None:
             return None
         return self.canary_id
@@ -93,25 +90,25 @@ _LOCKED = _READ.with_for_update()
 
 
 def read(connection: sa.Connection, *, lock: bool = False) -> AccountState:
-    """The gate of the account. A step that also locks messages locks those first."""
+    """Read the account's row. A step that also locks messages locks those first."""
     row = connection.execute(_LOCKED if lock else _READ).one()
     values = row._asdict()
     values["hold_reason"] = HoldReason(row.hold_reason) if row.hold_reason else None
     return AccountState(**values)
 
 
-def hold(connection: sa.Connection) -> bool:
+def hold_by_operator(connection: sa.Connection) -> bool:
     """The operator's hold. False where it was held already."""
     if read(connection, lock=True).operator_hold_at is not None:
         return False
-    _write(connection, operator_hold_at=db_now())
+    update(connection, operator_hold_at=db_now())
     return True
 
 
-def resume(connection: sa.Connection) -> AccountState:
-    """Lift the operator's hold and probe at once where an automatic one remains; returns the gate as it is then."""
+def lift_operator_hold(connection: sa.Connection) -> AccountState:
+    """Lift the operator's hold and probe at once where an automatic one remains; returns the account's state then."""
     read(connection, lock=True)
-    _write(connection, operator_hold_at=None, probe_at=db_now())
+    update(connection, operator_hold_at=None, probe_at=db_now())
     return read(connection)
 
 
@@ -119,27 +116,29 @@ def hold_restored(connection: sa.Connection, since: dt.datetime) -> dt.datetime:
     """Hold while what could have been sent since then becomes unknown; returns the earliest such time asked for."""
     account_state = read(connection, lock=True)
     earliest = since if account_state.restored_since is None else min(since, account_state.restored_since)
-    _write(connection, restored_since=earliest, restored_at=None)
+    update(connection, restored_since=earliest, restored_at=None)
     return earliest
 
 
 def mark_restored(connection: sa.Connection) -> None:
     """All of it is unknown; the hold ends when it has been looked for (`worker.restore.restored`)."""
-    _write(connection, restored_at=db_now())
+    update(connection, restored_at=db_now())
 
 
 def end_restored(connection: sa.Connection) -> None:
     """Lift the hold of a restore."""
-    _write(connection, restored_since=None, restored_at=None)
+    update(connection, restored_since=None, restored_at=None)
 
 
-def close(connection: sa.Connection, refused: Refused, *, epoch: int, needed_credits: int, settings: Settings) -> None:
-    """Close the gate for a refusal that `REASONS` lists; opens one incident, however many meet it at once.
+def hold_for_refusal(
+    connection: sa.Connection, refused: Refused, *, epoch: int, needed_credits: int, settings: Settings
+) -> None:
+    """Hold the account for a refusal that `REASONS` lists; opens one incident, however many meet it at once.
 
     Args:
         connection: in a transaction.
         refused: the provider's answer.
-        epoch: the gate's epoch when that request left; an answer from before the last reopening closes nothing.
+        epoch: the account's epoch when that request left; an answer from before the hold was lifted last holds nothing.
         needed_credits: of the smallest message that was refused.
         settings: for the time of the first probe.
     """
@@ -148,11 +147,11 @@ def close(connection: sa.Connection, refused: Refused, *, epoch: int, needed_cre
     if account_state.epoch != epoch:
         return
     if account_state.hold_reason is reason:
-        _write(connection, needed_credits=min(account_state.needed_credits, needed_credits))
+        update(connection, needed_credits=min(account_state.needed_credits, needed_credits))
         return
-    # Our own words: the provider's may repeat what it was sent, and the incident outlives the message.
+    # Our own words: the provider's may repeat what it was sent, and the incident survives the message.
     meaning = refused.reason if refused.code is None else lookup(refused.code).meaning
-    _close(connection, account_state, reason, f"{refused.code}: {meaning}", needed_credits, settings)
+    begin(connection, account_state, reason, f"{refused.code}: {meaning}", needed_credits, settings)
 
 
 def hold_for_refused_key(connection: sa.Connection, code: int, settings: Settings) -> None:
@@ -165,43 +164,10 @@ def hold_for_refused_key(connection: sa.Connection, code: int, settings: Setting
     """
     meaning = lookup(code).meaning
     refused = Refused(code, meaning, Action.HOLD_KEY, meaning)
-    close(connection, refused, epoch=read(connection).epoch, needed_credits=1, settings=settings)
+    hold_for_refusal(connection, refused, epoch=read(connection).epoch, needed_credits=1, settings=settings)
 
 
-def count_failures(connection: sa.Connection, failed: int, *, answered: bool, epoch: int, settings: Settings) -> bool:
-    """The breaker: close the gate when calls fail one after the other over all workers.
-
-    A provider that is down must not turn the whole queue into attempts of unknown outcome.
-
-    Args:
-        connection: in a transaction.
-        failed: calls of a group that ended without a readable answer, or never left.
-        answered: whether a call of the group got one that left after the failures began; then they count anew.
-        epoch: the gate's epoch when those requests left; older ones say nothing about the provider as it is now.
-        settings: for the time of the first probe.
-
-    Returns:
-        True where it closed.
-    """
-    if answered:
-        connection.execute(
-            sa.update(accounts).where(accounts.c.account == ACCOUNT, accounts.c.failures > 0).values(failures=0)
-        )
-        return False
-    if not failed:
-        return False
-    account_state = read(connection, lock=True)
-    if account_state.epoch != epoch or account_state.hold_reason is not None:
-        return False
-    _write(connection, failures=account_state.failures + failed)
-    if account_state.failures + failed < BREAKER_FAILURES:
-        return False
-    detail = f"{account_state.failures + failed} calls in a row without an answer"
-    _close(connection, account_state, HoldReason.PROVIDER_DOWN, detail, 1, settings)
-    return True
-
-
-def _close(
+def begin(
     connection: sa.Connection,
     account_state: AccountState,
     reason: HoldReason,
@@ -209,9 +175,19 @@ def _close(
     needed_credits: int,
     settings: Settings,
 ) -> None:
+    """Hold the account for a reason, in place of the one for which it may be held now, and report the incident.
+
+    Args:
+        connection: in a transaction.
+        account_state: as it was read with a lock.
+        reason: of the hold.
+        detail: of the incident, one line.
+        needed_credits: of the smallest message that was refused.
+        settings: for the time of the first probe.
+    """
     if account_state.hold_reason is not None:
         incidents.close(connection, account_state.hold_reason)
-    _write(
+    update(
         connection,
         hold_reason=reason,
         hold_since=account_state.now,
@@ -238,7 +214,7 @@ def _relapses(account_state: AccountState, reason: HoldReason) -> int:
 
 
 def judge_canary(connection: sa.Connection, message_id: int, outcome: Outcome, settings: Settings) -> bool:
-    """What the canary's outcome means for the account_state. True where the gate opened and the rest may go."""
+    """Act on the canary's outcome. True where the hold was lifted and the rest may go."""
     account_state = read(connection, lock=True)
     if account_state.canary_id != message_id or account_state.hold_reason is None:
         return False
@@ -249,7 +225,7 @@ def judge_canary(connection: sa.Connection, message_id: int, outcome: Outcome, s
         at_once = own_fault or isinstance(outcome, Released)
         canaries = account_state.canaries if at_once else 0
         probe_at = account_state.now if at_once else later
-        _write(connection, canary_id=None, canary_until=None, probe_at=probe_at, canaries=canaries)
+        update(connection, canary_id=None, canary_until=None, probe_at=probe_at, canaries=canaries)
         return False
     left = None if account_state.balance is None else account_state.balance - (outcome.credits_used or 1)
     following = next_credits(connection)
@@ -260,7 +236,7 @@ def judge_canary(connection: sa.Connection, message_id: int, outcome: Outcome, s
         and left < following
     ):
         # Enough for the canary but not for the next one: opening would only raise the next incident.
-        _write(connection, canary_id=None, canary_until=None, balance=left, needed_credits=1, probe_at=later)
+        update(connection, canary_id=None, canary_until=None, balance=left, needed_credits=1, probe_at=later)
         return False
     if (
         account_state.hold_reason is HoldReason.PROVIDER_DOWN
@@ -268,7 +244,7 @@ def judge_canary(connection: sa.Connection, message_id: int, outcome: Outcome, s
         and following is not None
     ):
         # It fails most of the time: one answer says little. The next canary goes at once.
-        _write(
+        update(
             connection,
             canary_id=None,
             canary_until=None,
@@ -276,7 +252,7 @@ def judge_canary(connection: sa.Connection, message_id: int, outcome: Outcome, s
             canaries=account_state.canaries + 1,
         )
         return False
-    _open(connection, account_state)
+    _lift(connection, account_state)
     return True
 
 
@@ -288,7 +264,7 @@ def open_without_canary(connection: sa.Connection) -> bool:
     account_state = read(connection, lock=True)
     if account_state.hold_reason not in {HoldReason.KEY_REFUSED, HoldReason.PROVIDER_DOWN}:
         return False
-    _open(connection, account_state)
+    _lift(connection, account_state)
     return True
 
 
@@ -299,7 +275,7 @@ def choose_canary(connection: sa.Connection, balance: int | None, until: dt.date
     """
     for candidate in claims.waiting(connection, _CANARY_CANDIDATES):
         if balance is None or candidate.credits <= balance:
-            _write(connection, canary_id=candidate.id, canary_until=until)
+            update(connection, canary_id=candidate.id, canary_until=until)
             return candidate.id
     return None
 
@@ -310,15 +286,15 @@ def next_credits(connection: sa.Connection) -> int | None:
     return following[0].credits if following else None
 
 
-def note(connection: sa.Connection, **values: object) -> None:
-    """Write what was learned: the balance, the report's lag, when to probe next, that a canary ended."""
-    _write(connection, **values)
+def update(connection: sa.Connection, **values: object) -> None:
+    """Write columns of the account's row: the balance, the report's lag, the time of the next probe, the canary."""
+    connection.execute(sa.update(accounts).where(accounts.c.account == ACCOUNT).values(**values))
 
 
-def _open(connection: sa.Connection, account_state: AccountState) -> None:
+def _lift(connection: sa.Connection, account_state: AccountState) -> None:
     if account_state.hold_reason is not None:
         incidents.close(connection, account_state.hold_reason)
-    _write(
+    update(
         connection,
         hold_reason=None,
         hold_since=None,
@@ -328,7 +304,3 @@ def _open(connection: sa.Connection, account_state: AccountState) -> None:
         opened_at=account_state.now,
     )
     effects.note(connection, Effects(hold_lifted=True))
-
-
-def _write(connection: sa.Connection, **values: object) -> None:
-    connection.execute(sa.update(accounts).where(accounts.c.account == ACCOUNT).values(**values))

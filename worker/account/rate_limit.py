@@ -1,7 +1,7 @@
 """One limit of calls a second over all workers together: `SMSCLICK_MAX_PER_SECOND`.
 
-A row of our database says up to when calls are given out. A worker takes the next moments from it in one short
-transaction and lets each of its calls leave at a moment of its own: they come evenly, whichever workers make them. The
+A row of our database says up to when calls are given out. A worker takes the next slots from it in one short
+transaction and lets each of its calls leave in a slot of its own: they come evenly, whichever workers make them. The
 arithmetic is pyrate_limiter's GCRA, the clock the database's. Why: docs/decisions/0015-one-limit-in-the-database.md.
 """
 
@@ -29,13 +29,13 @@ log = logging.getLogger(__name__)
 _waits = LimitedLog(log)
 
 BURST_SECONDS = 0.2
-"""A call may leave this long after its moment and no later: no second sees more than 1.2 seconds' worth of calls."""
+"""A call may leave this long after its slot and no later: no second sees more than 1.2 seconds' worth of calls."""
 
 _NAME = "sendMsg"
 _ASKS = 50.0
-"""Transactions a second over all workers; above that rate a worker takes several moments at once."""
+"""Transactions a second over all workers; above that rate a worker takes several slots at once."""
 _AHEAD_SECONDS = 1.0
-"""Moments further ahead are not given out: a worker that ends takes few with it."""
+"""Slots further ahead are not given out: a worker that ends takes few with it."""
 _IN_HAND_SECONDS = 0.25
 _RETRY_SECONDS = 0.5
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -49,7 +49,7 @@ class Limiter(Protocol):
     def claim_limit(self) -> int | None:
         """How many claimed messages of a worker should wait for their call at most; None: any number.
 
-        Those that are on the wire do not count. So a high message does not wait long behind what is claimed already.
+        Those that are in flight do not count. So a high message does not wait long behind what is claimed already.
         """
 
     def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:
@@ -76,7 +76,7 @@ class Unlimited:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Given:
-    """Moments that were given out, in microseconds since 1970.
+    """Slots that were given out, in microseconds since 1970.
 
     Attributes:
         first: the first one.
@@ -90,11 +90,11 @@ class Given:
 
 
 def give(rate: Rate, next_at: int, now: int, count: int) -> Given | float:
-    """The next `count` moments, or the seconds to wait where moments are given out for as far ahead as they may be.
+    """The next `count` slots, or the seconds to wait where slots are given out for as far ahead as they may be.
 
     Args:
-        rate: its burst is how many moments may be given out ahead of time.
-        next_at: the first moment that is left.
+        rate: its burst is how many slots may be given out ahead of time.
+        next_at: the first slot that is left.
         now: in microseconds since 1970.
         count: at most `rate.burst`.
     """
@@ -123,28 +123,28 @@ class SharedLimiter:
         # In a thousand seconds, because pyrate_limiter counts in whole numbers.
         self._rate = Rate(limit=round(per_second * 1000), interval=1_000_000, burst=ahead)
         self._lock = threading.Lock()
-        self._moments: collections.deque[float] = collections.deque()
+        self._slots: collections.deque[float] = collections.deque()
         self._none_before = 0.0
         self.claim_limit: int | None = max(1, int(per_second * _IN_HAND_SECONDS))
 
     def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:
         """As `Limiter.acquire`."""
         while not stopping.is_set():
-            moment, mine = self._next()
-            wait = moment - time.monotonic()
+            slot, mine = self._next()
+            wait = slot - time.monotonic()
             if not_after is not None and clock() + wait > not_after:
                 return False
             if wait > 0:
                 stopping.wait(wait)
-            if mine and not stopping.is_set() and time.monotonic() <= moment + BURST_SECONDS:
+            if mine and not stopping.is_set() and time.monotonic() <= slot + BURST_SECONDS:
                 return True
         return False
 
     def _next(self) -> tuple[float, bool]:
-        """A moment by `time.monotonic`, and whether a call may leave then or only ask again."""
+        """A slot by `time.monotonic`, and whether a call may leave then or only ask again."""
         with self._lock:
-            if self._moments:
-                return self._moments.popleft(), True
+            if self._slots:
+                return self._slots.popleft(), True
             if time.monotonic() < self._none_before:
                 return self._none_before, False
             try:
@@ -157,7 +157,7 @@ class SharedLimiter:
                 self._none_before = read_at + given
                 return self._none_before, False
             first = read_at + (given.first - now) / 1e6
-            self._moments.extend(first + n * given.step / 1e6 for n in range(1, self._count))
+            self._slots.extend(first + n * given.step / 1e6 for n in range(1, self._count))
             return first, True
 
     def _take(self, connection: sa.Connection) -> tuple[Given | float, float, float]:

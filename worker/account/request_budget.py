@@ -31,9 +31,9 @@ def take(connection: sa.Connection, wanted: int) -> int:
         insert_once(connection, budgets, {"name": _NAME, "tokens": BURST, "at": db_now()})
         row = connection.execute(_read().with_for_update()).one()
     filled = _filled(row)
-    taken = min(wanted, int(filled))
-    connection.execute(sa.update(budgets).where(budgets.c.name == _NAME).values(tokens=filled - taken, at=row.now))
-    return taken
+    granted = min(wanted, int(filled))
+    connection.execute(sa.update(budgets).where(budgets.c.name == _NAME).values(tokens=filled - granted, at=row.now))
+    return granted
 
 
 def _read() -> sa.Select[tuple[float, object, object]]:

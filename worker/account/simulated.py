@@ -1,4 +1,4 @@
-"""Keep what is simulated apart from what is real: a database belongs to the simulator or to an account, for ever.
+"""Keep what is simulated apart from what is real: a database belongs to the simulator or to an account, forever.
 
 `up --simulate` takes only an empty database or its own, and marks it; other workers refuse a marked one. Otherwise real
 messages would be "delivered" by the simulator, and invented ones would go to somebody's phone.

@@ -13,7 +13,7 @@ from worker.lifecycle.on_status import PollFailed
 
 
 def ask(client: SmsclickClient, id_mensaje: int) -> MessageStatus | PollFailed:
-    """What `getMsg` says of one message; its caller has taken that from the budget."""
+    """What `getMsg` says of one message; its caller has counted it against the budget."""
     try:
         return client.status(id_mensaje)
     except ProviderRefused as error:

@@ -5,8 +5,8 @@ last looked, the database's clock was set (or the database is another one after 
 notices moves what was stamped before the step (`worker.database_clock.step`); the others see in the shared row that it
 is done.
 
-A process that has only just started cannot tell a step from a time in which nobody looked. It then trusts no time that
-went by before: the absence of a message counts only `SMSCLICK_SETTLE_SECONDS` after `trusted_since`.
+A process that has only just started cannot distinguish a step from a time in which no process looked. It then trusts
+no time that went by before: the absence of a message counts only `SMSCLICK_SETTLE_SECONDS` after `trusted_since`.
 Why: docs/decisions/0039-the-databases-clock-is-checked.md.
 """
 

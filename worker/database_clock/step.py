@@ -30,7 +30,7 @@ from worker.lifecycle import message_rows
 from worker.sql import bulk
 
 ADJUSTED_AT_ONCE = 1000
-"""Open attempts that are moved in one transaction; with more of them, no absence counts for a whole settle time."""
+"""Open attempts that are moved in one transaction; with more of them, no absence counts for a whole SETTLE window."""
 
 _BATCH = 1000
 _FEW = 5000
@@ -119,7 +119,7 @@ def _adjust_few(connection: sa.Connection, now: dt.datetime, delta: dt.timedelta
 
 def begin_shift(row: sa.Row[Any], step: float, now: dt.datetime) -> dict[str, object]:
     """The columns of the clock's row with which the shift of all other due times begins."""
-    # One that is still under way is taken up by this one, which begins from the start.
+    # One that is still under way is continued by this one, which begins from the start.
     left = row.shift_ms if row.shift_stage is not None else 0
     return {"shift_ms": left + round(step * 1000), "shift_stage": 0, "shift_after": now}
 

@@ -12,8 +12,8 @@ class Claim:
     Attributes:
         token: proves that this attempt is the row's latest.
         valid_seconds: what was left of the message's validity at the claim; None where it has none.
-        canary: whether it goes although the gate is held.
-        refusal: why it must not be called for, although it was its turn; None where it may.
+        canary: whether it goes although the account is held.
+        refusal: why it must not be called for, although it is due; None where it may.
     """
 
     id: int
@@ -31,7 +31,7 @@ class Ended:
     """One attempt and how it ended.
 
     Attributes:
-        epoch: the gate's when its request left.
+        epoch: the account's when its request left.
         failures: the breaker's count then.
         counted: what it means for the account is on record already; only its row is left.
     """

@@ -22,20 +22,22 @@ if TYPE_CHECKING:
 
     from worker.lifecycle.model import Change
 
-TOLD = frozenset({State.SENT, State.DELIVERED, State.REJECTED, State.FAILED, State.EXPIRED, State.UNDETERMINED})
-"""The states that a producer hears of; each is `message.<state>`."""
+PUBLISHED_STATES = frozenset(
+    {State.SENT, State.DELIVERED, State.REJECTED, State.FAILED, State.EXPIRED, State.UNDETERMINED}
+)
+"""The states that a producer is notified of; each is `message.<state>`."""
 
 REPLIED = "message.replied"
-"""What tells a recipient's reply."""
+"""The event of a recipient's reply."""
 
 MISNAMED = "(no address)"
-"""The receiver of rows whose call-back is no address, which only a plain INSERT can store."""
+"""The receiver of rows whose callback is no address, which only a plain INSERT can store."""
 
 _DEFAULT = "smsclick_callback"
 
 
 def use_default(engine: sa.Engine, target: str) -> None:
-    """From now on, messages without a call-back of their own have this one on connections of this engine."""
+    """From now on, messages without a callback of their own have this one on connections of this engine."""
     engine.update_execution_options(**{_DEFAULT: target})
 
 
@@ -53,20 +55,20 @@ def store(connection: sa.Connection, changes: Iterable[Change]) -> bool:
 
 def _types(change: Change) -> list[str]:
     was, becomes = change.was, change.becomes
-    types = [f"message.{becomes.state}"] if becomes.state is not was.state and becomes.state in TOLD else []
+    types = [f"message.{becomes.state}"] if becomes.state is not was.state and becomes.state in PUBLISHED_STATES else []
     return types if becomes.reply is None or was.reply is not None else [*types, REPLIED]
 
 
 def _row(change: Change, event_type: str, target: str) -> dict[str, object]:
-    becomes, told = change.becomes, change.note
+    becomes, event = change.becomes, change.note
     data = {
         "state": becomes.state,
         "id_mensaje": becomes.id_mensaje,
         "estatus_mensaje": becomes.estatus_mensaje,
         "attempts": becomes.attempts,
         "credits_used": becomes.credits_used,
-        "code": told.code if told else becomes.last_code,
-        "description": told.description if told else becomes.last_error,
+        "code": event.code if event else becomes.last_code,
+        "description": event.description if event else becomes.last_error,
         "sent_at": iso(becomes.sent_at),
         "final_at": iso(becomes.final_at),
         "replied_at": iso(becomes.replied_at),

@@ -25,7 +25,7 @@ def tolerant(text: str) -> str:
     and `á` as `n` and `a`, as `?` or not at all, reads UTF-8 as Latin-1, folds spaces, changes quotes or cuts. Vowels
     and `n` are left out because what becomes of their accents is not known.
     """
-    plain = unicodedata.normalize("NFKD", _mended(text)).casefold()
+    plain = unicodedata.normalize("NFKD", _decoded_again(text)).casefold()
     return _DROPPED.sub("", plain)[:_COMPARED]
 
 
@@ -44,7 +44,7 @@ def digits(phone: str) -> str:
         return phone  # of a plain INSERT; it will not be sent
 
 
-def _mended(text: str) -> str:
+def _decoded_again(text: str) -> str:
     """The text before its UTF-8 was read as Windows-1252 or Latin-1, where that is what happened."""
     return text if text.isascii() else _MISREAD.sub(_read_again, text)
 

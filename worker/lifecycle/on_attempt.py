@@ -13,7 +13,7 @@ from worker.lifecycle.on_status import next_poll
 from worker.lifecycle.policy import UNCLAIMED, Invalid, Outcome, Policy, Released, backoff, seconds, without_claim
 
 MAX_REFUSALS = 8
-"""How often in a row a code outside the manual is taken as "not now" before the message fails: about ten minutes."""
+"""How often in a row a code outside the manual counts as "not now" before the message fails: about ten minutes."""
 
 _REFUSED_BACKOFF = (5.0, 900.0)
 _UNREACHABLE_BACKOFF = (2.0, 300.0)
@@ -25,7 +25,7 @@ def after_attempt(
     """What an attempt's outcome makes of its message.
 
     Returns:
-        None where the outcome no longer matters: the row was settled by someone else meanwhile.
+        None where the outcome no longer matters: another result was recorded meanwhile.
     """
     if message.token != token:
         return None
@@ -77,7 +77,7 @@ def accepted_after_all(message: Message, token: str, outcome: Outcome) -> Change
 
 def after_lease(message: Message, now: dt.datetime) -> Change:
     """A `sending` row whose lease ended: its worker died or lost the database, so nobody knows: `unknown`."""
-    reason = "the worker was lost while the request may have been on the wire"
+    reason = "the worker was lost while the request may have been in flight"
     becomes = replace(
         message,
         state=State.UNKNOWN,

@@ -1,4 +1,4 @@
-"""What becomes of a queued message whose turn it is. Pure functions; time and randomness are arguments."""
+"""What becomes of a queued message that is due. Pure functions; time and randomness are arguments."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -9,21 +9,21 @@ from smsclick.contract import Priority, State
 from worker.lifecycle.model import Change, Message, Note, replace
 from worker.lifecycle.policy import Policy, seconds, without_claim
 
-_NORMAL_TURNS, _LOW_TURNS = 0.2, 0.1
+_NORMAL_SHARE, _LOW_SHARE = 0.2, 0.1
 PARKED = dt.timedelta(hours=1)
 """After this a message that waits for one of equal content is looked at, whether or not it was released."""
 
 
 def favoured(roll: float) -> Priority | None:
-    """The class whose turn it is to come before higher ones in half of a claim; None: strictly by priority.
+    """The class that is due to come before higher ones in half of a claim; None: strictly by priority.
 
     Args:
         roll: from 0 to 1, at random for each claim. So while higher ones keep coming, normal messages get about a tenth
             of what is sent and low ones about a twentieth.
     """
-    if roll < _LOW_TURNS:
+    if roll < _LOW_SHARE:
         return Priority.LOW
-    return Priority.NORMAL if roll < _LOW_TURNS + _NORMAL_TURNS else None
+    return Priority.NORMAL if roll < _LOW_SHARE + _NORMAL_SHARE else None
 
 
 def after_claim(

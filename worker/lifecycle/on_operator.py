@@ -9,7 +9,7 @@ from worker.lifecycle.on_report import FROM_PERSON, not_accepted, sent
 from worker.lifecycle.policy import without_claim
 
 
-def settled_by_hand(message: Message, id_mensaje: int | None, who: str, now: dt.datetime) -> Change:
+def reconciled_by_hand(message: Message, id_mensaje: int | None, who: str, now: dt.datetime) -> Change:
     """A person's word on an attempt of unknown outcome.
 
     Args:

@@ -14,7 +14,7 @@ FIRST_LOOK_SECONDS = 2.0
 _LAST_LOOK_SECONDS = 60.0
 _RARE_LOOK_SECONDS = 1800.0
 _LOOK_SHARE = 1 / 8
-"""Of its age: how long an attempt that a report could not tell of waits for the next look."""
+"""Of its age: how long an attempt that a report says nothing of waits for the next look."""
 _ABSENT = "surely not accepted: the provider's report does not have it"
 ACCEPTED_WITHOUT_ID, ABSENT_TWICE = "accepted_without_id", "absent_twice"
 """Why a report's silence about one message proves nothing: values of `worker.lifecycle.doubt.Doubt`."""
@@ -54,13 +54,13 @@ def after_report(
 ) -> Change | None:
     """What the provider's report says of an attempt of unknown outcome.
 
-    Only this, a late answer or a person (`settled_by_hand`, `retried`) settles it.
+    Only this, a late answer or a person (`reconciled_by_hand`, `retried`) reconciles it.
 
-    Absence counts once the report was asked for `policy.settle` seconds after the request can have left at the latest,
-    only if nothing puts that report's silence in doubt, and at most `MOST_ABSENCES` times for a message.
+    Absence counts once the report was asked for `policy.settle_seconds` after the latest time at which the request can
+    have left, only if nothing puts that report's silence in doubt, and at most `MOST_ABSENCES` times for a message.
 
     Returns:
-        None where the attempt was settled meanwhile.
+        None where the attempt was reconciled meanwhile.
     """
     if message.state is not State.UNKNOWN or message.token != token or message.unknown_since is None:
         return None
@@ -68,11 +68,11 @@ def after_report(
         becomes = sent(message, seen.id_mensaje, FROM_REPORT, seen.accepted_at or message.attempted_at or now, now)
         return Change(message, becomes, Note(Cause.FOUND_IN_REPORT, 1, seen.how, seen.id_mensaje))
     doubt = _doubt(message, seen)
-    settled_at = message.unknown_since + seconds(policy.settle)
-    if doubt is not None or seen.read_at < settled_at:
+    absent_from = message.unknown_since + seconds(policy.settle_seconds)
+    if doubt is not None or seen.read_at < absent_from:
         due = now + seconds(_next_look(message, now, policy) * rng.uniform(0.9, 1.1))
-        if now < settled_at < due:
-            due = settled_at
+        if now < absent_from < due:
+            due = absent_from
         return Change(message, replace(message, due_at=due, polls=message.polls + 1, unknown_reason=doubt), None)
     becomes = not_accepted(message, now)
     becomes = replace(becomes, absences=message.absences + 1, absent_since=message.absent_since or message.attempted_at)
@@ -90,9 +90,9 @@ def _doubt(message: Message, seen: NotFound) -> str | None:
 
 def _next_look(message: Message, now: dt.datetime, policy: Policy) -> float:
     """Seconds until the report is read again: soon for a young attempt, a share of its age for one that stays open."""
-    longest = min(_LAST_LOOK_SECONDS, max(FIRST_LOOK_SECONDS, policy.settle / 10))
+    longest = min(_LAST_LOOK_SECONDS, max(FIRST_LOOK_SECONDS, policy.settle_seconds / 10))
     wait = min(FIRST_LOOK_SECONDS * 2.0 ** min(message.polls, 10), longest)
-    age = (now - (message.unknown_since or now)).total_seconds() - 2 * policy.settle
+    age = (now - (message.unknown_since or now)).total_seconds() - 2 * policy.settle_seconds
     return max(wait, min(age * _LOOK_SHARE, _RARE_LOOK_SECONDS))
 
 

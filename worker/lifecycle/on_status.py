@@ -118,7 +118,7 @@ def next_poll(message: Message, now: dt.datetime, policy: Policy, rng: random.Ra
 
 
 def _tracking_end(message: Message, policy: Policy) -> dt.datetime:
-    """The end of the tracking window, which begins anew at delivery for a reply."""
+    """The end of the tracking window, which begins again at delivery for a reply."""
     begin = message.final_at or message.sent_at
     if begin is None:
         raise ValueError("a message that was never sent is not followed")

@@ -1,11 +1,11 @@
-"""Messages that wait for one of equal content that is in flight: out of the claims' way until it is settled.
+"""Messages that wait for one of equal content that is in flight: out of the claims' way until it ends.
 
 Two messages that a report could confuse are never in flight together. A backend that loops enqueues one alert a
 thousand times under new keys; while the first is of unknown outcome, the others would be looked at by every claim. So
 a claim parks them: `waits_for` is the content fingerprint (`wire_key`) of what is in flight, and `due_at` is an hour
 away. Whatever ends that flight releases one of them, in the same transaction; the next one waits for that one.
 
-A release can be missed, where a claim parks a message at the very moment at which the flight ends: `sweep` finds it,
+A release can be missed, where a claim parks a message while the flight ends: `sweep` finds it,
 and the hour is a bound should the sweep never come to it.
 """
 

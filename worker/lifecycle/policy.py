@@ -13,7 +13,7 @@ from worker.lifecycle.model import Message, replace
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Released:
-    """A claimed message whose request never left: the gate closed, the worker stops, the lease runs out."""
+    """A claimed message whose request never left: the account is held, the worker stops, the lease runs out."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Policy:
     """
 
     lease: float
-    settle: float
+    settle_seconds: float
     tracking: float
     poll: tuple[float, ...]
     quiet: QuietHours | None = None
@@ -49,7 +49,7 @@ class Policy:
         return cls(
             account=account,
             lease=settings.lease_seconds,
-            settle=settings.settle_seconds,
+            settle_seconds=settings.settle_seconds,
             tracking=settings.tracking_seconds,
             poll=settings.poll_seconds,
             quiet=settings.quiet_hours,
@@ -63,7 +63,7 @@ def backoff(tries: int, bounds: tuple[float, float], rng: random.Random) -> floa
 
 
 def without_claim(message: Message, *, spent: bool) -> Message:
-    """Without its claim; `spent` tells whether the attempt counts."""
+    """Without its claim; `spent` says whether the attempt counts."""
     attempts = message.attempts if spent else message.attempts - 1
     return replace(message, **UNCLAIMED, attempts=attempts)
 

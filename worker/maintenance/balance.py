@@ -63,7 +63,7 @@ def _claim(context: Context) -> bool:
         if state.probe_at > state.now:
             return False
         later = state.now + dt.timedelta(seconds=context.settings.balance_seconds)
-        holds.note(connection, probe_at=later)
+        holds.update(connection, probe_at=later)
         return True
 
 
@@ -74,7 +74,7 @@ def _record(context: Context, credits_left: int | None, exact: Decimal | None, a
         state = holds.read(connection, lock=True)
         balance_history.record(connection, context.account, asked_at, state.now, exact, period)
         if credits_left is not None:
-            holds.note(connection, balance=credits_left, balance_at=state.now)
+            holds.update(connection, balance=credits_left, balance_at=state.now)
             _warn_if_low(connection, state, credits_left, context.settings)
         canary = _choose_canary(connection, state, credits_left, context.settings)
         if canary is None and not state.canary_flies:
@@ -99,7 +99,7 @@ def _choose_canary(
         return None
     if state.canary_flies:
         return None  # One at a time.
-    holds.note(connection, canary_id=None, canary_until=None)
+    holds.update(connection, canary_id=None, canary_until=None)
     if state.hold_reason is HoldReason.NO_BALANCE and credits_left is not None and credits_left < state.needed_credits:
         return None
     until = state.now + dt.timedelta(seconds=settings.lease_seconds)

@@ -59,7 +59,7 @@ def sweep(context: Context, *, urgent: bool = False) -> bool:
 def _end_what_is_over(context: Context) -> None:
     unknown = odd_rows.run(
         context.database,
-        lambda connection: claims.strand(connection, _MOST_ENDED_LEASES),
+        lambda connection: claims.expire_leases(connection, _MOST_ENDED_LEASES),
         lambda connection: message_rows.due_ids(connection, State.SENDING, _MOST_ENDED_LEASES),
     )
     expired = odd_rows.run(

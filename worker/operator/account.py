@@ -19,7 +19,7 @@ def hold(database: Database) -> bool:
         False if an operator held the account already.
     """
     with database.begin() as connection:
-        return holds.hold(connection)
+        return holds.hold_by_operator(connection)
 
 
 def resume(database: Database) -> AccountState:
@@ -29,7 +29,7 @@ def resume(database: Database) -> AccountState:
         The account's state afterwards: another reason, such as no balance, may still hold it.
     """
     with database.begin() as connection:
-        return holds.resume(connection)
+        return holds.lift_operator_hold(connection)
 
 
 def hold_reasons(state: AccountState) -> list[str]:

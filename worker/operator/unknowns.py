@@ -121,7 +121,7 @@ def decide(database: Database, name: str, id_mensaje: int | None, who: str) -> R
                 f"message {message.id} cannot be sent again: its phone and text were erased; "
                 "only --accepted is possible"
             )
-        return on_operator.settled_by_hand(message, id_mensaje, who, now)
+        return on_operator.reconciled_by_hand(message, id_mensaje, who, now)
 
     if id_mensaje is not None:
         _refuse_owned(database, id_mensaje)

@@ -69,12 +69,12 @@ def claim(
 
     Args:
         connection: in a transaction that the caller commits before it calls the provider.
-        ids: the doorbell's ids; those that are not due, or that others hold, are passed over, and so are those behind
-            which a message of higher priority waits: a bulk's doorbells must not overtake it.
+        ids: the wake-up's ids; those that are not due, or that others hold, are passed over, and so are those behind
+            which a message of higher priority waits: a bulk's wake-ups must not overtake it.
         limit: rows at most.
         policy: for the lease and the quiet hours.
-        canary: the one message that may go while the gate is held, whoever else waits.
-        rng: for the turns of lower priorities, see `decisions.favoured`.
+        canary: the one message that may go while the account is held, whoever else waits.
+        rng: for the shares of lower priorities, see `on_claim.favoured`.
     """
     if ids is not None:
         rows = _by_id(connection, ids, limit, overtaking=canary is not None)
@@ -94,21 +94,21 @@ def _claim(connection: sa.Connection, rows: list[Any], limit: int, policy: Polic
     claimed: list[Claim] = []
     keys = {row.id: wire_key(row.phone, row.text) for row in rows}
     phones = {row.id: digits(row.phone) for row in rows}
-    on_the_wire = _on_the_wire(connection, keys.values())
+    in_flight = _in_flight(connection, keys.values())
     opted_out = optouts.among(connection, set(phones.values()))
     for row in rows:
         if len(claimed) >= limit:
             break
         message = message_rows.read(row)
         key = keys[row.id]
-        if key in on_the_wire:
+        if key in in_flight:
             changes.append(on_claim.after_duplicate(message, key, row.now))
             continue
         quiet = policy.quiet is not None and message.priority is Priority.LOW
         zones = zones_of(phones[row.id]) if quiet else ()
         change = on_claim.after_claim(message, secrets.token_hex(8), key, row.now, policy, zones)
         if change.becomes.wire_key is not None:
-            on_the_wire.add(key)
+            in_flight.add(key)
         changes.append(change)
         token = change.becomes.token
         if change.becomes.state is State.SENDING and token is not None:
@@ -153,7 +153,7 @@ def over(connection: sa.Connection, limit: int) -> list[int]:
 
 
 def expire(connection: sa.Connection, limit: int) -> int:
-    """End messages whose validity ran out while they waited, also while the gate is held; returns how many."""
+    """End messages whose validity ran out while they waited, also while the account is held; returns how many."""
     rows = connection.execute(
         sa.select(*message_rows.COLUMNS, db_now().label("now"))
         .where(message_rows.in_state(State.QUEUED), messages.c.expires_at <= db_now())
@@ -165,17 +165,17 @@ def expire(connection: sa.Connection, limit: int) -> int:
     return len(rows)
 
 
-def strand(connection: sa.Connection, limit: int) -> list[int]:
-    """Turn `sending` rows whose lease ended into `unknown`; returns their ids."""
-    stranded = message_rows.lock_due(connection, State.SENDING, limit)
-    if stranded:
+def expire_leases(connection: sa.Connection, limit: int) -> list[int]:
+    """Change `sending` rows whose lease ended to `unknown`; returns their ids."""
+    lost = message_rows.lock_due(connection, State.SENDING, limit)
+    if lost:
         now = database_now(connection)
-        machine.apply(connection, [on_attempt.after_lease(message, now) for message in stranded])
-    return [message.id for message in stranded]
+        machine.apply(connection, [on_attempt.after_lease(message, now) for message in lost])
+    return [message.id for message in lost]
 
 
-def _on_the_wire(connection: sa.Connection, keys: Collection[str]) -> set[str]:
-    """Which of these keys a message has whose request may be on the wire. The unique index catches what comes since."""
+def _in_flight(connection: sa.Connection, keys: Collection[str]) -> set[str]:
+    """Which of these keys a message in flight has. The unique index catches what comes since."""
     if not keys:
         return set()
     return set(connection.scalars(sa.select(messages.c.wire_key).where(among(connection, messages.c.wire_key, keys))))
@@ -189,14 +189,14 @@ def _next(connection: sa.Connection, limit: int, favoured: Priority | None) -> l
     rows = [] if favoured is None else _of(connection, favoured, (limit + 1) // 2)
     for priority in Priority:
         if len(rows) < limit:
-            taken = [row.id for row in rows] if priority is favoured else []
-            rows += _of(connection, priority, limit - len(rows), taken)
+            chosen = [row.id for row in rows] if priority is favoured else []
+            rows += _of(connection, priority, limit - len(rows), chosen)
     return sorted(rows, key=lambda row: (row.priority, row.due_at))
 
 
-def _of(connection: sa.Connection, priority: Priority, limit: int, taken: Collection[int] = ()) -> list[Any]:
-    if taken:
-        return list(connection.execute(_NEXT_BESIDE[priority], {"limit": limit, "taken": list(taken)}).all())
+def _of(connection: sa.Connection, priority: Priority, limit: int, chosen: Collection[int] = ()) -> list[Any]:
+    if chosen:
+        return list(connection.execute(_NEXT_BESIDE[priority], {"limit": limit, "chosen": list(chosen)}).all())
     return list(connection.execute(_NEXT[priority], {"limit": limit}).all())
 
 
@@ -245,6 +245,6 @@ _NEXT = {
     for priority in Priority
 }
 _NEXT_BESIDE = {
-    priority: query.where(messages.c.id.not_in(sa.bindparam("taken", expanding=True)))
+    priority: query.where(messages.c.id.not_in(sa.bindparam("chosen", expanding=True)))
     for priority, query in _NEXT.items()
 }

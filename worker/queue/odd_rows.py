@@ -38,7 +38,7 @@ Suspects = Callable[[sa.Connection], Collection[int]]
 
 _ROUNDS = 5
 _POSTPONED = dt.timedelta(minutes=1)
-_UNSETTLED = dt.timedelta(hours=1)
+_UNRECONCILED_WAIT = dt.timedelta(hours=1)
 _INCIDENT = "odd_row"
 _CONTENT = frozenset({"phone", "text", "rule_id", "send_at", "expires_at", "priority", "if_absent"})
 """What decides whether, when and how a message is sent: where it is odd, nobody knows what its producer meant."""
@@ -228,8 +228,8 @@ def _repairs(values: Values, faults: dict[str, str], now: dt.datetime) -> Values
     state = values["state"]
     repairs = {name: _repaired(messages.c[name], state, now) for name in faults.keys() - _KEPT}
     if state == State.UNKNOWN and {"phone", "text"} & faults.keys():
-        # No report can be matched with it: only a person can settle it. It is out of the others' way meanwhile.
-        repairs["due_at"] = now + _UNSETTLED
+        # No report can be matched with it: only a person can reconcile it. It is out of the others' way meanwhile.
+        repairs["due_at"] = now + _UNRECONCILED_WAIT
     return repairs
 
 

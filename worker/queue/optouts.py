@@ -105,7 +105,7 @@ def import_file(
             over; or a CSV without a header and the phones in the first column.
         name: of the file.
         report: hears of each bad line by its number and why, without its phone.
-        summary: is kept up to date, so that it also tells how far this came when it raises.
+        summary: is kept up to date, so that it also says how far this came when it raises.
 
     Raises:
         InvalidField: it is no such file.

@@ -133,7 +133,7 @@ def _choose(context: Context) -> _Probe | None:
         ).first()
         if row is None:
             return None
-        holds.note(connection, lag_id=row.id_mensaje, lag_since=row.sent_at)
+        holds.update(connection, lag_id=row.id_mensaje, lag_since=row.sent_at)
         return _Probe(row.id_mensaje, row.sent_at)
 
     return context.database.transact(work)
@@ -188,9 +188,9 @@ def _record(connection: sa.Connection, probe: _Probe, settle_seconds: float, *, 
     elif there and not late and _no_recent_late_one(connection, now, settle_seconds):
         incidents.close(connection, _KIND)
     if there:
-        holds.note(connection, lag_id=None, lag_since=None, report_lag=lag, report_lag_at=now)
+        holds.update(connection, lag_id=None, lag_since=None, report_lag=lag, report_lag_at=now)
     elif lag >= settle_seconds * GIVE_UP_AFTER_WINDOWS:
-        holds.note(connection, lag_id=None, lag_since=None)
+        holds.update(connection, lag_id=None, lag_since=None)
 
 
 def _no_recent_late_one(connection: sa.Connection, now: dt.datetime, settle_seconds: float) -> bool:

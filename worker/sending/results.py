@@ -13,7 +13,7 @@ from smsclick.contract import State, messages
 from smsclick.provider.codes import ACCEPTED
 from smsclick.provider.results import Accepted, Refused, Unknown
 from smsclick.settings import Settings
-from worker.account import balance_history, holds
+from worker.account import balance_history, circuit_breaker, holds
 from worker.alerting import incidents
 from worker.lifecycle import machine, message_rows, on_attempt
 from worker.lifecycle.attempt import Ended
@@ -107,7 +107,7 @@ def _update_hold(connection: sa.Connection, group: Sequence[Ended], settings: Se
         met = [e for e in held if isinstance(e.outcome, Refused) and e.outcome.action is action]
         smallest = min(met, key=lambda each: predict_credits(each.claim.text))
         if isinstance(smallest.outcome, Refused):
-            holds.close(
+            holds.hold_for_refusal(
                 connection,
                 smallest.outcome,
                 epoch=max(each.epoch for each in met),
@@ -122,7 +122,7 @@ def _count_failures(connection: sa.Connection, group: Sequence[Ended], settings:
     epoch = max((ended.epoch for ended in failed), default=0)
     # A request from before the failures may be answered much later: that says nothing about the provider now.
     answered = any(ended.failures > 0 and _is_answer(ended.outcome) for ended in called)
-    holds.count_failures(connection, len(failed), answered=answered, epoch=epoch, settings=settings)
+    circuit_breaker.count_failures(connection, len(failed), answered=answered, epoch=epoch, settings=settings)
 
 
 def _is_answer(outcome: Outcome) -> bool:

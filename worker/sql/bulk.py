@@ -29,7 +29,7 @@ def among(connection: sa.Connection, column: sa.ColumnElement[Any], values: Coll
 
 
 def update(connection: sa.Connection, table: sa.Table, match: Mapping[str, str], rows: Sequence[Row]) -> int:
-    """Update one row of the table for each of `rows`; returns how many were there, or -1 where the driver cannot tell.
+    """Update one row of the table for each of `rows`; returns how many existed, or -1 if the driver does not know.
 
     Args:
         connection: in a transaction.

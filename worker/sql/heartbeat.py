@@ -1,4 +1,4 @@
-"""Signs of life that show progress, and the turn-taking of ticks: a process can live and be deaf."""
+"""Heartbeats that show progress, because a process can run and be stalled; and which process runs a tick."""
 
 import datetime as dt
 
@@ -14,16 +14,16 @@ _STALE = dt.timedelta(days=1)
 
 
 def take(database: Database, name: str, every_seconds: float) -> bool:
-    """Whether this tick's turn has come; then it is taken. Two beats, or a pile of ticks, cost one small query each.
+    """Whether this tick is due; then this process runs it. Two beats, or a pile of ticks, cost one small query each.
 
     Args:
-        database: where the turns are kept.
+        database: where the heartbeats are.
         name: of the tick.
         every_seconds: its period; a tick that comes before half of it is over is passed over.
     """
     with database.begin() as connection:
         now = database_now(connection)
-        taken = connection.execute(
+        updated = connection.execute(
             sa.update(heartbeats)
             .where(
                 heartbeats.c.name == name,
@@ -35,7 +35,7 @@ def take(database: Database, name: str, every_seconds: float) -> bool:
             )
             .values(at=now, progress=heartbeats.c.progress + 1)
         )
-        if taken.rowcount:
+        if updated.rowcount:
             return True
         known = connection.execute(sa.select(heartbeats.c.name).where(heartbeats.c.name == name)).first()
         return known is None and _insert(connection, name, 1)
@@ -52,7 +52,7 @@ def beat(database: Database, name: str, progress: int) -> None:
 
 
 def forget(connection: sa.Connection) -> None:
-    """Drop the signs of processes that ended long ago."""
+    """Delete the heartbeats of processes that ended long ago."""
     now = database_now(connection)
     connection.execute(sa.delete(heartbeats).where(heartbeats.c.at < now - _STALE))
 
