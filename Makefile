@@ -60,6 +60,9 @@ bench: setup ## the benchmarks of docs/performance.md; ARGS='latency --quick'
 
 # Where no word of our own is left for which the field has one; see scripts/words.py.
 WORDS := .ci .github Makefile SECURITY.md alembic.ini docker-compose.yml
+WORDS += bench celeryconfig.py Dockerfile examples migrations pyproject.toml scripts smsclick
+WORDS += CHANGELOG.md CONTRIBUTING.md README.es.md README.md docs/decisions docs/img
+WORDS += $(filter-out docs/fault-matrix.md,$(wildcard docs/*.md))
 WORDS += smsclick/_net smsclick/provider smsclick/_threads
 WORDS += worker/alerting worker/broker worker/callbacks worker/compat worker/intake worker/monitoring worker/threads
 WORDS += models smsclick/__init__.py smsclick/alembic.py smsclick/contract.py smsclick/errors.py smsclick/settings.py
