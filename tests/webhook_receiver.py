@@ -1,4 +1,4 @@
-"""A producer's webhook on this machine: answers as a test wants and records the deliveries."""
+"""A producer's web hook on this machine, which answers as a test wants, and what came to it."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ class _Server(ThreadingHTTPServer):
 
 
 class Hook:
-    """A webhook. `answer` gets each delivery and returns a status, after any delay.
+    """A web hook. `answer` gets each delivery and returns a status, after as long as it likes.
 
     Args:
-        answer: by default 200 at once.
+        answer: 200 at once, unless told otherwise.
         headers: further ones of each answer.
     """
 
