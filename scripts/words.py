@@ -21,7 +21,7 @@ RULES = (
     ("doorbells?|bells?|rings?|ringing|rung|rang", "wake-up, notifier, wake"),
     ("gates?|gated", "hold; account state; circuit breaker for counted failures"),
     (
-        "locks? (?:of|on) (?:the|an|its) account|account(?: s)? locks?|locked account|account (?:is|was) locked",
+        "(?<!row )locks? o[fn] (?:the|an|its) account|account(?: s)? locks?|locked account|account (?:is|was) locked",
         "hold, or the row lock of the account",
     ),
     ("settl(?:e|es|ed|ing)|unsettled", "record a result; reconcile; judge the canary"),

@@ -64,7 +64,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 
 @pytest.fixture
 def wakeups() -> RecordingWakeups:
-    """What was rung for stands in it."""
+    """Records what a wake-up was sent for."""
     return RecordingWakeups()
 
 

@@ -19,7 +19,7 @@ COUNT, BALANCE = 1000, 500
 WORKERS, CONCURRENCY = 2, 16
 AT_ONCE = WORKERS * CONCURRENCY
 # Each thread may meet the refusal with the request that it has under way. A few may begin another one within the 20 ms
-# for which a worker trusts what it has read of the gate.
+# for which a worker trusts the account state that it has read.
 AT_MOST = AT_ONCE + 8
 NO_BALANCE = [f"SMSClick: {over}No balance (-104): sending is held" for over in ("", "over: ")]
 KEY_REFUSED = [
@@ -33,11 +33,11 @@ SLOW = [Fault(FaultKind.LATENCY, seconds=0.1)]
 
 
 def held(cluster: Cluster, reason: HoldReason) -> None:
-    """Returns when the gate is closed for this reason and what was on the wire has come back."""
+    """Return when sending is held for this reason and every request in flight has its answer."""
     wait_until(lambda: cluster.hold() == reason, what=f"the hold {reason}")
 
     def quiet() -> bool:
-        """One look does not tell: a claim that saw the gate open just before may be committed just after."""
+        """One look is not enough: a claim that saw no hold just before may be committed just after."""
         for _ in range(5):
             if cluster.states()[State.SENDING]:
                 return False
@@ -133,7 +133,7 @@ def test_a_refused_key_is_held_with_one_alert_and_goes_on_with_another_when_it_w
         assert Counter(cluster.requests()) == Counter({"1": COUNT, "-101": refused})
         wait_until(lambda: len(receiver.titles) >= 3, what="the alert that it came back")
         wait_until(lambda: cluster.undelivered_alerts() == 0)
-        # Its end is told when it has been over for a while.
+        # Its end is reported only after it has been over for a while.
         assert receiver.titles == [*KEY_REFUSED, COMES_BACK]
 
 

@@ -379,7 +379,7 @@ def test_while_the_broker_fails_one_wakeup_after_each_pause_tries_it() -> None:
     assert tried == [0, 50]
 
 
-def test_after_a_pause_the_broker_is_tried_again_and_then_all_ring() -> None:
+def test_after_a_pause_the_broker_is_tried_again_and_then_all_wake_ups_are_sent() -> None:
     tried: list[int] = []
 
     def publish(ids: list[int]) -> None:

@@ -1,7 +1,7 @@
 """The balance as a second witness in an account that sends a message every 52 hours, on a clock that the tests hold.
 
-No control row is young enough to stand before an attempt there, so the report alone never settles what was not
-accepted. Here it hides the attempt for good, accepted or not: only the balance stands between it and a second SMS.
+No control row is young enough to stand before an attempt there, so the report alone never proves that one was
+not accepted. Here it hides the attempt for good, accepted or not: only the balance stands between it and a second SMS.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ def row(running: Timelapse, message_id: int) -> Any:  # noqa: ANN401 - a Row
 
 
 def flaws(running: Timelapse, of: Any) -> frozenset[Flaw]:  # noqa: ANN401 - a Row
-    settle = dt.timedelta(seconds=running.runtime.settings.settle_seconds)
+    settle_window = dt.timedelta(seconds=running.runtime.settings.settle_seconds)
     with running.database.read() as connection:
         books = store.books(connection, running.runtime.account)
-    return books.flaws(Attempt(of.id, of.phone, of.text, of.attempted_at, of.unknown_since), settle)
+    return books.flaws(Attempt(of.id, of.phone, of.text, of.attempted_at, of.unknown_since), settle_window)
 
 
 def test_what_was_not_charged_is_sent_again_once_a_later_message_was(migrated_sqlite_url: str) -> None:
@@ -115,7 +115,7 @@ def test_however_a_provider_charges_what_it_accepted_is_not_sent_again(habit: st
 
 
 @pytest.mark.parametrize("habit", ["charged as the answers say", "nothing is charged", "charged hours later"])
-def test_books_that_are_believed_unread_send_twice(
+def test_trusting_the_books_without_reading_them_sends_twice(
     habit: str, migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reverse: each of the tests above can fail."""

@@ -27,7 +27,7 @@ HOUR = dt.timedelta(hours=1)
 
 
 def claim(database: Database, ids: Collection[int] | None = None, limit: int = 100) -> list[Claim]:
-    """A claim in which no lower class has its turn; tests/integration/test_priority.py has those."""
+    """Claim without a share for a lower priority; tests/integration/test_priority.py tests those shares."""
     rng = Roll(0.99)
     return database.transact(lambda connection: claims.claim(connection, ids, limit, POLICY, rng=rng))
 
@@ -63,32 +63,32 @@ def test_concurrent_claimers_never_get_the_same_message(database: Database) -> N
     ids = insert(database, 60)
     barrier = threading.Barrier(6)
 
-    def take(_: int) -> list[int]:
+    def claim_ids(_: int) -> list[int]:
         barrier.wait(60)
-        taken: list[int] = []
+        claimed_ids: list[int] = []
         while batch := claim(database, limit=5):
-            taken += [each.id for each in batch]
-        return taken
+            claimed_ids += [each.id for each in batch]
+        return claimed_ids
 
     with ThreadPoolExecutor(6) as pool:
-        taken = [each for batch in pool.map(take, range(6)) for each in batch]
+        claimed_ids = [each for batch in pool.map(claim_ids, range(6)) for each in batch]
     # One that found others' rows locked may have ended early; what it left is still there.
-    taken += [each.id for each in claim(database)]
-    assert sorted(taken) == ids
+    claimed_ids += [each.id for each in claim(database)]
+    assert sorted(claimed_ids) == ids
 
 
-def test_doubled_doorbells_claim_once(database: Database) -> None:
+def test_duplicate_wake_ups_claim_each_message_once(database: Database) -> None:
     ids = insert(database, 10)
     barrier = threading.Barrier(4)
 
-    def take(_: int) -> list[int]:
+    def claim_ids(_: int) -> list[int]:
         barrier.wait(60)
         return [each.id for each in claim(database, ids)]
 
     with ThreadPoolExecutor(4) as pool:
-        taken = [each for batch in pool.map(take, range(4)) for each in batch]
-    taken += [each.id for each in claim(database, ids)]
-    assert sorted(taken) == ids
+        claimed_ids = [each for batch in pool.map(claim_ids, range(4)) for each in batch]
+    claimed_ids += [each.id for each in claim(database, ids)]
+    assert sorted(claimed_ids) == ids
 
 
 def test_the_order_is_by_priority_and_then_by_age(database: Database) -> None:
@@ -146,7 +146,7 @@ def test_a_claim_says_what_is_left_of_the_validity(database: Database) -> None:
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.QUEUED}))
-def test_a_message_in_any_other_state_is_not_claimed_by_a_stray_doorbell(database: Database, state: State) -> None:
+def test_a_stray_wake_up_claims_no_message_that_is_not_queued(database: Database, state: State) -> None:
     ids = insert(database, state=state, due_at=LONG_AGO)
     assert claim(database, ids) == []
     assert claim(database) == []
@@ -162,12 +162,12 @@ def test_of_a_claim_and_a_cancel_at_once_exactly_one_wins(database: Database) ->
     ids = insert(database, 60)
     barrier = threading.Barrier(3)
 
-    def take(_: int) -> list[int]:
+    def claim_ids(_: int) -> list[int]:
         barrier.wait(60)
-        taken: list[int] = []
+        claimed_ids: list[int] = []
         while batch := claim(database, limit=5):
-            taken += [each.id for each in batch]
-        return taken
+            claimed_ids += [each.id for each in batch]
+        return claimed_ids
 
     def withdraw() -> list[int]:
         barrier.wait(60)
@@ -176,11 +176,11 @@ def test_of_a_claim_and_a_cancel_at_once_exactly_one_wins(database: Database) ->
 
     with ThreadPoolExecutor(3) as pool:
         withdrawing = pool.submit(withdraw)
-        taken = [each for batch in pool.map(take, range(2)) for each in batch]
+        claimed_ids = [each for batch in pool.map(claim_ids, range(2)) for each in batch]
         cancelled = withdrawing.result()
-    taken += [each.id for each in claim(database)]
-    assert sorted([*taken, *cancelled]) == ids
-    assert {row(database, each).state for each in taken} <= {"sending"}
+    claimed_ids += [each.id for each in claim(database)]
+    assert sorted([*claimed_ids, *cancelled]) == ids
+    assert {row(database, each).state for each in claimed_ids} <= {"sending"}
     assert {row(database, each).state for each in cancelled} <= {"cancelled"}
 
 
@@ -223,13 +223,13 @@ def test_two_ticks_at_once_share_the_lost_claims(database: Database) -> None:
     ids = insert(database, 40, state=State.SENDING, token="t")
     barrier = threading.Barrier(2)
 
-    def strand(_: int) -> list[int]:
+    def expire_leases(_: int) -> list[int]:
         barrier.wait(60)
         return database.transact(lambda connection: claims.expire_leases(connection, 100))
 
     with ThreadPoolExecutor(2) as pool:
-        stranded = [each for batch in pool.map(strand, range(2)) for each in batch]
-    assert sorted(stranded) == ids
+        expired_ids = [each for batch in pool.map(expire_leases, range(2)) for each in batch]
+    assert sorted(expired_ids) == ids
     with database.read() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(events)).scalar_one() == 40
 

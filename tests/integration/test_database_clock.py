@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 STEP = 1800.0
 HALF_AN_HOUR = dt.timedelta(seconds=STEP)
 NEAR = dt.timedelta(seconds=60)
-"""Far less than the step, far more than any slow moment of the machine."""
+"""Far less than the step, far more than any pause of a slow machine."""
 
 
 class Measured:
@@ -178,7 +178,7 @@ def test_after_a_step_forward_leases_and_unknown_attempts_wait_as_long_as_withou
     assert near(row(database, unknown).attempted_at, old)
 
 
-def test_too_many_open_attempts_to_move_are_judged_a_whole_settle_time_later(
+def test_too_many_open_attempts_to_move_are_judged_a_whole_settle_window_later(
     database: Database, watch: DatabaseClock, process: Measured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clock_step, "ADJUSTED_AT_ONCE", 2)
@@ -280,7 +280,7 @@ def test_many_due_times_are_moved_in_batches_each_once(
     assert {row(database, each).due_at for each in scheduled} == {base + HALF_AN_HOUR}
 
 
-def test_a_fresh_unknown_attempt_is_not_taken_for_one_from_before_the_step(
+def test_a_fresh_unknown_attempt_is_not_confused_with_one_from_before_the_step(
     database: Database, watch: DatabaseClock, process: Measured
 ) -> None:
     """Its wait would end half an hour early."""
@@ -291,12 +291,12 @@ def test_a_fresh_unknown_attempt_is_not_taken_for_one_from_before_the_step(
     assert row(database, fresh).unknown_since == now
 
 
-@pytest.mark.parametrize(("ahead", "taken"), [(HALF_AN_HOUR, True), (dt.timedelta(seconds=5), False)])
-def test_a_tick_whose_last_turn_lies_ahead_is_due(database: Database, ahead: dt.timedelta, *, taken: bool) -> None:
+@pytest.mark.parametrize(("ahead", "due"), [(HALF_AN_HOUR, True), (dt.timedelta(seconds=5), False)])
+def test_a_tick_whose_last_run_lies_in_the_future_is_due(database: Database, ahead: dt.timedelta, *, due: bool) -> None:
     assert heartbeat.take(database, "tick", 600)
     with database.begin() as connection:
         connection.execute(sa.update(heartbeats).values(at=time_of(database) + ahead))
-    assert heartbeat.take(database, "tick", 600) is taken
+    assert heartbeat.take(database, "tick", 600) is due
 
 
 # --- What is absent
@@ -311,14 +311,14 @@ def made(migrated_postgres_url: str) -> Iterator[Bench]:
 def two_unknown(made: Bench) -> tuple[int, int]:
     """An attempt that the provider accepted and one that it never saw, with control rows around them."""
     made.witness(LEAST_CONTROL_ROWS)
-    taken, never = made.enqueue(2)
-    for message_id in (taken, never):
+    accepted, never = made.enqueue(2)
+    for message_id in (accepted, never):
         [claim] = made.claim([message_id])
-        if message_id == taken:
+        if message_id == accepted:
             made.call(claim)
     made.lose()
     made.witness(LEAST_CONTROL_ROWS)
-    return taken, never
+    return accepted, never
 
 
 @pytest.mark.parametrize("was_set", [True, False])
@@ -341,12 +341,12 @@ def test_a_step_forward_is_not_the_time_after_which_absence_counts(made: Bench, 
 
 
 def test_absence_waits_until_the_clock_has_been_watched_for_long_enough(made: Bench) -> None:
-    taken, never = two_unknown(made)
+    accepted, never = two_unknown(made)
     made.ripen()
     with made.database.begin() as connection:
         connection.execute(sa.insert(clocks).values(name="database", trusted_since=time_of(made.database)))
     made.reconcile()
-    assert made.row(taken).state == State.SENT
+    assert made.row(accepted).state == State.SENT
     assert (made.row(never).state, made.row(never).unknown_reason) == (State.UNKNOWN, Doubt.CLOCK)
     with made.database.begin() as connection:
         connection.execute(sa.update(clocks).values(trusted_since=time_of(made.database) - HALF_AN_HOUR))

@@ -1,4 +1,4 @@
-"""What our sessions ask for, that it stays ours, and that a silent or lost server holds nobody for ever."""
+"""Our sessions' settings: they are set, stay in our sessions, and a silent or lost server blocks nobody forever."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_upgrades_through_a_pooler_leave_no_lock_behind(
     def upgrade() -> None:
         try:
             migrate(url)
-        except Exception as error:  # noqa: BLE001 - told below
+        except Exception as error:  # noqa: BLE001 - asserted below
             failures.append(error)
 
     migrate(url, "0005")
@@ -129,7 +129,7 @@ def test_upgrades_through_a_pooler_leave_no_lock_behind(
     held = "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database WHERE locktype = 'advisory'"
     locks = f"{held} AND d.datname = '{name}'"
     assert _plain(postgres_url, locks) == [(0,)]
-    upgrade()  # would wait for ever
+    upgrade()  # would wait forever
     assert not failures
     assert _plain(url, "SHOW lock_timeout") == [("0",)]
 

@@ -1,4 +1,4 @@
-"""The demonstration of `make run`, as a person starts it: it delivers, tells the truth and leaves nothing behind."""
+"""`make run`, started as a person does: it delivers, prints a correct summary and leaves nothing behind."""
 
 from __future__ import annotations
 

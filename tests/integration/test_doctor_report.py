@@ -53,7 +53,7 @@ def test_doctor_says_what_this_accounts_reports_are_worth(habit: str, made: Benc
         assert "SMSCLICK_TIMEZONE" in check.todo
 
 
-def test_what_is_not_there_yet_is_not_told_as_missing(made: Bench) -> None:
+def test_a_message_that_is_not_in_the_report_yet_is_not_reported_as_missing(made: Bench) -> None:
     made.simulator.set(report_lag=3600)
     made.witness(LEAST_CONTROL_ROWS)
     check = report.check(made.runtime.settings)
@@ -64,7 +64,7 @@ def test_without_messages_nothing_is_tried(made: Bench) -> None:
     assert report.check(made.runtime.settings).verdict is Verdict.SKIPPED
 
 
-def test_a_report_that_fails_is_told(made: Bench) -> None:
+def test_a_failing_report_fails_the_check(made: Bench) -> None:
     made.simulator.faults([Fault(FaultKind.HTTP_500_BEFORE, endpoints=("report",))])
     assert tried(made).verdict is Verdict.FAILED
 

@@ -306,7 +306,9 @@ def test_many_are_read_as_they_are_stored(backend: sa.Engine, database: Database
     assert most <= SORTED + 1
 
 
-def test_a_conflict_among_many_is_told_so_that_the_caller_rolls_back(backend: sa.Engine, database: Database) -> None:
+def test_a_key_conflict_among_many_is_raised_so_that_the_caller_rolls_back(
+    backend: sa.Engine, database: Database
+) -> None:
     many = [{"phone": PHONE, "text": text, "key": "a"} for text in ("x", "y")]
     with pytest.raises(KeyConflict), Session(backend) as session, session.begin():
         enqueue_many(session, many)
@@ -383,7 +385,7 @@ def test_workers_are_woken_after_the_outer_commit_and_not_before(
     assert ids_of(broker(2)) == [[first, second], [third]]
 
 
-def test_a_rolled_back_transaction_does_not_ring(one: sa.Engine, broker: Callable[[int], list[Any]]) -> None:
+def test_a_rolled_back_transaction_sends_no_wake_up(one: sa.Engine, broker: Callable[[int], list[Any]]) -> None:
     with Session(one) as session:
         enqueue(session, phone=PHONE, text="x", key="a")
         session.rollback()
@@ -392,7 +394,7 @@ def test_a_rolled_back_transaction_does_not_ring(one: sa.Engine, broker: Callabl
     assert ids_of(broker(1)) == [[kept]]
 
 
-def test_what_is_not_new_or_not_due_does_not_ring(one: sa.Engine, broker: Callable[[int], list[Any]]) -> None:
+def test_a_known_or_scheduled_message_sends_no_wake_up(one: sa.Engine, broker: Callable[[int], list[Any]]) -> None:
     later = dt.datetime(2099, 1, 1, tzinfo=dt.UTC)
     with Session(one) as session, session.begin():
         first = enqueue(session, phone=PHONE, text="x", key="a")

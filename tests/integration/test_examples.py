@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from tests.servers import PostgresServer, RedisServer
 
 WORKERS, APPS = "14", "15"
-"""Redis databases. Nobody consumes that of the apps: what they rang for stays there, and the sweep does the work."""
+"""Redis databases. Nobody consumes that of the apps: their wake-ups stay there, and the sweep finds the messages."""
 
 HASTY = {"SMSCLICK_SWEEP_SECONDS": "0.3", "SMSCLICK_POLL_SECONDS": "0.2,0.4"}
 
-# What each server process begins with: the process dies in the moment after the commit, once the file is there.
-# Whether it is there is seen before: nothing after the commit lets another thread, such as the doorbell's, run first.
+# What each server process begins with: the process dies right after the commit, once the file is there. It looks for
+# the file before: nothing after the commit lets another thread, such as that of the wake-ups, run first.
 DIES = f"""{PATIENT_WAKEUPS}
 import os, pathlib, signal, sys
 dying = False
@@ -113,7 +113,7 @@ class Shops:
         return answer.status_code, int(answer.json().get("order", 0))
 
     def order_and_die(self, shop: str, to: str) -> None:
-        """Orders, and SIGKILL comes in the moment after the commit."""
+        """Place an order; SIGKILL ends the process right after the commit."""
         process, _ = self._server(shop)
         self._die.touch()
         with suppress(requests.ConnectionError):
@@ -203,14 +203,14 @@ def delivered(cluster: Cluster, to: str) -> Row:
 
 
 def woken_for(server: RedisServer) -> set[int]:
-    """The ids that the apps rang for so far."""
+    """The ids that the apps sent wake-ups for so far."""
     with closing(redis.Redis.from_url(server.url(APPS))) as client:
-        bells = [json.loads(entry) for entry in client.lrange("smsclick.send", 0, -1)]
-    return {each for wakeups in bells for each in json.loads(base64.b64decode(wakeups["body"]))[0][0]}
+        sent = [json.loads(entry) for entry in client.lrange("smsclick.send", 0, -1)]
+    return {each for wakeups in sent for each in json.loads(base64.b64decode(wakeups["body"]))[0][0]}
 
 
 @pytest.mark.parametrize("shop", SERVERS)
-def test_an_order_that_is_committed_is_told_and_one_that_fails_after_enqueue_is_not(
+def test_a_committed_order_is_delivered_and_one_that_fails_after_enqueue_is_not(
     shop: str, cluster: Cluster, shops: Shops, redis_server: RedisServer
 ) -> None:
     good, bad = phone(10 + [*SERVERS].index(shop)), phone(20 + [*SERVERS].index(shop))
@@ -221,12 +221,12 @@ def test_an_order_that_is_committed_is_told_and_one_that_fails_after_enqueue_is_
     row = delivered(cluster, good)
     assert (row.key, row.text) == (f"{shop}-order-{number}:placed", f"Recibimos tu pedido {number}, ¡gracias!")
     assert by_phone(cluster, bad) == []
-    wait_until(lambda: row.id in woken_for(redis_server), what="the doorbell")
+    wait_until(lambda: row.id in woken_for(redis_server), what="the wake-up")
     assert woken_for(redis_server) <= {each.id for each in cluster.rows()}
 
 
 @pytest.mark.parametrize("shop", SERVERS)
-def test_an_order_whose_process_is_killed_in_the_moment_after_its_commit_is_told(
+def test_an_order_whose_process_is_killed_right_after_its_commit_is_delivered(
     shop: str, cluster: Cluster, shops: Shops, redis_server: RedisServer
 ) -> None:
     to = phone(30 + [*SERVERS].index(shop))

@@ -1,6 +1,6 @@
 """Every kind of fault at each of the provider's four calls, and what becomes of the message (docs/fault-matrix.md).
 
-The simulator's ledger is the judge: whatever the worker was told, it shows what was truly accepted.
+The simulator's ledger decides: it shows what was accepted, whatever answer the worker received.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ ANSWERED = frozenset({FaultKind.LATENCY})
 REFUSED = frozenset({FaultKind.UNLISTED, FaultKind.WRONG_KEY, FaultKind.NO_BALANCE})
 """A readable refusal: surely not accepted."""
 UNKNOWN = frozenset(FaultKind) - ANSWERED - REFUSED
-"""Nobody can tell from the answer."""
+"""The answer does not show whether the message was accepted."""
 SILENT = frozenset({FaultKind.HANG_BEFORE, FaultKind.HANG_AFTER, FaultKind.TRICKLE})
-"""No whole answer comes, and the time-out is waited for."""
+"""No whole answer comes, and the worker waits for the timeout."""
 IMPATIENCE = 1.5
 
 LATE = FaultKind.LATE_ACCEPTANCE
@@ -116,7 +116,7 @@ def test_a_fault_at_the_report_concludes_nothing_and_it_is_read_again(kind: Faul
 
 
 @every_kind
-def test_a_fault_at_getmsg_tells_nothing_wrong_and_the_status_is_asked_again(kind: FaultKind, made: Bench) -> None:
+def test_a_fault_at_getmsg_records_nothing_wrong_and_the_status_is_asked_again(kind: FaultKind, made: Bench) -> None:
     [message_id] = made.enqueue()
     made.send([message_id])
     made.change(State.SENT, due_at=LONG_AGO)
@@ -130,7 +130,7 @@ def test_a_fault_at_getmsg_tells_nothing_wrong_and_the_status_is_asked_again(kin
 
 
 @every_kind
-def test_a_fault_at_credits_keeps_the_gate_as_it_is_and_the_balance_is_asked_again(
+def test_a_fault_at_credits_leaves_the_hold_unchanged_and_the_balance_is_asked_again(
     kind: FaultKind, made: Bench
 ) -> None:
     made.enqueue()

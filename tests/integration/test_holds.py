@@ -1,4 +1,4 @@
-"""The gate: closed once, probed, opened by a canary, and the operator's wish beside it."""
+"""The account's hold: it begins once, is probed, a canary ends it, and the operator's own hold is independent of it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def release(runtime: Runtime, wakeups: RecordingWakeups) -> None:
 # --- Closing
 
 
-def test_however_many_meet_it_the_gate_closes_once_with_one_incident(database: Database) -> None:
+def test_many_refusals_begin_one_hold_with_one_incident(database: Database) -> None:
     for _ in range(3):
         refuse(database, claim(database, 5), epoch=0)
     found = read(database)
@@ -114,7 +114,7 @@ def test_an_answer_from_before_the_last_reopening_closes_nothing(database: Datab
     assert not read(database).is_open
 
 
-def test_the_gate_remembers_the_smallest_message_that_was_refused(database: Database) -> None:
+def test_the_hold_keeps_the_credits_of_the_smallest_refused_message(database: Database) -> None:
     refuse(database, [*claim(database, text="x" * 451), *claim(database, text="x" * 301)], epoch=0)
     assert read(database).needed_credits == 3
     refuse(database, claim(database, text="x" * 151), epoch=0)
@@ -133,7 +133,7 @@ def test_a_key_that_is_refused_while_there_is_no_balance_takes_its_place(databas
 # --- While it is closed
 
 
-def test_nothing_is_claimed_or_rung_for_while_it_is_held(
+def test_nothing_is_claimed_and_no_wake_up_is_sent_while_sending_is_held(
     runtime: Runtime, database: Database, wakeups: RecordingWakeups, simulator: Simulator
 ) -> None:
     change_account(database, hold_reason="no_balance")
@@ -159,7 +159,7 @@ def test_what_was_claimed_before_it_closed_goes_back_without_a_call(
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_who_met_the_refusal_begins_no_further_call_however_late_the_recorder_tells_of_it(
+def test_a_thread_that_met_a_refusal_begins_no_further_call_before_it_is_recorded(
     runtime: Runtime, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notify = runtime.database.after_commit
@@ -253,7 +253,7 @@ def test_a_hold_is_lifted_however_the_provider_writes_the_balance(
     assert read(database).balance == (None if form == "words" else 1_234_567)
 
 
-def test_one_accepted_canary_opens_the_gate_and_says_so_once(
+def test_one_accepted_canary_ends_the_hold_and_reports_it_once(
     runtime: Runtime, wakeups: RecordingWakeups, simulator: Simulator
 ) -> None:
     database = runtime.database
@@ -437,7 +437,7 @@ def test_a_canary_of_unknown_outcome_is_not_sent_again(
 def test_a_nearly_empty_account_does_not_flap(
     runtime: Runtime, wakeups: RecordingWakeups, simulator: Simulator
 ) -> None:
-    """One credit and two that wait: one goes, the gate stays closed, and no alert says that it is over."""
+    """One credit and two that wait: one goes, the hold remains, and no alert says that it is over."""
     database = runtime.database
     simulator.set(balance=0)
     insert(database, 2)
@@ -489,7 +489,7 @@ def test_a_refused_key_holds_everything_and_reopens_when_it_works(
     assert simulator.stats().requests["sendMsg"] == {"1": 5, "wrong_key": 1}
 
 
-def test_a_key_that_works_again_opens_the_gate_although_nothing_waits_that_could_be_the_canary(
+def test_a_key_that_works_again_ends_the_hold_although_no_message_waits_that_could_be_the_canary(
     runtime: Runtime, wakeups: RecordingWakeups, simulator: Simulator
 ) -> None:
     """Otherwise the messages that were sent would not be followed until somebody sends another one."""
@@ -522,7 +522,7 @@ def test_a_key_that_works_again_on_an_empty_account_ends_the_right_incident(
     assert read(database).hold_reason == "no_balance"
 
 
-def test_a_key_that_only_the_probe_finds_refused_closes_the_gate_too(runtime: Runtime, simulator: Simulator) -> None:
+def test_a_key_that_only_the_probe_finds_refused_begins_a_hold_too(runtime: Runtime, simulator: Simulator) -> None:
     simulator.set(api_key="another")
     probe(runtime)
     assert read(runtime.database).hold_reason == "key_refused"
@@ -532,7 +532,7 @@ def test_a_key_that_only_the_probe_finds_refused_closes_the_gate_too(runtime: Ru
 # --- The operator
 
 
-def test_an_operators_hold_is_his_and_its_repetition_is_told(database: Database) -> None:
+def test_an_operators_hold_is_independent_and_its_repetition_is_reported(database: Database) -> None:
     assert database.transact(holds.hold_by_operator)
     assert not database.transact(holds.hold_by_operator)
     assert not read(database).is_open
@@ -568,7 +568,7 @@ def test_a_hold_of_the_operator_outlasts_the_end_of_the_automatic_one_and_the_re
 
 
 def down_and_probed(database: Database, probes: int, rng: random.Random) -> int:
-    """A provider that fails seven times in ten, probed so often; returns how often the gate opened."""
+    """Probe a provider that fails seven times in ten; return how often the hold ended."""
     opened = 0
     for _ in range(probes):
         with database.begin() as connection:
@@ -584,10 +584,10 @@ def down_and_probed(database: Database, probes: int, rng: random.Random) -> int:
     return opened
 
 
-def test_a_provider_that_fails_most_of_the_time_does_not_open_and_close_the_gate_all_the_time(
+def test_a_provider_that_fails_most_of_the_time_does_not_begin_and_end_the_hold_again_and_again(
     database: Database,
 ) -> None:
-    """It opened and closed 25 times in 60 probes."""
+    """Without the rule it began and ended 25 times in 60 probes."""
     insert(database, 2)
     assert down_and_probed(database, 60, random.Random(7)) <= 5
     assert len(news(database)) <= 3
@@ -621,7 +621,7 @@ def test_resume_probes_at_once(database: Database) -> None:
 # --- The early warning
 
 
-def test_a_low_balance_is_told_once_and_its_end_once(make_runtime: MakeRuntime, simulator: Simulator) -> None:
+def test_a_low_balance_is_reported_once_and_its_end_once(make_runtime: MakeRuntime, simulator: Simulator) -> None:
     runtime = make_runtime(SMSCLICK_LOW_BALANCE=50)
     for left in (50, 49, 48, 100, 100):
         simulator.set(balance=left)
@@ -645,7 +645,7 @@ def test_the_early_warning_does_not_join_the_incident_that_there_is_nothing_at_a
     assert news(runtime.database) == []
 
 
-def test_there_is_one_gate(database: Database) -> None:
+def test_there_is_one_account(database: Database) -> None:
     with database.read() as connection:
         assert connection.execute(sa.select(accounts.c.account)).scalars().all() == ["default"]
         assert connection.execute(sa.select(incidents.c.id)).all() == []

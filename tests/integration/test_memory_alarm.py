@@ -31,8 +31,8 @@ def test_a_worker_under_a_memory_alarm_sends_and_ends_within_its_grace(
         rabbit.raise_memory_alarm()
         wait_until(lambda: "alarm set" in rabbit.log.read_text(errors="replace"), what="the alarm")
         # With callbacks, so that it has something to publish beside its wake-ups.
-        told = [dataclasses.replace(new, callback="celery:shop.changed@shop") for new in texts(300, "Luego")]
-        cluster.enqueue(told)
+        with_callbacks = [dataclasses.replace(new, callback="celery:shop.changed@shop") for new in texts(300, "Luego")]
+        cluster.enqueue(with_callbacks)
         wait_until(lambda: cluster.provider.stats().accepted == 303, 120, what="all to be sent")
         worker.sigterm()
         assert worker.wait(float(GRACE.removesuffix("s"))) == 0

@@ -101,7 +101,7 @@ def test_the_tables_live_beside_a_backends_own_migrations(empty: Database) -> No
         assert connection.scalar(sa.text("SELECT version_num FROM alembic_version")) == "theirs"
 
 
-def test_a_database_without_the_tables_is_told_with_what_to_do(empty: Database) -> None:
+def test_a_database_without_the_tables_is_refused_with_the_command_to_run(empty: Database) -> None:
     with pytest.raises(DatabaseNotMigrated, match="run: alembic upgrade head"):
         empty.require_migrated()
 

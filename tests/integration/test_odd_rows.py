@@ -138,13 +138,13 @@ def test_good_messages_go_beside_an_odd_row_which_ends_alone_and_stands_in_no_lo
     assert became in expected
     if odd.becomes == "failed":
         with unchecked.read() as connection:
-            told = connection.execute(
+            changes = connection.execute(
                 sa.select(events.c.from_state, events.c.to_state)
                 .where(events.c.message_id == message_id)
                 .order_by(events.c.id)
             ).all()
             reason = connection.scalar(sa.select(messages.c.last_error).where(messages.c.id == message_id))
-        assert [tuple(each) for each in told][-2:] == [("queued", "sending"), ("sending", "failed")]
+        assert [tuple(each) for each in changes][-2:] == [("queued", "sending"), ("sending", "failed")]
         assert reason
         assert SECRET not in reason
     # Whoever looks at it sees it, with a word in the place of what cannot be read.

@@ -28,7 +28,7 @@ def env_of(database: Database) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("phone", [PHONE, "+52 1 55 5140 2211", "044 (55) 5140-2211"])
-def test_nothing_leaves_for_a_phone_that_opted_out_and_the_producer_is_told_why(
+def test_nothing_is_sent_to_a_phone_that_opted_out_and_the_message_says_why(
     runtime: Runtime, simulator: Simulator, phone: str
 ) -> None:
     database = runtime.database
@@ -79,7 +79,7 @@ def test_a_canary_that_opted_out_gives_way_to_another_at_once(runtime: Runtime, 
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_stopping_worker_still_tells_it(make_runtime: MakeRuntime) -> None:
+def test_a_stopping_worker_still_records_the_opt_out(make_runtime: MakeRuntime) -> None:
     runtime = make_runtime()
     optouts.add(runtime.database, [PHONE])
     runtime.stopping.set()
@@ -104,7 +104,7 @@ def test_phones_are_added_listed_and_removed(database: Database) -> None:
     assert len(call("optout", "list", env=env).out.splitlines()) == 2
 
 
-def test_of_a_file_the_good_lines_go_in_and_the_bad_ones_are_told(database: Database, tmp_path: Path) -> None:
+def test_an_import_adds_the_good_lines_and_reports_the_bad_ones(database: Database, tmp_path: Path) -> None:
     file = tmp_path / "bajas.csv"
     many = "".join(f"555140{n:04d},\n" for n in range(1200))
     file.write_text(f"\ufefftelefono,motivo\n{PHONE},queja\n123,x\n\n55 5140 2211,otra vez\n{many}", encoding="utf-8")
@@ -150,7 +150,7 @@ def test_a_quote_that_is_never_closed_costs_only_its_line(database: Database) ->
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_file_without_a_header_is_a_list_of_phones_and_one_that_is_no_text_is_told(database: Database) -> None:
+def test_an_import_without_a_header_is_a_list_of_phones_and_binary_data_is_refused(database: Database) -> None:
     env = env_of(database)
     assert call("optout", "import", "-", env=env, stdin=f"{PHONE}\n6641234567\n".encode()).code == 0
     refused = call("optout", "import", "-", env=env, stdin=b"5551402212\nNo m\xa4s\n").complaint

@@ -44,7 +44,7 @@ def equal(database: Database, count: int, **values: object) -> list[int]:
 
 
 def in_flight(database: Database) -> int:
-    """One of unknown outcome, which no report has told of yet."""
+    """Insert a message of unknown outcome that no report has shown yet; return its id."""
     later = clock(database) + dt.timedelta(hours=1)
     now = clock(database)
     return insert(
@@ -158,7 +158,7 @@ def test_what_waits_and_is_withdrawn_is_never_released(database: Database, becom
 
 
 def test_a_release_that_was_missed_is_made_good_by_the_sweep(database: Database) -> None:
-    """A claim parks it at the very moment at which the flight ends."""
+    """A claim parks it just as the equal message is no longer in flight."""
     unknown = in_flight(database)
     waiting = equal(database, 3)
     assert claim(database) == []

@@ -45,7 +45,7 @@ def test_rows_that_cannot_be_sent_fail_with_a_reason_and_harm_no_other(
 ) -> None:
     with database.begin() as connection:
         for number, bad in enumerate(BAD):
-            # Each with a phone of its own: twins would wait for each other.
+            # Each with a phone of its own: equal messages would wait for each other.
             insert(connection, GOOD | {"key": f"bad-{number}", "phone": f"555140990{number}"} | bad)
         insert(connection, GOOD)
         first = connection.execute(sa.select(sa.func.min(messages.c.id))).scalar_one()

@@ -1,4 +1,4 @@
-"""Who goes first: high before a bulk of low ones, low ones still now and then, and nobody by ringing louder."""
+"""What goes first: high before a bulk of low ones, low ones now and then, and more wake-ups gain nothing."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_in_its_turn_a_lower_class_gets_half_of_a_claim_and_what_nobody_else_nee
     assert len(set(ids_of(claimed))) == len(claimed)
 
 
-def test_a_bulks_doorbells_do_not_overtake_what_is_more_urgent(database: Database) -> None:
+def test_wake_ups_for_a_bulk_do_not_overtake_urgent_messages(database: Database) -> None:
     low, normal, high = (
         insert(database, 2, priority=priority) for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH)
     )

@@ -1,4 +1,4 @@
-"""Calls by name as bytes: what docs/protocol.md shows is what a worker takes, and nothing comes back for ever."""
+"""Calls by name as bytes: a worker accepts what docs/protocol.md shows, and no call is redelivered forever."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def by_amqp(url: str) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
-def test_hand_made_calls_are_taken_once_and_bad_ones_are_told_once(
+def test_hand_made_calls_are_accepted_once_and_bad_ones_are_reported_once(
     broker: str, migrated_postgres_url: str, start_process: StartProcess, request: pytest.FixtureRequest
 ) -> None:
     url = request.getfixturevalue(f"{broker}_url")
@@ -110,11 +110,11 @@ def test_hand_made_calls_are_taken_once_and_bad_ones_are_told_once(
         for number, bad in enumerate(BAD):
             push(json.dumps(bad), f"bad-{number}")
             if number == 0:
-                # The one that is told opens the incident; after it they come in any order, each in a thread.
+                # The first opens the incident; the others come after it in any order, each in a thread.
                 wait_until(lambda: cluster.incidents() == [("bad_call", 1, True)], 90, what="the first of them")
         wait_until(lambda: cluster.incidents() == [("bad_call", len(BAD), True)], 90, what="the incident")
 
-        # Without the tables nothing can be stored or told: the call waits, the only copy there is, and is not lost.
+        # Without the tables nothing can be stored or reported: the call, the only copy there is, waits and is not lost.
         rename(cluster, "smsclick_messages", "away")
         push(json.dumps([[], GOOD, {}]), "patient")
         worker.wait_for_line("waits for the database. task=patient error=DatabaseNotMigrated", 90)

@@ -59,7 +59,7 @@ def count(database: Database, state: State) -> int:
         return connection.execute(query).scalar_one()
 
 
-def test_one_ring_sends_all_that_is_due_and_each_once(
+def test_one_wake_up_sends_every_due_message_once(
     runtime: Runtime, database: Database, simulator: Simulator, make_pump: Callable[[Runtime, int], Pump]
 ) -> None:
     insert(database, 250)
@@ -107,7 +107,7 @@ def test_little_is_claimed_ahead_of_a_provider_that_does_not_answer(
 
 
 class LateClaims:
-    """A database that answers claims only when it is told to; everything else at once."""
+    """A database that answers claims only when the test allows it; everything else at once."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -148,7 +148,7 @@ def test_retry_after_is_honoured_and_what_was_claimed_is_given_back(
     assert late.under_way.wait(60)  # the forty, or a part of them
     wait_until(lambda: count(database, State.UNKNOWN) >= 1, what="the first 429")
     wait_until(lambda: count(database, State.SENDING) == 0, what="the rest to be given back")
-    # However often somebody rings, and however many claims come: those two calls at once that may be are all.
+    # Further wake-ups and claims add no call: at most the two calls that may run at once.
     called = sends(simulator)
     assert called <= 2
     for _ in range(20):
@@ -279,7 +279,7 @@ def test_what_was_being_claimed_when_a_pause_was_heard_is_given_back_and_not_kep
 def test_after_the_pause_all_that_waited_is_sent_and_none_before(
     runtime: Runtime, database: Database, simulator: Simulator, make_pump: Callable[[Runtime, int], Pump]
 ) -> None:
-    # Fewer than the breaker counts, so that it is the pump that waits and not the gate.
+    # Fewer than the breaker counts, so that the pump waits and sending is not held.
     simulator.faults([Fault(FaultKind.RATE_LIMIT, count=2, retry_after=2)])
     insert(database, 40)
     began = time.time()
@@ -307,7 +307,7 @@ def test_when_the_balance_ends_nothing_begins_but_what_was_under_way(
     assert simulator.stats().requests["sendMsg"]["-104"] <= 8
 
 
-def test_while_the_gate_is_held_only_the_canary_goes_and_without_a_wake_up(
+def test_while_sending_is_held_only_the_canary_goes_and_without_a_wake_up(
     make_runtime: MakeRuntime, database: Database, simulator: Simulator, make_pump: Callable[[Runtime, int], Pump]
 ) -> None:
     # With the balance all but gone it remains held after the canary.
@@ -361,7 +361,7 @@ def test_nothing_is_claimed_while_results_cannot_be_recorded(
         time.sleep(0.02)
     assert states(database) == [State.QUEUED] * 20
     full.has_room = True
-    wait_until(lambda: count(database, State.SENT) == 20, what="all to be sent")  # nobody rings: it sees the room
+    wait_until(lambda: count(database, State.SENT) == 20, what="all to be sent")  # without a wake-up: it sees the room
 
 
 def test_no_call_begins_while_results_cannot_be_recorded(
@@ -398,7 +398,7 @@ def test_a_pump_whose_threads_are_killed_goes_on(
         kill(pump._feeder)
         pump.wake()
         wait_until(runtime.threads.revive, what="its threads")
-        wait_until(lambda: count(database, State.QUEUED) == 0, what="all to be taken")
+        wait_until(lambda: count(database, State.QUEUED) == 0, what="all to be claimed")
         wait_until(lambda: pump._active == 0, what="rest")
         for sender in pump._senders[: 1 + killed % 3]:
             kill(sender)
@@ -495,13 +495,13 @@ def test_a_message_that_comes_while_the_feeder_looks_is_not_overlooked(
     wait_until(lambda: count(database, State.SENT) == 50, what="all to be sent")
 
 
-def test_a_backlog_rings_for_other_workers_too(
+def test_a_backlog_wakes_other_workers_too(
     runtime: Runtime, database: Database, wakeups: RecordingWakeups, make_pump: Callable[[Runtime, int], Pump]
 ) -> None:
     insert(database, 200)
     began = time.monotonic()
     make_pump(runtime, 4).wake()
-    wait_until(lambda: wakeups.sends, what="a doorbell")
+    wait_until(lambda: wakeups.sends, what="a wake-up")
     wait_until(lambda: count(database, State.SENT) == 200, what="all to be sent")
     assert len(wakeups.sends) <= 1 + (time.monotonic() - began)  # one a second
 

@@ -59,7 +59,7 @@ def _filled(url: str) -> str:
 
 @pytest.fixture(params=["postgres", "mariadb"])
 def held(request: pytest.FixtureRequest) -> Iterator[Runtime]:
-    """This process as a worker's, on a large database; everything's turn has come."""
+    """The runtime of a worker on a large database in which every row is due."""
     server = request.getfixturevalue(request.param)
     server.thaw()
     server.start()

@@ -35,13 +35,13 @@ RATE = 50
 NEVER = threading.Event()
 
 
-def most_in_a_second(moments: Sequence[float]) -> int:
-    return max(bisect.bisect_left(moments, each + 1) - index for index, each in enumerate(moments))
+def most_in_a_second(timestamps: Sequence[float]) -> int:
+    return max(bisect.bisect_left(timestamps, each + 1) - index for index, each in enumerate(timestamps))
 
 
-def used(moments: Iterable[float], seconds: int) -> bool:
+def used(timestamps: Iterable[float], seconds: int) -> bool:
     """Whether next to nothing was left unused for so long. A busy machine makes other seconds worse; no limit does."""
-    ordered, count = sorted(moments), RATE * seconds
+    ordered, count = sorted(timestamps), RATE * seconds
     took = (end - begin for begin, end in zip(ordered, ordered[count:], strict=False))
     return any(count / each >= RATE * 0.95 for each in took)
 
@@ -54,22 +54,22 @@ def test_two_processes_of_many_threads_keep_one_limit_and_use_it(database: Datab
     other = Database(url_of(database))
     limiters = [SharedLimiter(each, RATE) for each in (database, other)]
     enough = threading.Event()
-    moments: list[float] = []
+    timestamps: list[float] = []
 
     def calls(limiter: SharedLimiter) -> None:
         while limiter.acquire(enough):
-            moments.append(time.monotonic())
+            timestamps.append(time.monotonic())
 
     with ThreadPoolExecutor(12) as pool:
         done = [pool.submit(calls, each) for each in itertools.islice(itertools.cycle(limiters), 12)]
         try:
-            wait_until(lambda: used(moments, 2), 120, what="two seconds in which the limit is used")
+            wait_until(lambda: used(timestamps, 2), 120, what="two seconds in which the limit is used")
         finally:
             enough.set()
         for each in done:
             each.result()
     other.dispose()
-    assert most_in_a_second(sorted(moments)) <= RATE * (1 + BURST_SECONDS)
+    assert most_in_a_second(sorted(timestamps)) <= RATE * (1 + BURST_SECONDS)
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -80,7 +80,7 @@ def test_at_a_high_rate_the_database_is_not_asked_for_every_call(database: Datab
     began = time.monotonic()
     assert all(limiter.acquire(NEVER) for _ in range(400))
     assert time.monotonic() - began > 0.3
-    # Twenty times, and more often where threads wake up so late that moments pass unused.
+    # Twenty times, and more often where threads wake up so late that slots pass unused.
     assert len(asked) <= 200
 
 
@@ -95,7 +95,7 @@ def test_what_was_not_used_is_not_made_up_for(database: Database) -> None:
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_nobody_waits_for_a_moment_that_would_be_too_late(database: Database) -> None:
+def test_no_call_waits_for_a_slot_that_would_be_too_late(database: Database) -> None:
     limiter = SharedLimiter(database, 0.02)
     assert limiter.acquire(NEVER, clock() + 100)
     began = clock()
@@ -137,7 +137,7 @@ class Dozing(Unlimited):
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("dozing", [False, True])
-def test_what_is_over_when_its_moment_comes_does_not_leave(
+def test_a_message_that_expired_before_its_slot_is_not_sent(
     database: Database, make_runtime: MakeRuntime, simulator: Simulator, *, dozing: bool
 ) -> None:
     runtime = make_runtime(SMSCLICK_MAX_PER_SECOND=0.1)
@@ -153,11 +153,11 @@ def test_what_is_over_when_its_moment_comes_does_not_leave(
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_hold_that_comes_while_a_call_waits_for_its_moment_is_honoured(
+def test_a_hold_that_begins_while_a_call_waits_for_its_slot_is_honoured(
     database: Database, make_runtime: MakeRuntime, simulator: Simulator
 ) -> None:
     class Held(Unlimited):
-        """Its call's moment comes when the gate has been closed, and what was known of the gate is no longer new."""
+        """The slot of its call comes after the hold began and after the cached account state is out of date."""
 
         def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:  # noqa: ARG002
             change_account(database, hold_reason="no_balance")
@@ -177,7 +177,7 @@ def test_four_workers_keep_one_limit_and_use_it(
     env = {"SMSCLICK_MAX_PER_SECOND": str(RATE)}
     numbers = itertools.count()
 
-    def moments() -> list[float]:
+    def timestamps() -> list[float]:
         return [entry.accepted_at for entry in cluster.provider.ledger()]
 
     def used_for_three_seconds() -> bool:
@@ -185,7 +185,7 @@ def test_four_workers_keep_one_limit_and_use_it(
         if cluster.states()[State.QUEUED] < RATE * 4:
             new = itertools.islice(numbers, RATE * 4)
             cluster.enqueue([NewMessage.of(phone=phone(n), text=f"Oferta {n}", key=f"offer-{n}") for n in new])
-        return used(moments(), 3)
+        return used(timestamps(), 3)
 
     with Cluster(start_process, migrated_postgres_url, redis_url, env=env) as cluster:
         cluster.start(workers=workers, beats=1, concurrency=concurrency)
@@ -193,6 +193,6 @@ def test_four_workers_keep_one_limit_and_use_it(
         cluster.wait_final(next(numbers))
         cluster.assert_ledger_agrees()
         # As the provider sees it: what comes while it is busy itself is on its list later, one call of each thread.
-        assert most_in_a_second(sorted(moments())) <= RATE * (1 + BURST_SECONDS) + workers * concurrency
+        assert most_in_a_second(sorted(timestamps())) <= RATE * (1 + BURST_SECONDS) + workers * concurrency
         with cluster.database.read() as connection:
             assert connection.scalar(sa.select(sa.func.count()).select_from(limits)) == 1

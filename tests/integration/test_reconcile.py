@@ -60,7 +60,7 @@ def unknown(made: Bench, *, accepted: bool, **values: object) -> int:
 
 
 def patient(runtime: Runtime) -> Runtime:
-    """Has a settle window so long that a slow machine, too, sees the time before its end."""
+    """Make the window SETTLE so long that a slow machine, too, sees the time before its end."""
     return dataclasses.replace(
         runtime, settings=runtime.settings.model_copy(update={"settle_seconds": PATIENT_SECONDS})
     )

@@ -124,7 +124,7 @@ def test_a_refusal_of_the_account_is_known_at_once_although_its_row_is_locked(
 
 
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
-def test_a_refusal_that_waits_for_the_locked_account_keeps_no_answer_from_being_written(
+def test_a_refusal_that_waits_for_the_row_lock_of_the_account_delays_no_other_answer(
     database: Database, started: Callable[..., Recorder], backend: sa.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The wait for the account's row ends, and the group is written one by one."""
@@ -241,7 +241,7 @@ def test_a_result_that_the_table_refuses_is_dropped_with_its_id_and_an_incident(
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_result_that_is_refused_for_a_moment_is_not_dropped(
+def test_a_result_that_is_refused_only_briefly_is_not_dropped(
     database: Database, started: Callable[..., Recorder]
 ) -> None:
     """Another process may have written the same id just now; the next look sees that."""

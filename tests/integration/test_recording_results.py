@@ -1,4 +1,4 @@
-"""Settle: how attempts ended is written in groups, late answers included, and no `id_mensaje` is lost."""
+"""Recording results: answers are written in groups, late ones included, and no `id_mensaje` is lost."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_every_change_is_kept_with_the_providers_code_and_words(database: Databa
     assert (last.code, last.description) == (-102, "Parametro TELEFONO no valido")
 
 
-def test_a_late_accepted_answer_settles_an_unknown_row(database: Database) -> None:
+def test_a_late_accepted_answer_decides_an_unknown_row(database: Database) -> None:
     [only] = claim(database)
     lose(database)
     assert states(database) == ["unknown"]
@@ -110,7 +110,7 @@ def test_a_late_accepted_answer_settles_an_unknown_row(database: Database) -> No
     assert news(database) == []
 
 
-def test_a_late_refused_answer_settles_an_unknown_row(database: Database) -> None:
+def test_a_late_refused_answer_decides_an_unknown_row(database: Database) -> None:
     [only] = claim(database)
     lose(database)
     record(database, (only, INVALID_PHONE))
@@ -180,7 +180,7 @@ def test_an_id_mensaje_that_another_row_has_makes_only_that_one_unknown(database
     assert states(database) == ["sent", "unknown", "sent"]
 
 
-def test_a_taken_id_mensaje_in_a_late_answer_leaves_the_row_to_be_looked_at_again(database: Database) -> None:
+def test_a_late_answer_with_an_id_mensaje_in_use_leaves_the_row_due_again(database: Database) -> None:
     insert(database, state=State.SENT, id_mensaje=7, sent_at=LONG_AGO, due_at=None)
     [only] = claim(database)
     lose(database)

@@ -62,7 +62,7 @@ FAULTS = [
 KEPT_ON_PURPOSE = {(messages.name, "phone"), (messages.name, "text"), (dead_letters.name, "content")}
 
 
-def told_by_the_database(cluster: Cluster) -> str:
+def content_of_the_database(cluster: Cluster) -> str:
     """Everything in our tables but what is kept on purpose."""
     found = []
     with cluster.database.read() as connection:
@@ -160,11 +160,11 @@ def test_key_texts_and_phones_stand_in_no_log_no_broker_no_exception_no_event_an
         assert shows(named_tap.traffic, BAD_PHONE)
 
         places = {f"log of {process.name}": process.output.encode() for process in logs}
-        places["database"] = told_by_the_database(cluster).encode()
+        places["database"] = content_of_the_database(cluster).encode()
         places["alerts"] = b"\n".join(notice.raw for notice in receiver.notices)
         found = [(secret, place) for place, content in places.items() for secret in SECRETS if shows(content, secret)]
         assert found == []
-        # What the doorbell carries; it also brings the workers the calls by name, which are the producers' own.
+        # What a wake-up carries; the broker also brings the workers the calls by name, which are the producers' own.
         assert [
             secret for secret in (KEY, WORD, PHONE, DATABASE_PASSWORD, ALERT_PASSWORD) if shows(tap.traffic, secret)
         ] == []

@@ -1,4 +1,4 @@
-"""Every time that a program of ours writes is taken by every database, whatever its fraction of a second."""
+"""Every database accepts every time that our programs write, whatever its fraction of a second."""
 
 from __future__ import annotations
 

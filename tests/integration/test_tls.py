@@ -64,14 +64,14 @@ def trust(authority: Authority) -> str:
 
 
 def test_a_broker_is_verified_by_doctor_and_by_producers(broker: Secured, authority: Authority, tmp_path: Path) -> None:
-    stranger = Authority(tmp_path, "stranger")
+    unknown_authority = Authority(tmp_path, "unknown")
     known = trust(authority)
     cases = [
         (broker.url(known), Verdict.OK, ""),
         (broker.url("?ssl_cert_reqs=CERT_NONE", HOST), Verdict.WARNING, "TLS is not verified (ssl_cert_reqs=none)"),
         (broker.url(f"{known}&ssl_check_hostname=false", HOST), Verdict.WARNING, "does not verify the host's name"),
         (broker.url(), Verdict.FAILED, NOBODY_KNOWS),
-        (broker.url(trust(stranger)), Verdict.FAILED, NOBODY_KNOWS),
+        (broker.url(trust(unknown_authority)), Verdict.FAILED, NOBODY_KNOWS),
         (broker.url(known, HOST), Verdict.FAILED, "certificate was not accepted: it names another"),
     ]
     for url, verdict, words in cases:
@@ -107,7 +107,7 @@ def test_a_worker_waits_for_a_certificate_that_it_can_trust_and_says_so_once(
     broker: Secured, authority: Authority, tmp_path: Path, migrated_sqlite_url: str, start_process: StartProcess
 ) -> None:
     trusted = tmp_path / "trusted.pem"
-    trusted.write_bytes(Authority(tmp_path, "stranger").root.read_bytes())
+    trusted.write_bytes(Authority(tmp_path, "unknown").root.read_bytes())
     with Cluster(start_process, migrated_sqlite_url, broker.url(f"?ssl_ca_certs={trusted}")) as cluster:
         worker = start_process(["celery", "-A", "worker", "worker", "-l", "info"], cluster.env, name="worker")
         wait_until(lambda: NOBODY_KNOWS in worker.output, 120, what="the worker to say what it waits for")
@@ -136,7 +136,7 @@ def test_a_database_is_verified_as_its_address_asks(
     kind: str, authority: Authority, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     url: str = request.getfixturevalue(f"secured_{kind}")
-    stranger = Authority(tmp_path, "stranger").root
+    unknown_authority = Authority(tmp_path, "unknown").root
     mode, ca = ("sslmode", "sslrootcert") if kind == "postgres" else ("ssl-mode", "ssl_ca")
     query = {
         "postgres": "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
@@ -162,8 +162,8 @@ def test_a_database_is_verified_as_its_address_asks(
     assert opened(HOST, f"?{mode}={any_certificate}") == "TLS"
     for host, parameters in (
         (HOST, f"?{mode}={full}&{ca}={authority.root}"),
-        ("localhost", f"?{mode}={full}&{ca}={stranger}"),
-        ("localhost", f"?{mode}={authority_only}&{ca}={stranger}"),
+        ("localhost", f"?{mode}={full}&{ca}={unknown_authority}"),
+        ("localhost", f"?{mode}={authority_only}&{ca}={unknown_authority}"),
     ):
         said = opened(host, parameters)
         assert "certificate" in said.lower(), said

@@ -76,18 +76,18 @@ def administer(url: str, *statements: str) -> None:
 
 @pytest.fixture
 def roles(postgres: PostgresServer, postgres_url: str) -> Iterator[str]:
-    """The URL of an empty database with the user left open; `careful` has a password, `stranger` may not come in."""
+    """The URL of an empty database with the user left open; `careful` has a password, `rejected` may not come in."""
     engine = sa.create_engine(postgres_url, poolclass=sa.NullPool)
     with engine.connect() as connection:
         rules = Path(str(connection.scalar(sa.text("SHOW hba_file"))))
     before = rules.read_text()
-    rules.write_text("host all careful 127.0.0.1/32 scram-sha-256\nhost all stranger 127.0.0.1/32 reject\n" + before)
+    rules.write_text("host all careful 127.0.0.1/32 scram-sha-256\nhost all rejected 127.0.0.1/32 reject\n" + before)
     administer(
         postgres.url(),
         "DROP ROLE IF EXISTS careful",
         f"CREATE ROLE careful LOGIN PASSWORD '{SECRET}'",
-        "DROP ROLE IF EXISTS stranger",
-        "CREATE ROLE stranger LOGIN",
+        "DROP ROLE IF EXISTS rejected",
+        "CREATE ROLE rejected LOGIN",
         "SELECT pg_reload_conf()",
     )
     yield postgres_url.replace("postgres@", "{}@")
@@ -100,7 +100,7 @@ def test_postgresql_says_why_it_lets_nobody_in(postgres: PostgresServer, roles: 
         (roles.format(f"careful:{SECRET}x"), "refused the user or password"),
         (roles.format("careful"), "refused the user or password"),
         (roles.format(f"unknown:{SECRET}"), "refused the user or password"),
-        (roles.format("stranger"), "takes no connections of this user"),
+        (roles.format("rejected"), "takes no connections of this user"),
         (postgres.url("nowhere"), "there is no such database"),
         (roles.format("postgres") + "?sslmode=verify-full", "offers no TLS"),
         (roles.format("postgres") + "?schema=nowhere", "not in the schema nowhere"),

@@ -83,7 +83,7 @@ def test_producers_go_on_while_an_index_waits_for_a_long_transaction(
 ) -> None:
     before = ScriptDirectory.from_config(config(postgres_url)).get_revision("0006").down_revision
     database = Database(migrate(postgres_url, str(before)), threads=4)
-    # The upgrade that makes it and its lock, the one that waits for its turn, the long transaction and this look.
+    # The upgrade that makes it and its lock, the one that waits for that lock, the long transaction and this look.
     clients = "datname = current_database() AND backend_type = 'client backend'"  # and no autovacuum
     connected = f"SELECT count(*) FROM pg_stat_activity WHERE {clients}"  # noqa: S608
     active = f"{connected} AND state = 'active' AND query LIKE 'CREATE INDEX CONCURRENTLY%%'"
@@ -136,7 +136,7 @@ def test_odd_rows_that_are_there_already_are_made_readable_and_stop_no_upgrade(u
     migrate(unchecked.engine.url.render_as_string(hide_password=False))
     with unchecked.read() as connection:
         rows = connection.execute(sa.select(messages).order_by(messages.c.id)).all()
-        told = connection.execute(sa.select(events).order_by(events.c.id)).all()
+        changes = connection.execute(sa.select(events).order_by(events.c.id)).all()
     assert len(rows) == 20 + len(kinds)
     for each in rows:
         assert each.state in set(State)
@@ -147,12 +147,12 @@ def test_odd_rows_that_are_there_already_are_made_readable_and_stop_no_upgrade(u
     for odd, each in zip(kinds, rows[20:], strict=True):
         # What concerns no content, or lacks its time alone, goes; what cannot be sent as it was meant fails.
         content = {"send_at", "expires_at", "phone", "text", "state"} & odd.columns.keys()
-        # SQLite cuts none: what is too long fails when its turn comes.
+        # SQLite cuts none: what is too long fails when it is claimed.
         long = unchecked.is_sqlite and odd.name in {"a phone of a thousand characters", "a text of a megabyte"}
         assert (each.id in failed) == (bool(content) and not long), odd.name
     assert all(each.last_error and each.final_at for each in failed.values())
-    assert {each.message_id for each in told} == failed.keys()
-    assert {(each.to_state, each.cause) for each in told} == {("failed", Cause.INVALID)}
+    assert {each.message_id for each in changes} == failed.keys()
+    assert {(each.to_state, each.cause) for each in changes} == {("failed", Cause.INVALID)}
 
 
 def test_the_migrations_make_the_constraints_that_the_table_declares(unchecked: Database) -> None:

@@ -95,7 +95,7 @@ def test_the_databases_clock_is_set_by_half_an_hour_while_messages_flow(
     start_process: StartProcess,
     migrated: Callable[[str], str],
 ) -> None:
-    """What waits goes on within a moment, what is unknown is not judged early, nothing goes twice."""
+    """What waits goes on at once, what is unknown is not judged early, nothing goes twice."""
 
     def live(server: SetPostgres, url: str, offset: str, broker: str) -> None:
         redis_server.flush(broker)

@@ -116,7 +116,7 @@ def test_a_key_that_no_message_has_is_none_and_one_that_none_can_have_is_refused
                 status(connection, wrong)
 
 
-def test_a_status_tells_what_is_known_and_shows_nobodys_words(database: Database) -> None:
+def test_a_status_shows_what_is_known_but_no_words_of_the_provider(database: Database) -> None:
     words: dict[str, Any] = {"reply": "Sí, gracias", "last_error": "RECHAZADO: Hola"}
     (message_id,) = insert(
         database, state=State.DELIVERED, id_mensaje=77, estatus_mensaje=3, attempts=2, credits_used=1, last_code=1,
@@ -210,8 +210,8 @@ def test_of_a_claim_and_a_withdrawal_at_the_same_time_one_wins(
     assert sorted(claimed + withdrawn) == ids
     for each in ids:
         assert row(database, each).state == ("cancelled" if each in withdrawn else "sending")
-        told = [event.cause for event in history(database, each) if event.to_state == "cancelled"]
-        assert told == [Cause.WITHDRAWN] * (each in withdrawn)
+        causes = [event.cause for event in history(database, each) if event.to_state == "cancelled"]
+        assert causes == [Cause.WITHDRAWN] * (each in withdrawn)
 
 
 def test_a_message_that_somebody_holds_is_looked_at_until_it_is_free_and_no_longer(

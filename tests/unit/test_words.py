@@ -43,7 +43,7 @@ def test_a_word_of_our_own_is_found(line: str, word: str) -> None:
     "line",
     [
         "return each in turn",
-        "the row's lock; threading.Lock()",
+        "the row's lock; threading.Lock(); the row lock of the account",
         "a report cannot tell the two apart",
         "`smsclick settle ID --accepted ID_MENSAJE` within SMSCLICK_SETTLE_SECONDS",
         "messages.c.wire_key, alerts.c.news, smsclick_gates",
