@@ -303,7 +303,9 @@ class World:
         """A panel or another system sends under the same key."""
         self.accepted.append(Acceptance(next(self._ids), None, phone, text, self.now, self.now))
 
-    def report_rows(self, start: dt.datetime, end: dt.datetime) -> Generator[ReportRow | UnreadableRow]:
+    def report_rows(
+        self, start: dt.datetime, end: dt.datetime, _statuses: None = None
+    ) -> Generator[ReportRow | UnreadableRow]:
         """What its report shows of this window, by its own clock: the simulator's rows, as the client reads them."""
         if self.fails:
             raise UnreadableAnswer("a report that fails")
