@@ -28,14 +28,14 @@ class Verdict:
 
     lost: list[str]
     sent_twice: list[str]
-    told_wrong: list[str]
+    reported_wrong: list[str]
     stuck: list[str]
     figures: dict[str, Any]
 
     @property
     def good(self) -> bool:
         """Whether nothing is wrong."""
-        return not (self.lost or self.sent_twice or self.told_wrong or self.stuck)
+        return not (self.lost or self.sent_twice or self.reported_wrong or self.stuck)
 
 
 def unfinished(database: Database) -> int:
@@ -73,10 +73,10 @@ def judge(database: Database, ledger: Sequence[LedgerEntry], wanted: Sequence[Wa
                 # A control that is not final came last: nothing came after it that could prove anything about it.
                 _judge_row(verdict, each, row, causes[row.id], by_id, bool(accepted.get(group)))
     owners = Counter(row.id_mensaje for row in rows.values() if row.id_mensaje is not None)
-    verdict.told_wrong += [f"id_mensaje {id_}: of {count} messages" for id_, count in owners.items() if count > 1]
+    verdict.reported_wrong += [f"id_mensaje {id_}: of {count} messages" for id_, count in owners.items() if count > 1]
     for phone, text in accepted.keys() - groups.keys():
         if not text.startswith(PANEL):
-            verdict.told_wrong.append(f"accepted, but nobody wanted it: {phone} {text!r}")
+            verdict.reported_wrong.append(f"accepted, but nobody wanted it: {phone} {text!r}")
     return verdict
 
 
@@ -94,7 +94,7 @@ def _judge_group(
     orphans = [entry.id_mensaje for entry in entries if entry.id_mensaje not in owned]
     if len(orphans) > max(0, extra) and all(State(row.state) in _FINAL for row in present):
         states = ", ".join(f"message {row.id} is {row.state}" for row in present)
-        verdict.told_wrong.append(f"{keys}: accepted as {orphans}, which no message has; {states}")
+        verdict.reported_wrong.append(f"{keys}: accepted as {orphans}, which no message has; {states}")
 
 
 def _judge_row(
@@ -107,23 +107,25 @@ def _judge_row(
 ) -> None:
     state, name = State(row.state), f"message {row.id} ({wanted.key})"
     if (row.phone, row.text) != (wanted.phone, wanted.text):
-        verdict.told_wrong.append(f"{name}: its phone or text changed")
+        verdict.reported_wrong.append(f"{name}: its phone or text changed")
     if state not in _FINAL:
         verdict.stuck.append(f"{name}: {state}, due {row.due_at}, attempts {row.attempts}, {row.last_error}")
         return
     if state in _ESTATUS:
         entry = by_id.get(row.id_mensaje)
         if entry is None or (entry.phone, entry.text) != (wanted.phone, wanted.text):
-            verdict.told_wrong.append(f"{name}: {state} as {row.id_mensaje}, which is another's or nobody's")
+            verdict.reported_wrong.append(f"{name}: {state} as {row.id_mensaje}, which is another's or nobody's")
             if not accepted:
                 verdict.lost.append(f"{name}: {state}, but never accepted")
         elif not entry.estatus == row.estatus_mensaje == _ESTATUS[state]:
-            verdict.told_wrong.append(f"{name}: {state}, estatus {row.estatus_mensaje}; the provider: {entry.estatus}")
+            verdict.reported_wrong.append(
+                f"{name}: {state}, estatus {row.estatus_mensaje}; the provider: {entry.estatus}"
+            )
         elif row.reply != entry.reply:
-            verdict.told_wrong.append(f"{name}: reply {row.reply!r}; the provider: {entry.reply!r}")
+            verdict.reported_wrong.append(f"{name}: reply {row.reply!r}; the provider: {entry.reply!r}")
         return
     if row.id_mensaje is not None:
-        verdict.told_wrong.append(f"{name}: {state} although it has the id_mensaje {row.id_mensaje}")
+        verdict.reported_wrong.append(f"{name}: {state} although it has the id_mensaje {row.id_mensaje}")
     wished = (state is State.FAILED and wanted.if_absent == "fail" and Cause.ABSENT_FROM_REPORT in causes) or (
         state is State.EXPIRED and wanted.expires
     )
@@ -135,7 +137,7 @@ def _figures(
     connection: sa.Connection, history: Sequence[Any], rows: dict[str, Any], wanted: Sequence[Wanted]
 ) -> dict[str, Any]:
     since: dict[int, dt.datetime] = {}
-    settled: dict[str, list[float]] = defaultdict(list)
+    reconciled: dict[str, list[float]] = defaultdict(list)
     unknown = 0
     first_claim: dict[int, dt.datetime] = {}
     for event in history:
@@ -146,18 +148,18 @@ def _figures(
             since[event.message_id] = event.at
         elif event.from_state == State.UNKNOWN and event.message_id in since:
             seconds = (event.at - since.pop(event.message_id)).total_seconds()
-            settled[_BY.get(event.cause, "found")].append(seconds)
+            reconciled[_BY.get(event.cause, "found")].append(seconds)
     alike = Counter((each.phone, each.text) for each in wanted)
     waited = [
         (first_claim[row.id] - row.created_at).total_seconds()
         for each in wanted
-        # Twins wait for each other by rule.
+        # Messages of equal content wait for each other by design.
         if alike[each.phone, each.text] == 1 and (row := rows.get(each.key)) is not None and row.id in first_claim
     ]
     kinds = connection.execute(sa.select(incidents.c.kind, sa.func.count()).group_by(incidents.c.kind))
     return {
         "unknown": unknown,
-        "settle_seconds": {kind: _spread(values) for kind, values in sorted(settled.items())},
+        "settle_seconds": {kind: _spread(values) for kind, values in sorted(reconciled.items())},
         "wait_seconds": _spread(waited),
         "alerts": connection.execute(sa.select(sa.func.count()).select_from(alerts)).scalar_one(),
         "incidents": {row[0]: row[1] for row in kinds},

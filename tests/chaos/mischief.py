@@ -13,7 +13,7 @@ from tests.chaos.victim import POINTS
 
 log = logging.getLogger(__name__)
 
-_NAMED: Final = ("claimed", "on_wire", "answered", "recording")
+_NAMED: Final = ("claimed", "in_flight", "answered", "recording")
 """The points that the issue names; they come more often than the others."""
 
 _WEIGHTS: Final = {
@@ -126,7 +126,7 @@ class Mischief:
 
     def _do(self, kind: str) -> bool:
         slots = self._stack.beats if kind == "beat" else self._stack.workers
-        # One worker may be away for each mischief; the others carry the load, or nothing would be on the wire.
+        # One worker may be away for each mischief; the others carry the load, or no request would be in flight.
         enough = min(2, len(slots))
         if kind in {"broker_loss", "database_crash"}:
             self.wait(30, lambda: sum(slot.free for slot in slots) >= enough)
@@ -162,7 +162,7 @@ class Mischief:
             slot.process.sigkill()
 
     def _at_point(self, slot: Slot, point: str) -> bool:
-        """Let it die where it is told to, at one of the next passings."""
+        """Order its process to die at this point, at one of the next passings."""
         slot.condemned = True
         orders = self._stack.orders(slot)
         process = slot.process
@@ -218,7 +218,7 @@ class Mischief:
         seconds, reset = LEASE + self._rng.uniform(0.5, 2), self._rng.random() < 0.5
         proxy.cut()
         slot.busy_until = time.monotonic() + seconds + 1
-        self._undo(seconds, lambda: proxy.mend(reset=reset))
+        self._undo(seconds, lambda: proxy.restore(reset=reset))
         return True
 
     def _habit(self, kind: str) -> bool:

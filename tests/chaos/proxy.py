@@ -10,7 +10,7 @@ _PART = 64 * 1024
 
 
 class Proxy:
-    """Forwards connections to a port of this machine, until it is told not to.
+    """Forwards connections to a port of this machine, until `cut` is called.
 
     Args:
         target: the port of the database.
@@ -27,10 +27,10 @@ class Proxy:
         self._loop, self.port = ready.result(60)
 
     def cut(self) -> None:
-        """From now on nothing gets through; connections stay open, new ones are taken and hear nothing."""
+        """From now on nothing gets through; connections stay open, new ones are accepted and receive nothing."""
         self._loop.call_soon_threadsafe(self._flows.clear)
 
-    def mend(self, *, reset: bool) -> None:
+    def restore(self, *, reset: bool) -> None:
         """Forward again, what was held back first; or, with `reset`, end every connection there is."""
 
         def act() -> None:
@@ -76,7 +76,7 @@ class Proxy:
                 await self._flows.wait()
                 writer.write(data)
                 await writer.drain()
-            await self._flows.wait()  # the news of an end does not get through either
+            await self._flows.wait()  # the end of the stream does not get through either
         self._drop(writer)
 
     def _drop(self, writer: asyncio.StreamWriter) -> None:

@@ -125,7 +125,7 @@ def _run(stack: Stack, options: Options, began: float) -> tuple[Verdict, dict[st
         "kills": {"total": mischief.done.total(), **dict(sorted(mischief.done.items()))},
         "lost": len(verdict.lost),
         "sent_twice": len(verdict.sent_twice),
-        "told_wrong": len(verdict.told_wrong),
+        "reported_wrong": len(verdict.reported_wrong),
         "stuck": len(verdict.stuck),
         "by_hand": by_hand,
         **verdict.figures,
@@ -159,7 +159,7 @@ def _begin_with_controls(database: Database, traffic: Traffic) -> None:
 
 
 def _decide(database: Database, stack: Stack) -> int:
-    """Do what is a person's: look into SMSClick's panel for what was absent twice; returns how many were settled."""
+    """Decide as an operator: look in SMSClick's panel for messages absent twice; returns how many were decided."""
     wait = [each.id for each in unknowns.read(database) if each.open_reason == Doubt.TWICE]
     if not wait:
         return 0
@@ -172,7 +172,7 @@ def _decide(database: Database, stack: Stack) -> int:
         id_mensaje = next((each for each in accepted if each not in owned), None)
         owned.add(id_mensaje)
         log.info("chaos: a person decides. message=%s id_mensaje=%s", row.id, id_mensaje)
-        with contextlib.suppress(NotAllowed):  # settled meanwhile
+        with contextlib.suppress(NotAllowed):  # no longer unknown
             unknowns.decide(database, str(row.id), id_mensaje, "chaos")
     return len(rows)
 
@@ -186,7 +186,7 @@ def _met(stack: Stack) -> dict[str, int]:
 def _keep(logs: Path, database: Database, ledger: Sequence[LedgerEntry], verdict: Verdict) -> None:
     """What the servers take with them when they end."""
     with (logs / "verdict.txt").open("w", encoding="utf-8") as file:
-        for name in ("lost", "sent_twice", "told_wrong", "stuck"):
+        for name in ("lost", "sent_twice", "reported_wrong", "stuck"):
             file.writelines(f"{name}: {line}\n" for line in getattr(verdict, name))
     with (logs / "ledger.jsonl").open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(entry.as_dict(), ensure_ascii=False) + "\n" for entry in ledger)

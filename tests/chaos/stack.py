@@ -53,7 +53,7 @@ class Slot:
         role: `worker`, `beat` or `up`.
         generation: how many processes it has had.
         busy_until: a mischief has it until then (monotonic), so others leave it alone.
-        condemned: whether its process was told to die, so that its end is no surprise.
+        condemned: whether its process has an order to die, so that its end is expected.
     """
 
     name: str
@@ -156,7 +156,7 @@ class Stack:
         return [slot for slot in self.slots if slot.role == "beat"]
 
     def environment(self, slot: Slot) -> dict[str, str]:
-        """What a process of this place is told."""
+        """The environment variables of a process in this place."""
         url = self.database_url
         if slot.proxied and self.proxy is not None and self.postgres is not None:
             url = url.replace(f":{self.postgres.port}/", f":{self.proxy.port}/")
@@ -171,7 +171,7 @@ class Stack:
         }
 
     def orders(self, slot: Slot) -> Path:
-        """The file that tells a process of this place where to die."""
+        """The file that orders a process in this place where to die."""
         return self.directory / f"{slot.name}.orders"
 
     def spawn(self, slot: Slot, *, clock_off: float = 0.0) -> Process:
@@ -261,7 +261,7 @@ def _postgres(directory: Path) -> PostgresServer:
 
 
 def set_environment(stack: Stack) -> None:
-    """For `enqueue` in this process: it rings through the broker that the environment names."""
+    """For `enqueue` in this process: it wakes workers through the broker that the environment names."""
     os.environ["DATABASE_URL"] = stack.database_url
     if stack.broker_url:
         os.environ["CELERY_BROKER_URL"] = stack.broker_url

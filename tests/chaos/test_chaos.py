@@ -33,8 +33,8 @@ def _chaos(logs: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
 
 def test_nothing_is_lost_or_sent_twice_while_everything_breaks_once(tmp_path: Path) -> None:
     code, result, _ = _chaos(tmp_path, "--messages", "300", "--kills", "12", "--patience", "240")
-    found = {name: result[name] for name in ("lost", "sent_twice", "told_wrong", "stuck")}
-    assert found == {"lost": 0, "sent_twice": 0, "told_wrong": 0, "stuck": 0}
+    found = {name: result[name] for name in ("lost", "sent_twice", "reported_wrong", "stuck")}
+    assert found == {"lost": 0, "sent_twice": 0, "reported_wrong": 0, "stuck": 0}
     assert code == 0
     assert result["messages"] >= 300
     assert result["kills"]["total"] == 12
@@ -43,7 +43,7 @@ def test_nothing_is_lost_or_sent_twice_while_everything_breaks_once(tmp_path: Pa
 
 def test_the_embedded_default_loses_nothing_when_its_one_process_is_killed(tmp_path: Path) -> None:
     arguments = ("--messages", "100", "--kills", "4", "--patience", "240", "--rate", "0.004")
-    kinds = ("--kinds", "worker", "on_wire", "answered", "recording")
+    kinds = ("--kinds", "worker", "in_flight", "answered", "recording")
     code, result, _ = _chaos(tmp_path, "--stack", "sqlite-embedded", *arguments, *kinds)
     assert code == 0
     assert result["unknown"] > 0

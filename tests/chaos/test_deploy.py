@@ -132,18 +132,18 @@ def test_a_restart_of_redis_leaves_every_worker_consuming(start_stack: StartStac
     assert _became_unknown(stack) == 0
 
 
-def _first_task_after(slot: Slot, moment: float) -> float:
+def _first_task_after(slot: Slot, since: float) -> float:
     process = slot.process
     assert process is not None
 
     def look() -> float:
         times = (float(line.split()[-1]) for line in process.output.splitlines() if line.startswith(RECEIVED))
-        return next((at - moment for at in times if at > moment), 0.0)
+        return next((at - since for at in times if at > since), 0.0)
 
     return round(wait_until(look, 120, what=f"a task for {slot.name}"), 1)
 
 
-def test_an_outage_leaves_no_more_unknowns_than_were_on_the_wire(start_stack: StartStack) -> None:
+def test_an_outage_leaves_no_more_unknowns_than_requests_in_flight(start_stack: StartStack) -> None:
     stack = start_stack(**_PATIENT_IN_AN_OUTAGE)
     down = (FaultKind.HANG_BEFORE, FaultKind.RESET_BEFORE, FaultKind.HTTP_503_BEFORE)
     held = sa.select(sa.func.count()).where(accounts.c.hold_reason == "provider_down")
@@ -156,18 +156,16 @@ def test_an_outage_leaves_no_more_unknowns_than_were_on_the_wire(start_stack: St
                 for number, (kind, rate) in enumerate(zip(down, (0.3, 0.5, 1.0), strict=True))
             ]
         )
-        on_wire = stack.simulator.stats().in_flight
-        wait_until(lambda: _count(stack, held) == 1, 120, what="the gate to close")
+        in_flight = stack.simulator.stats().in_flight
+        wait_until(lambda: _count(stack, held) == 1, 120, what="the account to be held")
     time.sleep(_OUTAGE_SECONDS)
     assert _count(stack, held) == 1, "it opened although the provider is down"
     stack.simulator.faults([_LATENCY])
-    wait_until(lambda: _count(stack, held) == 0, 120, what="the gate to open")
+    wait_until(lambda: _count(stack, held) == 0, 120, what="the hold to end")
     unknown = _became_unknown(stack) - before
     canaries = sum(slot.process.output.count("A canary goes") for slot in stack.workers if slot.process is not None)
-    sys.stdout.write(
-        f"unknown after the outage: {unknown}; on the wire at its begin: {on_wire}, canaries: {canaries}\n"
-    )
-    # Each thread has at most one request on the wire when the gate closes.
+    sys.stdout.write(f"unknown after the outage: {unknown}; in flight before: {in_flight}, canaries: {canaries}\n")
+    # Each thread has at most one request in flight when the hold begins.
     assert unknown <= 2 * THREADS + MOST_FAILURES + canaries
     wait_until(
         lambda: not _in_state(stack, State.QUEUED, State.SENDING, State.UNKNOWN), 180, what="the rest to be sent"

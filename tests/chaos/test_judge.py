@@ -12,7 +12,7 @@ from smsclick.simulator import LedgerEntry
 from tests.chaos.judge import Verdict, judge
 from tests.chaos.traffic import Wanted
 
-_WANTED = Wanted("k", "5510000001", "Hola", "normal", "resend", None, expires=False, twin=False)
+_WANTED = Wanted("k", "5510000001", "Hola", "normal", "resend", None, expires=False, repeated=False)
 _ENTRY = LedgerEntry(7, "5510000001", "Hola", 0.0, 1, 3, None, None)
 
 
@@ -30,7 +30,7 @@ def _row(database: Database, **values: object) -> None:
 
 
 def _wrong(verdict: Verdict) -> set[str]:
-    return {name for name in ("lost", "sent_twice", "told_wrong", "stuck") if getattr(verdict, name)}
+    return {name for name in ("lost", "sent_twice", "reported_wrong", "stuck") if getattr(verdict, name)}
 
 
 def test_a_message_that_both_sides_know_alike_is_good(database: Database) -> None:
@@ -62,25 +62,25 @@ def test_a_message_that_was_accepted_twice_is_sent_twice(database: Database) -> 
     assert _wrong(judge(database, [_ENTRY, again], [_WANTED])) == {"sent_twice"}
 
 
-def test_twins_may_be_accepted_once_each(database: Database) -> None:
+def test_messages_of_equal_content_may_be_accepted_once_each(database: Database) -> None:
     _row(database)
-    _row(database, key="twin", id_mensaje=8)
-    twins = [_WANTED, dataclasses.replace(_WANTED, key="twin", twin=True)]
+    _row(database, key="equal", id_mensaje=8)
+    equals = [_WANTED, dataclasses.replace(_WANTED, key="equal", repeated=True)]
     entries = [dataclasses.replace(_ENTRY, id_mensaje=number) for number in (7, 8, 9)]
-    assert judge(database, entries[:2], twins).good
-    assert _wrong(judge(database, entries, twins)) == {"sent_twice"}
+    assert judge(database, entries[:2], equals).good
+    assert _wrong(judge(database, entries, equals)) == {"sent_twice"}
 
 
-def test_a_doubled_twin_does_not_hide_behind_one_that_failed(database: Database) -> None:
+def test_a_message_sent_twice_is_found_although_an_equal_one_failed(database: Database) -> None:
     _row(database)
-    _row(database, key="twin", state="failed", id_mensaje=None, estatus_mensaje=None)
-    twins = [_WANTED, dataclasses.replace(_WANTED, key="twin", twin=True)]
+    _row(database, key="equal", state="failed", id_mensaje=None, estatus_mensaje=None)
+    equals = [_WANTED, dataclasses.replace(_WANTED, key="equal", repeated=True)]
     entries = [_ENTRY, dataclasses.replace(_ENTRY, id_mensaje=8)]
-    assert "told_wrong" in _wrong(judge(database, entries, twins))
+    assert "reported_wrong" in _wrong(judge(database, entries, equals))
 
 
 @pytest.mark.parametrize(
-    "told",
+    "columns",
     [
         {"state": "rejected", "estatus_mensaje": 4},
         {"estatus_mensaje": 2},
@@ -90,16 +90,16 @@ def test_a_doubled_twin_does_not_hide_behind_one_that_failed(database: Database)
     ],
     ids=str,
 )
-def test_what_differs_from_the_ledger_is_told_wrong(database: Database, told: dict[str, object]) -> None:
-    _row(database, **told)
+def test_a_row_that_differs_from_the_ledger_is_reported_wrong(database: Database, columns: dict[str, object]) -> None:
+    _row(database, **columns)
     others = LedgerEntry(8, "5510000002", "Del panel", 0.0, 1, 3, None, None)
-    assert "told_wrong" in _wrong(judge(database, [_ENTRY, others], [_WANTED]))
+    assert "reported_wrong" in _wrong(judge(database, [_ENTRY, others], [_WANTED]))
 
 
-def test_a_message_of_nobody_is_told_wrong(database: Database) -> None:
+def test_an_accepted_message_that_nobody_wanted_is_reported_wrong(database: Database) -> None:
     _row(database)
-    stranger = LedgerEntry(8, "5510000002", "Otra", 0.0, 1, 3, None, None)
-    assert _wrong(judge(database, [_ENTRY, stranger], [_WANTED])) == {"told_wrong"}
+    unknown_entry = LedgerEntry(8, "5510000002", "Otra", 0.0, 1, 3, None, None)
+    assert _wrong(judge(database, [_ENTRY, unknown_entry], [_WANTED])) == {"reported_wrong"}
 
 
 @pytest.mark.parametrize("state", ["queued", "sending", "unknown", "sent"])

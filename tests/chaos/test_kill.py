@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.conftest import StartProcess
     from tests.servers import PostgresServer, Server
 
-# As impatient as leases need it, but no slow moment of the provider's own process may look like a lost answer.
+# Short enough for the leases, but a slow process of the provider must not look like a lost answer.
 SHORT_LEASES = {**IMPATIENT, "SMSCLICK_READ_TIMEOUT": "6", "SMSCLICK_LEASE_SECONDS": "10"}
 
 SLOW = Fault(FaultKind.LATENCY, seconds=0.2, jitter=0.1)
@@ -33,7 +33,7 @@ HANGS = [
 
 
 NO_REPORT = Fault(FaultKind.HTTP_500_BEFORE, endpoints=("report",))
-"""Nothing is settled by the report: what is unknown stays so, and a late answer is all that there is."""
+"""The report ends no unknown attempt: it stays unknown until a late answer is recorded."""
 
 
 def mixed(count: int) -> list[NewMessage]:
@@ -67,7 +67,7 @@ def test_messages_of_a_killed_worker_become_unknown_and_are_not_resent_while_all
     migrated_postgres_url: str, redis_url: str, start_process: StartProcess
 ) -> None:
     count, threads = 100, 4
-    # No status is asked for before the kill: such a claim would only be taken over after a minute and a half.
+    # No status is asked for before the kill: another worker could claim that row only after 90 seconds.
     env = {**SHORT_LEASES, "SMSCLICK_POLL_SECONDS": "8,1"}
     with Cluster(start_process, migrated_postgres_url, redis_url, env=env) as cluster:
         cluster.provider.faults([*HANGS, NO_REPORT, Fault(FaultKind.LATENCY, seconds=0.05)])
@@ -118,12 +118,12 @@ def test_everything_in_one_process_is_killed_mid_batch_and_goes_on_when_started_
         assert asked <= 300
 
 
-def test_workers_that_are_told_to_stop_under_load_leave_nothing_unknown_and_the_next_ones_go_on(
+def test_workers_that_are_stopped_under_load_leave_nothing_unknown_and_the_next_ones_go_on(
     migrated_postgres_url: str, redis_url: str, start_process: StartProcess
 ) -> None:
     with Cluster(start_process, migrated_postgres_url, redis_url) as cluster:
         cluster.provider.faults([SLOW])
-        # Few threads: what is left takes them longer than the news that they are to stop.
+        # Few threads: the rest takes them longer than the signal to stop needs to arrive.
         workers, _ = cluster.start(workers=2, concurrency=4)
         cluster.enqueue(texts(400))
         accepted(cluster, 60)
@@ -190,7 +190,7 @@ def test_when_a_beat_is_killed_the_other_goes_on(
         assert len(cluster.assert_ledger_agrees()) == 10
 
 
-def test_a_worker_that_slept_past_its_leases_settles_what_it_had_sent_and_nothing_is_sent_twice(
+def test_a_worker_that_slept_past_its_leases_records_its_results_and_nothing_is_sent_twice(
     migrated_postgres_url: str, redis_url: str, start_process: StartProcess
 ) -> None:
     with Cluster(start_process, migrated_postgres_url, redis_url, env=SHORT_LEASES) as cluster:
@@ -208,11 +208,11 @@ def test_a_worker_that_slept_past_its_leases_settles_what_it_had_sent_and_nothin
         sleeper.sigcont()
 
         # What it had only claimed goes back. A call may also wake up to find its time for reading over: unknown.
-        def settled() -> bool:
+        def everything_ended() -> bool:
             states = cluster.states()
             return set(states) <= {State.DELIVERED, State.UNKNOWN} and states[State.UNKNOWN] < min(lost, 16)
 
-        wait_until(settled, 180, every=0.2, what="an end of everything")
+        wait_until(everything_ended, 180, every=0.2, what="an end of everything")
         assert cluster.causes(State.SENT)[Cause.LATE_ANSWER] > 0
         assert len(cluster.assert_ledger_agrees()) == 150
         assert cluster.requests() == {"1": 150}

@@ -1,4 +1,4 @@
-"""The places where a process can be told to die are where they are thought to be."""
+"""The points where a process can be ordered to die exist in the functions that they name."""
 
 import os
 import subprocess

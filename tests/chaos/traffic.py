@@ -77,7 +77,7 @@ class Wanted:
     if_absent: str
     rule_id: str | None
     expires: bool
-    twin: bool
+    repeated: bool
     control: bool = False
 
     def row(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class Wanted:
 
 
 def messages(seed: int) -> Iterator[Wanted]:
-    """Without end: short and long texts, accents and emoji, twins, priorities, rules, `if_absent` of both kinds."""
+    """An endless stream: short and long texts, accents, emoji, equal contents, priorities, rules, both `if_absent`."""
     rng = random.Random(seed)
     recent: list[Wanted] = []
     number = 0
@@ -104,7 +104,7 @@ def messages(seed: int) -> Iterator[Wanted]:
         number += 1
         if recent and rng.random() < 0.06:
             other = rng.choice(recent)
-            new = dataclasses.replace(other, key=f"twin-{number}", twin=True, expires=False)
+            new = dataclasses.replace(other, key=f"equal-{number}", repeated=True, expires=False)
         else:
             text = rng.choice(
                 (
@@ -123,14 +123,14 @@ def messages(seed: int) -> Iterator[Wanted]:
                 if_absent="fail" if rng.random() < 0.1 else "resend",
                 rule_id="1" if rng.random() < 0.1 else None,
                 expires=rng.random() < 0.02,
-                twin=False,
+                repeated=False,
             )
         recent = [*recent[-40:], new]
         yield new
 
 
 class Traffic:
-    """A thread that enqueues in small transactions, never further ahead than it is told.
+    """A thread that enqueues in small transactions, never further ahead than its limit.
 
     Args:
         database: where to.
@@ -196,7 +196,7 @@ class Traffic:
     def _control(self, every: float) -> None:
         number = len(self.controls) + 1
         key, text = f"{CONTROL}{number}", f"Mensaje {number} de todos los días"
-        wanted = Wanted(key, "5587654321", text, "normal", "resend", None, expires=False, twin=False, control=True)
+        wanted = Wanted(key, "5587654321", text, "normal", "resend", None, expires=False, repeated=False, control=True)
         self._commit([wanted], self.controls)
         self._ended.wait(every)
 

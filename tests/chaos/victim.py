@@ -1,7 +1,7 @@
 """A worker, a beat or an `up` that kills itself where the runner says: `python -m tests.chaos.victim worker …`.
 
 Production code has no hooks for this: the real functions are wrapped here, and then the real program runs. An order is
-a line in the file of CHAOS_ORDERS, "on_wire 3": die at the third passing of that point from now on.
+a line in the file of CHAOS_ORDERS, "in_flight 3": die at the third passing of that point from now on.
 
 CHAOS_CLOCK_OFF shifts the process's wall clock by so many seconds. CHAOS_TASKS=1 has it write a line for each task that
 it receives. CHAOS_DEFECT breaks the system on purpose, to show that the judge notices.
@@ -23,15 +23,15 @@ POINTS = {
     "claiming": "within the claim's transaction",
     "claimed": "after the claim's commit, before anything else",
     "leaving": "before the request leaves",
-    "on_wire": "while the request is on the wire",
+    "in_flight": "while the request is in flight",
     "answered": "after the answer, before its record",
     "recording": "within the record's transaction",
     "recorded": "after the record's commit, before anybody knows",
-    "report_read": "after a report was read, before it settles anything",
-    "settling": "within the transaction that settles unknown attempts",
+    "report_read": "after a report was read, before its verdict is recorded",
+    "reconciling": "within the transaction that records the verdict on unknown attempts",
     "polled": "after a status was asked, or a report of them read, before it is recorded",
 }
-"""Where a process can be told to die."""
+"""Where a process can be ordered to die."""
 
 DEFECTS = ("resend-at-once", "no-lease-recovery")
 """What CHAOS_DEFECT may be."""
@@ -42,12 +42,12 @@ READY = "chaos: ready"
 RECEIVED = "chaos: received"
 """What it writes when the broker gave it a task, with the time by the clock that no program can shift."""
 
-_ON_WIRE_SECONDS = 0.06
-"""Up to so long a request is on the wire before its process dies: arrived or not, answered or not."""
+_IN_FLIGHT_SECONDS = 0.06
+"""The longest time a request is in flight before its process dies: arrived or not, answered or not."""
 
 
 class _Orders:
-    """The file with the order of the moment, and how often its point was passed."""
+    """The file with the current order, and how often its point was passed."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -56,7 +56,7 @@ class _Orders:
         self._passed = 0
 
     def here(self, point: str, delay: float = 0.0) -> None:
-        """Dies, if this is the point and its turn has come."""
+        """Die at the ordered passing of the ordered point."""
         try:
             order = self._file.read_text()
         except FileNotFoundError:
@@ -118,7 +118,7 @@ def _arm() -> None:
     here = _Orders(Path(os.environ["CHAOS_ORDERS"])).here
     sending = threading.local()
 
-    _after(claims, "claim", lambda taken: taken and here("claiming"))
+    _after(claims, "claim", lambda claimed: claimed and here("claiming"))
     _after(attempts, "claim", lambda batch: batch.claims and here("claimed"))
 
     def leaving(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
@@ -131,13 +131,13 @@ def _arm() -> None:
 
     _around(client.SmsclickClient, "send", leaving)
 
-    def on_wire(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def in_flight(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         if getattr(sending, "now", False):
-            here("on_wire", random.uniform(0, _ON_WIRE_SECONDS))
+            here("in_flight", random.uniform(0, _IN_FLIGHT_SECONDS))
         return real(*args, **kwargs)
 
     # Its one caller asks for the response right after the last byte of the request.
-    _around(connection.Connection, "getresponse", on_wire)
+    _around(connection.Connection, "getresponse", in_flight)
 
     def answered(real: Callable[..., Any], recorder: Any, ended: Any) -> Any:  # noqa: ANN401
         if not isinstance(ended.outcome, Released):
@@ -148,7 +148,7 @@ def _arm() -> None:
     _after(recorder, "record_results", lambda _: here("recording"))
     _after(engine.Database, "transact", lambda result: isinstance(result, Recorded) and here("recorded"))
     _after(reading, "_read", lambda _: here("report_read"))
-    _after(reconcile, "_record", lambda _: here("settling"))
+    _after(reconcile, "_record", lambda _: here("reconciling"))
     _after(status_check, "ask", lambda _: here("polled"))
     _after(by_report, "_read_slice", lambda _: here("polled"))
     _break(os.environ.get("CHAOS_DEFECT", ""))

@@ -147,7 +147,7 @@ def test_a_server_that_falls_silent_is_given_up_and_found_again(
         proxy.cut()
         with pytest.raises(DatabaseUnavailable):
             insert(database)
-        proxy.mend(reset=True)
+        proxy.restore(reset=True)
         insert(database)
         assert len(states(database)) >= 2
     finally:

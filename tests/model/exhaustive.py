@@ -100,13 +100,13 @@ class Job:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Wire:
-    """A request on its way, whoever still waits for it; `worker` is None once that one was killed."""
+class Request:
+    """A request in flight; `worker` waits for its answer and is None after that worker was killed."""
 
     worker: int | None
     age: int
     current: bool
-    taken: Answer | None = None
+    verdict: Answer | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ _Jobs = tuple[Job | None, Job | None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class World:
-    """Everything that matters of a moment.
+    """Everything that matters of the world at one time.
 
     Attributes:
         left: the age of the request that was accepted; None: none was.
@@ -134,7 +134,7 @@ class World:
 
     row: Message
     jobs: _Jobs = (None, None)
-    wires: tuple[Wire, ...] = ()
+    requests: tuple[Request, ...] = ()
     report: Report | None = None
     left: int | None = None
     accepted: int = 0
@@ -150,22 +150,22 @@ class Rules:
         shown_within: units after a request left by which the report shows what was accepted.
         leaves_late: whether a request may leave after its claim's `not_after`.
         after_lease: what becomes of a lost claim.
-        settle: units that the product waits for the report.
+        settle_window: units that the product waits for the report.
         judged_by_reading: whether absence is judged by when the report was read, not by when it is judged.
         habit: what the report looks like; None: as the manual says, with control rows before and after.
         controls_before: whether messages were accepted before the attempt.
-        believes: doubts that the product does not have.
+        ignores: doubts that the product ignores.
         spans_to_now: whether the report is asked for up to now, not only for the time of the attempt.
     """
 
     shown_within: int = SETTLE
     leaves_late: bool = False
     after_lease: Callable[[Message, dt.datetime], Change] = on_attempt.after_lease
-    settle: int = SETTLE
+    settle_window: int = SETTLE
     judged_by_reading: bool = True
     habit: Habit | None = None
     controls_before: bool = True
-    believes: frozenset[Doubt] = frozenset()
+    ignores: frozenset[Doubt] = frozenset()
     spans_to_now: bool = True
 
     @property
@@ -184,11 +184,11 @@ class Explored:
     """What a search saw.
 
     Attributes:
-        states: different moments of the world.
+        states: different states of the world.
         steps: different steps between them.
         orders: by length, how many orders of events lead from the beginning through that many steps.
         broken: the shortest way to a broken promise, and its name; None where no order breaks one.
-        stuck: moments after which the message could not end any more unless an operator withdrew it.
+        stuck: states from which the message can end only if an operator withdraws it.
     """
 
     states: int
@@ -229,7 +229,7 @@ def explore(if_absent: IfAbsent, rules: Rules | None = None, *, length: int = 12
 
 
 def _can_end(leading: dict[World, list[World]]) -> int:
-    """From how many moments there is a way to an end."""
+    """From how many states there is a way to an end."""
     queue = deque(world for world in leading if world.row.state in {State.SENT, State.FAILED, State.CANCELLED})
     seen = set(queue)
     while queue:
@@ -284,7 +284,7 @@ def _steps(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
     yield "time passes", _tick(world, rules)
     yield from _workers(world, rules)
     yield from _provider(world, rules)
-    yield from _settling(world, rules)
+    yield from _reconciling(world, rules)
     if world.row.state is State.FAILED:
         yield "an operator retries", _written(world, on_operator.retried(world.row, NOW))
     if world.row.state is State.QUEUED:
@@ -306,46 +306,46 @@ def _workers(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
         elif not job.asked:
             if job.time_left >= 0 or rules.leaves_late:
                 asked = _with_job(world, number, dataclasses.replace(job, asked=True))
-                wire = Wire(number, 0, job.current)
-                yield f"{who}'s request leaves", dataclasses.replace(asked, wires=_sorted(*world.wires, wire))
+                request = Request(number, 0, job.current)
+                yield f"{who}'s request leaves", dataclasses.replace(asked, requests=_sorted(*world.requests, request))
             never = dataclasses.replace(job, answer="never left")
             yield f"{who}'s request does not leave", _with_job(world, number, never)
         else:
             for answer in {"nothing", *_answers(world, number)}:
                 heard = _with_job(world, number, dataclasses.replace(job, answer=answer))
-                wires = (dataclasses.replace(w, worker=None) if w.worker == number else w for w in world.wires)
-                yield f"{who} hears: {answer}", dataclasses.replace(heard, wires=_open(rules, *wires))
+                requests = (dataclasses.replace(r, worker=None) if r.worker == number else r for r in world.requests)
+                yield f"{who} hears: {answer}", dataclasses.replace(heard, requests=_open(rules, *requests))
 
 
 def _answers(world: World, number: int) -> list[Answer]:
-    return [wire.taken for wire in world.wires if wire.worker == number and wire.taken is not None]
+    return [request.verdict for request in world.requests if request.worker == number and request.verdict is not None]
 
 
 def _provider(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
     if world.row.state is State.UNKNOWN and not world.witnessed:
         yield "another message is accepted", dataclasses.replace(world, witnessed=True)
-    for number, wire in enumerate(world.wires):
-        if wire.taken is not None or wire.age > rules.accepted_within:
+    for number, request in enumerate(world.requests):
+        if request.verdict is not None or request.age > rules.accepted_within:
             continue
-        others = world.wires[:number] + world.wires[number + 1 :]
-        taken = dataclasses.replace(wire, taken="accepted")
+        others = world.requests[:number] + world.requests[number + 1 :]
+        taker = dataclasses.replace(request, verdict="accepted")
         accepted = min(world.accepted + 1, 2)
         yield (
             "the provider accepts",
             dataclasses.replace(
                 world,
-                wires=_open(rules, *others, taken),
-                left=wire.age,
+                requests=_open(rules, *others, taker),
+                left=request.age,
                 accepted=accepted,
-                late=wire.age > CALL,
+                late=request.age > CALL,
             ),
         )
-        if wire.age <= CALL:
-            refused = dataclasses.replace(wire, taken="refused")
-            yield "the provider refuses", dataclasses.replace(world, wires=_open(rules, *others, refused))
+        if request.age <= CALL:
+            refused = dataclasses.replace(request, verdict="refused")
+            yield "the provider refuses", dataclasses.replace(world, requests=_open(rules, *others, refused))
 
 
-def _settling(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
+def _reconciling(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
     row = world.row
     if row.state is State.SENDING and row.lease_until is not None and row.lease_until <= NOW:
         yield "the sweep finds a lost claim", _written(world, rules.after_lease(row, NOW))
@@ -366,9 +366,9 @@ def _judged(world: World, report: Report, rules: Rules) -> World:
     after = dataclasses.replace(world, report=None)
     token = (world.row.token if report.current else None) or "another"
     read_at = NOW - report.read * UNIT if rules.judged_by_reading else NOW
-    doubt = None if report.doubt in rules.believes else report.doubt
+    doubt = None if report.doubt in rules.ignores else report.doubt
     seen = Found(7, None, "equal") if report.sees else NotFound(read_at, doubt)
-    policy = dataclasses.replace(_POLICY, settle_seconds=rules.settle * 60.0)
+    policy = dataclasses.replace(_POLICY, settle_seconds=rules.settle_window * 60.0)
     change = on_report.after_report(world.row, token, seen, NOW, policy, _RNG)
     return after if change is None else _written(after, change)
 
@@ -391,8 +391,10 @@ def _recorded(world: World, number: int, job: Job) -> World:
 
 
 def _killed(world: World, number: int, rules: Rules) -> World:
-    wires = (dataclasses.replace(wire, worker=None) if wire.worker == number else wire for wire in world.wires)
-    return dataclasses.replace(_with_job(world, number, None), wires=_open(rules, *wires))
+    requests = (
+        dataclasses.replace(request, worker=None) if request.worker == number else request for request in world.requests
+    )
+    return dataclasses.replace(_with_job(world, number, None), requests=_open(rules, *requests))
 
 
 def _tick(world: World, rules: Rules) -> World:
@@ -403,13 +405,13 @@ def _tick(world: World, rules: Rules) -> World:
         if (value := getattr(row, name)) is not None
     }
     longest = rules.accepted_within + 1
-    aged = (dataclasses.replace(wire, age=min(wire.age + 1, longest)) for wire in world.wires)
+    aged = (dataclasses.replace(request, age=min(request.age + 1, longest)) for request in world.requests)
     report = world.report
     return dataclasses.replace(
         world,
         row=dataclasses.replace(row, **moved),
         jobs=_each(world.jobs, lambda job: dataclasses.replace(job, time_left=max(job.time_left - 1, -1))),
-        wires=_open(rules, *aged),
+        requests=_open(rules, *aged),
         report=report if report is None else dataclasses.replace(report, read=min(report.read + 1, _OLD)),
         left=None if world.left is None else min(world.left + 1, max(_OLD, rules.shown_within)),
     )
@@ -498,7 +500,7 @@ def _stale(world: World) -> World:
     return dataclasses.replace(
         world,
         jobs=_each(world.jobs, lambda job: dataclasses.replace(job, current=False)),
-        wires=_sorted(*(dataclasses.replace(wire, current=False) for wire in world.wires)),
+        requests=_sorted(*(dataclasses.replace(request, current=False) for request in world.requests)),
         report=None if world.report is None else dataclasses.replace(world.report, current=False),
     )
 
@@ -513,10 +515,12 @@ def _each(jobs: _Jobs, change: Callable[[Job], Job]) -> _Jobs:
     return None if first is None else change(first), None if second is None else change(second)
 
 
-def _open(rules: Rules, *wires: Wire) -> tuple[Wire, ...]:
+def _open(rules: Rules, *requests: Request) -> tuple[Request, ...]:
     """Only those whose answer somebody waits for, or that the provider may still take."""
-    return _sorted(*(w for w in wires if w.worker is not None or (w.taken is None and w.age <= rules.accepted_within)))
+    return _sorted(
+        *(w for w in requests if w.worker is not None or (w.verdict is None and w.age <= rules.accepted_within))
+    )
 
 
-def _sorted(*wires: Wire) -> tuple[Wire, ...]:
-    return tuple(sorted(wires, key=repr))
+def _sorted(*requests: Request) -> tuple[Request, ...]:
+    return tuple(sorted(requests, key=repr))

@@ -139,7 +139,7 @@ class Adversities(AttemptProtocol):
         self.the_report_looks_otherwise(habit)
         world.wait(seconds)
         world.witness()
-        settle(world)
+        reconcile(world)
 
     def happens(self, what: str) -> None:
         match what:
@@ -158,7 +158,7 @@ class Adversities(AttemptProtocol):
                 self.the_key_is_changed(OTHER_ACCOUNT)
 
 
-def settle(world: World) -> None:
+def reconcile(world: World) -> None:
     world.sweep()
     world.look()
     while world.reports:
@@ -186,14 +186,14 @@ EXAMPLES: Final = 50
 
 
 @pytest.mark.timeout(20_000 if _thorough else 900)
-def test_no_adversity_sends_twice_tells_wrong_loses_anything_or_leaves_open_what_can_be_known() -> None:
+def test_no_adversity_sends_twice_reports_wrong_loses_anything_or_leaves_open_what_can_be_known() -> None:
     walk(20_000 if _thorough else EXAMPLES, 100 if _thorough else 50)
 
 
 # --- Each part of the rule that is left out is noticed
 
 
-def believing(*doubts: Doubt) -> Callable[[pytest.MonkeyPatch], None]:
+def ignoring(*doubts: Doubt) -> Callable[[pytest.MonkeyPatch], None]:
     """A product that does not have these doubts."""
 
     def leave_out(patch: pytest.MonkeyPatch) -> None:
@@ -257,13 +257,13 @@ def short_reports_only(patch: pytest.MonkeyPatch) -> None:
 
 
 BROKEN: Final = {
-    "masked phones": Broken(believing(Doubt.PHONES), habit="mask"),
-    "texts in another form": Broken(believing(Doubt.TEXTS), habit=ODD_WORDS),
-    "shifted dates": Broken(believing(Doubt.DATES), habit="another zone"),
-    "missing control rows": Broken(believing(Doubt.MISSING, Doubt.NOT_YET), habit="oldest"),
-    "rows without text": Broken(believing(Doubt.ODD), habit="rows without text"),
-    "rows without date": Broken(believing(Doubt.ODD, Doubt.SIMILAR), habit="rows without date"),
-    "another account": Broken(believing(Doubt.ACCOUNT), meanwhile="another account"),
+    "masked phones": Broken(ignoring(Doubt.PHONES), habit="mask"),
+    "texts in another form": Broken(ignoring(Doubt.TEXTS), habit=ODD_WORDS),
+    "shifted dates": Broken(ignoring(Doubt.DATES), habit="another zone"),
+    "missing control rows": Broken(ignoring(Doubt.MISSING, Doubt.NOT_YET), habit="oldest"),
+    "rows without text": Broken(ignoring(Doubt.ODD), habit="rows without text"),
+    "rows without date": Broken(ignoring(Doubt.ODD, Doubt.SIMILAR), habit="rows without date"),
+    "another account": Broken(ignoring(Doubt.ACCOUNT), meanwhile="another account"),
     "steps of the clock": Broken(
         unwatched, accepted="at once, shown late", meanwhile="clock forward a little", seconds=230
     ),
@@ -284,7 +284,7 @@ def test_a_walk_notices_a_product_that_leaves_out(broken: Broken, monkeypatch: p
     assert broken.walk() == ["message 1 is queued although it was accepted"]
 
 
-def test_the_walks_find_by_chance_a_product_that_believes_every_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    believing(*Doubt)(monkeypatch)
+def test_random_walks_find_a_product_that_trusts_every_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    ignoring(*Doubt)(monkeypatch)
     with pytest.raises(AssertionError, match="accepted"):
         walk(EXAMPLES)

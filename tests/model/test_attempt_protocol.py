@@ -1,7 +1,7 @@
 """A model of the attempt's protocol: the real functions, walked through in every order that hypothesis can think of.
 
-What is simulated is time, the provider and the workers' memory; claims, records, stranding, settling by the report and
-the operator's hands are the product's own, on a real database. The one assumption: a request never leaves after its
+What is simulated is time, the provider and the workers' memory; claims, results, expired leases, reconciliation and
+the operator's commands are the product's own, on a real database. The one assumption: a request never leaves after its
 claim's `not_after`, and the report shows what was accepted within SMSCLICK_SETTLE_SECONDS from then.
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 PHONES: Final = ("5551402211", "5551402211", "3312345678")
 TEXTS: Final = ("Su código es 4821", "SU CÓDIGO  ES 4821", "Otra cosa")
-"""The second is a twin of the first: a report could take one for the other."""
+"""The second has the same content as the first: in a report one could be mistaken for the other."""
 FORMS: Final[dict[str, Callable[[str], str]]] = {
     "exact": lambda text: text,
     "ascii": lambda text: unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode(),
@@ -42,7 +42,7 @@ REFUSALS: Final = ((-102, Action.FAIL), (-104, Action.HOLD_NO_BALANCE), (-999, A
 
 workers = st.integers(0, World.WORKERS - 1)
 some = st.integers(0, 11)
-"""Which of those there are; taken modulo their number."""
+"""An index into a list; the rule takes it modulo the length of the list."""
 
 
 class AttemptProtocol(RuleBasedStateMachine):
@@ -155,7 +155,7 @@ class AttemptProtocol(RuleBasedStateMachine):
     def other_messages_are_answered(self, count: int) -> None:
         self.world.try_to_witness(count)
 
-    # --- Settling
+    # --- Reconciliation
 
     @rule()
     def a_sweep(self) -> None:
@@ -195,7 +195,7 @@ class AttemptProtocol(RuleBasedStateMachine):
                     self.world.hear(job)
 
     @rule(seconds=st.sampled_from([0, 31, 121, 521, 601]))
-    def everything_unknown_is_settled_that_can_be(self, seconds: float) -> None:
+    def everything_unknown_is_reconciled_that_can_be(self, seconds: float) -> None:
         self.world.wait(seconds)
         self.world.sweep()
         self.world.look()
@@ -212,7 +212,7 @@ class AttemptProtocol(RuleBasedStateMachine):
     # --- What must hold
 
     @invariant()
-    def nothing_is_sent_twice_or_told_wrong(self) -> None:
+    def nothing_is_sent_twice_or_reported_wrong(self) -> None:
         if hasattr(self, "world"):
             found = self.world.violations()
             self.violated = bool(found)
@@ -247,7 +247,7 @@ def test_no_order_of_workers_crashes_late_answers_and_reports_sends_twice_or_los
 # --- One case each, so that a reader sees what the machine walks through
 
 
-def on_the_wire(world: World, worker: int = 0) -> Job:
+def in_flight(world: World, worker: int = 0) -> Job:
     """A worker has claimed, and its request has left."""
     world.claim(worker)
     job = world.workers[worker][-1]
@@ -260,7 +260,7 @@ def accepted_by(world: World, job: Job, *, lag: float | None = 0.0) -> None:
     world.accept(job.request, lag=lag)
 
 
-def settled(world: World) -> None:
+def reconcile(world: World) -> None:
     world.sweep()
     world.look()
     while world.reports:
@@ -274,10 +274,10 @@ def states(world: World) -> list[str]:
 def test_a_killed_workers_message_is_found_in_the_report_and_not_sent_again() -> None:
     world = World()
     world.enqueue()
-    accepted_by(world, on_the_wire(world))
+    accepted_by(world, in_flight(world))
     world.crash(0)
     world.wait(LEASE.total_seconds())
-    settled(world)
+    reconcile(world)
     assert states(world) == ["sent"]
     assert world.violations() == []
 
@@ -285,16 +285,16 @@ def test_a_killed_workers_message_is_found_in_the_report_and_not_sent_again() ->
 def test_a_killed_workers_message_that_never_arrived_is_sent_again() -> None:
     world = World()
     world.enqueue()
-    on_the_wire(world)
+    in_flight(world)
     world.crash(0)
     world.heal()
     assert (states(world), len(world.accepted), world.violations()) == (["sent"], 1, [])
 
 
-def test_a_report_read_before_settle_and_judged_after_it_proves_no_absence() -> None:
+def test_a_report_read_before_the_settle_window_and_judged_after_it_proves_no_absence() -> None:
     world = World()
     world.enqueue()
-    accepted_by(world, on_the_wire(world), lag=None)
+    accepted_by(world, in_flight(world), lag=None)
     world.crash(0)
     world.wait(LEASE.total_seconds())
     world.sweep()
@@ -307,11 +307,11 @@ def test_a_report_read_before_settle_and_judged_after_it_proves_no_absence() -> 
 def test_a_late_answer_that_says_what_the_report_said_raises_no_alarm() -> None:
     world = World()
     world.enqueue()
-    job = on_the_wire(world)
+    job = in_flight(world)
     accepted_by(world, job)
     world.hear(job)
     world.wait(LEASE.total_seconds())
-    settled(world)
+    reconcile(world)
     world.record(0)
     assert (states(world), world.open_incidents(), world.violations()) == (["sent"], [], [])
 
@@ -319,7 +319,7 @@ def test_a_late_answer_that_says_what_the_report_said_raises_no_alarm() -> None:
 def test_a_result_whose_commit_was_not_acknowledged_is_written_once() -> None:
     world = World()
     world.enqueue()
-    job = on_the_wire(world)
+    job = in_flight(world)
     accepted_by(world, job)
     world.hear(job)
     world.record(0, acknowledged=False)
@@ -330,12 +330,12 @@ def test_a_result_whose_commit_was_not_acknowledged_is_written_once() -> None:
 def test_an_answer_recorded_long_after_it_came_keeps_no_other_message_unknown() -> None:
     world = World()
     world.enqueue(text="uno")
-    first = on_the_wire(world)
+    first = in_flight(world)
     accepted_by(world, first)
     world.hear(first)
     world.wait(150)  # the database is away
     world.enqueue(text="dos")
-    second = on_the_wire(world, worker=1)
+    second = in_flight(world, worker=1)
     world.wait(1)
     world.record(0)
     world.wait(1)
@@ -345,7 +345,7 @@ def test_an_answer_recorded_long_after_it_came_keeps_no_other_message_unknown() 
     assert (world.stuck(), world.violations()) == ([], [])
 
 
-def test_twins_go_one_after_the_other() -> None:
+def test_equal_contents_are_sent_one_after_the_other() -> None:
     world = World()
     world.enqueue(text=TEXTS[0])
     world.enqueue(text=TEXTS[1])
@@ -362,33 +362,33 @@ def test_twins_go_one_after_the_other() -> None:
     assert (states(world), world.violations()) == (["sent", "sent"], [])
 
 
-# --- When the assumption is broken: the model sees it, and the product tells what it can know
+# --- When the assumption is broken: the model sees it, and the product reports what it can know
 
 
 def sent_twice(world: World) -> Job:
     """The report shows an accepted message later than SETTLE: it is sent again. Returns the first, unheard attempt."""
     world.enqueue()
-    first = on_the_wire(world)
+    first = in_flight(world)
     accepted_by(world, first, lag=3 * SETTLE.total_seconds())
     world.wait(LEASE.total_seconds())
     world.sweep()
     world.wait(SETTLE.total_seconds())
     world.witness()
-    settled(world)
-    second = on_the_wire(world, worker=1)
+    reconcile(world)
+    second = in_flight(world, worker=1)
     accepted_by(world, second)
     world.hear(second)
     world.record(1)
     return first
 
 
-def test_a_report_later_than_settle_sends_twice_and_the_model_finds_it() -> None:
+def test_a_report_later_than_the_settle_window_sends_twice_and_the_model_finds_it() -> None:
     world = World()
     sent_twice(world)
     assert world.violations() == ["message 1 was accepted twice: [1001, 1002]"]
 
 
-def test_the_answer_of_an_attempt_that_was_sent_again_is_told_with_its_id() -> None:
+def test_a_late_answer_of_an_attempt_that_was_sent_again_is_recorded_with_its_id() -> None:
     world = World()
     first = sent_twice(world)
     world.hear(first)
@@ -403,13 +403,13 @@ def test_the_answer_of_an_attempt_that_was_sent_again_is_told_with_its_id() -> N
 def test_the_answer_of_an_attempt_that_waits_to_be_sent_again_stops_that() -> None:
     world = World()
     world.enqueue()
-    first = on_the_wire(world)
+    first = in_flight(world)
     accepted_by(world, first, lag=3 * SETTLE.total_seconds())
     world.wait(LEASE.total_seconds())
     world.sweep()
     world.wait(SETTLE.total_seconds())
     world.witness()
-    settled(world)
+    reconcile(world)
     assert states(world) == ["queued"]
     world.hear(first)
     world.record(0)
@@ -418,15 +418,15 @@ def test_the_answer_of_an_attempt_that_waits_to_be_sent_again_stops_that() -> No
     assert len(world.accepted) == 1
 
 
-def test_an_operator_who_sends_an_unknown_once_more_is_told_when_both_were_accepted() -> None:
+def test_an_operator_who_sends_an_unknown_again_gets_an_incident_when_both_were_accepted() -> None:
     world = World()
     message_id = world.enqueue()
-    first = on_the_wire(world)
+    first = in_flight(world)
     accepted_by(world, first)
     world.wait(LEASE.total_seconds())
     world.sweep()
     world.retry(message_id, even_if_unknown=True)
-    second = on_the_wire(world, worker=1)
+    second = in_flight(world, worker=1)
     accepted_by(world, second)
     world.hear(second)
     world.record(1)
@@ -438,9 +438,9 @@ def test_an_operator_who_sends_an_unknown_once_more_is_told_when_both_were_accep
 def test_a_reconciler_that_sends_again_at_once_is_found_out() -> None:
     world = World(settle_seconds=0.001)
     world.enqueue()
-    accepted_by(world, on_the_wire(world), lag=READ.total_seconds() * 10)
+    accepted_by(world, in_flight(world), lag=READ.total_seconds() * 10)
     world.crash(0)
     world.wait(LEASE.total_seconds() + 1)
     world.witness()
-    settled(world)
+    reconcile(world)
     assert world.violations() == ["message 1 is queued although it was accepted"]

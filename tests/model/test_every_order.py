@@ -34,11 +34,11 @@ def counted_from_the_claim(message: Message, now: dt.datetime) -> Change:
 
 
 @pytest.mark.parametrize("if_absent", list(IfAbsent))
-def test_no_order_of_events_sends_a_message_twice_tells_it_wrong_or_leaves_it_stuck(if_absent: IfAbsent) -> None:
+def test_no_order_of_events_sends_a_message_twice_reports_it_wrong_or_leaves_it_stuck(if_absent: IfAbsent) -> None:
     seen = explore(if_absent)
     assert seen.broken is None
     assert seen.stuck == 0
-    # The search has really been everywhere: some 30,000 moments, a million orders of twelve steps alone.
+    # The search covers everything: about 30,000 states, and a million orders of twelve steps alone.
     assert seen.states > 20_000
     assert seen.orders[-1] > 1_000_000
 
@@ -50,7 +50,7 @@ def test_no_order_of_events_sends_a_message_twice_tells_it_wrong_or_leaves_it_st
         Rules(leaves_late=True),
         Rules(after_lease=resent_at_once),
         Rules(after_lease=counted_from_the_claim),
-        Rules(settle=0),
+        Rules(settle_window=0),
         Rules(judged_by_reading=False),
     ],
     ids=[
@@ -58,7 +58,7 @@ def test_no_order_of_events_sends_a_message_twice_tells_it_wrong_or_leaves_it_st
         "a request leaves after its claim is over",
         "a lost claim is queued again",
         "SETTLE is counted from the claim",
-        "the report is believed at once",
+        "the report is trusted at once",
         "absence is judged by an old report",
     ],
 )
@@ -76,7 +76,7 @@ def test_no_order_of_events_sends_twice_whatever_the_report_looks_like(habit: Ha
     seen = explore(IfAbsent.RESEND, Rules(habit=habit), length=1)
     assert seen.broken is None
     assert seen.states > 4_000
-    # What a report hides for ever stays unknown, for a person; what it shows is always settled.
+    # A message that a report hides forever stays unknown, for a person; one that it shows always ends.
     assert (seen.stuck == 0) is (habit is Habit.GOOD)
 
 
@@ -88,23 +88,23 @@ def test_without_control_rows_before_the_attempt_nothing_is_absent(habit: Habit)
 
 
 MISSING = {Doubt.MISSING, Doubt.NOT_YET}
-BELIEVERS = {
-    "masked phones": Rules(habit=Habit.MASKED, believes=frozenset({Doubt.PHONES})),
-    "texts in another form": Rules(habit=Habit.TEXTS, believes=frozenset({Doubt.TEXTS})),
-    "shifted dates": Rules(habit=Habit.SHIFTED, believes=frozenset({Doubt.DATES})),
-    "missing control rows before": Rules(habit=Habit.NEWEST, believes=frozenset(MISSING)),
-    "missing control rows after": Rules(habit=Habit.OLDEST, believes=frozenset(MISSING)),
-    "no control rows after": Rules(habit=Habit.OLDEST, believes=frozenset({Doubt.NO_CONTROLS})),
-    "no control rows at all": Rules(habit=Habit.MASKED, controls_before=False, believes=frozenset({Doubt.NO_CONTROLS})),
-    "a report that lags": Rules(habit=Habit.LAGS, believes=frozenset(MISSING)),
-    "the incident report_lag": Rules(habit=Habit.LAGS_FOR_SOME, believes=frozenset({Doubt.LAG})),
-    "rows that cannot be read": Rules(habit=Habit.ODD, believes=frozenset({Doubt.ODD})),
-    "another account": Rules(habit=Habit.ACCOUNT, believes=frozenset({Doubt.ACCOUNT})),
+PRODUCTS_THAT_IGNORE_A_DOUBT = {
+    "masked phones": Rules(habit=Habit.MASKED, ignores=frozenset({Doubt.PHONES})),
+    "texts in another form": Rules(habit=Habit.TEXTS, ignores=frozenset({Doubt.TEXTS})),
+    "shifted dates": Rules(habit=Habit.SHIFTED, ignores=frozenset({Doubt.DATES})),
+    "missing control rows before": Rules(habit=Habit.NEWEST, ignores=frozenset(MISSING)),
+    "missing control rows after": Rules(habit=Habit.OLDEST, ignores=frozenset(MISSING)),
+    "no control rows after": Rules(habit=Habit.OLDEST, ignores=frozenset({Doubt.NO_CONTROLS})),
+    "no control rows at all": Rules(habit=Habit.MASKED, controls_before=False, ignores=frozenset({Doubt.NO_CONTROLS})),
+    "a report that lags": Rules(habit=Habit.LAGS, ignores=frozenset(MISSING)),
+    "the incident report_lag": Rules(habit=Habit.LAGS_FOR_SOME, ignores=frozenset({Doubt.LAG})),
+    "rows that cannot be read": Rules(habit=Habit.ODD, ignores=frozenset({Doubt.ODD})),
+    "another account": Rules(habit=Habit.ACCOUNT, ignores=frozenset({Doubt.ACCOUNT})),
     "a report of the attempt's time only": Rules(habit=Habit.GOOD, spans_to_now=False),
 }
 
 
-@pytest.mark.parametrize("rules", BELIEVERS.values(), ids=BELIEVERS)
+@pytest.mark.parametrize("rules", PRODUCTS_THAT_IGNORE_A_DOUBT.values(), ids=PRODUCTS_THAT_IGNORE_A_DOUBT)
 def test_each_doubt_that_is_left_out_sends_twice(rules: Rules) -> None:
     seen = explore(IfAbsent.RESEND, rules, length=1)
     assert seen.broken is not None

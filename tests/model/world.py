@@ -1,7 +1,7 @@
 """A small world with a clock of its own: the worker's real functions on a real database, and a provider beside it.
 
 Workers are lists of attempts in memory that a crash forgets. Every step that happens at once in production (a
-transaction, a byte on the wire, an answer) is one method here, so that a test may put anything between two of them.
+transaction, a byte sent, an answer) is one method here, so that a test may put anything between two of them.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ class World:
         return self.now + self.ahead
 
     def set_clock(self, seconds: float) -> None:
-        """Somebody sets the database's clock; nobody is told."""
+        """Set the database's clock, without notice to any process."""
         self.ahead += dt.timedelta(seconds=seconds)
         self.was_set += abs(seconds)
 
@@ -187,7 +187,7 @@ class World:
         self._clock = DatabaseClock(measure=self._measured)
 
     def change_key(self, account: str) -> None:
-        """Workers are started with another key; what is on the wire went with the old one."""
+        """Workers start with another key; requests in flight use the old one."""
         self.account = account
         if account not in self.accounts:
             self.accounts.add(account)
@@ -217,14 +217,14 @@ class World:
         for _ in range(count):
             number = 1_000_000 + len(self.controls)
             text = f"control {number}"
-            taken = Acceptance(number, number, CONTROL_PHONE, text, self.now, self.now, self.account)
+            acceptance = Acceptance(number, number, CONTROL_PHONE, text, self.now, self.now, self.account)
             values = {"state": State.SENT, "due_at": None, "id_mensaje": number, "attempts": 1}
             at = self.database_now
             times = {"attempted_at": at, "sent_at": at, "account_fingerprint": self.account}
             with self.database.begin() as connection:
-                given = {"id": number, "key": f"control-{number}", "phone": taken.phone, "text": taken.text}
+                given = {"id": number, "key": f"control-{number}", "phone": acceptance.phone, "text": acceptance.text}
                 connection.execute(sa.insert(messages).values(**given, **values, **times))
-            self.controls.append(taken)
+            self.controls.append(acceptance)
 
     # --- A worker
 
@@ -271,7 +271,7 @@ class World:
             self.workers[worker] = [job for job in self.workers[worker] if job.outcome is None]
 
     def crash(self, worker: int) -> None:
-        """Its memory is gone; its requests are still on the wire."""
+        """Its memory is gone; its requests are still in flight."""
         self.workers[worker] = []
 
     # --- The provider
@@ -284,11 +284,11 @@ class World:
             lag: seconds until the report shows it; None: as late as the assumption allows.
         """
         shown = self.now + dt.timedelta(seconds=lag) if lag is not None else request.left_at + SETTLE
-        taken = Acceptance(
+        acceptance = Acceptance(
             next(self._ids), request.message_id, request.phone, request.text, self.now, shown, request.account
         )
-        self.accepted.append(taken)
-        request.verdict = Accepted(taken.id_mensaje, 1, "Mensaje enviado")
+        self.accepted.append(acceptance)
+        request.verdict = Accepted(acceptance.id_mensaje, 1, "Mensaje enviado")
 
     def accept_late(self, request: Request) -> None:
         """It takes a message after the call was given up; nobody hears of it."""
@@ -310,9 +310,9 @@ class World:
         if self.fails:
             raise UnreadableAnswer("a report that fails")
         shown = [
-            self._shown(taken)
-            for taken in [*self.controls, *self.accepted]
-            if _ACCOUNTS[taken.account] == _ACCOUNTS[self.account] and taken.shown_from <= self.now
+            self._shown(acceptance)
+            for acceptance in [*self.controls, *self.accepted]
+            if _ACCOUNTS[acceptance.account] == _ACCOUNTS[self.account] and acceptance.shown_from <= self.now
         ]
         first = start.timestamp() // 1 - self.habit.date_shift
         last = end.timestamp() - self.habit.date_shift
@@ -320,27 +320,27 @@ class World:
         body = b"".join(report_parts(within, (first + last) / 2, None, self.now.timestamp(), self.habit))
         yield from parse_report(HttpAnswer(200, body), self.habit.timezone)
 
-    def _shown(self, taken: Acceptance) -> Message:
-        at = float((taken.at + self._skew).timestamp() // 1)
+    def _shown(self, acceptance: Acceptance) -> Message:
+        at = float((acceptance.at + self._skew).timestamp() // 1)
         return Message(
-            id_mensaje=taken.id_mensaje,
-            phone=taken.phone,
-            text=self.form(taken.text),
+            id_mensaje=acceptance.id_mensaje,
+            phone=acceptance.phone,
+            text=self.form(acceptance.text),
             accepted_at=at,
             credits=1,
             rule_id=None,
             final_at=0.0,
             verdict=RECEIVED,
             settings=self.habit,
-            chance=(taken.id_mensaje + 1) % 2,
+            chance=(acceptance.id_mensaje + 1) % 2,
         )
 
     def status(self, id_mensaje: int) -> MessageStatus:
         """What it says of one message, in the form of its reports."""
-        taken = next((each for each in (*self.controls, *self.accepted) if each.id_mensaje == id_mensaje), None)
-        if taken is None or _ACCOUNTS[taken.account] != _ACCOUNTS[self.account]:
+        acceptance = next((each for each in (*self.controls, *self.accepted) if each.id_mensaje == id_mensaje), None)
+        if acceptance is None or _ACCOUNTS[acceptance.account] != _ACCOUNTS[self.account]:
             raise UnreadableAnswer(f"no answer about {id_mensaje}")
-        at = (taken.at + self._skew).replace(microsecond=0) + dt.timedelta(seconds=self.habit.date_shift)
+        at = (acceptance.at + self._skew).replace(microsecond=0) + dt.timedelta(seconds=self.habit.date_shift)
         return MessageStatus(Estatus.RECIBIDO, None, None, at, None, None, "")
 
     def _measured(self) -> float:
@@ -434,14 +434,14 @@ class World:
             history = self._wrong_history(connection, rows)
             alarmed = "lost_id" in _open_incidents(connection)
         deceived = any(row.id_mensaje is not None and self._of_others(row.id_mensaje) for row in rows)
-        alarms = ["an operator was told that an id was lost"] if alarmed and not deceived else []
-        return [*self._wrong_rows(rows), *self._wrong_twins(rows), *history, *alarms]
+        alarms = ["an operator got an incident for a lost id"] if alarmed and not deceived else []
+        return [*self._wrong_rows(rows), *self._equal_contents_in_flight(rows), *history, *alarms]
 
     def _wrong_rows(self, rows: Sequence[Any]) -> list[str]:
         found = []
-        by_id = {taken.id_mensaje: taken for taken in self.accepted}
+        by_id = {acceptance.id_mensaje: acceptance for acceptance in self.accepted}
         for row in rows:
-            own = [taken.id_mensaje for taken in self.accepted if taken.message_id == row.id]
+            own = [acceptance.id_mensaje for acceptance in self.accepted if acceptance.message_id == row.id]
             if len(own) > 1:
                 found.append(f"message {row.id} was accepted twice: {own}")
             if own and State(row.state) not in MAY_BE_ACCEPTED:
@@ -455,27 +455,27 @@ class World:
             found.append(f"an id belongs to two messages: {ids}")
         return found
 
-    def _may_own(self, row: Any, taken: Acceptance, rows: Sequence[Any]) -> bool:  # noqa: ANN401 - a Row
-        if taken.message_id == row.id:
+    def _may_own(self, row: Any, acceptance: Acceptance, rows: Sequence[Any]) -> bool:  # noqa: ANN401 - a Row
+        if acceptance.message_id == row.id:
             return True
-        alike = taken.phone == row.phone and tolerant(taken.text) == tolerant(row.text)
-        at = taken.at + self._skew + dt.timedelta(seconds=1)
+        alike = acceptance.phone == row.phone and tolerant(acceptance.text) == tolerant(row.text)
+        at = acceptance.at + self._skew + dt.timedelta(seconds=1)
         near = (row.absent_since or row.attempted_at) - CLOCK_TOLERANCE <= at <= self.now + CLOCK_TOLERANCE + READ
-        if taken.message_id is not None:
+        if acceptance.message_id is not None:
             # Its own message found one of others in its place; nothing is left that could tell these two apart.
-            owner = next(each for each in rows if each.id == taken.message_id)
+            owner = next(each for each in rows if each.id == acceptance.message_id)
             alike = alike and owner.id_mensaje is not None and self._of_others(owner.id_mensaje)
         return alike and near
 
     def _of_others(self, id_mensaje: int) -> bool:
-        return any(taken.message_id is None for taken in self.accepted if taken.id_mensaje == id_mensaje)
+        return any(acceptance.message_id is None for acceptance in self.accepted if acceptance.id_mensaje == id_mensaje)
 
-    def _wrong_twins(self, rows: Sequence[Any]) -> list[str]:
+    def _equal_contents_in_flight(self, rows: Sequence[Any]) -> list[str]:
         keys = [wire_key(row.phone, row.text) for row in rows if row.state in {State.SENDING, State.UNKNOWN}]
-        found = ["twins are between claim and verdict together"] if len(keys) != len(set(keys)) else []
+        found = ["equal contents are claimed or unknown at the same time"] if len(keys) != len(set(keys)) else []
         flying: dict[str, int] = {}
         found += [
-            f"twins are on the wire together: {flying[request.key]} and {request.message_id}"
+            f"equal contents are in flight at the same time: {flying[request.key]} and {request.message_id}"
             for request in self.requests
             if request.open(self.now) and flying.setdefault(request.key, request.message_id) != request.message_id
         ]
@@ -553,10 +553,10 @@ class World:
         ]
 
     def unsent(self) -> list[str]:
-        """Messages that are told sent, but that the provider never took."""
-        owners = {taken.message_id for taken in self.accepted}
+        """Messages whose state is sent, but that the provider never accepted."""
+        owners = {acceptance.message_id for acceptance in self.accepted}
         return [
-            f"message {row.id} is told sent"
+            f"message {row.id} is sent, but the provider never accepted it"
             for row in self.rows()
             if row.state == State.SENT and row.id not in owners and not self._of_others(row.id_mensaje)
         ]

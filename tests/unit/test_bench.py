@@ -46,7 +46,7 @@ def test_a_percentile_is_the_value_that_so_many_are_not_above(share: float, expe
     assert harness.percentile(range(100, 0, -1), share) == expected
 
 
-def test_a_ratio_is_taken_round_by_round() -> None:
+def test_a_ratio_is_computed_round_by_round() -> None:
     # Whatever slows a round down slows both: the median of quotients is 2, of medians it would be 4.
     assert harness.ratio([20, 2, 200], [10, 1, 100]) == 2
     assert math.isnan(harness.ratio([1], []))
@@ -59,12 +59,12 @@ def test_the_steady_rate_leaves_start_and_stragglers_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arrived", "told"),
+    ("arrived", "expected"),
     [([0, 1, 1], "3 requests for 2 of 3"), ([0, 2, 3], "3 requests for 3 of 3"), ([0, 1], "2 of 3")],
 )
-def test_a_run_that_lost_or_doubled_a_message_is_no_result(arrived: list[int], told: str) -> None:
+def test_a_run_that_lost_or_doubled_a_message_is_no_result(arrived: list[int], expected: str) -> None:
     assert throughput.each_once([Arrival(1.5, number) for number in (2, 0, 1)], 3) == [1.5, 1.5, 1.5]
-    with pytest.raises(AssertionError, match=told):
+    with pytest.raises(AssertionError, match=expected):
         throughput.each_once([Arrival(1.5, number) for number in arrived], 3)
 
 
@@ -94,11 +94,11 @@ def test_a_figure_has_as_many_digits_as_it_deserves(value: float, shown: str) ->
     assert harness.number(value) == shown
 
 
-def test_memory_that_grows_after_the_warm_up_is_told_from_memory_that_settles() -> None:
+def test_memory_that_grows_after_the_warm_up_differs_from_memory_that_stays_constant() -> None:
     leak = memory_cpu.memory([(n, 100 + n / 2**20) for n in range(0, 100_000, 100)], 100_000)
     assert leak.per_message == pytest.approx(1, rel=0.01)
-    settled = memory_cpu.memory([(n, min(100.0, 50 + n / 100)) for n in range(0, 100_000, 100)], 100_000)
-    assert (settled.warm, settled.last, settled.most, settled.per_message) == (100, 100, 100, 0)
+    stable = memory_cpu.memory([(n, min(100.0, 50 + n / 100)) for n in range(0, 100_000, 100)], 100_000)
+    assert (stable.warm, stable.last, stable.most, stable.per_message) == (100, 100, 100, 0)
 
 
 def test_a_profile_counts_a_function_once_for_each_sample_that_it_is_in() -> None:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 NOON = dt.datetime(2026, 5, 4, 12, 0, tzinfo=dt.UTC)
 SECOND = dt.timedelta(seconds=1)
-SETTLE_MINUTES = 5
-SETTLE = dt.timedelta(minutes=SETTLE_MINUTES)
+WINDOW_MINUTES = 5
+SETTLE = dt.timedelta(minutes=WINDOW_MINUTES)
 EVERY = 2
 """Minutes from one message to the next."""
 
@@ -39,12 +39,12 @@ class World:
         accepted: whether the attempt was.
         accepted_late: by so much.
         read_until: minutes after the attempt at which the balance is read last.
-        share: of each credit that is truly taken; whole credits are shown.
+        share: of each credit that is really charged; the account shows whole credits.
         step: the balance is shown as a multiple of this.
         free: messages that cost nothing; the attempt is number `before`.
         delay: charges show so much later.
         stalls: from this time on nothing moves until `stalls_until`.
-        others: when somebody else takes a credit.
+        others: when another system uses a credit.
         refund: which message was not delivered, and when its credit comes back.
         topped_up: when the balance grows by a hundred.
         unreadable: at which minute the balance could not be read.
@@ -54,7 +54,7 @@ class World:
     after: int = 2
     accepted: bool = True
     accepted_late: float = 0
-    read_until: int = SETTLE_MINUTES + 2
+    read_until: int = WINDOW_MINUTES + 2
     share: float = 1
     step: int = 1
     free: frozenset[int] = frozenset()
@@ -73,9 +73,9 @@ class World:
     def flaws(self) -> frozenset[Flaw]:
         tried = self.tried_at
         known = [number * EVERY + 0.5 for number in range(self.before + 1 + self.after) if number != self.before]
-        taken = [(at, number) for number, at in enumerate(known) if number < self.before]
-        taken += [(at, number + 1) for number, at in enumerate(known) if number >= self.before]
-        moves = [(self._shown(at), -self.share) for at, number in taken if number not in self.free]
+        others_sent = [(at, number) for number, at in enumerate(known) if number < self.before]
+        others_sent += [(at, number + 1) for number, at in enumerate(known) if number >= self.before]
+        moves = [(self._shown(at), -self.share) for at, number in others_sent if number not in self.free]
         if self.accepted and self.before not in self.free:
             moves.append((self._shown(tried + self.accepted_late), -self.share))
         if self.others is not None:
@@ -88,26 +88,26 @@ class World:
         for minute in range(int(tried) + self.read_until + 1):
             shown = 1000 + sum(amount for at, amount in moves if at < minute)
             amount = None if minute == self.unreadable else math.floor(round(shown, 6)) // self.step * self.step
-            asked, answered = moment(minute), moment(minute) + SECOND
+            asked, answered = time_at(minute), time_at(minute) + SECOND
             if levels and levels[-1].amount == amount:
                 levels[-1] = dataclasses.replace(levels[-1], last_asked=asked, last_answered=answered)
             else:
                 levels.append(Level(amount, asked, answered, asked, answered))
         undelivered = None if self.refund is None else self.refund[0]
-        read = moment(int(tried) + self.read_until)
+        read = time_at(int(tried) + self.read_until)
         charges = [
-            Charge(moment(at), moment(at) + SECOND, 1, number != undelivered)
-            for at, number in taken
-            if moment(at) < read
+            Charge(time_at(at), time_at(at) + SECOND, 1, number != undelivered)
+            for at, number in others_sent
+            if time_at(at) < read
         ]
-        attempt = Attempt(1, "5551402211", "hola", moment(tried), moment(tried) + SECOND)
+        attempt = Attempt(1, "5551402211", "hola", time_at(tried), time_at(tried) + SECOND)
         return Books(levels, charges).flaws(attempt, SETTLE)
 
     def _shown(self, at: float) -> float:
         return self.stalls_until if self.stalls <= at < self.stalls_until else at + self.delay
 
 
-def moment(minute: float) -> dt.datetime:
+def time_at(minute: float) -> dt.datetime:
     return NOON + dt.timedelta(minutes=minute)
 
 
@@ -121,8 +121,8 @@ def unusual() -> Iterator[World]:
     plain = World()
     messages = range(plain.before + 1 + plain.after)
     yield from (World(before=before, after=after) for before in range(MOVES + 3) for after in range(3))
-    yield from (World(accepted_late=late) for late in range(SETTLE_MINUTES + 1))
-    yield from (World(read_until=minutes, accepted_late=late) for minutes in range(9) for late in range(SETTLE_MINUTES))
+    yield from (World(accepted_late=late) for late in range(WINDOW_MINUTES + 1))
+    yield from (World(read_until=minutes, accepted_late=late) for minutes in range(9) for late in range(WINDOW_MINUTES))
     yield from (
         World(before=MOVES + more, share=share) for more in range(11) for share in (0, 0.1, 0.25, 0.5, 0.75, 0.8, 0.9)
     )
@@ -155,7 +155,7 @@ def judged() -> dict[World, frozenset[Flaw]]:
 
 
 UNCHARGED = frozenset({MOVES})
-"""The attempt was accepted and nothing was taken for it: no balance shows that, whatever is asked of it."""
+"""The attempt was accepted without a charge: no balance can show that."""
 
 
 def test_an_attempt_that_was_not_accepted_is_proven_by_books_that_balance() -> None:
@@ -176,7 +176,7 @@ NEEDED = {
     Flaw.STILL: World(stalls=MOVES * EVERY, after=0),
     Flaw.UNPROVEN: World(before=MOVES - 1, share=0.9),
     Flaw.REFUNDABLE: World(refund=(MOVES - 3, MOVES * EVERY + 0.75)),
-    Flaw.YOUNG: World(accepted_late=SETTLE_MINUTES - 0.25, read_until=3, after=1),
+    Flaw.YOUNG: World(accepted_late=WINDOW_MINUTES - 0.25, read_until=3, after=1),
 }
 
 
@@ -194,14 +194,14 @@ def test_an_account_that_pays_nine_tenths_shows_nine_of_ten_charges_exactly_and_
 
 @pytest.mark.parametrize("credits_used", [None, 0, 2])
 def test_a_charge_that_is_not_known_or_nothing_explains_no_move(credits_used: int | None) -> None:
-    levels = [Level(10 - n, *(moment(2 * n + after) for after in (0, 0.1, 1, 1.1))) for n in range(2)]
-    charge = Charge(moment(1.5), moment(1.6), credits_used, delivered=True)
-    attempt = Attempt(1, "5551402211", "hola", moment(0.5), moment(0.6))
+    levels = [Level(10 - n, *(time_at(2 * n + after) for after in (0, 0.1, 1, 1.1))) for n in range(2)]
+    charge = Charge(time_at(1.5), time_at(1.6), credits_used, delivered=True)
+    attempt = Attempt(1, "5551402211", "hola", time_at(0.5), time_at(0.6))
     assert Flaw.UNEXPLAINED in Books(levels, [charge]).flaws(attempt, SETTLE)
     assert Flaw.UNEXPLAINED not in Books(levels, [dataclasses.replace(charge, credits=1)]).flaws(attempt, SETTLE)
 
 
 def test_levels_whose_times_overlap_prove_nothing() -> None:
-    levels = [Level(10, *[moment(n) for n in range(4)]), Level(9, *[moment(n) for n in (2, 5, 5, 6)])]
-    attempt = Attempt(1, "5551402211", "hola", moment(1.2), moment(1.8))
+    levels = [Level(10, *[time_at(n) for n in range(4)]), Level(9, *[time_at(n) for n in (2, 5, 5, 6)])]
+    attempt = Attempt(1, "5551402211", "hola", time_at(1.2), time_at(1.8))
     assert Flaw.UNEXPLAINED in Books(levels, []).flaws(attempt, SETTLE)

@@ -1,4 +1,4 @@
-"""The broker's address, taken apart."""
+"""The broker's address, parsed into its parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CELERY_BROKER_URL as people write it: taken as it was meant, or refused in one line that says which part."""
+"""CELERY_BROKER_URL as people write it: accepted as it was meant, or refused in one line that names the part."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize("url", ACCEPTED)
-def test_what_kombu_can_use_is_taken(url: str) -> None:
+def test_a_url_that_kombu_can_use_is_accepted(url: str) -> None:
     broker = load_settings(CELERY_BROKER_URL=url.format(m=MARK)).broker
     made = kombu.Connection(broker.url, transport_options=dict(broker.options))
     assert MARK not in broker.places

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_a_broker_that_is_silent_holds_nobody_who_rings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_does_not_answer_blocks_no_wakeup(monkeypatch: pytest.MonkeyPatch) -> None:
     """By structure, not by the clock: the broker does not answer until all have published."""
     release, asked, woken = threading.Event(), threading.Event(), []
 
@@ -32,7 +32,7 @@ def test_a_broker_that_is_silent_holds_nobody_who_rings(monkeypatch: pytest.Monk
     assert woken == [("smsclick.sweep", (True,)), ("smsclick.send", ([1, 2],)), ("smsclick.alerts", ())]
 
 
-def test_a_broker_that_fails_fails_nobody_who_rings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_error_raises_nothing_at_the_wakeup(monkeypatch: pytest.MonkeyPatch) -> None:
     def send_task(*_: object, **__: object) -> None:
         raise OSError
 

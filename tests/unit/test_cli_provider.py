@@ -105,7 +105,7 @@ def test_an_answer_that_cannot_be_read_is_one_line(simulator: Simulator, env: di
 
 
 @pytest.mark.parametrize(
-    ("word", "moment"),
+    ("word", "expected"),
     [
         ("2026-11-22", "2026-11-22T00:00:00-06:00"),
         ("2026-11-22T09:30", "2026-11-22T09:30:00-06:00"),
@@ -115,8 +115,8 @@ def test_an_answer_that_cannot_be_read_is_one_line(simulator: Simulator, env: di
         ("22-11-2026", "2026-11-22T00:00:00-06:00"),
     ],
 )
-def test_a_time_may_be_written_in_either_form(word: str, moment: str) -> None:
-    assert parse_time_or_day(word, ZONE) == dt.datetime.fromisoformat(moment)
+def test_a_time_may_be_written_in_either_form(word: str, expected: str) -> None:
+    assert parse_time_or_day(word, ZONE) == dt.datetime.fromisoformat(expected)
 
 
 @pytest.mark.parametrize("word", ["2026-11-22", "22-11-2026"])

@@ -24,10 +24,10 @@ def test_a_naive_datetime_is_refused(dialect: sa.Dialect) -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 @given(st.datetimes(dt.datetime(1990, 1, 1), dt.datetime(2100, 1, 1), timezones=st.timezones()))  # noqa: DTZ001
-def test_a_time_comes_back_as_the_same_moment_in_utc(dialect: sa.Dialect, moment: dt.datetime) -> None:
+def test_a_stored_time_is_read_as_the_same_time_in_utc(dialect: sa.Dialect, time: dt.datetime) -> None:
     column = UtcDateTime()
-    back = column.process_result_value(column.process_bind_param(moment, dialect), dialect)
-    assert back == moment.astimezone(dt.UTC)
+    back = column.process_result_value(column.process_bind_param(time, dialect), dialect)
+    assert back == time.astimezone(dt.UTC)
     assert back is not None
     assert back.tzinfo is dt.UTC
 

@@ -65,7 +65,7 @@ def test_what_comes_while_there_is_little_to_do_changes_nothing() -> None:
     assert concurrency.limit == 8
 
 
-def test_a_push_back_halves_the_limit_once_for_all_calls_under_way() -> None:
+def test_throttling_halves_the_limit_once_for_all_calls_under_way() -> None:
     concurrency, provider = Concurrency(256), Provider(0.2, 1e9)
     provider.serve(concurrency, 20)
     for step in range(100):
@@ -73,7 +73,7 @@ def test_a_push_back_halves_the_limit_once_for_all_calls_under_way() -> None:
     assert concurrency.limit == 128
 
 
-def test_a_push_back_pauses_for_as_long_as_it_asks_and_no_longer_than_a_minute() -> None:
+def test_throttling_pauses_for_the_requested_time_but_at_most_a_minute() -> None:
     concurrency = Concurrency(256)
     concurrency.throttled(100.0, 5.0)
     assert concurrency.paused_until == 105.0
@@ -81,7 +81,7 @@ def test_a_push_back_pauses_for_as_long_as_it_asks_and_no_longer_than_a_minute()
     assert concurrency.paused_until == 166.0
 
 
-def test_after_a_push_back_it_grows_again() -> None:
+def test_the_limit_grows_again_after_throttling() -> None:
     concurrency, provider = Concurrency(256), Provider(0.2, 1e9)
     provider.serve(concurrency, 20)
     for _ in range(4):

@@ -39,7 +39,7 @@ def refusal(variable: str, value: str) -> str:
     ],
 )
 def test_a_password_that_is_not_encoded_is_shown_nowhere(variable: str, scheme: str, sign: str) -> None:
-    """Where the URL can be read in one way all the same it is taken; a colon in a password is no doubt."""
+    """A URL that can be read in only one way is accepted; a colon in a password is clear."""
     url = f"{scheme}://user:{SECRET[:6]}{sign}{SECRET[6:]}@host/1"
     url += "?master_name=m" if scheme == "sentinel" else ""
     if sign == ":":
@@ -77,7 +77,7 @@ def test_of_an_address_that_cannot_be_used_nothing_is_shown(variable: str, value
         "mysql://u:p@h/d",
     ],
 )
-def test_an_address_that_can_be_read_in_one_way_is_taken(value: str) -> None:
+def test_an_address_that_can_be_read_in_one_way_is_accepted(value: str) -> None:
     load_settings(DATABASE_URL=value)
 
 
@@ -147,7 +147,7 @@ def test_doctor_says_so_too(sqlite_url: str) -> None:
     assert SECRET not in str(checks)
 
 
-# --- Web hooks
+# --- Webhooks
 
 
 @pytest.mark.parametrize(

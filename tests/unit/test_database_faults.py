@@ -186,7 +186,7 @@ def test_the_codes_of_sqlite_that_matter_most(name: str, fault: Fault) -> None:
         (AssertionError("a defect of ours"), Fault.ROW),
     ],
 )
-def test_what_has_no_code_is_told_by_its_kind(error: Exception, fault: Fault) -> None:
+def test_an_error_without_a_code_is_classified_by_its_type(error: Exception, fault: Fault) -> None:
     assert fault_of(error) is fault
 
 
@@ -219,8 +219,8 @@ def test_an_equal_message_in_flight_is_contention_and_not_a_broken_constraint() 
     lost = sqlite3.IntegrityError("UNIQUE constraint failed: smsclick_messages.wire_key")
     lost.sqlite_errorcode = sqlite3.SQLITE_CONSTRAINT_UNIQUE
     assert fault_of(lost) is Fault.CONTENTION
-    also = pymysql.IntegrityError(1062, "Duplicate entry 'x' for key 'uq_smsclick_messages_wire_key'")
+    also = pymysql.IntegrityError(1062, "Duplicate entry 'x' for key 'ix_smsclick_messages_wire_key'")
     assert fault_of(also) is Fault.CONTENTION
-    # A text that only names it is not taken for it.
+    # An error whose text only names the column is another fault.
     other = pymysql.IntegrityError(1062, "Duplicate entry 'wire_key' for key 'uq_smsclick_messages_key'")
     assert fault_of(other) is Fault.ROW

@@ -76,11 +76,11 @@ def test_a_csv_may_be_written_in_any_usual_way(content: str) -> None:
         ('\ufeff{"phone": "5551402211", "text": "Hola"}\r\n', "messages.csv"),
     ],
 )
-def test_json_lines_are_told_by_their_brace(content: str, name: str) -> None:
+def test_json_lines_are_recognized_by_their_brace(content: str, name: str) -> None:
     assert good(content, name) == [(1, PHONE, "Hola")]
 
 
-def test_the_suffix_tells_json_lines_whose_first_line_is_broken() -> None:
+def test_json_lines_whose_first_line_is_broken_are_recognized_by_the_suffix() -> None:
     rows = read('phone?\n{"phone": "5551402211", "text": "Hola"}\n', "messages.jsonl")
     assert [type(row) for row in rows] == [Problem, Row]
 
@@ -156,7 +156,7 @@ def test_times_without_a_zone_are_in_the_one_that_was_given() -> None:
     assert "has no time zone" in bad(content)[2]
 
 
-def test_every_column_of_the_contract_is_taken() -> None:
+def test_every_column_of_the_contract_is_read() -> None:
     content = (
         "phone,text,key,send_at,expires_at,priority,rule_id,if_absent,callback,reference\n"
         "5551402211,Hola,k,2999-01-01T00:00:00Z,2999-01-02T00:00:00Z,high,7,fail,https://example.com/x,factura 1\n"

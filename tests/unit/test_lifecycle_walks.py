@@ -52,7 +52,7 @@ def step(was: Message, what: str, argument: object, now: dt.datetime, rng: rando
     """What the worker's steps do: each looks only at rows of the states that its query asks for."""
     match what, was.state, argument:
         case "claim", State.QUEUED, _:
-            return on_claim.after_claim(was, f"token {was.attempts}{rng.random()}", "wire", now, POLICY)
+            return on_claim.after_claim(was, f"token {was.attempts}{rng.random()}", "fingerprint", now, POLICY)
         case "answer", _, (Accepted() | Refused() | Unknown() | Released() | Invalid()) as outcome:
             return on_attempt.after_attempt(was, was.token or "none", outcome, now, POLICY, rng)
         case "late answer of an earlier attempt", _, (Accepted() | Refused() | Unknown()) as outcome:

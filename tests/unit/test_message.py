@@ -1,4 +1,4 @@
-"""A message at the door: what is taken, what is refused, and that nothing of it shows."""
+"""Checks of a new message: what is accepted, what is refused, and that no error shows its content."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_times_of_any_zone_are_kept_in_utc(given: object) -> None:
     assert of(send_at=given).send_at.tzinfo is dt.UTC  # type: ignore[union-attr]
 
 
-def test_a_send_at_that_has_just_passed_is_taken() -> None:
+def test_a_send_at_that_has_just_passed_is_accepted() -> None:
     assert of(send_at=NOW - MINUTE).send_at == NOW - MINUTE
 
 

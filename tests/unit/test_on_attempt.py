@@ -90,7 +90,7 @@ def test_a_code_that_the_manual_does_not_list_fails_the_message_at_the_limit() -
 
 
 @pytest.mark.parametrize("attempts", [1, MAX_REFUSALS + 1, 10_000])
-def test_a_provider_that_cannot_be_reached_is_tried_for_ever_without_counting_refusals(attempts: int) -> None:
+def test_a_provider_that_cannot_be_reached_is_tried_forever_without_counting_refusals(attempts: int) -> None:
     becomes = attempt(sending(attempts=attempts, refusals=2), UNREACHABLE).becomes
     assert (becomes.state, becomes.refusals, becomes.attempts) == (State.QUEUED, 2, attempts)
     assert becomes.due_at is not None
@@ -121,7 +121,7 @@ def late(**values: object) -> Message:
     return sending(state=State.UNKNOWN, lease_until=None, due_at=NOW, **values)
 
 
-def test_a_late_accepted_answer_settles_an_unknown_row_at_the_time_of_its_attempt() -> None:
+def test_a_late_accepted_answer_makes_an_unknown_message_sent_at_the_time_of_its_attempt() -> None:
     change = attempt(late(), ACCEPTED)
     assert (change.becomes.state, change.becomes.id_mensaje) == (State.SENT, 7)
     assert change.becomes.sent_at == NOW - seconds(1)
@@ -140,7 +140,7 @@ def test_a_late_accepted_answer_settles_an_unknown_row_at_the_time_of_its_attemp
         (Invalid("empty"), State.FAILED),
     ],
 )
-def test_a_late_answer_that_proves_a_refusal_settles_an_unknown_row(outcome: Outcome, state: State) -> None:
+def test_a_late_answer_that_proves_a_refusal_ends_an_unknown_attempt(outcome: Outcome, state: State) -> None:
     assert attempt(late(), outcome).becomes.state is state
 
 

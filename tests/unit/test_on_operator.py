@@ -15,7 +15,7 @@ def test_a_cancelled_message_is_final() -> None:
     assert (becomes.state, becomes.due_at, becomes.final_at) == (State.CANCELLED, None, NOW)
 
 
-def test_a_retried_message_begins_anew_with_its_refusals_and_keeps_the_token_for_a_late_answer() -> None:
+def test_a_retried_message_resets_its_refusals_and_keeps_the_token_for_a_late_answer() -> None:
     was = message(state=State.FAILED, due_at=None, final_at=NOW, refusals=MAX_REFUSALS, attempts=8, token="old")
     becomes = on_operator.retried(was, NOW).becomes
     assert (becomes.state, becomes.due_at, becomes.final_at) == (State.QUEUED, NOW, None)

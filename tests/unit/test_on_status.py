@@ -96,7 +96,7 @@ def test_a_final_status_at_the_end_of_the_window_counts() -> None:
     assert poll(sent(), status(3), NOW + seconds(POLICY.tracking)).becomes.state is State.DELIVERED
 
 
-def test_an_undetermined_message_is_asked_for_rarely_and_not_for_ever() -> None:
+def test_an_undetermined_message_is_polled_rarely_and_not_forever() -> None:
     was = sent(state=State.UNDETERMINED)
     soon = NOW + seconds(POLICY.tracking + 1)
     becomes = poll(was, status(2), soon).becomes
@@ -122,7 +122,7 @@ def test_an_interactive_message_is_watched_for_its_reply_after_delivery() -> Non
     change = poll(sent(rule_id="1", polls=6), status(3))
     assert change.becomes.state is State.DELIVERED
     assert change.becomes.due_at is not None
-    # The schedule begins anew: a reply often comes at once.
+    # The schedule begins again: a reply often comes at once.
     assert change.becomes.due_at - NOW <= seconds(16.5)
 
 

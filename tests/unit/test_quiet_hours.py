@@ -95,7 +95,7 @@ def test_quiet_ends_later_than_now_within_a_day_and_is_over_then(
         ("not a phone", set()),
     ],
 )
-def test_an_area_code_tells_the_zones_of_whoever_has_the_number(phone: str, zones: set[str]) -> None:
+def test_an_area_code_gives_the_time_zones_of_its_numbers(phone: str, zones: set[str]) -> None:
     assert {zone.key for zone in zones_of(phone)} == {f"America/{name}" for name in zones}
 
 
@@ -146,7 +146,7 @@ LATE = at("2026-05-04T23:00")
 
 def test_a_low_message_whose_recipient_sleeps_waits_for_the_morning_and_spends_no_attempt() -> None:
     was = message(priority=Priority.LOW)
-    change = on_claim.after_claim(was, "mine", "wire", LATE, QUIET, [MEXICO])
+    change = on_claim.after_claim(was, "mine", "fingerprint", LATE, QUIET, [MEXICO])
     assert change.note is not None
     assert change.note.cause is Cause.QUIET_HOURS
     assert change.becomes == dataclasses.replace(was, due_at=at("2026-05-05T08:00"))
@@ -165,15 +165,15 @@ def test_a_low_message_whose_recipient_sleeps_waits_for_the_morning_and_spends_n
 def test_other_messages_and_other_times_know_no_quiet_hours(
     priority: Priority, policy: policy_of_lifecycle.Policy, now: dt.datetime
 ) -> None:
-    change = on_claim.after_claim(message(priority=priority), "mine", "wire", now, policy, [MEXICO])
+    change = on_claim.after_claim(message(priority=priority), "mine", "fingerprint", now, policy, [MEXICO])
     assert change.becomes.state is State.SENDING
 
 
 def test_quiet_hours_keep_no_message_alive_beyond_its_validity() -> None:
     was = message(priority=Priority.LOW, expires_at=LATE)
-    assert on_claim.after_claim(was, "mine", "wire", LATE, QUIET, [MEXICO]).becomes.state is State.EXPIRED
+    assert on_claim.after_claim(was, "mine", "fingerprint", LATE, QUIET, [MEXICO]).becomes.state is State.EXPIRED
 
 
-def test_lower_classes_have_their_turn_in_three_of_ten_claims() -> None:
-    turns = Counter(on_claim.favoured((n + 0.5) / 1000) for n in range(1000))
-    assert turns == {None: 700, Priority.NORMAL: 200, Priority.LOW: 100}
+def test_lower_priorities_are_favoured_in_three_of_ten_claims() -> None:
+    claims = Counter(on_claim.favoured((n + 0.5) / 1000) for n in range(1000))
+    assert claims == {None: 700, Priority.NORMAL: 200, Priority.LOW: 100}

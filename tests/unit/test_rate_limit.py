@@ -1,4 +1,4 @@
-"""The limit's arithmetic: moments come evenly, one after the other, and not too far ahead."""
+"""The arithmetic of the rate limit: slots are evenly spaced and not given too far ahead."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_any_rate_is_given_out_to_the_last_call(per_second: float) -> None:
     assert 0.999 * per_second <= 20 / ((next_at - NOW) / 1e6) <= per_second
 
 
-def test_moments_are_not_given_out_further_ahead_than_the_burst() -> None:
+def test_slots_are_not_given_further_ahead_than_the_burst() -> None:
     full = NOW + 50 * STEP
     assert isinstance(give(RATE, full - STEP, NOW, 1), Given)
     assert give(RATE, full, NOW, 1) == pytest.approx(0.02)

@@ -119,7 +119,7 @@ def test_a_lease_that_a_living_call_could_outlast_is_refused() -> None:
     assert load_settings(SMSCLICK_LEASE_SECONDS="35.1").lease_seconds == 35.1
 
 
-def test_all_bad_settings_are_told_at_once_in_one_line() -> None:
+def test_all_bad_settings_are_reported_together_in_one_line() -> None:
     with pytest.raises(SettingsError) as refused:
         load_settings(SMSCLICK_SWEEP_SECONDS="x", SMSCLICK_TIMEZONE="Marte")
     line = str(refused.value)

@@ -25,7 +25,7 @@ def sim(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Ite
     with caplog.at_level(logging.DEBUG), Simulator(api_key=KEY, loop_factory=request.param) as simulator:
         yield simulator
         simulator.stop()
-        # asyncio tells of its selector at debug level; anything else would be a failure of ours.
+        # asyncio logs its selector at debug level; any other record would be a failure of ours.
         assert [record.message for record in caplog.records if record.levelno > logging.DEBUG] == []
 
 
@@ -128,7 +128,7 @@ def test_a_request_may_come_in_small_pieces(sim: Simulator) -> None:
         assert read_all(client).startswith(b"HTTP/1.1 200 OK")
 
 
-def test_a_client_that_asks_first_is_told_to_go_on(sim: Simulator) -> None:
+def test_a_client_that_expects_100_continue_receives_it(sim: Simulator) -> None:
     head, _, body = send_request("hola", headers="Expect: 100-continue\r\n").partition(b"\r\n\r\n")
     with connect(sim) as client:
         client.sendall(head + b"\r\n\r\n")
@@ -159,7 +159,7 @@ def test_half_a_request_accepts_nothing(sim: Simulator) -> None:
         (b"GET /x HTTP/1.1\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", b"431 Request Header Fields Too Large"),
     ],
 )
-def test_nonsense_is_told_so_and_closed(sim: Simulator, nonsense: bytes, status: bytes) -> None:
+def test_an_invalid_request_gets_an_error_status_and_is_closed(sim: Simulator, nonsense: bytes, status: bytes) -> None:
     with connect(sim) as client:
         client.sendall(nonsense)
         assert read_all(client).startswith(b"HTTP/1.1 " + status)
@@ -185,7 +185,7 @@ def test_a_body_beyond_reason_is_refused(sim: Simulator) -> None:
     assert eventually(lambda: sim.stats().open_connections == 0)
 
 
-def test_bytes_that_are_not_utf8_are_taken(sim: Simulator) -> None:
+def test_bytes_that_are_not_utf8_are_accepted(sim: Simulator) -> None:
     body = f"APIKEY={KEY}&TELEFONO=5551402211&MENSAJE=".encode() + b"ma\xf1ana%F1"
     answer = requests.post(f"{sim.base_url}/sendMsg.json", data=body, timeout=60)
     assert answer.json()["codigo"] == 1

@@ -241,7 +241,7 @@ def test_the_fixture_for_other_projects_is_a_running_simulator(smsclick_simulato
     assert [entry.text for entry in smsclick_simulator.ledger()] == ["hola"]
 
 
-def test_serve_runs_until_it_is_told_to_stop() -> None:
+def test_serve_runs_until_it_is_stopped() -> None:
     script = (
         "from smsclick.simulator import SimulatorSettings, serve\n"
         "serve(0, SimulatorSettings(balance=42), on_ready=lambda url: print(url, flush=True))\n"
