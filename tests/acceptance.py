@@ -45,7 +45,7 @@ def phone(number: int) -> str:
 
 
 def texts(count: int, word: str = "Pedido") -> list[NewMessage]:
-    """Messages that differ in phone and text, so that what the provider got twice can be told."""
+    """Messages that differ in phone and text, so that the ledger shows which one was sent twice."""
     return [
         NewMessage.of(phone=phone(n), text=f"{word} {n}: ya va en camino, ¡gracias!", key=f"{word}-{n}")
         for n in range(count)
@@ -144,7 +144,7 @@ class Cluster:
     # --- Messages
 
     def enqueue(self, new: Sequence[NewMessage]) -> list[int]:
-        """As a backend does, in one transaction; nobody rings, the sweep finds them."""
+        """Enqueue in one transaction, as a backend does, but publish no wake-up: the sweep finds the messages."""
         with self.database.begin() as connection:
             return enqueue_many(connection, new)
 
@@ -195,7 +195,7 @@ class Cluster:
     # --- The account
 
     def hold(self) -> str | None:
-        """Why the gate is closed, if it is."""
+        """The reason of the account's hold; None without a hold."""
         with self.database.read() as connection:
             reason: str | None = connection.execute(sa.select(accounts.c.hold_reason)).scalar_one()
             return reason
@@ -358,7 +358,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class Receiver:
-    """A web hook for alerts: `ALERT_URLS=receiver.url`."""
+    """A webhook for alerts: `ALERT_URLS=receiver.url`."""
 
     def __init__(self, port: int = 0) -> None:
         self.notices: list[Notice] = []
@@ -392,7 +392,7 @@ class Receiver:
     @property
     def url(self) -> str:
         """For `ALERT_URLS`."""
-        # An alert that is taken late would be told again; nobody's slow moment is to count for that.
+        # An alert that is acknowledged late is delivered again; a slow machine must not cause that.
         return f"json://127.0.0.1:{self._server.server_address[1]}/sms?cto=60&rto=60"
 
     @property
@@ -402,5 +402,5 @@ class Receiver:
 
     def took(self, body: bytes) -> None:
         """Keeps one that arrived."""
-        told = json.loads(body)
-        self.notices.append(Notice(told["title"], told["message"], body))
+        alert = json.loads(body)
+        self.notices.append(Notice(alert["title"], alert["message"], body))

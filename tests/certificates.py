@@ -13,7 +13,7 @@ _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
 class Authority:
-    """An authority that nobody knows unless told: `root` is its certificate.
+    """An authority that no program trusts by default; `root` is its certificate.
 
     Args:
         folder: for its files.

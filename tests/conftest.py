@@ -35,7 +35,7 @@ _NOT_RUN = "not run here: "
 _servers = pytest.StashKey[set[str]]()
 _processes = pytest.StashKey[list[Process]]()
 
-# A slow moment of the machine is no failure of the code. HYPOTHESIS_PROFILE=thorough looks much further.
+# A slow machine is no failure of the code. HYPOTHESIS_PROFILE=thorough tries many more examples.
 _slow = [hypothesis.HealthCheck.too_slow]
 hypothesis.settings.register_profile("default", deadline=None, suppress_health_check=_slow, print_blob=True)
 hypothesis.settings.register_profile("thorough", parent=hypothesis.settings.get_profile("default"), max_examples=5000)

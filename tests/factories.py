@@ -1,4 +1,4 @@
-"""Messages, settings and a recording bell, each with what a test does not care about already filled in."""
+"""Builds messages and settings with defaults for what a test does not care about; records wake-ups."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _numbers = itertools.count(1)
 
 
 def message(**values: Any) -> Message:  # noqa: ANN401 - any column
-    """A message as the state machine sees it: queued, unless told otherwise."""
+    """A message as the state machine sees it; queued by default."""
     blank: dict[str, Any] = {
         "id": 1,
         "state": State.QUEUED,
@@ -100,12 +100,12 @@ def settings(database_url: str, base_url: str = "http://127.0.0.1:1/sms-services
 
 
 def insert(database: Database, count: int = 1, **values: Any) -> list[int]:  # noqa: ANN401 - any column
-    """Store messages, each with a key and a text of its own, due long ago unless told otherwise; returns their ids."""
+    """Store messages, each with a key and a text of its own, due long ago by default; returns their ids."""
     ids = []
     with database.begin() as connection:
         for _ in range(count):
             number = next(_numbers)
-            # Where texts are given they may be equal: a phone of its own keeps them from being twins.
+            # Given texts may be equal: different phones keep the contents different.
             phone = f"55514{number % 100_000:05d}" if "text" in values else PHONE
             given = {"key": f"key-{number}", "phone": phone, "text": f"text {number}", "due_at": LONG_AGO} | values
             result = connection.execute(sa.insert(messages).values(**given))
@@ -121,7 +121,7 @@ def change(database: Database, ids: Sequence[int] | None = None, **values: Any) 
 
 
 def change_account(database: Database, **values: Any) -> None:  # noqa: ANN401 - any column
-    """Write columns of the gate."""
+    """Write columns of the account's row."""
     with database.begin() as connection:
         connection.execute(sa.update(accounts).where(accounts.c.account == ACCOUNT).values(**values))
 
@@ -145,8 +145,8 @@ def history(database: Database, message_id: int) -> list[Any]:
         return list(connection.execute(query))
 
 
-def news(database: Database) -> list[tuple[str, str]]:
-    """All alerts as (kind, news), oldest first."""
+def alert_events(database: Database) -> list[tuple[str, str]]:
+    """All alert events as (kind of the incident, event), oldest first."""
     with database.read() as connection:
         query = sa.select(incidents.c.kind, alerts.c.news).join_from(alerts, incidents).order_by(alerts.c.id)
         return [(found.kind, found.news) for found in connection.execute(query)]
@@ -170,7 +170,7 @@ class Roll(random.Random):
 
 
 class RecordingWakeups:
-    """A bell that only remembers what it was rung for."""
+    """Records each wake-up and sends none."""
 
     def __init__(self) -> None:
         self.sends: list[list[int]] = []
@@ -179,7 +179,7 @@ class RecordingWakeups:
         self.reconciled = threading.Event()
         self.alerted = threading.Event()
         self.swept = threading.Event()
-        self.told = threading.Event()
+        self.called_back = threading.Event()
 
     def send(self, ids: Sequence[int]) -> None:
         self.sends.append(list(ids))
@@ -197,7 +197,7 @@ class RecordingWakeups:
         self.alerted.set()
 
     def callbacks(self) -> None:
-        self.told.set()
+        self.called_back.set()
 
     def sweep(self) -> None:
         self.swept.set()

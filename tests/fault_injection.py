@@ -84,7 +84,7 @@ def spoil_consumer(what: str) -> None:
     spoil = {
         "hang": lambda: time.sleep(3600),
         "cancel": consumer.task_consumer.cancel,
-        # Its connections are polled no more, and kombu believes that they are.
+        # Nobody polls its connections any more, although kombu still lists them as polled.
         "stalled": consumer.connection.transport.cycle._channels.clear,
     }[what]
     consumer.hub.call_soon(spoil)

@@ -99,7 +99,7 @@ def _accepted(age: str) -> dict[str, str]:
 
 
 def _final(rows: int) -> Group:
-    """The past, oldest first: what was final for 30 days is erased but for the last 8,000, whose turn is now."""
+    """The past, oldest first: all older than 30 days are erased, except the last 8,000, which are due now."""
     age = f"(40 + ({rows} - n) * {_YEAR / max(1, rows):.6f})"
     due = f"({rows} - n) * {_YEAR / max(1, rows):.6f} > {30 * _DAY}"
     oldest_kept = int(rows * (1 - 30 / 365)) - 8000

@@ -28,7 +28,7 @@ class Odd:
         name: of the kind.
         columns: SQL of the columns that are odd.
         refused: whether the database itself refuses it.
-        becomes: the state that it ends in, where nothing refuses it; `any` where that is the provider's affair.
+        becomes: the state that it ends in, where nothing refuses it; `any` where the provider decides it.
     """
 
     name: str
@@ -50,7 +50,7 @@ _ANYWHERE = (
 
 POSTGRESQL = (
     *_ANYWHERE,
-    Odd("valid for ever", {"expires_at": "'infinity'"}),
+    Odd("valid forever", {"expires_at": "'infinity'"}),
     Odd("valid until before time", {"expires_at": "'-infinity'"}, becomes="failed"),
     Odd("the year 294000", {"expires_at": "'294000-01-01 00:00:00+00'"}),
     Odd("sent in the year 294000", {"send_at": "'294000-01-01 00:00:00+00'"}),

@@ -1,6 +1,6 @@
 """Real processes for tests: started with a log, watched, signalled, and ended even if pytest is killed.
 
-Run as a program this file is the reaper: it outlives pytest by a moment and ends what was left behind.
+Run as a program this file is the reaper: it survives pytest for a short time and ends the processes left behind.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PATIENT_WAKEUPS = """
 from smsclick._wakeups import publisher
 publisher._ANSWER_SECONDS = publisher._EXIT_SECONDS = 60
 """
-"""How a producer's program begins whose doorbell must be heard: a slow moment of the machine loses no ring then."""
+"""Start of a producer's program whose wake-ups must arrive: they wait long enough for a slow machine."""
 
 # Nothing else of a person's environment reaches a process under test: no DATABASE_URL, no proxies, no keys.
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME", "COVERAGE_PROCESS_CONFIG")
@@ -95,7 +95,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def working_below(directory: Path) -> list[int]:
-    """Processes whose working directory is there (as far as the system tells: on Linux)."""
+    """Processes whose working directory is there (found on Linux only)."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -140,12 +140,12 @@ def kill_tree(pid: int) -> None:
 class Reaper:
     """A process of its own that ends what pytest started and removes its directory, should pytest be killed.
 
-    It reads orders from a pipe; the pipe's end is the news that pytest is gone.
+    It reads orders from a pipe; when the pipe ends, pytest is gone.
     """
 
     def __init__(self) -> None:
         self.directory = _temporary_directory()
-        # Whole from the first moment: another session takes a directory without a living owner for a leftover.
+        # Created in one step: another session treats a directory without a living owner as a leftover.
         staged = self.directory / "pytest.pid.new"
         staged.write_text(str(os.getpid()))
         staged.rename(self.directory / "pytest.pid")
@@ -156,7 +156,7 @@ class Reaper:
         atexit.register(self.close)
 
     def watch(self, pid: int) -> None:
-        """This process must not outlive pytest."""
+        """End this process with pytest."""
         self._order("watch", str(pid), _stat(pid)[2])
 
     def forget(self, pid: int) -> None:
@@ -335,7 +335,7 @@ class Process:
         if self.running:
             self.sigkill()
         elif self._popen.returncode is not None:
-            # Children may outlive a parent that was killed alone.
+            # Children may survive a parent that was killed alone.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
             reaper().forget(self.pid)

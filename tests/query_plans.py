@@ -1,6 +1,6 @@
 """Every statement that passes an engine, with the plan by which the database really ran it, and what is wrong with it.
 
-The plan is taken right before the statement runs, in its transaction and with its parameters: the database runs it
+The plan is read right before the statement runs, in its transaction and with its parameters: the database runs it
 once for the plan, behind a savepoint, and once for good.
 """
 
@@ -142,7 +142,7 @@ def _explain(connection: sa.Connection, statement: str, parameters: _Any) -> tup
 
 
 def _handled(cursor: _Any) -> int:
-    """How many rows of tables and entries of indexes this session has read: what no plan of MariaDB tells in full."""
+    """How many rows of tables and entries of indexes this session has read: no plan of MariaDB shows that in full."""
     cursor.execute("SHOW SESSION STATUS LIKE 'Handler%'")
     return sum(int(row[1]) for row in cursor.fetchall() if row[0].startswith(("Handler_read", "Handler_icp_attempts")))
 
@@ -189,7 +189,7 @@ def _mariadb(nodes: Sequence[dict[str, Any]], read: int) -> list[Scan]:
         # A temporary table or a constant row is none of ours.
         if node["table_name"].startswith("smsclick_") or node["table_name"] == "anon_1":
             scans.append(Scan(node["table_name"], 0, whole))
-    # The counters tell of all tables together; the first stands for them.
+    # The counters cover all tables together; the first table stands for them.
     return [dataclasses.replace(scan, rows=read) if index == 0 else scan for index, scan in enumerate(scans)]
 
 
@@ -233,7 +233,7 @@ def _is_bound(statement: _Any) -> bool:
 
 
 def _sources(*given: _Any) -> Iterator[_Any]:
-    """What is read, joins taken apart; a parameter's own values are not read from a table."""
+    """What is read, each side of a join by itself; a parameter's own values are not read from a table."""
     for each in given:
         if isinstance(each, sa.Join):
             yield from _sources(each.left, each.right)

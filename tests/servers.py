@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 # Below the ports that the system gives to outgoing connections: one of those could take the place of a server
-# that is down for a moment, and a client that retries could even connect to itself. SystemRandom, because
+# that is down for a short time, and a client that retries could even connect to itself. SystemRandom, because
 # pytest-randomly gives the usual one the same seed for every test.
 _PORTS = range(20000, 32000)
 _random = SystemRandom()
@@ -148,7 +148,7 @@ class Server(ABC):
                 self._start_once()
                 break
             except ServerError:
-                # The free port may have been taken meanwhile. Later it is the address others know, and stays.
+                # Another process may use the free port by now. Later it is the address others know, and stays.
                 if self._ready_once or attempt == 2:
                     raise
                 self._take_ports()

@@ -16,6 +16,6 @@ app.conf.update(task_default_queue="shop", worker_enable_remote_control=False, w
 
 @app.task(name="shop.sms_changed", bind=True)
 def sms_changed(self: Any, event: dict[str, Any]) -> None:  # noqa: ANN401 - Celery's own
-    """Keeps what it is told."""
+    """Store each event that arrives."""
     with Path(os.environ["SHOP_FILE"]).open("a", encoding="utf-8") as file:
         file.write(json.dumps({"task_id": self.request.id, "event": event}) + "\n")

@@ -34,7 +34,7 @@ _keys = itertools.count(1)
 
 @contextlib.contextmanager
 def as_worker(database_url: str, base_url: str, **variables: str) -> Iterator[Runtime]:
-    """The runtime that the tasks of this process use meanwhile; its doorbells lead nowhere."""
+    """The runtime that the tasks of this process use meanwhile; no worker receives its wake-ups."""
     given = {"DATABASE_URL": database_url, "SMSCLICK_BASE_URL": base_url, "SMSCLICK_API_KEY": KEY} | variables
     before = {name: os.environ.get(name) for name in given}
     os.environ.update(given)
@@ -49,7 +49,7 @@ def as_worker(database_url: str, base_url: str, **variables: str) -> Iterator[Ru
 
 
 def make_due(database: Database) -> None:
-    """Every tick's turn has come, the gate is open, and there is news to deliver."""
+    """Make every tick due, release the account's hold, and add an alert event to deliver."""
     with database.begin() as connection:
         connection.execute(sa.delete(heartbeats))
         connection.execute(sa.update(accounts).values(probe_at=LONG_AGO, hold_reason=None, failures=0, lag_id=None))
@@ -78,7 +78,7 @@ def arguments(database: Database, tick: str) -> Mapping[str, Any]:
 
 
 def run(held: Runtime, tick: str, called: Mapping[str, Any]) -> None:
-    """Run a tick to the end of what it sets going: the pump is stopped once it has sent as much as it was rung for.
+    """Run a tick to the end of what it sets going: the pump stops when it has sent all that woke it.
 
     It would go on with everything that is due, and this process's runtime ends with it.
     """

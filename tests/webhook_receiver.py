@@ -1,4 +1,4 @@
-"""A producer's web hook on this machine, which answers as a test wants, and what came to it."""
+"""A producer's webhook on this machine: answers as a test wants and records the deliveries."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ class _Server(ThreadingHTTPServer):
 
 
 class Hook:
-    """A web hook. `answer` gets each delivery and returns a status, after as long as it likes.
+    """A webhook. `answer` gets each delivery and returns a status, after any delay.
 
     Args:
-        answer: 200 at once, unless told otherwise.
+        answer: by default 200 at once.
         headers: further ones of each answer.
     """
 

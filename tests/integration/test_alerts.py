@@ -18,7 +18,7 @@ from smsclick.contract import alerts as table
 from smsclick.contract import incidents as incidents_table
 from smsclick.contract import metadata
 from tests import one_sender
-from tests.factories import LONG_AGO, insert, news, states
+from tests.factories import LONG_AGO, alert_events, insert, states
 from tests.servers import free_port
 from worker.alerting import delivery, incidents
 from worker.operator import open_incidents
@@ -290,7 +290,7 @@ def test_a_dead_channel_delays_neither_the_hold_nor_what_follows(
     simulator.set(balance=0)
     one_sender.send(runtime, insert(runtime.database, 2))
     assert states(runtime.database) == ["queued", "queued"]
-    assert news(runtime.database) == [("no_balance", "opened")]
+    assert alert_events(runtime.database) == [("no_balance", "opened")]
     assert deliver(runtime.database, list(runtime.channels)) == 0
 
 
@@ -306,7 +306,7 @@ def test_many_that_meet_a_problem_at_once_open_it_once(database: Database) -> No
 
     with ThreadPoolExecutor(12) as pool:
         assert sum(pool.map(run, range(12))) == 1
-    assert news(database) == [("bad_call", "opened")]
+    assert alert_events(database) == [("bad_call", "opened")]
     with database.read() as connection:
         assert connection.execute(sa.select(incidents_table.c.occurrences)).scalar_one() == 24
 
@@ -329,11 +329,11 @@ def test_a_problem_that_comes_and_goes_makes_four_alerts_however_often(database:
         open_(database)
         close(database)
     expected = [("no_balance", "opened"), ("no_balance", "closed"), ("no_balance", "reopened")]
-    assert news(database) == expected
+    assert alert_events(database) == expected
     database.transact(incidents.tick)
-    assert news(database) == expected
+    assert alert_events(database) == expected
     over_for_long(database)
-    assert news(database) == [*expected, ("no_balance", "closed")]
+    assert alert_events(database) == [*expected, ("no_balance", "closed")]
     with database.read() as connection:
         found = connection.execute(sa.select(incidents_table)).one()
     assert (found.occurrences, found.reopened) == (25, 24)
@@ -344,7 +344,7 @@ def test_a_problem_that_comes_back_much_later_is_a_new_incident(database: Databa
         open_(database)
         close(database)
         over_for_long(database)
-    assert news(database) == [("no_balance", "opened"), ("no_balance", "closed")] * 2
+    assert alert_events(database) == [("no_balance", "opened"), ("no_balance", "closed")] * 2
 
 
 def test_a_problem_that_has_ended_is_not_open_although_it_may_come_back(database: Database) -> None:
@@ -383,7 +383,7 @@ def test_what_lasts_is_reminded_of_and_not_more_often_than_said(database: Databa
         connection.execute(sa.update(incidents_table).values(remind_at=LONG_AGO))
     assert database.transact(incidents.tick) == 1
     assert database.transact(incidents.tick) == 0
-    assert news(database) == [("no_balance", "opened"), ("no_balance", "reminder")]
+    assert alert_events(database) == [("no_balance", "opened"), ("no_balance", "reminder")]
 
 
 def test_a_reminder_after_the_end_does_not_happen(database: Database) -> None:
@@ -402,11 +402,11 @@ def test_a_problem_without_an_end_of_its_own_ends_when_it_has_been_quiet(
     with database.begin() as connection:
         connection.execute(sa.update(incidents_table).values(last_at=LONG_AGO))
     database.transact(incidents.tick)
-    assert news(database) == [(kind, "opened")] + [(kind, "closed")] * ends
+    assert alert_events(database) == [(kind, "opened")] + [(kind, "closed")] * ends
 
 
 def test_two_subjects_of_a_kind_are_two_incidents(database: Database) -> None:
     open_(database, "unlisted_code", subject="-998")
     open_(database, "unlisted_code", subject="-999")
     open_(database, "unlisted_code", subject="-999")
-    assert news(database) == [("unlisted_code", "opened")] * 2
+    assert alert_events(database) == [("unlisted_code", "opened")] * 2

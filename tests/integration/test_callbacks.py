@@ -19,7 +19,7 @@ from smsclick._values.causes import Cause
 from smsclick.contract import State, callbacks, incidents, messages
 from smsclick.settings import load_settings
 from tests import one_sender
-from tests.factories import LONG_AGO, PHONE, clock, insert, news, row, sent
+from tests.factories import LONG_AGO, PHONE, alert_events, clock, insert, row, sent
 from tests.processes import wait_until
 from tests.webhook_receiver import SECRET, Hook
 from worker.callbacks.dispatcher import CallbackDispatcher
@@ -198,11 +198,11 @@ def test_the_accounts_default_is_for_messages_without_their_own_also_by_plain_sq
         ("message.sent", "celery:other.sms@other"),
         ("message.sent", "celery:shop.sms@shop"),
     ]
-    assert wakeups.told.wait(60)
+    assert wakeups.called_back.wait(60)
     assert sweep(runtime)
-    wakeups.told.clear()
+    wakeups.called_back.clear()
     sweep(runtime, urgent=True)
-    assert wakeups.told.is_set()
+    assert wakeups.called_back.is_set()
 
 
 @ON_ONE
@@ -372,7 +372,7 @@ def test_a_call_that_is_not_acknowledged_is_tried_again_and_alerts_after_the_fou
         one = make_dispatcher(IMPATIENCE) if status is None else make_dispatcher()
         delivered(database, 1, hook.url)
         for tries, wait in enumerate((5, 300, 1800, 7200), 1):
-            assert news(database) == []
+            assert alert_events(database) == []
             before = clock(database)
             deliver(one)
             after = clock(database)
@@ -381,11 +381,11 @@ def test_a_call_that_is_not_acknowledged_is_tried_again_and_alerts_after_the_fou
             soonest, latest = (dt.timedelta(seconds=wait * share) for share in (0.9, 1.1))
             assert before + soonest <= saved.due_at <= after + latest
             hurry(database)
-        assert news(database) == [("callback_failed", "opened")]
+        assert alert_events(database) == [("callback_failed", "opened")]
         hook.answer = lambda _: 200
         deliver(make_dispatcher())
         over.set()
-    assert news(database) == [("callback_failed", "opened"), ("callback_failed", "closed")]
+    assert alert_events(database) == [("callback_failed", "opened"), ("callback_failed", "closed")]
     [saved] = stored(database)
     assert (saved.last_error, saved.failed_at, saved.receiver) == (None, None, None)
     with database.read() as connection:
@@ -404,7 +404,7 @@ def test_what_is_no_address_is_given_up_at_once_with_an_incident_and_holds_up_no
         assert saved.last_error.startswith("callback: names neither")
         assert saved.failed_at is not None
         assert (saved.due_at, saved.receiver) == (None, None)
-    assert news(database) == [("callback_failed", "opened")]
+    assert alert_events(database) == [("callback_failed", "opened")]
     assert row(database, message_id).state == State.DELIVERED
 
 
@@ -445,7 +445,7 @@ def test_what_the_settings_refuse_waits_for_weeks_and_goes_out_once_they_are_cha
         first, second = stored(database)
         assert first.last_error.startswith(reason)
         assert all(each.failed_at is None and each.due_at is not None for each in (first, second))
-        assert news(database) == [("callback_failed", "opened")]
+        assert alert_events(database) == [("callback_failed", "opened")]
         assert row(database, message_id).state == State.DELIVERED
 
         if url.startswith("http://"):
@@ -482,7 +482,7 @@ def test_without_a_secret_nothing_is_called_and_an_operator_hears_of_it_at_once(
         delivered(database, 1, hook.url)
         deliver(make_dispatcher(SMSCLICK_WEBHOOK_SECRET=""))
         assert hook.connections == 0
-    assert news(database) == [("callback_failed", "opened")]
+    assert alert_events(database) == [("callback_failed", "opened")]
     assert stored(database)[0].due_at is not None
 
 

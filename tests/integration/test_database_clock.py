@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from smsclick.contract import State, accounts, alerts, callbacks, clocks, heartbeats, incidents, watermarks
 from smsclick.provider.clock import clock as measured
-from tests.factories import LONG_AGO, insert, news, row
+from tests.factories import LONG_AGO, alert_events, insert, row
 from tests.factories import clock as time_of
 from tests.integration.workbench import Bench, bench
 from worker.database_clock import step as clock_step
@@ -100,7 +100,7 @@ def test_a_slow_answer_is_no_step() -> None:
 def test_a_clock_that_runs_steadily_is_trusted(database: Database, watch: DatabaseClock) -> None:
     for _ in range(3):
         watch.read(database)
-    assert news(database) == []
+    assert alert_events(database) == []
     assert clock_row(database).stepped_ms == 0
     with database.read() as connection:
         assert trusted_since(connection) is None
@@ -116,7 +116,7 @@ def test_a_step_is_one_incident_however_many_processes_see_it(
     process.moved = step
     for each in (watch, *others, watch):
         each.read(database)
-    assert news(database) == [("clock_step", "opened")]
+    assert alert_events(database) == [("clock_step", "opened")]
     assert clock_row(database).stepped_ms / 1000 == pytest.approx(step, abs=5)
     with database.read() as connection:
         detail = connection.execute(sa.select(incidents.c.detail)).scalar_one()
@@ -138,7 +138,7 @@ def test_a_process_that_starts_after_a_time_in_which_nobody_looked_trusts_none_o
     DatabaseClock().read(database)
     with database.read() as connection:
         assert near(trusted_since(connection), time_of(database))
-    assert news(database) == []
+    assert alert_events(database) == []
 
 
 def test_a_process_that_starts_after_a_step_back_is_certain_of_it(database: Database) -> None:
@@ -146,7 +146,7 @@ def test_a_process_that_starts_after_a_step_back_is_certain_of_it(database: Data
     with database.begin() as connection:
         connection.execute(sa.update(clocks).values(seen_at=time_of(database) + HALF_AN_HOUR))
     DatabaseClock().read(database)
-    assert news(database) == [("clock_step", "opened")]
+    assert alert_events(database) == [("clock_step", "opened")]
     with database.read() as connection:
         assert near(trusted_since(connection), time_of(database))
 

@@ -19,11 +19,11 @@ from tests.factories import (
     LONG_AGO,
     POLICY,
     RecordingWakeups,
+    alert_events,
     change,
     change_account,
     clock,
     insert,
-    news,
     row,
     settings,
     states,
@@ -93,7 +93,7 @@ def test_many_refusals_begin_one_hold_with_one_incident(database: Database) -> N
         refuse(database, claim(database, 5), epoch=0)
     found = read(database)
     assert (found.hold_reason, found.epoch, found.is_open, found.allowed_canary) == ("no_balance", 0, False, None)
-    assert news(database) == [("no_balance", "opened")]
+    assert alert_events(database) == [("no_balance", "opened")]
     assert states(database) == ["queued"] * 15
 
 
@@ -127,7 +127,7 @@ def test_a_key_that_is_refused_while_there_is_no_balance_takes_its_place(databas
     refuse(database, claim(database), epoch=0)
     refuse(database, claim(database), epoch=0, refused=BAD_KEY)
     assert read(database).hold_reason == "key_refused"
-    assert news(database) == [*ENDED, ("key_refused", "opened")]
+    assert alert_events(database) == [*ENDED, ("key_refused", "opened")]
 
 
 # --- While it is closed
@@ -155,7 +155,7 @@ def test_what_was_claimed_before_it_closed_goes_back_without_a_call(
     assert states(database) == ["queued"] * 10
     assert {row(database, each).attempts for each in ids} == {0}
     assert [row(database, each).last_code for each in ids].count(-104) == 1
-    assert news(database) == [("no_balance", "opened")]
+    assert alert_events(database) == [("no_balance", "opened")]
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -264,7 +264,7 @@ def test_one_accepted_canary_ends_the_hold_and_reports_it_once(
     release(runtime, wakeups)
     found = read(database)
     assert (found.is_open, found.epoch, found.canary_id) == (True, 1, None)
-    assert news(database) == ENDED
+    assert alert_events(database) == ENDED
     assert wakeups.alerted.wait(60)
     assert wakeups.swept.wait(60)
     # The one who brought the canary's answer goes on with the rest.
@@ -416,9 +416,9 @@ def test_a_canary_without_success_leaves_it_closed_until_the_next_probe(
     release(runtime, wakeups)
     assert not read(database).is_open
     assert balance.check(runtime) is None  # not due before its time
-    assert news(database) == [("no_balance", "opened")]
+    assert alert_events(database) == [("no_balance", "opened")]
     release(runtime, wakeups)
-    assert news(database) == ENDED
+    assert alert_events(database) == ENDED
 
 
 def test_a_canary_of_unknown_outcome_is_not_sent_again(
@@ -448,8 +448,8 @@ def test_a_nearly_empty_account_does_not_flap(
         assert states(database).count("queued") == left
         if left:
             assert not read(database).is_open
-            assert news(database) == [("no_balance", "opened")]
-    assert news(database) == ENDED
+            assert alert_events(database) == [("no_balance", "opened")]
+    assert alert_events(database) == ENDED
     assert simulator.stats().requests["sendMsg"] == {"-104": 1, "1": 2}
 
 
@@ -485,7 +485,7 @@ def test_a_refused_key_holds_everything_and_reopens_when_it_works(
     simulator.faults()
     release(runtime, wakeups)
     assert read(database).is_open
-    assert news(database) == [("key_refused", "opened"), ("key_refused", "closed")]
+    assert alert_events(database) == [("key_refused", "opened"), ("key_refused", "closed")]
     assert simulator.stats().requests["sendMsg"] == {"1": 5, "wrong_key": 1}
 
 
@@ -504,7 +504,7 @@ def test_a_key_that_works_again_ends_the_hold_although_no_message_waits_that_cou
         assert by_status.due(connection, 10) == []
     probe(runtime)
     assert read(database).is_open
-    assert news(database) == [("key_refused", "opened"), ("key_refused", "closed")]
+    assert alert_events(database) == [("key_refused", "opened"), ("key_refused", "closed")]
     assert wakeups.swept.is_set()
     with database.read() as connection:
         assert by_status.due(connection, 10) == [followed]
@@ -526,7 +526,7 @@ def test_a_key_that_only_the_probe_finds_refused_begins_a_hold_too(runtime: Runt
     simulator.set(api_key="another")
     probe(runtime)
     assert read(runtime.database).hold_reason == "key_refused"
-    assert news(runtime.database) == [("key_refused", "opened")]
+    assert alert_events(runtime.database) == [("key_refused", "opened")]
 
 
 # --- The operator
@@ -590,7 +590,7 @@ def test_a_provider_that_fails_most_of_the_time_does_not_begin_and_end_the_hold_
     """Without the rule it began and ended 25 times in 60 probes."""
     insert(database, 2)
     assert down_and_probed(database, 60, random.Random(7)) <= 5
-    assert len(news(database)) <= 3
+    assert len(alert_events(database)) <= 3
     # Once it works, a few canaries in a row suffice.
     answers = 0
     with database.begin() as connection:
@@ -626,13 +626,13 @@ def test_a_low_balance_is_reported_once_and_its_end_once(make_runtime: MakeRunti
     for left in (50, 49, 48, 100, 100):
         simulator.set(balance=left)
         probe(runtime)
-    assert news(runtime.database) == [("low_balance", "opened"), ("low_balance", "closed")]
+    assert alert_events(runtime.database) == [("low_balance", "opened"), ("low_balance", "closed")]
 
 
 def test_the_early_warning_is_off_by_default(runtime: Runtime, simulator: Simulator) -> None:
     simulator.set(balance=0)
     probe(runtime)
-    assert news(runtime.database) == []
+    assert alert_events(runtime.database) == []
 
 
 def test_the_early_warning_does_not_join_the_incident_that_there_is_nothing_at_all(
@@ -642,7 +642,7 @@ def test_the_early_warning_does_not_join_the_incident_that_there_is_nothing_at_a
     change_account(runtime.database, hold_reason="no_balance")
     simulator.set(balance=0)
     probe(runtime)
-    assert news(runtime.database) == []
+    assert alert_events(runtime.database) == []
 
 
 def test_there_is_one_account(database: Database) -> None:

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsclick.contract import incidents, messages
-from tests.factories import RecordingWakeups, news, row
+from tests.factories import RecordingWakeups, alert_events, row
 from worker.intake import by_name, dead_letters
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def test_a_key_with_other_content_is_refused_and_the_first_message_stays(
     assert count(runtime) == 1
     assert first is not None
     assert row(runtime.database, first).text == CALL["text"]
-    assert news(runtime.database) == [("bad_call", "opened")]
+    assert alert_events(runtime.database) == [("bad_call", "opened")]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_call_that_cannot_be_a_message_is_refused_with_an_incident(
     assert count(runtime) == 0
     assert wakeups.sends == []
     assert wakeups.alerted.is_set()
-    assert news(runtime.database) == [("bad_call", "opened")]
+    assert alert_events(runtime.database) == [("bad_call", "opened")]
     with runtime.database.read() as connection:
         detail = connection.execute(sa.select(incidents.c.detail)).scalar_one()
     assert "task-1" in detail
@@ -107,7 +107,7 @@ def test_a_call_that_cannot_be_a_message_is_refused_with_an_incident(
 def test_many_bad_calls_are_one_incident_with_a_count(runtime: Runtime) -> None:
     for number in range(3):
         by_name.accept(runtime, f"task-{number}", {"phone": "123", "text": "x"})
-    assert news(runtime.database) == [("bad_call", "opened")]
+    assert alert_events(runtime.database) == [("bad_call", "opened")]
     with runtime.database.read() as connection:
         assert connection.execute(sa.select(incidents.c.occurrences)).scalar_one() == 3
 
@@ -160,7 +160,7 @@ def test_celerys_option_expires_is_the_messages_validity(runtime: Runtime, zone:
 @pytest.mark.parametrize("expires", ["2001-01-01T00:00:00+00:00", "soon"])
 def test_a_call_that_is_over_is_refused_and_not_sent(runtime: Runtime, expires: str) -> None:
     assert by_name.accept(runtime, "task-1", CALL, expires=expires) is None
-    assert news(runtime.database) == [("bad_call", "opened")]
+    assert alert_events(runtime.database) == [("bad_call", "opened")]
 
 
 # --- smsclick.cancel
@@ -172,7 +172,7 @@ def test_a_cancel_withdraws_a_message_and_once_more_does_nothing(runtime: Runtim
     assert by_name.cancel(runtime, "task-2", {"key": " order-1 "})
     assert not by_name.cancel(runtime, "task-2", {"clave": "order-1"})
     assert row(runtime.database, stored).state == "cancelled"
-    assert news(runtime.database) == []
+    assert alert_events(runtime.database) == []
 
 
 def test_a_cancel_that_overtakes_its_message_withdraws_it(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +187,7 @@ def test_a_cancel_that_overtakes_its_message_withdraws_it(runtime: Runtime, monk
 def test_a_cancel_of_no_message_is_passed_over(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(by_name, "_OVERTAKEN_SECONDS", 0)
     assert not by_name.cancel(runtime, "task-1", {"key": "nobody's"})
-    assert news(runtime.database) == []
+    assert alert_events(runtime.database) == []
 
 
 def test_a_cancel_without_a_key_is_reported_once_and_kept(runtime: Runtime) -> None:
@@ -202,7 +202,7 @@ def test_a_cancel_without_a_key_is_reported_once_and_kept(runtime: Runtime) -> N
     ]
     for number, (arguments, positional) in enumerate(bad):
         assert not by_name.cancel(runtime, f"task-{number}", arguments, positional=positional)
-    assert news(runtime.database) == [("bad_call", "opened")]
+    assert alert_events(runtime.database) == [("bad_call", "opened")]
     letters = list(dead_letters.listed(runtime.database))
     assert len(letters) == len(bad)
     assert {letter.task for letter in letters} == {"smsclick.cancel"}

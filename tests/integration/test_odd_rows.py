@@ -15,7 +15,7 @@ from smsclick.contract import State, events, messages
 from smsclick.errors import DatabaseUnavailable
 from tests import odd_rows, one_sender
 from tests.conftest import migrate
-from tests.factories import LONG_AGO, NOW, change_account, clock, insert, message, news, row, settings
+from tests.factories import LONG_AGO, NOW, alert_events, change_account, clock, insert, message, row, settings
 from tests.odd_rows import KINDS, SECRET, Odd
 from worker.callbacks import store
 from worker.lifecycle import on_claim
@@ -215,7 +215,7 @@ def test_an_unknown_whose_text_cannot_be_read_stays_and_is_in_no_others_way(
     # Out of the way for long, not only until the next look at whatever stays unknown.
     assert due[message_id] > clock(unchecked) + dt.timedelta(minutes=30)
     assert all(due[each] != LONG_AGO for each in others)
-    assert ("odd_row", "opened") in news(unchecked)
+    assert ("odd_row", "opened") in alert_events(unchecked)
 
 
 @pytest.mark.parametrize("server", ["sqlite", "postgres", "mariadb"])
@@ -277,7 +277,7 @@ def test_a_defect_of_ours_fails_no_message_and_stops_no_other(server: str, unche
     assert sorted(product.run_in_halves(unchecked, work, lambda _: ids, work, 100)) == ids[:7] + ids[8:]
     assert states(unchecked, ids) == ["queued"] * 30
     assert row(unchecked, ids[7]).due_at > clock(unchecked)
-    assert ("odd_row", "opened") in news(unchecked)
+    assert ("odd_row", "opened") in alert_events(unchecked)
 
 
 @ON_SQLITE

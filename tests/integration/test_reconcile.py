@@ -86,9 +86,9 @@ def test_what_the_report_has_is_sent_with_its_id_and_the_event_says_how(made: Be
 
 def test_producers_are_notified_as_soon_as_the_report_shows_the_attempt(made: Bench) -> None:
     unknown(made, accepted=True, callback="celery:app.tasks.sms_changed@queue")
-    made.wakeups.told.clear()
+    made.wakeups.called_back.clear()
     made.reconcile()
-    assert made.wakeups.told.is_set()
+    assert made.wakeups.called_back.is_set()
 
 
 def test_what_is_found_is_followed_to_its_end(made: Bench) -> None:
@@ -185,17 +185,17 @@ def test_unknowns_that_grow_old_open_one_incident_that_ends_with_them(made: Benc
     unknown(made, accepted=True)
     made.simulator.faults([Fault(kind=FaultKind.HTTP_503_BEFORE, endpoints=("report",))])
     made.reconcile()
-    assert made.news() == []
+    assert made.alert_events() == []
     made.age(2 * SETTLE_SECONDS + 1)
     made.reconcile()
     made.reconcile()
-    assert made.news() == [("old_unknown", "opened")]
+    assert made.alert_events() == [("old_unknown", "opened")]
     assert made.wakeups.alerted.is_set()
     made.simulator.faults()
     made.age(-2 * SETTLE_SECONDS)  # back to where the provider's dates are
     made.reconcile()
     assert made.states() == [State.SENT]
-    assert made.news() == [("old_unknown", "opened"), ("old_unknown", "closed")]
+    assert made.alert_events() == [("old_unknown", "opened"), ("old_unknown", "closed")]
 
 
 def test_a_report_that_lags_finds_the_message_when_it_shows_it(made: Bench) -> None:
@@ -346,7 +346,7 @@ def test_a_late_accepted_answer_ends_an_unknown(made: Bench) -> None:
         State.SENT,
         made.ledger()[0].id_mensaje,
     )
-    assert made.news() == []
+    assert made.alert_events() == []
 
 
 def judged_absent(made: Bench) -> tuple[int, Claim, Outcome]:
@@ -367,7 +367,7 @@ def test_a_late_accepted_answer_stops_what_was_about_to_be_sent_again(made: Benc
     message_id, claim, answer = judged_absent(made)
     made.record(claim, answer)
     made.send([message_id])
-    assert (made.states(), len(made.ledger()), made.news()) == ([State.SENT], 1, [])
+    assert (made.states(), len(made.ledger()), made.alert_events()) == ([State.SENT], 1, [])
 
 
 def test_the_id_of_an_attempt_that_was_sent_again_is_kept_and_reported(made: Bench) -> None:
@@ -377,7 +377,7 @@ def test_the_id_of_an_attempt_that_was_sent_again_is_kept_and_reported(made: Ben
     first, second = made.ledger()
     assert made.row(message_id).id_mensaje == second.id_mensaje
     assert made.history(message_id)[-1].id_mensaje == first.id_mensaje
-    assert made.news() == [("lost_id", "opened")]
+    assert made.alert_events() == [("lost_id", "opened")]
 
 
 def test_a_late_answer_that_says_what_the_report_said_raises_no_alarm(made: Bench) -> None:
@@ -387,7 +387,7 @@ def test_a_late_answer_that_says_what_the_report_said_raises_no_alarm(made: Benc
     made.lose()
     made.reconcile()
     made.record(claim, answer)
-    assert (made.states(), made.news()) == ([State.SENT], [])
+    assert (made.states(), made.alert_events()) == ([State.SENT], [])
     assert causes(made, message_id)[-1] == FOUND
 
 
@@ -420,7 +420,7 @@ def test_an_accepted_answer_with_an_id_that_another_message_has_is_never_sent_ag
     [claim] = made.claim()
     made.record(claim, Accepted(accepted.id_mensaje, 1, "Mensaje enviado"))
     assert made.row(message_id).state == State.UNKNOWN
-    assert made.news() == [("lost_id", "opened")]
+    assert made.alert_events() == [("lost_id", "opened")]
     made.live()
     assert made.row(message_id).state == State.UNKNOWN
 
@@ -438,7 +438,7 @@ def test_a_provider_that_is_down_leaves_no_more_unknowns_than_the_breaker_counts
     assert made.states().count(State.UNKNOWN) == MOST_FAILURES
     assert made.states().count(State.QUEUED) == 30 - MOST_FAILURES
     assert made.account_state().hold_reason is HoldReason.PROVIDER_DOWN
-    assert made.news() == [("provider_down", "opened")]
+    assert made.alert_events() == [("provider_down", "opened")]
 
 
 def test_an_answer_lets_the_count_begin_again(made: Bench) -> None:
@@ -496,7 +496,7 @@ def test_the_breakers_hold_ends_through_one_canary(made: Bench) -> None:
     made.runtime.hold_cache.forget()
     made.send([canary] if canary else [])
     assert made.account_state().is_open
-    assert made.news() == [("provider_down", "opened"), ("provider_down", "closed")]
+    assert made.alert_events() == [("provider_down", "opened"), ("provider_down", "closed")]
     assert len(made.ledger()) == 30 - MOST_FAILURES
 
 
@@ -510,7 +510,7 @@ def test_a_canary_that_is_not_answered_leaves_the_account_held(made: Bench) -> N
     made.send([canary] if canary else [])
     assert made.account_state().hold_reason is HoldReason.PROVIDER_DOWN
     assert made.states().count(State.UNKNOWN) == MOST_FAILURES + 1
-    assert made.news() == [("provider_down", "opened")]
+    assert made.alert_events() == [("provider_down", "opened")]
 
 
 def test_after_an_outage_everything_is_delivered_once(made: Bench) -> None:

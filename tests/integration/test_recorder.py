@@ -18,7 +18,7 @@ from smsclick.contract import HoldReason, State, accounts, incidents, messages
 from smsclick.provider.codes import Action
 from smsclick.provider.results import Accepted, Refused
 from tests.conftest import migrate
-from tests.factories import POLICY, insert, news, row, settings, states
+from tests.factories import POLICY, alert_events, insert, row, settings, states
 from tests.processes import wait_until
 from worker.lifecycle.attempt import Ended
 from worker.queue import claims
@@ -184,7 +184,7 @@ def test_accepted_answers_wait_for_a_database_that_refuses_all_writes(
     ending.join(60)
     assert waiting.waiting == 0
     assert states(writable) == [State.SENT] * 42
-    assert news(writable) == []
+    assert alert_events(writable) == []
     assert all(record.exc_info is None for record in caplog.records)  # no driver's text, no traceback
     standby.dispose()
     writable.dispose()
@@ -215,7 +215,7 @@ def test_accepted_answers_wait_for_a_mariadb_whose_disk_is_full(
     for each in done:
         each.result(60)
     assert states(database) == [State.SENT] * 6
-    assert news(database) == []
+    assert alert_events(database) == []
 
 
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
@@ -234,7 +234,7 @@ def test_a_result_that_the_table_refuses_is_dropped_with_its_id_and_an_incident(
         with database.begin() as connection:
             connection.execute(sa.text("ALTER TABLE smsclick_messages DROP CONSTRAINT odd"))
     assert states(database) == [State.SENT] * 2 + [State.SENDING] + [State.SENT] * 3
-    assert news(database) == [("lost_id", "opened")]
+    assert alert_events(database) == [("lost_id", "opened")]
     assert f"message={group[2].id} outcome=Accepted id_mensaje={odd}" in caplog.text
     assert group[2].text not in caplog.text
     assert group[2].phone not in caplog.text
@@ -259,7 +259,7 @@ def test_a_result_that_is_refused_only_briefly_is_not_dropped(
     stumbling = Stumbling(database.engine.url.render_as_string(hide_password=False))
     started(stumbling).submit(answered(each)).result(60)
     assert states(database) == [State.SENT]
-    assert news(database) == []
+    assert alert_events(database) == []
     stumbling.dispose()
 
 
@@ -274,7 +274,7 @@ def test_an_accepted_answer_to_a_deleted_message_is_named_in_an_incident(
     for each in (gone, *good):
         writing.record(answered(each))
     assert states(database) == [State.SENT] * 2
-    assert news(database) == [("lost_id", "opened")]
+    assert alert_events(database) == [("lost_id", "opened")]
     assert f"message={gone.id} id_mensaje={gone.id + 1000}" in caplog.text
 
 

@@ -21,10 +21,10 @@ from tests.factories import (
     LONG_AGO,
     POLICY,
     RecordingWakeups,
+    alert_events,
     change,
     history,
     insert,
-    news,
     noted,
     row,
     settings,
@@ -107,7 +107,7 @@ def test_a_late_accepted_answer_decides_an_unknown_row(database: Database) -> No
     record(database, (only, accepted(7)))
     found = row(database, only.id)
     assert (found.state, found.id_mensaje, found.sent_at) == ("sent", 7, found.attempted_at)
-    assert news(database) == []
+    assert alert_events(database) == []
 
 
 def test_a_late_refused_answer_decides_an_unknown_row(database: Database) -> None:
@@ -152,7 +152,7 @@ def test_an_accepted_answer_that_comes_too_late_is_kept_as_an_event_with_an_inci
         state,
         state,
     )
-    assert news(database) == [("lost_id", "opened")]
+    assert alert_events(database) == [("lost_id", "opened")]
 
 
 def test_the_same_answer_recorded_twice_changes_nothing_the_second_time(database: Database) -> None:
@@ -198,7 +198,7 @@ def test_an_unlisted_code_at_its_limit_fails_the_message_with_one_incident_for_t
         record(database, (group[0], UNLISTED), (group[1], UNLISTED), (group[2], other))
     assert effects == [Effects(alerts=True)]
     assert states(database) == ["failed"] * 3
-    assert sorted(news(database)) == [("unlisted_code", "opened")] * 2
+    assert sorted(alert_events(database)) == [("unlisted_code", "opened")] * 2
 
 
 def test_an_unlisted_code_below_its_limit_opens_no_incident(database: Database) -> None:
@@ -206,7 +206,7 @@ def test_an_unlisted_code_below_its_limit_opens_no_incident(database: Database) 
     with noted(database) as effects:
         record(database, (only, UNLISTED))
     assert effects == []
-    assert news(database) == []
+    assert alert_events(database) == []
 
 
 # --- The recorder

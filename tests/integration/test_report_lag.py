@@ -56,21 +56,21 @@ def test_a_lag_near_the_settle_window_opens_an_incident_that_ends_when_none_was_
     made.simulator.set(report_lag=3600)
     made.send(made.enqueue())
     assert report_lag.measure(made.runtime) is None
-    assert made.news() == []
+    assert made.alert_events() == []
     later(made, SETTLE_SECONDS * 0.5 + 1)
     assert report_lag.measure(made.runtime) is None
-    assert made.news() == [("report_lag", "opened")]
+    assert made.alert_events() == [("report_lag", "opened")]
     assert "set SMSCLICK_SETTLE_SECONDS well above the lag" in made.details()[0]
     made.simulator.set(report_lag=0)
     assert report_lag.measure(made.runtime) is not None
     made.send(made.enqueue())
     due_now(made)
     assert report_lag.measure(made.runtime) is not None
-    assert made.news() == [("report_lag", "opened")]
+    assert made.alert_events() == [("report_lag", "opened")]
     later(made, SETTLE_SECONDS + 1)
     made.send(made.enqueue())
     assert report_lag.measure(made.runtime) is not None
-    assert made.news() == [("report_lag", "opened"), ("report_lag", "closed")]
+    assert made.alert_events() == [("report_lag", "opened"), ("report_lag", "closed")]
 
 
 def test_a_message_that_nobody_could_look_for_earlier_is_not_late(made: Bench) -> None:
@@ -79,7 +79,7 @@ def test_a_message_that_nobody_could_look_for_earlier_is_not_late(made: Bench) -
     assert report_lag.measure(made.runtime) is None
     later(made, SETTLE_SECONDS * 0.5 + 1)
     assert report_lag.measure(made.runtime) is not None
-    assert made.news() == []
+    assert made.alert_events() == []
 
 
 def test_a_provider_whose_clock_is_a_little_off_does_not_look_like_a_report_that_lags(made: Bench) -> None:
@@ -91,7 +91,7 @@ def test_a_provider_whose_clock_is_a_little_off_does_not_look_like_a_report_that
     assert since is not None
     made.change_account(lag_since=since - dt.timedelta(seconds=25))  # by which its date is later than ours
     assert report_lag.measure(made.runtime) is not None
-    assert made.news() == []
+    assert made.alert_events() == []
 
 
 def test_a_message_that_never_shows_is_given_up_and_the_next_one_is_measured(made: Bench) -> None:
@@ -102,7 +102,7 @@ def test_a_message_that_never_shows_is_given_up_and_the_next_one_is_measured(mad
         later(made, SETTLE_SECONDS * report_lag.GIVE_UP_AFTER_WINDOWS / 2)
     assert report_lag.measure(made.runtime) is None
     assert made.account_state().lag_id is None
-    assert made.news() == [("report_lag", "opened")]
+    assert made.alert_events() == [("report_lag", "opened")]
     made.send(made.enqueue())
     due_now(made)
     assert report_lag.measure(made.runtime) is not None

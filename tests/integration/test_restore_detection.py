@@ -55,7 +55,7 @@ def test_messages_that_wait_although_they_were_sent_hold_everything(worked: Benc
     worked.runtime.hold_cache.forget()
     worked.send()
     assert len(worked.ledger()) == 6, "not even what was new"
-    assert worked.news() == [("restored", "opened")]
+    assert worked.alert_events() == [("restored", "opened")]
     recover(worked.database, found.since, worked.runtime.account)
     worked.reconcile()
     assert {worked.row(each).state for each in ids[:2]} == {State.SENT}

@@ -13,7 +13,7 @@ from sqlalchemy import event
 
 from smsclick._values.causes import Cause
 from smsclick.contract import HoldReason, Priority, State, events, heartbeats, incidents, messages
-from tests.factories import RecordingWakeups, change_account, clock, insert, news
+from tests.factories import RecordingWakeups, alert_events, change_account, clock, insert
 from tests.processes import wait_until
 from worker.alerting.kinds import KINDS
 from worker.monitoring import progress_checks
@@ -66,7 +66,7 @@ def test_where_everything_happens_nothing_is_said(ticking: Database) -> None:
     insert(ticking, due_at=clock(ticking))
     happen(ticking, 100)
     assert look(ticking) == set()
-    assert news(ticking) == []
+    assert alert_events(ticking) == []
 
 
 @pytest.mark.parametrize("ever", [True, False])
@@ -128,7 +128,7 @@ def test_a_hold_that_somebody_forgot(ticking: Database) -> None:
     assert look(ticking) == {"operator_hold"}
     change_account(ticking, operator_hold_at=None)
     assert look(ticking) == set()
-    assert news(ticking) == [("operator_hold", "opened"), ("operator_hold", "closed")]
+    assert alert_events(ticking) == [("operator_hold", "opened"), ("operator_hold", "closed")]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_share_that_falls_little_keeps_its_incident_open(ticking: Database) ->
     assert look(ticking) == {"many_unknown"}
     happen(ticking, 2 * answered)
     assert look(ticking) == set()
-    assert news(ticking) == [("many_unknown", "opened"), ("many_unknown", "closed")]
+    assert alert_events(ticking) == [("many_unknown", "opened"), ("many_unknown", "closed")]
 
 
 def test_a_share_of_a_few_says_nothing(ticking: Database) -> None:

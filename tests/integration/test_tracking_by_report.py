@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from smsclick.contract import State, messages, watermarks
 from smsclick.simulator import Fault, FaultKind
 from tests import one_sender
-from tests.factories import KEY, LONG_AGO, PHONE, RecordingWakeups, change, clock, insert, news, row, states
+from tests.factories import KEY, LONG_AGO, PHONE, RecordingWakeups, alert_events, change, clock, insert, row, states
 from tests.processes import ROOT
 from worker.account import request_budget
 from worker.lifecycle.policy import Policy
@@ -100,15 +100,15 @@ def test_producers_are_notified_as_soon_as_a_report_shows_the_final_status(
     runtime: Runtime, wakeups: RecordingWakeups
 ) -> None:
     ids = sent(runtime, callback="celery:app.tasks.sms_changed@queue")
-    wakeups.told.clear()
+    wakeups.called_back.clear()
     assert read(runtime) == len(ids)
-    assert wakeups.told.is_set()
+    assert wakeups.called_back.is_set()
 
 
 def test_nobody_is_woken_where_no_producer_waits(runtime: Runtime, wakeups: RecordingWakeups) -> None:
     sent(runtime)
     assert read(runtime) == 6
-    assert not wakeups.told.is_set()
+    assert not wakeups.called_back.is_set()
 
 
 def test_what_a_report_does_not_show_is_written_once_and_then_left_alone(
@@ -272,7 +272,7 @@ def test_a_key_that_a_report_refuses_holds_the_account_once(
     simulator.faults([Fault(FaultKind.WRONG_KEY, endpoints=("report",))])
     assert read(runtime) + read(runtime) == 0
     assert requests(simulator) == {"report": 1}
-    assert news(runtime.database) == [("key_refused", "opened")]
+    assert alert_events(runtime.database) == [("key_refused", "opened")]
     assert wakeups.alerted.is_set()
 
 

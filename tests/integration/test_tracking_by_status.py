@@ -14,12 +14,12 @@ from tests.factories import (
     LONG_AGO,
     PHONE,
     RecordingWakeups,
+    alert_events,
     change,
     change_account,
     clock,
     history,
     insert,
-    news,
     row,
     states,
 )
@@ -162,7 +162,7 @@ def test_the_tracking_window_ends_with_undetermined_and_one_incident(runtime: Ru
     change(runtime.database, ids, sent_at=clock(runtime.database) - dt.timedelta(days=7))
     ask(runtime, ids)
     assert states(runtime.database) == ["undetermined"] * 3
-    assert news(runtime.database) == [("undetermined", "opened")]
+    assert alert_events(runtime.database) == [("undetermined", "opened")]
 
 
 def test_a_later_status_corrects_an_undetermined_message(runtime: Runtime, simulator: Simulator) -> None:
@@ -199,7 +199,7 @@ def test_a_refused_key_stops_the_asking_and_holds_the_account_once(
     ids = sent(runtime, 5)
     simulator.faults([Fault(FaultKind.WRONG_KEY, endpoints=("getMsg",))])
     assert by_status.poll(runtime, ids) == 1
-    assert news(runtime.database) == [("key_refused", "opened")]
+    assert alert_events(runtime.database) == [("key_refused", "opened")]
     assert wakeups.alerted.is_set()
     assert due(runtime.database) == []
     assert by_status.poll(runtime, ids) == 0

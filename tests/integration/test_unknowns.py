@@ -131,7 +131,7 @@ def test_the_alert_about_old_unknowns_says_why_and_what_to_do(made: Bench) -> No
     made.age()
     made.simulator.faults([Fault(kind=FaultKind.HTTP_500_BEFORE, endpoints=("report",))])
     made.reconcile()
-    assert made.news() == [("old_unknown", "opened")]
+    assert made.alert_events() == [("old_unknown", "opened")]
     assert f"1 attempt (message {message_id}): the provider's report fails or cannot be read" in made.details()[0]
     made.simulator.faults()
     made.reconcile()

@@ -174,8 +174,8 @@ class Bench:
         with self.database.read() as connection:
             return list(connection.execute(query))
 
-    def news(self) -> list[tuple[str, str]]:
-        """All alerts as (kind, news), oldest first."""
+    def alert_events(self) -> list[tuple[str, str]]:
+        """All alert events as (kind of the incident, event), oldest first."""
         query = sa.select(incidents.c.kind, alerts.c.news).join_from(alerts, incidents).order_by(alerts.c.id)
         with self.database.read() as connection:
             return [(row.kind, row.news) for row in connection.execute(query)]
