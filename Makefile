@@ -69,6 +69,7 @@ WORDS += models smsclick/__init__.py smsclick/alembic.py smsclick/contract.py sm
 WORDS += $(addprefix smsclick/,_broker _database _enqueue _importing _values _wakeups django simulator testing)
 WORDS += worker/reconciliation worker/reports worker/restore worker/tracking
 WORDS += worker/account worker/database_clock worker/queue worker/sql
+WORDS += tests/unit tests/model tests/chaos tests/typed tests/faketime $(wildcard tests/*.py)
 lint: setup ## linter, spelling, words, formatting and types
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m codespell_lib
