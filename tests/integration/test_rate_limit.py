@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.conftest import StartProcess
     from tests.integration.conftest import MakeRuntime
 
-RATE = 50
+RATE = 25
 NEVER = threading.Event()
 
 

@@ -301,7 +301,7 @@ def test_doctor_looks_at_the_age_of_what_waits_and_of_the_last_result(database: 
     insert(database, due_at=ago(database, 400))
     stuck = queue.check(database)
     assert stuck.verdict is Verdict.FAILED
-    assert "no result was ever recorded" in stuck.found
+    assert "no result has ever been recorded" in stuck.found
     happen(database, 1)
     assert queue.check(database).verdict is Verdict.OK
     insert(database, due_at=ago(database, 4000))
