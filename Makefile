@@ -58,22 +58,10 @@ bench: setup ## the benchmarks of docs/performance.md; ARGS='latency --quick'
 		cksum requirements-bench.lock >.venv/.bench; }
 	@$(PYTHON) -m bench $(ARGS)
 
-# Where no word of our own is left for which the field has one; see scripts/words.py.
-WORDS := .ci .github Makefile SECURITY.md alembic.ini docker-compose.yml
-WORDS += bench celeryconfig.py Dockerfile examples migrations pyproject.toml scripts smsclick
-WORDS += CHANGELOG.md CONTRIBUTING.md README.es.md README.md docs/decisions docs/img
-WORDS += $(wildcard docs/*.md)
-WORDS += smsclick/_net smsclick/provider smsclick/_threads
-WORDS += worker/alerting worker/broker worker/callbacks worker/compat worker/intake worker/monitoring worker/threads
-WORDS += models smsclick/__init__.py smsclick/alembic.py smsclick/contract.py smsclick/errors.py smsclick/settings.py
-WORDS += $(addprefix smsclick/,_broker _database _enqueue _importing _values _wakeups django simulator testing)
-WORDS += worker/reconciliation worker/reports worker/restore worker/tracking
-WORDS += worker/account worker/database_clock worker/queue worker/sql
-WORDS += tests/integration tests/unit tests/model tests/chaos tests/typed tests/faketime $(wildcard tests/*.py)
-lint: setup ## linter, spelling, words, formatting and types
+lint: setup ## linter, spelling, words, imports between rooms, formatting, types
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m codespell_lib
-	@$(PYTHON) scripts/words.py --strict $(WORDS)
+	@$(PYTHON) scripts/words.py --strict
 	@$(PYTHON) -m ruff format --check .
 	@.venv/bin/lint-imports --no-logo
 	@$(PYTHON) -m mypy
