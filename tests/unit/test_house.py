@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import collections
 import importlib.util
 import re
 import subprocess
@@ -168,3 +170,26 @@ def test_the_glossary_defines_our_own_words() -> None:
     text = (ROOT / "docs" / "glossary.md").read_text()
     defined = {word for cell in re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE) for word in cell.split(", ")}
     assert {word.strip() for word in OURS.split(",")} <= defined
+
+
+ROOMS = sorted(path.parent for path in (ROOT / "worker").glob("**/__init__.py") if path.parent != ROOT / "worker")
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.relative_to(ROOT).as_posix())
+def test_every_room_says_what_it_owns_and_what_always_holds(room: Path) -> None:
+    tree = ast.parse((room / "__init__.py").read_text())
+    words = ast.get_docstring(tree) or ""
+    assert 5 <= len(words.splitlines()) <= 20, words
+    assert "nvariant" in words, "say what always holds"
+    assert len(tree.body) == 1, "nothing but its docstring: a room's names are imported from its modules"
+
+
+def test_no_module_is_longer_than_400_lines_and_no_folder_holds_more_than_20() -> None:
+    lines = {
+        path: len(path.read_text().splitlines())
+        for top in ("worker", "smsclick")
+        for path in (ROOT / top).rglob("*.py")
+    }
+    assert [str(path.relative_to(ROOT)) for path, count in lines.items() if count > 400] == []
+    folders = collections.Counter(path.parent for path in lines)
+    assert [str(folder.relative_to(ROOT)) for folder, count in folders.items() if count > 20] == []
