@@ -17,7 +17,7 @@ from smsclick.contract import State, messages
 from smsclick.errors import ProviderError
 from smsclick.provider.codes import Estatus
 from smsclick.provider.results import ReportRow
-from worker.lifecycle import machine, message_rows, model
+from worker.lifecycle import message_rows, model, state_machine
 from worker.lifecycle.fingerprint import digits, tolerant
 from worker.lifecycle.model import Change, Note
 
@@ -57,7 +57,7 @@ def _record(runtime: Runtime, row: Any, report: list[Any], *, old: bool) -> None
         complete = set(known) <= {each.id_mensaje for each in report}
         hits = [each for each in report if each.id_mensaje not in owned and _is(row, each)]
         if message.state is State.UNKNOWN and message.token == row.token and (hits or (old and complete)):
-            machine.apply(connection, [_found(message, hits[0]) if hits else _absent(message, row.unknown_since)])
+            state_machine.apply(connection, [_found(message, hits[0]) if hits else _absent(message, row.unknown_since)])
 
     runtime.database.transact(work)
 

@@ -29,7 +29,7 @@ from worker.alerting import incidents as problems
 from worker.database_clock.clock import DatabaseClock
 from worker.lifecycle.policy import Policy
 from worker.maintenance import balance
-from worker.queue import claims
+from worker.queue import expired_leases
 from worker.reconciliation import reconcile, report_lag
 from worker.runtime import Runtime
 from worker.sending import attempts
@@ -145,7 +145,7 @@ class Timelapse:
     def tick(self) -> None:
         """Run what the sweep wakes up workers for, and what beat starts."""
         runtime = self.runtime
-        self.database.transact(lambda connection: claims.expire_leases(connection, 100))
+        self.database.transact(lambda connection: expired_leases.expire_leases(connection, 100))
         self.database.transact(problems.tick)
         report_lag.measure(runtime)
         self.reconcile(runtime)

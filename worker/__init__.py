@@ -14,7 +14,8 @@ Imports go down this list only, and rooms of one line know nothing of each other
     restore                   after a restored backup: what could have been sent since
     callbacks                 notify producers of what became of their messages
     intake                    calls of smsclick.enqueue by name, and broker messages that are none
-    context, notifier         what a step may use of its process; who is woken up after a commit
+    context                   what a step may use of its process
+    post_commit_notifier      who is woken up after a commit
     wakeups, database_clock   the interface of wake-ups; whether the database's clock runs steadily
     account                   the account's holds, canary, rate limit, balance
     queue                     who is next; claims, expired leases, odd rows, opt-outs

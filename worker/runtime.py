@@ -15,7 +15,7 @@ from worker.callbacks.dispatcher import CallbackDispatcher
 from worker.context import Context
 from worker.database_clock.clock import GAP_SECONDS, DatabaseClock
 from worker.lifecycle import callback_outbox
-from worker.notifier import Notifier
+from worker.post_commit_notifier import Notifier
 from worker.sending.recorder import Recorder
 from worker.threads.supervision import Supervisor
 from worker.wakeups import Wakeups

@@ -157,7 +157,7 @@ def _arm() -> None:
 def _break(defect: str) -> None:
     """What a system without our care does."""
     from worker.lifecycle import on_report  # noqa: PLC0415
-    from worker.queue import claims  # noqa: PLC0415
+    from worker.queue import expired_leases  # noqa: PLC0415
 
     if defect == "resend-at-once":
         from dataclasses import replace  # noqa: PLC0415
@@ -174,7 +174,7 @@ def _break(defect: str) -> None:
 
         _around(on_report, "after_report", resend)
     elif defect == "no-lease-recovery":
-        _around(claims, "expire_leases", lambda _real, _connection, _limit: [])
+        _around(expired_leases, "expire_leases", lambda _real, _connection, _limit: [])
     elif defect:
         raise SystemExit(f"CHAOS_DEFECT: one of {', '.join(DEFECTS)}")
 

@@ -27,7 +27,7 @@ from worker.callbacks.policy import Acknowledged, GivenUp, NotAcknowledged, next
 from worker.callbacks.store import due, purge
 from worker.callbacks.webhook import WebhookClient, WebhookFailedError
 from worker.callbacks.webhook_addresses import AddressRules, RefusedAddressError
-from worker.lifecycle import callback_outbox, machine, message_rows
+from worker.lifecycle import callback_outbox, message_rows, state_machine
 from worker.lifecycle.model import Change, Message, Note
 from worker.maintenance import retention
 from worker.maintenance.sweep import sweep
@@ -103,7 +103,7 @@ def changed(database: Database, message_id: int, **values: Any) -> None:  # noqa
     with database.begin() as connection:
         was = message_rows.lock(connection, [message_id])[message_id]
         becomes = dataclasses.replace(was, **values)
-        machine.apply(connection, [Change(was, becomes, Note(Cause.STATUS_CHECKED, 1, "RECIBIDO"))])
+        state_machine.apply(connection, [Change(was, becomes, Note(Cause.STATUS_CHECKED, 1, "RECIBIDO"))])
 
 
 def delivered(database: Database, count: int, callback: str) -> list[int]:
@@ -175,7 +175,7 @@ def test_a_change_that_is_rolled_back_makes_no_callback(database: Database) -> N
     def work() -> None:
         with database.begin() as connection:
             was = message_rows.lock(connection, [message_id])[message_id]
-            machine.apply(connection, [Change(was, dataclasses.replace(was, state=State.EXPIRED), None)])
+            state_machine.apply(connection, [Change(was, dataclasses.replace(was, state=State.EXPIRED), None)])
             raise LookupError
 
     with pytest.raises(LookupError):

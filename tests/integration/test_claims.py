@@ -14,7 +14,7 @@ from smsclick.contract import Priority, State, events, messages
 from tests.factories import LONG_AGO, PHONE, POLICY, Roll, change, clock, history, insert, row, states
 from worker.lifecycle import message_rows
 from worker.operator import message_changes
-from worker.queue import claims
+from worker.queue import claims, expired_leases
 from worker.tracking import bracket_claim, by_status
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def test_a_lease_that_ended_makes_it_unknown_and_never_queued(database: Database
     [message_id] = insert(database)
     [claimed] = claim(database)
     change(database, due_at=LONG_AGO, lease_until=LONG_AGO)
-    assert database.transact(lambda connection: claims.expire_leases(connection, 10)) == [message_id]
+    assert database.transact(lambda connection: expired_leases.expire_leases(connection, 10)) == [message_id]
     found = row(database, message_id)
     assert (found.state, found.token, found.attempts) == ("unknown", claimed.token, 1)
     assert claim(database) == []
@@ -201,7 +201,7 @@ def test_a_lease_that_ended_makes_it_unknown_and_never_queued(database: Database
 def test_a_claim_whose_lease_lasts_is_left_alone(database: Database) -> None:
     insert(database)
     claim(database)
-    assert database.transact(lambda connection: claims.expire_leases(connection, 10)) == []
+    assert database.transact(lambda connection: expired_leases.expire_leases(connection, 10)) == []
     assert states(database) == ["sending"]
 
 
@@ -216,7 +216,7 @@ def test_ticks_are_bounded(database: Database) -> None:
     insert(database, 7, expires_at=LONG_AGO)
     insert(database, 7, state=State.SENDING)
     assert database.transact(lambda connection: claims.expire(connection, 5)) == 5
-    assert len(database.transact(lambda connection: claims.expire_leases(connection, 5))) == 5
+    assert len(database.transact(lambda connection: expired_leases.expire_leases(connection, 5))) == 5
 
 
 def test_two_ticks_at_once_share_the_lost_claims(database: Database) -> None:
@@ -225,7 +225,7 @@ def test_two_ticks_at_once_share_the_lost_claims(database: Database) -> None:
 
     def expire_leases(_: int) -> list[int]:
         barrier.wait(60)
-        return database.transact(lambda connection: claims.expire_leases(connection, 100))
+        return database.transact(lambda connection: expired_leases.expire_leases(connection, 100))
 
     with ThreadPoolExecutor(2) as pool:
         expired_ids = [each for batch in pool.map(expire_leases, range(2)) for each in batch]

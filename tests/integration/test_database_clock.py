@@ -19,7 +19,7 @@ from tests.integration.workbench import Bench, bench
 from worker.database_clock import step as clock_step
 from worker.database_clock.clock import DatabaseClock, Look, shift, step_between, trusted_since
 from worker.lifecycle.doubt import Doubt
-from worker.reconciliation.trust import LEAST_CONTROL_ROWS
+from worker.reconciliation.absence_proof import LEAST_CONTROL_ROWS
 from worker.sql import heartbeat
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from smsclick.simulator import Fault, FaultKind
 from tests.integration.workbench import SETTLE_SECONDS, Bench, bench
 from worker.operator.doctor import checkup, report
 from worker.operator.doctor.check import Verdict
-from worker.reconciliation.trust import LEAST_CONTROL_ROWS
+from worker.reconciliation.absence_proof import LEAST_CONTROL_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

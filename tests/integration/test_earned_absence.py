@@ -22,8 +22,8 @@ from worker.account import account_key
 from worker.alerting import incidents
 from worker.lifecycle.doubt import Doubt
 from worker.reconciliation import control_queries, control_rows, lookup, reading
+from worker.reconciliation.absence_proof import LEAST_CONTROL_ROWS
 from worker.reconciliation.span_plan import before_repeated_hour, is_repeated, plan_spans
-from worker.reconciliation.trust import LEAST_CONTROL_ROWS
 from worker.reports import watermark
 from worker.runtime import Runtime
 

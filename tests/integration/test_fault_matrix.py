@@ -16,7 +16,7 @@ from tests.factories import LONG_AGO
 from tests.integration.workbench import Bench, bench
 from tests.processes import wait_until
 from worker.maintenance import balance
-from worker.reconciliation.trust import LEAST_CONTROL_ROWS
+from worker.reconciliation.absence_proof import LEAST_CONTROL_ROWS
 from worker.tracking import by_status
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from worker.account import circuit_breaker
 from worker.account.circuit_breaker import MOST_FAILURES
 from worker.maintenance import balance
 from worker.reconciliation import reconcile
-from worker.reconciliation.trust import LEAST_CONTROL_ROWS
+from worker.reconciliation.absence_proof import LEAST_CONTROL_ROWS
 from worker.reports import watermark
 from worker.reports.matching import CLOCK_TOLERANCE
 from worker.sending import attempts

@@ -39,8 +39,8 @@ from worker.lifecycle.attempt import Ended
 from worker.lifecycle.effects import Effects
 from worker.lifecycle.on_attempt import MAX_REFUSALS
 from worker.lifecycle.policy import Outcome, Released
-from worker.notifier import Notifier
-from worker.queue import claims
+from worker.post_commit_notifier import Notifier
+from worker.queue import claims, expired_leases
 from worker.sending.recorder import Recorder
 from worker.sending.results import Recorded, record_results
 
@@ -74,7 +74,7 @@ def record(database: Database, *ended: tuple[Claim, Outcome]) -> Recorded:
 def lose(database: Database) -> None:
     """The worker is gone for longer than its lease."""
     change(database, due_at=LONG_AGO, lease_until=LONG_AGO)
-    database.transact(lambda connection: claims.expire_leases(connection, 100))
+    database.transact(lambda connection: expired_leases.expire_leases(connection, 100))
 
 
 def test_a_group_is_written_each_by_its_own_outcome(database: Database) -> None:

@@ -11,7 +11,7 @@ from smsclick.simulator import Fault, FaultKind
 from tests.commandline import call
 from tests.integration.workbench import Bench, bench
 from worker.operator.commands.current_user import current_user
-from worker.reconciliation.trust import LEAST_CONTROL_ROWS
+from worker.reconciliation.absence_proof import LEAST_CONTROL_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

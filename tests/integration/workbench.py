@@ -19,7 +19,7 @@ from worker.account import holds
 from worker.lifecycle.attempt import Ended
 from worker.lifecycle.policy import Outcome, Policy
 from worker.maintenance import balance
-from worker.queue import claims
+from worker.queue import claims, expired_leases
 from worker.reconciliation import reconcile
 from worker.runtime import Runtime
 from worker.sending.results import record_results
@@ -105,7 +105,7 @@ class Bench:
     def lose(self) -> None:
         """The workers are gone and their leases are over."""
         self.change(State.SENDING, due_at=LONG_AGO, lease_until=self.database.clock())
-        self.database.transact(lambda connection: claims.expire_leases(connection, 100))
+        self.database.transact(lambda connection: expired_leases.expire_leases(connection, 100))
 
     def age(self, seconds: float = SETTLE_SECONDS + 1) -> None:
         """Time passes: all that has happened so far is so much longer ago, by the provider's dates too."""

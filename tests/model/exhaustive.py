@@ -25,8 +25,8 @@ from worker.lifecycle.doubt import Doubt
 from worker.lifecycle.model import TRANSITIONS, Change, Message
 from worker.lifecycle.on_report import Found, NotFound
 from worker.lifecycle.policy import Policy, Released
+from worker.reconciliation.absence_proof import LEAST_CONTROL_ROWS, Reading
 from worker.reconciliation.control_rows import Control
-from worker.reconciliation.trust import LEAST_CONTROL_ROWS, Reading
 from worker.reports.matching import Attempt
 
 if TYPE_CHECKING:

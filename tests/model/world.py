@@ -33,15 +33,15 @@ from smsclick.simulator.rows import report_parts
 from smsclick.simulator.settings import SimulatorSettings
 from worker.database_clock import clock
 from worker.database_clock.clock import DatabaseClock
-from worker.lifecycle import machine, message_rows, model, on_operator
+from worker.lifecycle import message_rows, model, on_operator, state_machine
 from worker.lifecycle.attempt import Ended
 from worker.lifecycle.doubt import Doubt
 from worker.lifecycle.fingerprint import digits, tolerant, wire_key
 from worker.lifecycle.policy import Outcome, Policy, Released
-from worker.queue import claims
+from worker.queue import claims, expired_leases
 from worker.reconciliation import claims as unknown_claims
 from worker.reconciliation import lookup, reconcile
-from worker.reconciliation.trust import LEAST_CONTROL_ROWS
+from worker.reconciliation.absence_proof import LEAST_CONTROL_ROWS
 from worker.reports.matching import CLOCK_TOLERANCE
 from worker.sending.results import record_results
 
@@ -354,7 +354,7 @@ class World:
         with contextlib.suppress(DatabaseUnavailable):
             self._clock.read(self.database)
             clock.shift(self.database, threading.Event())
-            self.database.transact(lambda connection: claims.expire_leases(connection, 100))
+            self.database.transact(lambda connection: expired_leases.expire_leases(connection, 100))
             self.database.transact(lambda connection: claims.expire(connection, 100))
 
     def look(self, *, fails: bool = False) -> None:
@@ -406,7 +406,7 @@ class World:
         with contextlib.suppress(DatabaseUnavailable), self.database.begin() as connection:
             row = message_rows.lock(connection, [message_id])[message_id]
             if row.state is state:
-                machine.apply(connection, [decide(row, self.database_now)])
+                state_machine.apply(connection, [decide(row, self.database_now)])
 
     # --- What must never happen
 

@@ -39,10 +39,14 @@ def test_the_code_as_it_is_keeps_every_contract_without_an_ignored_import(checko
 @pytest.mark.parametrize(
     ("module", "imported"),
     [
-        pytest.param("worker/lifecycle/machine.py", "worker.sending.pump", id="up, from the state machine to a step"),
+        pytest.param(
+            "worker/lifecycle/state_machine.py", "worker.sending.pump", id="up, from the state machine to a step"
+        ),
         pytest.param("worker/sending/pump.py", "worker.tracking.by_report", id="aside, from one step to another"),
         pytest.param("worker/tracking/by_status.py", "worker.runtime", id="up, from a step to the process"),
-        pytest.param("worker/lifecycle/callback_outbox.py", "worker.lifecycle.machine", id="a circle within a room"),
+        pytest.param(
+            "worker/lifecycle/callback_outbox.py", "worker.lifecycle.state_machine", id="a circle within a room"
+        ),
         pytest.param("smsclick/_enqueue/enqueue.py", "worker.queue.claims", id="out of the wheel"),
         pytest.param("smsclick/_values/phones.py", "smsclick.settings", id="up, within smsclick"),
         pytest.param("worker/lifecycle/on_report.py", "sqlalchemy", id="a decision that could read the database"),

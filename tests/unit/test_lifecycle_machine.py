@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from smsclick._values.causes import Cause
 from smsclick.contract import State, messages
 from tests.factories import message
-from worker.lifecycle import machine, message_rows
+from worker.lifecycle import message_rows, state_machine
 from worker.lifecycle.model import TRANSITIONS, Change, IllegalTransitionError, Note
 
 CONTRACT = {
@@ -41,10 +41,10 @@ def test_a_change_is_written_only_where_the_table_allows_it(was: State, becomes:
     with engine.begin() as connection:
         connection.execute(sa.insert(messages).values(id=1, key="k", phone="5551402211", text="x", state=was))
         if becomes in CONTRACT[was]:
-            machine.apply(connection, [change])
+            state_machine.apply(connection, [change])
         else:
             with pytest.raises(IllegalTransitionError):
-                machine.apply(connection, [change])
+                state_machine.apply(connection, [change])
         written = connection.execute(sa.select(messages.c.state)).scalar_one()
     engine.dispose()
     assert written == (becomes if becomes in CONTRACT[was] else was)
@@ -59,7 +59,7 @@ def test_one_forbidden_change_keeps_the_others_from_being_written_too() -> None:
             values = {"id": each.id, "key": str(each.id), "phone": "5551402211", "text": "x", "state": each.state}
             connection.execute(sa.insert(messages).values(values))
         with pytest.raises(IllegalTransitionError):
-            machine.apply(
+            state_machine.apply(
                 connection,
                 [
                     Change(good, dataclasses.replace(good, state=State.CANCELLED), None),
@@ -78,7 +78,7 @@ def test_a_row_that_is_not_as_it_was_decided_on_is_not_overwritten() -> None:
         values = {"id": 1, "key": "k", "phone": "5551402211", "text": "x", "state": State.CANCELLED}
         connection.execute(sa.insert(messages).values(values))
         with pytest.raises(IllegalTransitionError):
-            machine.apply(connection, [Change(stale, dataclasses.replace(stale, state=State.SENDING), None)])
+            state_machine.apply(connection, [Change(stale, dataclasses.replace(stale, state=State.SENDING), None)])
         assert connection.execute(sa.select(messages.c.state)).scalar_one() == "cancelled"
     engine.dispose()
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smsclick.settings import load_settings
-from worker.lifecycle import policy
+from worker.lifecycle import backoff
 from worker.lifecycle.policy import Policy
 
 # --- Waits
@@ -17,11 +17,11 @@ from worker.lifecycle.policy import Policy
 
 @given(st.integers(1, 10**9), st.integers())
 def test_a_backoff_stays_within_its_bounds(tries: int, seed: int) -> None:
-    assert 1 <= policy.backoff(tries, (2.0, 300.0), random.Random(seed)) <= 300
+    assert 1 <= backoff.backoff(tries, (2.0, 300.0), random.Random(seed)) <= 300
 
 
 def test_a_backoff_doubles() -> None:
-    waits = [policy.backoff(tries, (2.0, 300.0), random.Random(1)) for tries in range(1, 6)]
+    waits = [backoff.backoff(tries, (2.0, 300.0), random.Random(1)) for tries in range(1, 6)]
     assert [round(later / earlier, 6) for earlier, later in itertools.pairwise(waits)] == [2.0] * 4
 
 

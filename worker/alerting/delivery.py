@@ -26,7 +26,7 @@ from smsclick.contract import State, alerts, incidents, messages
 from smsclick.errors import SettingsError
 from worker.alerting.kinds import KINDS, Kind
 from worker.lifecycle import message_rows
-from worker.lifecycle.policy import backoff
+from worker.lifecycle.backoff import backoff
 from worker.sql.now import database_now
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """The callback outbox: one row for each change that matters to a producer, in the same transaction as the change.
 
-`worker.lifecycle.machine` calls `store` for every group of changes; `worker.callbacks` delivers the rows.
+`worker.lifecycle.state_machine` calls `store` for every group of changes; `worker.callbacks` delivers the rows.
 """
 
 from __future__ import annotations

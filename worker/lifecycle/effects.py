@@ -1,4 +1,4 @@
-"""What committed changes make due elsewhere: steps note it in their transaction, `worker.notifier` acts on it.
+"""What committed changes make due elsewhere: noted in the transaction, acted on by `worker.post_commit_notifier`.
 
 A step cannot forget it: whoever writes a state, an alert event or a hold notes the effect in the same place, and every
 commit of this process's `Database` passes what was noted to the notifier. A lost notification costs time, never a

@@ -7,10 +7,11 @@ from smsclick._values.causes import Cause
 from smsclick.contract import State
 from smsclick.provider.codes import Action, Estatus
 from smsclick.provider.results import Accepted, Refused, Unknown
+from worker.lifecycle.backoff import backoff
 from worker.lifecycle.model import Change, Message, Note, replace
 from worker.lifecycle.on_report import FIRST_LOOK_SECONDS
 from worker.lifecycle.on_status import next_poll
-from worker.lifecycle.policy import UNCLAIMED, Invalid, Outcome, Policy, Released, backoff, seconds, without_claim
+from worker.lifecycle.policy import UNCLAIMED, Invalid, Outcome, Policy, Released, seconds, without_claim
 
 MAX_REFUSALS = 8
 """How often in a row a code outside the manual counts as "not now" before the message fails: about ten minutes."""

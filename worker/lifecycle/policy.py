@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime as dt
-import random
 from typing import Any
 
 from smsclick._values.quiet_hours import QuietHours
@@ -54,12 +53,6 @@ class Policy:
             poll=settings.poll_seconds,
             quiet=settings.quiet_hours,
         )
-
-
-def backoff(tries: int, bounds: tuple[float, float], rng: random.Random) -> float:
-    """Seconds to wait after the n-th try: doubling from the first bound to the second, jittered down to half."""
-    first, longest = bounds
-    return min(longest, first * 2.0 ** min(tries - 1, 30)) * rng.uniform(0.5, 1)
 
 
 def without_claim(message: Message, *, spent: bool) -> Message:

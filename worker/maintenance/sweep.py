@@ -14,7 +14,7 @@ from worker.context import Context
 from worker.database_clock import clock
 from worker.lifecycle import message_rows, parking
 from worker.lifecycle.policy import Policy
-from worker.queue import claims, odd_rows, withdrawals
+from worker.queue import claims, expired_leases, odd_rows, withdrawals
 from worker.reconciliation import claims as unknown_claims
 from worker.restore import hold as restore_hold
 from worker.sending import attempts
@@ -59,7 +59,7 @@ def sweep(context: Context, *, urgent: bool = False) -> bool:
 def _end_what_is_over(context: Context) -> None:
     unknown = odd_rows.run(
         context.database,
-        lambda connection: claims.expire_leases(connection, _MOST_ENDED_LEASES),
+        lambda connection: expired_leases.expire_leases(connection, _MOST_ENDED_LEASES),
         lambda connection: message_rows.due_ids(connection, State.SENDING, _MOST_ENDED_LEASES),
     )
     expired = odd_rows.run(

@@ -13,7 +13,7 @@ from smsclick._database.engine import Database
 from smsclick._wakeups import publisher
 from smsclick.contract import State
 from smsclick.errors import MessageNotFound, NotAllowed, SmsclickError
-from worker.lifecycle import machine, message_rows, on_operator
+from worker.lifecycle import message_rows, on_operator, state_machine
 from worker.lifecycle.model import Change, Message
 from worker.operator import message_names
 from worker.queue import odd_rows
@@ -156,7 +156,7 @@ def _change_chunk(connection: sa.Connection, names: Sequence[str], decide: Decid
     now = database_now(connection)
     decided = {message_id: decide(message, now) for message_id, message in rows.items()}
     changes = [each for each in decided.values() if isinstance(each, Change)]
-    machine.apply(connection, changes)
+    state_machine.apply(connection, changes)
     results = [_result(name, each, decided) for name, each in found.items()]
     return results, [each.was.id for each in changes if each.becomes.state is State.QUEUED]
 

@@ -17,13 +17,12 @@ from smsclick._database.columns import db_now
 from smsclick._values.texts import CHARACTERS_PER_CREDIT
 from smsclick._values.zones import zones_of
 from smsclick.contract import Priority, State, messages
-from worker.lifecycle import machine, message_rows, model, on_attempt, on_claim
+from worker.lifecycle import message_rows, model, on_claim, state_machine
 from worker.lifecycle.attempt import Claim
 from worker.lifecycle.fingerprint import digits, wire_key
 from worker.lifecycle.policy import Policy
 from worker.queue import optouts
 from worker.sql.bulk import among
-from worker.sql.now import database_now
 
 _ROUNDS = 25
 """How often one claim looks further where all that it found only moved to later: quiet hours, duplicates, expiry."""
@@ -125,7 +124,7 @@ def _claim(connection: sa.Connection, rows: list[Any], limit: int, policy: Polic
                     refusal=optouts.REASON if phones[row.id] in opted_out else None,
                 )
             )
-    machine.apply(connection, changes)
+    state_machine.apply(connection, changes)
     return claimed
 
 
@@ -161,17 +160,8 @@ def expire(connection: sa.Connection, limit: int) -> int:
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
-    machine.apply(connection, [on_claim.after_expiry(message_rows.read(row), row.now) for row in rows])
+    state_machine.apply(connection, [on_claim.after_expiry(message_rows.read(row), row.now) for row in rows])
     return len(rows)
-
-
-def expire_leases(connection: sa.Connection, limit: int) -> list[int]:
-    """Change `sending` rows whose lease ended to `unknown`; returns their ids."""
-    lost = message_rows.lock_due(connection, State.SENDING, limit)
-    if lost:
-        now = database_now(connection)
-        machine.apply(connection, [on_attempt.after_lease(message, now) for message in lost])
-    return [message.id for message in lost]
 
 
 def _in_flight(connection: sa.Connection, keys: Collection[str]) -> set[str]:

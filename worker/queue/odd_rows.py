@@ -24,7 +24,7 @@ from smsclick._database.engine import Database, Fault, fault_of
 from smsclick.contract import IfAbsent, Priority, State, messages
 from smsclick.errors import DatabaseUnavailable, UnreadableRow
 from worker.alerting import incidents
-from worker.lifecycle import machine, message_rows, on_claim
+from worker.lifecycle import message_rows, on_claim, state_machine
 from worker.lifecycle.model import Message
 from worker.sql import readable
 from worker.sql.now import database_now
@@ -217,8 +217,8 @@ def _set_aside(connection: sa.Connection, suspects: Collection[int]) -> int:
             first, second = on_claim.after_odd_content(_message(values | repairs), secrets.token_hex(8), why, now)
             claimed.append(first)
             failed.append(second)
-    machine.apply(connection, claimed)
-    machine.apply(connection, failed)
+    state_machine.apply(connection, claimed)
+    state_machine.apply(connection, failed)
     _report(connection, reasons)
     return len(reasons)
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from smsclick._database.columns import db_now
 from smsclick._values.causes import Cause
 from smsclick.contract import State, events, messages
-from worker.lifecycle import machine, message_rows, model
+from worker.lifecycle import message_rows, model, state_machine
 from worker.lifecycle.model import Change
 from worker.sql import bulk
 
@@ -41,7 +41,7 @@ def finish(connection: sa.Connection, limit: int) -> list[int]:
                 "attempt": was.attempts,
             }
         )
-    machine.apply(connection, changes)
+    state_machine.apply(connection, changes)
     bulk.insert(connection, events, kept)
     return [change.was.id for change in changes]
 

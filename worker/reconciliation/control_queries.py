@@ -6,8 +6,8 @@ import sqlalchemy as sa
 
 from smsclick.contract import messages
 from worker.lifecycle.on_report import FROM_PERSON
+from worker.reconciliation.absence_proof import LEAST_CONTROL_ROWS
 from worker.reconciliation.control_rows import Control
-from worker.reconciliation.trust import LEAST_CONTROL_ROWS
 from worker.reports.matching import CLOCK_TOLERANCE
 from worker.sql.now import database_now
 

@@ -16,7 +16,7 @@ from smsclick.contract import watermarks
 from worker.context import Context
 from worker.lifecycle.doubt import Doubt
 from worker.reconciliation import claims, reading
-from worker.reconciliation.trust import Reading
+from worker.reconciliation.absence_proof import Reading
 from worker.reconciliation.unknown_attempt import UnknownAttempt, group_by_time
 from worker.reconciliation.verdict import Lookup
 from worker.reports import watermark

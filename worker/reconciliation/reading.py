@@ -6,7 +6,7 @@ There are two ways to read it:
 - `read_to_now` reads from the control rows before the first attempt up to now, in slices: it can also prove absence.
   The provider may accept a request minutes after the call was given up, so absence needs the whole span.
 
-What a reading proves is judged by `worker.reconciliation.trust` and `worker.reconciliation.verdict`.
+What a reading proves is judged by `worker.reconciliation.absence_proof` and `worker.reconciliation.verdict`.
 """
 
 import dataclasses
@@ -23,8 +23,8 @@ from worker.context import Context
 from worker.lifecycle.doubt import Doubt
 from worker.lifecycle.fingerprint import digits
 from worker.reconciliation import control_queries
+from worker.reconciliation.absence_proof import LONGEST_BEFORE, LONGEST_BEFORE_WITH_BALANCE, Reading
 from worker.reconciliation.span_plan import before_repeated_hour, is_repeated, plan_spans
-from worker.reconciliation.trust import LONGEST_BEFORE, LONGEST_BEFORE_WITH_BALANCE, Reading
 from worker.reports import watermark, windows
 from worker.reports.matching import CLOCK_TOLERANCE, Attempt
 from worker.reports.reader import read_report

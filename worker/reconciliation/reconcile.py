@@ -7,8 +7,8 @@ After a timeout, a reset or a killed worker, nobody here can say whether the pro
 3. judges what was read and writes it, in one short transaction with the rows locked (`worker.reconciliation.verdict`).
 
 Found: the message becomes `sent`. Absent, in a report that has proven that it would have shown the attempt
-(`worker.reconciliation.trust`) and was requested `SMSCLICK_SETTLE_SECONDS` after the request can have left: surely not
-accepted, and the producer's `if_absent` decides. Everything else stays `unknown`, with its reason.
+(`worker.reconciliation.absence_proof`) and was requested `SMSCLICK_SETTLE_SECONDS` after the request can have left:
+surely not accepted, and the producer's `if_absent` decides. Everything else stays `unknown`, with its reason.
 """
 
 import datetime as dt
@@ -23,7 +23,7 @@ from worker.account import balance_history
 from worker.alerting import incidents
 from worker.context import Context
 from worker.database_clock import clock
-from worker.lifecycle import machine, message_rows, on_report
+from worker.lifecycle import message_rows, on_report, state_machine
 from worker.lifecycle.model import Change
 from worker.lifecycle.policy import Policy
 from worker.queue import odd_rows
@@ -94,7 +94,7 @@ def _record(connection: sa.Connection, context: Context, looked: Lookup) -> list
         if (message_id := each.attempt.message_id) in locked
     )
     changes = [change for change in decided if change is not None]
-    machine.apply(connection, changes)
+    state_machine.apply(connection, changes)
     return changes
 
 

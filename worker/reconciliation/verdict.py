@@ -14,7 +14,7 @@ from collections.abc import Set as AbstractSet
 from worker.account.books import Books
 from worker.lifecycle.doubt import Doubt
 from worker.lifecycle.on_report import Found, NotFound
-from worker.reconciliation.trust import Reading
+from worker.reconciliation.absence_proof import Reading
 from worker.reconciliation.unknown_attempt import UnknownAttempt
 from worker.reports import matching
 from worker.reports.matching import Attempt, Match

@@ -23,7 +23,7 @@ from smsclick.contract import State, messages
 from smsclick.errors import InvalidTime
 from worker.account import holds
 from worker.alerting import incidents
-from worker.lifecycle import machine, message_rows, on_operator
+from worker.lifecycle import message_rows, on_operator, state_machine
 from worker.lifecycle.fingerprint import wire_key
 from worker.queue import odd_rows
 from worker.restore.in_flight import fingerprints_in_flight
@@ -117,6 +117,6 @@ def _mark_unknown(
             in_flight.add(fingerprints[row.id])
         first += changes[:-1]
         second += changes[-1:]
-    machine.apply(connection, first)
-    machine.apply(connection, second)
+    state_machine.apply(connection, first)
+    state_machine.apply(connection, second)
     return len(second), rows[-1].id

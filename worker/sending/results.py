@@ -15,7 +15,7 @@ from smsclick.provider.results import Accepted, Refused, Unknown
 from smsclick.settings import Settings
 from worker.account import balance_history, circuit_breaker, holds
 from worker.alerting import incidents
-from worker.lifecycle import machine, message_rows, on_attempt
+from worker.lifecycle import message_rows, on_attempt, state_machine
 from worker.lifecycle.attempt import Ended
 from worker.lifecycle.model import Change, Message, Note
 from worker.lifecycle.policy import Outcome, Policy
@@ -80,9 +80,9 @@ def record_results(
             # Not if a report brought the same id before, or if this is the second try of a commit.
             orphans.append(_orphan(row, ended.outcome))
     doubtful = _drop_owned_ids(connection, changes)
-    machine.apply(connection, firsts)
-    machine.apply(connection, changes)
-    machine.keep(connection, orphans)
+    state_machine.apply(connection, firsts)
+    state_machine.apply(connection, changes)
+    state_machine.keep(connection, orphans)
     _raise_incidents(connection, changes, [*orphans, *doubtful])
     _report_gone(connection, [ended for ended in group if ended.claim.id not in rows.keys() | locked])
     if any(isinstance(ended.outcome, Accepted) and ended.outcome.fraction for ended in fresh):

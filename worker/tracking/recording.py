@@ -12,7 +12,7 @@ from smsclick.contract import State, messages
 from smsclick.provider.results import MessageStatus
 from worker.account import status_check
 from worker.context import Context
-from worker.lifecycle import machine, message_rows, on_status
+from worker.lifecycle import message_rows, on_status, state_machine
 from worker.lifecycle.model import Change
 from worker.lifecycle.on_status import NotShown, PollFailed
 from worker.lifecycle.policy import Policy
@@ -45,7 +45,7 @@ def write_statuses(
     now = database_now(connection)
     decided = (on_status.after_poll(row, seen[row.id], now, policy, rng) for row in rows.values())
     changes = [change for change in decided if change is not None]
-    machine.apply(connection, changes)
+    state_machine.apply(connection, changes)
     return changes
 
 
