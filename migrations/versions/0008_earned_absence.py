@@ -16,11 +16,7 @@ depends_on = None
 
 def _columns() -> list[sa.Column[object]]:
     return [
-        sa.Column(
-            "unknown_reason",
-            sa.String(24),
-            comment="why the report could not tell, see worker.lifecycle.doubt.Doubt",
-        ),
+        sa.Column("unknown_reason", sa.String(24), comment="why the report could not tell, see worker.trust.Doubt"),
         sa.Column("account_fingerprint", sa.String(16), comment="of the APIKEY of the last attempt; one-way"),
         sa.Column(
             "absences",

@@ -7,12 +7,16 @@ Workers of the release before may run during and after the upgrade. They store s
 and only print a code that they do not know. Programs of this release read both forms (`smsclick._values.causes`), so
 the order in which machines are upgraded does not matter. One thing should not run in between: an old beat with
 SMSCLICK_RETENTION_DAYS erases messages, but not the description of their events whose cause is already a code.
+
+The comments of four columns are put into the words of today, where the database keeps comments.
 """
 
 import time
 
 import sqlalchemy as sa
 from alembic import op
+
+from smsclick._database.columns import UtcDateTime
 
 revision = "0015"
 down_revision = "0014"
@@ -36,17 +40,58 @@ _CODES = {
 }
 """The other causes ("claimed", "answered", "operator") are the same in both forms."""
 
+_COMMENTS = (
+    (
+        "smsclick_messages",
+        "wire_key",
+        sa.String(32),
+        "of phone and text while a request may be on the wire",
+        "of phone and text while a request may be in flight",
+    ),
+    (
+        "smsclick_messages",
+        "unknown_since",
+        UtcDateTime(),
+        "the latest moment at which the request can have left",
+        "the latest time at which the request can have left",
+    ),
+    (
+        "smsclick_messages",
+        "unknown_reason",
+        sa.String(24),
+        "why the report could not tell, see worker.trust.Doubt",
+        "why the report proves nothing, see worker.lifecycle.doubt.Doubt",
+    ),
+    (
+        "smsclick_gates",
+        "operator_hold_at",
+        UtcDateTime(),
+        "since when the operator holds",
+        "since when the operator holds the account",
+    ),
+)
+"""Table, column, type, the comment before and the comment now."""
+
 _BATCH_IDS = 5000
 _LONGEST_REST_SECONDS = 0.5
 _EVENTS = sa.table("smsclick_events", sa.column("id", sa.BigInteger), sa.column("cause", sa.String))
 
 
 def upgrade() -> None:
+    for table, column, kind, before, now in _COMMENTS:
+        _comment(table, column, kind, before, now)
     _rewrite(_CODES)
 
 
 def downgrade() -> None:
+    for table, column, kind, before, now in _COMMENTS:
+        _comment(table, column, kind, now, before)
     _rewrite({code: sentence for sentence, code in _CODES.items()})
+
+
+def _comment(table: str, column: str, kind: sa.types.TypeEngine[object], before: str, now: str) -> None:
+    if op.get_context().dialect.name != "sqlite":
+        op.alter_column(table, column, comment=now, existing_comment=before, existing_type=kind, existing_nullable=True)
 
 
 def _rewrite(forms: dict[str, str]) -> None:

@@ -139,5 +139,5 @@ def test_the_borrowed_connection_stays_as_django_has_set_it_up(alias: str) -> No
 
 def test_a_database_that_it_does_not_know_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "SMSCLICK_DATABASE", "other")
-    with pytest.raises(SmsclickError, match="use the way by SQL"), connected():
+    with pytest.raises(SmsclickError, match="enqueue by SQL instead"), connected():
         pass
