@@ -176,7 +176,7 @@ def test_a_cancel_withdraws_a_message_and_once_more_does_nothing(runtime: Runtim
 
 
 def test_a_cancel_that_overtakes_its_message_withdraws_it(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(by_name, "_OVERTAKEN_SECONDS", 60)
+    monkeypatch.setattr(by_name, "_MESSAGE_WAIT_SECONDS", 60)
     with ThreadPoolExecutor(1) as pool:
         cancelled = pool.submit(by_name.cancel, runtime, "task-2", {"key": "order-1"})
         stored = by_name.accept(runtime, "task-1", CALL | {"key": "order-1"})
@@ -185,7 +185,7 @@ def test_a_cancel_that_overtakes_its_message_withdraws_it(runtime: Runtime, monk
 
 
 def test_a_cancel_of_no_message_is_passed_over(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(by_name, "_OVERTAKEN_SECONDS", 0)
+    monkeypatch.setattr(by_name, "_MESSAGE_WAIT_SECONDS", 0)
     assert not by_name.cancel(runtime, "task-1", {"key": "nobody's"})
     assert alert_events(runtime.database) == []
 
