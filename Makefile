@@ -3,10 +3,12 @@
 .PHONY: help setup run up check test coverage repeat chaos bench lint format lock
 
 PYTHON := .venv/bin/python
+# Where nothing compiled may be kept, every process compiles our modules again: nearly a second for each worker.
+unexport PYTHONDONTWRITEBYTECODE
 # What pytest gets, as in: make test ARGS='-k phones -x'
 ARGS ?=
-# Processes that share the tests, each with servers of its own. 0: none but pytest's, for -s and --pdb.
-JOBS ?= 2
+# Processes that share the tests, each with servers of its own; three keep two processors busy. 0: none but pytest's.
+JOBS ?= 3
 # No addresses of anybody's package index in a lock.
 COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate
 

@@ -235,7 +235,7 @@ def test_no_order_of_workers_crashes_late_answers_and_reports_sends_twice_or_los
     run_state_machine_as_test(
         AttemptProtocol,
         settings=hypothesis.settings(
-            max_examples=20_000 if _thorough else 150,
+            max_examples=20_000 if _thorough else 75,
             stateful_step_count=100 if _thorough else 50,
             derandomize=not _thorough,
             database=None,
