@@ -17,6 +17,7 @@ COPY pyproject.toml README.md LICENSE alembic.ini celeryconfig.py ./
 COPY smsclick ./smsclick
 COPY models ./models
 COPY worker ./worker
+COPY web ./web
 COPY migrations ./migrations
 RUN pip install --no-deps --no-build-isolation --editable . \
     && useradd --system --uid 10001 --no-create-home --home-dir /tmp smsclick
@@ -25,4 +26,4 @@ USER 10001
 
 # Celery's warm stop: calls in flight are awaited and recorded.
 STOPSIGNAL SIGTERM
-CMD ["celery", "-A", "worker", "worker"]
+CMD ["celery", "-A", "worker", "worker", "--loglevel", "INFO"]

@@ -1,25 +1,26 @@
 # Everything starts here. The targets make .venv themselves and do it again when requirements.lock changes.
 .DEFAULT_GOAL := help
-.PHONY: help setup run up check test coverage repeat chaos bench lint format lock
+.PHONY: help setup run up check test coverage repeat chaos bench lint docs docs-check audit sbom format lock
 
 PYTHON := .venv/bin/python
 # Where nothing compiled may be kept, every process compiles our modules again: nearly a second for each worker.
 unexport PYTHONDONTWRITEBYTECODE
 # What pytest gets, as in: make test ARGS='-k phones -x'
 ARGS ?=
-# Processes that share the tests, each with servers of its own; three keep two processors busy. 0: none but pytest's.
-JOBS ?= 3
+# Processes that share the tests, each with servers of its own; four keep two processors busy,
+# since tests of processes mostly wait. 0: none but pytest's.
+JOBS ?= 4
 # No addresses of anybody's package index in a lock.
 COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## .venv from requirements.lock; the others do this by themselves
 	@./scripts/setup.sh
 
-run: setup ## the demonstration: a file of messages, delivered by a simulator
-	@$(PYTHON) examples/demo.py
+run: setup ## the demonstration; PAGE=1: with the page, until Ctrl-C
+	@$(PYTHON) examples/demo.py $(if $(PAGE),--page)
 
 up: setup ## worker, scheduler and simulator until Ctrl-C; takes DATABASE_URL
 	@.venv/bin/smsclick up --simulate
@@ -60,13 +61,38 @@ bench: setup ## the benchmarks of docs/performance.md; ARGS='latency --quick'
 		cksum requirements-bench.lock >.venv/.bench; }
 	@$(PYTHON) -m bench $(ARGS)
 
-lint: setup ## linter, spelling, words, imports between rooms, formatting, types
+lint: setup ## linter, spelling, words, secrets, imports, pages, types
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m codespell_lib
 	@$(PYTHON) scripts/words.py --strict
+	@$(PYTHON) scripts/find_secrets.py
 	@$(PYTHON) -m ruff format --check .
 	@.venv/bin/lint-imports --no-logo
+	@$(PYTHON) scripts/reference.py --check
+	@$(PYTHON) scripts/translations.py
 	@$(PYTHON) -m mypy
+
+# The site has a lock of its own, like the benchmarks.
+.venv/.docs: setup requirements-docs.lock
+	@cksum requirements-docs.lock | cmp -s - $@ || { \
+		$(PYTHON) -m pip install --quiet --require-hashes -r requirements-docs.lock && \
+		cksum requirements-docs.lock >$@; }
+
+SITE ?= 127.0.0.1:8000
+MKDOCS := DISABLE_MKDOCS_2_WARNING=true NO_MKDOCS_2_WARNING=true $(PYTHON) -m mkdocs
+docs: .venv/.docs ## the documentation as a site until Ctrl-C; SITE=127.0.0.1:8000
+	@echo "http://$(SITE)/"
+	@$(MKDOCS) serve --quiet --dev-addr $(SITE)
+
+docs-check: .venv/.docs ## builds that site strictly into var/site and checks its links
+	@$(MKDOCS) build --strict --clean
+	@$(PYTHON) scripts/site_check.py
+
+audit: ## known vulnerabilities of the locked packages (needs uv)
+	@./scripts/audit.sh
+
+sbom: setup ## dist/sbom.cdx.json and dist/licences.md of the image's lock
+	@./scripts/sbom.sh
 
 format: setup ## formats the code and fixes what the linter can
 	@$(PYTHON) -m ruff check --fix-only .
@@ -77,4 +103,5 @@ lock: ## the locks again from pyproject.toml (needs uv); UPGRADE=1: newer
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --universal --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
 	echo 'setuptools>=80' | $(COMPILE) --universal --python-version 3.11 --extra worker -c requirements.lock pyproject.toml - -o requirements-worker.lock
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --universal --python-version 3.11 -c requirements.lock requirements-bench.in -o requirements-bench.lock
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --universal --python-version 3.11 -c requirements.lock requirements-docs.in -o requirements-docs.lock
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --universal --python-version 3.12 --no-deps requirements-servers.in -o requirements-servers.lock

@@ -4,6 +4,7 @@ from kombu import Exchange, Queue
 
 from smsclick._wakeups.backlog import TTL_SECONDS
 from smsclick.settings import get_settings
+from worker.broker.periods import periods
 
 _settings = get_settings()
 
@@ -30,10 +31,10 @@ worker_disable_prefetch = _redis
 # the consumer's socket: on RabbitMQ they read each other's frames and the consumer stalled forever.
 worker_enable_prefetch_count_reduction = False
 
-# Threads: a call waits for the provider most of its time. `--concurrency` is the number of calls at once at the most;
-# how many there are is found out (worker.sending.concurrency), and a process starts no more threads than that.
+# `--concurrency` is the most calls in flight of a process, which an event loop makes (worker.sending.calls); how many
+# there are is found out (worker.sending.concurrency). Celery's own pool is a few threads (worker.app).
 worker_pool = "threads"
-worker_concurrency = 256
+worker_concurrency = 2000
 worker_proc_alive_timeout = 60
 worker_soft_shutdown_timeout = 0
 worker_hijack_root_logger = True
@@ -93,11 +94,6 @@ beat_schedule = {
         "schedule": seconds,
         "options": {"expiration": TTL_SECONDS, "retry": False, "declare": []},
     }
-    for name, seconds in {
-        "sweep": _settings.sweep_seconds,
-        "balance": min(_settings.balance_seconds, _settings.sweep_seconds),
-        "lag": 5,
-        "retention": 3600,
-    }.items()
+    for name, seconds in periods(_settings).items()
 }
 timezone = "UTC"

@@ -1,15 +1,18 @@
 """This checkout beside an older one, in turns: `python -m bench.before FOLDER [--rounds 3] [--seconds 8]`.
 
-The older checkout needs an environment of its own that has run `make bench` once. Each round runs the throughput and
-latency benchmarks of both, one after the other, each with its own code, servers and processes. A figure is the median
-of the quotients round by round, so a slow minute of the machine counts for both.
+The older checkout needs an environment of its own (`make setup`). Each round runs the throughput and latency benchmarks
+of both, one after the other, each with its own workers, beat, producer and tables; the benchmarks themselves, the
+provider and the settings are those of this checkout, so that both meet the same. CPU is that of a worker and all its
+children. A figure is the median of the quotients round by round, so a slow minute of the machine counts for both.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,10 +34,11 @@ def throughput_figures(samples: Mapping[str, Any]) -> Figures:
     figures: Figures = {}
     for title, variants in samples.items():
         delay = title.removeprefix("Provider at ")
-        [ours], [bare] = variants["ours"], variants["bare"]
+        ours, bare = variants["ours"][0], variants.get("bare", [{}])[0]
         figures[f"{delay}: messages/s"] = ours["steady"]
         figures[f"{delay}: messages/s over all"] = ours["rate"]
-        figures[f"{delay}: share of bare requests"] = ours["steady"] / bare["steady"]
+        if bare:
+            figures[f"{delay}: share of bare requests"] = ours["steady"] / bare["steady"]
         figures[f"{delay}: CPU ms a message"] = ours["cpu"]
     return figures
 
@@ -43,9 +47,12 @@ def latency_figures(samples: Mapping[str, Any]) -> Figures:
     """Milliseconds from commit to arrival at the first load, from the samples of the benchmark `latency`."""
     figures: Figures = {}
     for stack, rounds in samples.items():
-        quiet = rounds[0][0]
+        quiet, *others = rounds[0]
         for share in ("p50", "p99"):
             figures[f"{stack} at {quiet['rate']:g}/s: {share} ms"] = quiet["milliseconds"][share]
+            for beside in others:
+                if beside["rate"] == quiet["rate"]:  # while others are followed
+                    figures[f"{stack}, others followed: {share} ms"] = beside["milliseconds"][share]
     return figures
 
 
@@ -57,19 +64,20 @@ def run(checkout: Path, seconds: float) -> Figures:
         subprocess.TimeoutExpired: a benchmark took longer than a quarter of an hour.
     """
     commands = {
-        "throughput": ["--only", "ours", "bare", "--delays", "0", "200", "--seconds", f"{seconds:g}"],
+        "throughput": ["--only", "ours", "bare", "--delays", "0", "200", "1000", "--tls", "--seconds", f"{seconds:g}"],
         "latency": ["--only", "redis", "embedded", "--seconds", f"{max(10.0, seconds):g}"],
     }
     figures: Figures = {}
     for name, options in commands.items():
-        command = [".venv/bin/python", "-m", f"bench.{name}", "--rounds", "1", *options]
+        command = [sys.executable, "-m", f"bench.{name}", "--rounds", "1", *options]
+        env = {**os.environ, "BENCH_CHECKOUT": str(checkout)}
         done = subprocess.run(
-            command, cwd=checkout, capture_output=True, text=True, timeout=_LONGEST_SECONDS, check=False
+            command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=_LONGEST_SECONDS, check=False
         )
         if done.returncode:
             console.print(done.stdout[-2000:], done.stderr[-2000:], markup=False)
             done.check_returncode()
-        samples = json.loads((checkout / "bench" / "results" / f"{name}.json").read_text())["samples"]
+        samples = json.loads((ROOT / "bench" / "results" / f"{name}.json").read_text())["samples"]
         figures |= throughput_figures(samples) if name == "throughput" else latency_figures(samples)
     return figures
 
@@ -82,7 +90,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=8, help="about how long one run sends")
     options = parser.parse_args()
     if not (options.folder / ".venv" / "bin" / "python").exists():
-        parser.error(f"{options.folder} has no .venv; run there: make bench ARGS='priority --quick'")
+        parser.error(f"{options.folder} has no .venv; run there: make setup")
     found: dict[str, dict[str, list[float]]] = {"before": defaultdict(list), "now": defaultdict(list)}
     for round_number in range(options.rounds):
         # The order changes from round to round: whoever is second finds warm caches and a tired machine.

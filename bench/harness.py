@@ -9,216 +9,71 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import importlib.metadata
-import json
 import os
-import platform
 import shutil
-import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import alembic.command
 import alembic.config
 import psutil
 from rich.console import Console
-from rich.table import Table as RichTable
 
 from bench.provider import Provider
+from bench.report import (
+    RESULTS,
+    Chart,
+    Report,
+    Table,
+    fill,
+    machine,
+    median,
+    number,
+    percentile,
+    plot,
+    ratio,
+    steady_rate,
+    write_docs,
+)
+from tests.certificates import Authority
 from tests.processes import ROOT, Process, reaper
 from tests.servers import PostgresServer, RabbitServer, RedisServer, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
+
+__all__ = [
+    "Benchmark",
+    "Chart",
+    "Place",
+    "Report",
+    "Table",
+    "fill",
+    "machine",
+    "median",
+    "number",
+    "percentile",
+    "plot",
+    "ratio",
+    "steady_rate",
+    "write_docs",
+]
+"""With what `bench.report` has, so that a benchmark imports one module."""
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Server)
 
-RESULTS = ROOT / "bench" / "results"
-IMAGES = ROOT / "docs" / "img"
-DOCUMENT = ROOT / "docs" / "performance.md"
-
+CHECKOUT = Path(os.environ.get("BENCH_CHECKOUT") or ROOT)
+"""Whose workers, producer and tables are measured by the benchmarks of this checkout; `bench.before` sets it."""
 KEY = "bench-key"
-SETTINGS = {
-    "SMSCLICK_API_KEY": KEY,
-    # Status checks begin after the run: what is measured is sending.
-    "SMSCLICK_POLL_SECONDS": "3600",
-}
-"""The environment of our own processes, besides database, broker and provider."""
-
-_PACKAGES = ("celery", "kombu", "sqlalchemy", "requests", "urllib3", "psycopg", "redis")
+SETTINGS = {"SMSCLICK_API_KEY": KEY, "SMSCLICK_TIMEZONE": "UTC"}
+"""The environment of our own processes, besides database, broker and provider. Status checks are on, as by default."""
 
 console = Console(stderr=True)
-
-
-# --- Numbers
-
-
-def percentile(values: Iterable[float], share: float) -> float:
-    """The value that `share` (0 to 1) of all are not above; nan where there are none."""
-    ordered = sorted(values)
-    if not ordered:
-        return float("nan")
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
-def median(values: Iterable[float]) -> float:
-    """The middle one; nan where there are none."""
-    given = list(values)
-    return statistics.median(given) if given else float("nan")
-
-
-def ratio(one: Iterable[float], other: Iterable[float]) -> float:
-    """The median of the quotients round by round, so that a slow minute of the machine counts for both."""
-    return median(a / b for a, b in zip(one, other, strict=False) if b)
-
-
-def number(value: float) -> str:
-    """With as many digits as a measurement deserves: `1,240`, `52.1`, `0.84`."""
-    if value != value:  # noqa: PLR0124 - nan
-        return "-"
-    if abs(value) >= 1000:
-        return f"{round(value, -1):,.0f}"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def steady_rate(times: Sequence[float]) -> float:
-    """Arrivals a second in the middle 60 % of them: neither the start nor the last stragglers; nan for a handful."""
-    ordered = sorted(times)
-    first, last = int(len(ordered) * 0.2), int(len(ordered) * 0.8)
-    seconds = ordered[last] - ordered[first] if last > first + 10 else 0.0
-    return (last - first) / seconds if seconds else float("nan")
-
-
-# --- Reports
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Table:
-    """Rows of cells that are text already."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def markdown(self) -> str:
-        """For a page of docs."""
-        lines = [self.columns, ("---",) + ("---:",) * (len(self.columns) - 1), *self.rows]
-        return f"**{self.title}**\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-    def rich(self) -> RichTable:
-        """For a terminal."""
-        table = RichTable(title=self.title)
-        for index, column in enumerate(self.columns):
-            table.add_column(column, justify="right" if index else "left")
-        for row in self.rows:
-            table.add_row(*row)
-        return table
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Chart:
-    """One picture.
-
-    Attributes:
-        kind: `bars` (each series is a bar of its median, with the range of its values) or `lines` (each value is x, y).
-        series: by name.
-    """
-
-    title: str
-    kind: str
-    x_label: str
-    y_label: str
-    series: Mapping[str, Sequence[Any]]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Report:
-    """What a benchmark found.
-
-    Attributes:
-        name: of the benchmark.
-        tables: for people.
-        charts: side by side in one picture.
-        samples: every single measurement, as JSON can hold it.
-        machine: filled in by the harness.
-    """
-
-    name: str
-    tables: tuple[Table, ...]
-    charts: tuple[Chart, ...] = ()
-    samples: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    machine: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-    def json(self) -> str:
-        """For `bench/results`."""
-        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
-
-    @classmethod
-    def read(cls, content: str) -> Report:
-        """What `json` wrote."""
-        data = json.loads(content)
-        tables = tuple(
-            Table(each["title"], tuple(each["columns"]), tuple(tuple(row) for row in each["rows"]))
-            for each in data["tables"]
-        )
-        charts = tuple(Chart(**each) for each in data["charts"])
-        return cls(data["name"], tables, charts, data["samples"], data["machine"])
-
-    def markdown(self) -> str:
-        """For a page of docs: tables, picture, machine."""
-        parts = [table.markdown() for table in self.tables]
-        if self.charts:
-            parts.append(f"![{self.name}](img/{self.name}.png)")
-        machine = "; ".join(f"{name} {value}" for name, value in self.machine.items() if name != "command")
-        parts.append(f"`{self.machine.get('command', '')}` on {machine}.")
-        return "\n\n".join(parts)
-
-
-def fill(page: str, report: Report) -> str:
-    """The page with the report in its place, between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->`.
-
-    Raises:
-        ValueError: the page has no such place.
-    """
-    begin, end = f"<!-- bench:{report.name} -->", f"<!-- /bench:{report.name} -->"
-    before, found, rest = page.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not (found and closed):
-        raise ValueError(f"no place for {report.name}: {begin} … {end}")
-    return f"{before}{begin}\n{report.markdown()}\n{end}{after}"
-
-
-def machine(servers: Iterable[Server]) -> dict[str, str]:
-    """What a figure depends on: the hardware, the versions, the command."""
-    described = {
-        "cores": str(os.cpu_count()),
-        "CPU": _cpu_model(),
-        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
-        "system": f"{platform.system()} {platform.release()}",
-        "Python": platform.python_version(),
-    }
-    for package in _PACKAGES:
-        described[package] = importlib.metadata.version(package)
-    for server in servers:
-        described[server.program.title] = server.version + (", waits for the disk" if server.durable else "")
-    described["date"] = time.strftime("%Y-%m-%d", time.gmtime())
-    started_as = [part for part in sys.argv[1:] if part]
-    module = Path(sys.argv[0])
-    name = "bench" if module.stem == "__main__" else f"bench.{module.stem}"
-    described["command"] = " ".join(["python -m", name, *started_as])
-    return described
-
-
-def _cpu_model() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 # --- The place of a run
@@ -238,6 +93,7 @@ class Place:
         self._processes: list[Process] = []
         self._count = 0
         self._provider: Provider | None = None
+        self._migrated = ""
 
     def __enter__(self) -> Self:
         self.directory.mkdir()
@@ -278,7 +134,8 @@ class Place:
     def provider(self) -> Provider:
         """The lean provider, started when first asked for; it runs longer than `processes`."""
         if self._provider is None:
-            self._provider = Provider(lambda command: Process(command, log=self.directory / "provider.log"))
+            authority = Authority(self.directory) if shutil.which("openssl") else None
+            self._provider = Provider(lambda command: Process(command, log=self.directory / "provider.log"), authority)
         return self._provider
 
     def _server(self, kind: type[S]) -> S:
@@ -293,8 +150,12 @@ class Place:
     def database(self, *, tables: bool = True) -> str:
         """The URL of a fresh PostgreSQL database, with our tables by default."""
         self._count += 1
-        url = self.postgres.create_database(f"bench{self._count}")
-        return migrate(url) if tables else url
+        if not tables:
+            return self.postgres.create_database(f"bench{self._count}")
+        if not self._migrated:
+            migrate(self.postgres.create_database("bench_migrated"))
+            self._migrated = "bench_migrated"
+        return self.postgres.create_database(f"bench{self._count}", template=self._migrated)
 
     def sqlite(self) -> str:
         """The URL of a fresh SQLite file, with our tables."""
@@ -328,7 +189,8 @@ class Place:
         """A program of the project, running; it ends with the innermost `processes`."""
         self._count += 1
         label = f"{name or Path(command[0]).name}-{self._count}"
-        process = Process(command, env, log=self.directory / f"{label}.log")
+        place, measured = _placed(command)
+        process = Process(measured, env, log=self.directory / f"{label}.log", cwd=place)
         self._processes.append(process)
         return process
 
@@ -360,8 +222,21 @@ class Place:
             del self._processes[len(kept) :]
 
 
+def _placed(command: Sequence[str]) -> tuple[Path, list[str]]:
+    """Where a program runs, and by which file: what is measured runs from `CHECKOUT`, all else from here."""
+    of_ours = command[0] in {"celery", "smsclick"} and not any(part.startswith("bench.peers") for part in command)
+    if CHECKOUT == ROOT or not (of_ours or "bench.producer" in command):
+        return ROOT, list(command)
+    program = "python" if command[0] == sys.executable else command[0]
+    return CHECKOUT, [str(CHECKOUT / ".venv" / "bin" / program), *command[1:]]
+
+
 def migrate(url: str) -> str:
     """Our tables into the database of a URL, which is returned."""
+    if CHECKOUT != ROOT:
+        env = {**os.environ, "DATABASE_URL": url}
+        subprocess.run([CHECKOUT / ".venv/bin/alembic", "upgrade", "head"], cwd=CHECKOUT, env=env, check=True)
+        return url
     config = alembic.config.Config(str(ROOT / "alembic.ini"))
     config.attributes["database_url"] = url
     alembic.command.upgrade(config, "head")
@@ -387,18 +262,39 @@ def rss_bytes(pid: int) -> int:
     return 0
 
 
+def children_bytes(pid: int) -> int:
+    """Resident memory of all that a process has started; memory that they share counts for each."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return sum(rss_bytes(each.pid) for each in psutil.Process(pid).children(recursive=True))
+    return 0
+
+
 def interleaved(variants: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
-    """Runs A B C A B C …, so that what the machine does meanwhile meets all alike; results by name, in order."""
+    """Runs A B C A B C …, so that what the machine does meanwhile meets all alike; results by name, in order.
+
+    A run that lost, doubled or did not finish something is void: it is said (`VOID`), has no result, and ends nothing
+    else. A variant without any result is left out.
+    """
     results: dict[str, list[T]] = {name: [] for name in variants}
     for round_number in range(rounds):
         for name, run in variants.items():
             began = time.monotonic()
-            result = run()
+            try:
+                result = run()
+            except (AssertionError, RuntimeError) as error:
+                reason = str(error).partition("\n")[0]
+                VOID.append(f"{name}: {reason}")
+                console.print(f"round {round_number + 1}/{rounds} {name}: VOID: {reason}", markup=False)
+                continue
             results[name].append(result)
             shown = "; ".join(map(str, result)) if isinstance(result, list) else result
             took = time.monotonic() - began
             console.print(f"round {round_number + 1}/{rounds} {name}: {shown} ({took:.0f} s)", markup=False)
-    return results
+    return {name: of for name, of in results.items() if of}
+
+
+VOID: list[str] = []
+"""Runs of this benchmark that count for nothing, each with its reason."""
 
 
 # --- Running
@@ -434,59 +330,16 @@ def main(benchmark: Benchmark, arguments: Sequence[str] | None = None) -> Report
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (1 if options.quick else 5)
     with Place(durable=options.durable) as place:
+        VOID.clear()
         found = benchmark.measure(place, options)
-        report = dataclasses.replace(found, machine=machine(place.servers))
+        report = dataclasses.replace(found, machine=machine(place.servers), void=tuple(VOID))
     printer = Console() if sys.stdout.isatty() else Console(width=140)
     for table in report.tables:
         printer.print(table.rich())
+    for reason in report.void:
+        printer.print(f"VOID: {reason}", markup=False)
     if not options.quick:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{report.name}.json").write_text(report.json())
         plot(report)
     return report
-
-
-def plot(report: Report) -> None:
-    """The report's charts as `docs/img/NAME.png`; needs matplotlib."""
-    if not report.charts:
-        return
-    import matplotlib as mpl  # noqa: PLC0415 - only for pictures
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-
-    figure, places = plt.subplots(1, len(report.charts), figsize=(5.5 * len(report.charts), 4), squeeze=False)
-    for axes, chart in zip(places[0], report.charts, strict=True):
-        if chart.kind == "bars":
-            names = list(chart.series)
-            middles = [median(chart.series[name]) for name in names]
-            low = [middle - min(chart.series[name]) for name, middle in zip(names, middles, strict=True)]
-            high = [max(chart.series[name]) - middle for name, middle in zip(names, middles, strict=True)]
-            bars = axes.barh(names, middles, xerr=[low, high], color="#3b6ea5", ecolor="#888888", capsize=3)
-            axes.bar_label(bars, [number(middle) for middle in middles], padding=6)
-            axes.margins(x=0.18)
-            axes.invert_yaxis()
-        else:
-            for name, points in chart.series.items():
-                axes.plot([x for x, _ in points], [y for _, y in points], label=name, linewidth=1.3)
-            axes.legend(frameon=False, fontsize=8)
-            axes.set_ylim(bottom=0)
-        axes.set_title(chart.title, fontsize=10)
-        axes.set_xlabel(chart.x_label)
-        axes.set_ylabel(chart.y_label)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout()
-    IMAGES.mkdir(exist_ok=True)
-    figure.savefig(IMAGES / f"{report.name}.png", dpi=110)
-    plt.close(figure)
-
-
-def write_docs() -> list[str]:
-    """Every kept result into its place in docs/performance.md; returns the names."""
-    page = DOCUMENT.read_text()
-    written = []
-    for path in sorted(RESULTS.glob("*.json")):
-        page = fill(page, Report.read(path.read_text()))
-        written.append(path.stem)
-    DOCUMENT.write_text(page)
-    return written

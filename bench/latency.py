@@ -1,20 +1,27 @@
 """How long a message takes from the producer's commit to its arrival at the provider.
 
 A producer of its own keeps to a schedule whatever comes of it (open loop), with one transaction for each message: at
-50 a second, and at 80 % of what producer and workers together reach at most. Both ends read the same clock. The time
-begins just before the COMMIT is sent, so it holds the commit too.
+50 a second; at 50 a second while 20,000 earlier messages are followed, all of which become final meanwhile; and at 80 %
+of what producer and workers together reach at most. Both ends read the same clock. The time begins just before the
+COMMIT is sent, so it holds the commit too.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime as dt
 import functools
 import sys
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
 from bench import harness
 from bench.harness import Benchmark, Chart, Place, Report, Table, median, number, percentile
+from bench.provider import FIRST_FOLLOWED, phone, text
+from smsclick._database.engine import Database
+from smsclick.contract import State, messages
 from tests.processes import wait_until
 
 if TYPE_CHECKING:
@@ -111,6 +118,39 @@ class Installation:
         milliseconds = sorted((arrived[each.number] - each.before) * 1000 for each in produced)
         return Run(rate, tuple(milliseconds), late / len(produced))
 
+    def followed(self, rate: float, seconds: float, count: int) -> Run:
+        """The same while so many earlier messages are followed, which become final meanwhile."""
+        self.place.provider.follow(count, seconds)
+        database = Database(self.env["DATABASE_URL"], threads=1)
+        now = dt.datetime.now(dt.UTC)
+        common = {"state": State.SENT, "attempts": 1, "attempted_at": now, "sent_at": now}
+        due = now + dt.timedelta(seconds=15)
+        for start in range(FIRST_FOLLOWED, FIRST_FOLLOWED + count, 1000):
+            numbers = range(start, min(start + 1000, FIRST_FOLLOWED + count))
+            with database.begin() as connection:
+                connection.execute(
+                    sa.insert(messages),
+                    [
+                        {
+                            "key": f"sent-{n}",
+                            "phone": phone(n),
+                            "text": text(n),
+                            "id_mensaje": n,
+                            "due_at": due,
+                            **common,
+                        }
+                        for n in numbers
+                    ],
+                )
+        run = self.steady(rate, seconds)
+        with database.read() as connection:
+            followed = sa.select(sa.func.count()).where(messages.c.id_mensaje >= FIRST_FOLLOWED)
+            final = connection.scalar(followed.where(messages.c.state == State.DELIVERED)) or 0
+        database.dispose()
+        if final < count / 2:
+            raise AssertionError(f"only {final} of {count} messages became final meanwhile")
+        return run
+
 
 @contextlib.contextmanager
 def installation(place: Place, kind: str, options: argparse.Namespace) -> Iterator[Installation]:
@@ -126,7 +166,7 @@ def installation(place: Place, kind: str, options: argparse.Namespace) -> Iterat
             up.wait_for_line("smsclick is up", 60)
         else:
             for _ in range(options.processes):
-                place.worker(env, "--concurrency", str(options.concurrency))
+                place.worker(env, *(("--concurrency", str(options.concurrency)) if options.concurrency else ()))
             place.beat(env)
         made = Installation(place, env)
         made.steady(20, 2)  # connections, imports, and the first plans
@@ -138,8 +178,11 @@ def run(place: Place, kind: str, options: argparse.Namespace) -> list[Run]:
     seconds = 3.0 if options.quick else options.seconds
     with installation(place, kind, options) as made:
         quiet = made.steady(options.rate, seconds)
+        beside = made.followed(options.rate, seconds, options.followed)
+        if options.share == 0:
+            return [quiet, beside]
         most = made.most(seconds / 2)
-        return [quiet, made.steady(max(1.0, options.share * most), seconds)]
+        return [quiet, beside, made.steady(max(1.0, options.share * most), seconds)]
 
 
 # --- The benchmark
@@ -148,12 +191,11 @@ def run(place: Place, kind: str, options: argparse.Namespace) -> list[Run]:
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", nargs="+", choices=STACKS, default=list(STACKS), help="only these installations")
     parser.add_argument("--rate", type=float, default=50, help="messages a second of the first load (default 50)")
-    parser.add_argument("--share", type=float, default=0.8, help="of the most that is possible, for the second")
+    parser.add_argument("--followed", type=int, default=20_000, help="messages of the second load that are followed")
+    parser.add_argument("--share", type=float, default=0.8, help="of the most that is possible, for the third; 0: none")
     parser.add_argument("--seconds", type=float, default=20, help="of each load (default 20)")
     parser.add_argument("--processes", type=int, default=2, help="workers (default 2)")
-    parser.add_argument(
-        "--concurrency", type=int, default=256, help="calls at once of each worker at the most (default 256)"
-    )
+    parser.add_argument("--concurrency", type=int, help="calls at once of each worker at the most (default: its own)")
 
 
 def measure(place: Place, options: argparse.Namespace) -> Report:
@@ -164,7 +206,13 @@ def measure(place: Place, options: argparse.Namespace) -> Report:
     rows, curves = [], {}
     for kind, of in rounds.items():
         for load, runs in zip(
-            (f"{options.rate:g}/s", f"{options.share:.0%} of the most"), zip(*of, strict=True), strict=True
+            (
+                f"{options.rate:g}/s",
+                f"{options.rate:g}/s, {options.followed:,} followed",
+                f"{options.share:.0%} of the most",
+            ),
+            zip(*of, strict=True),
+            strict=False,
         ):
             rows.append(_row(STACKS[kind], load, runs))
             middle = sorted(runs, key=lambda each: each.at(0.5))[len(runs) // 2]

@@ -1,12 +1,14 @@
 """Memory of each worker process while 100,000 messages go through it, and the CPU that a message costs.
 
-Resident memory is sampled twice a second. A leak shows as growth between the tenth part of the messages, when
-everything has been loaded and connected, and the last.
+Once with a provider that answers at once, and once with one that takes a second, so that 2,000 calls are in flight.
+Resident memory is sampled twice a second, of the process that sends and of its children, which do the ticks. A leak
+shows as growth between the tenth part of the messages, when everything has been loaded and connected, and the last.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from bench import harness
-from bench.harness import Benchmark, Chart, Place, Report, Table, cpu_seconds, median, rss_bytes
+from bench.harness import Benchmark, Chart, Place, Report, Table, children_bytes, cpu_seconds, median, rss_bytes
 from smsclick.contract import State, messages
 
 if TYPE_CHECKING:
@@ -29,10 +31,11 @@ _MIB = 2**20
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
-    """One look: how many messages had arrived, and the memory of each worker in MiB."""
+    """One look: how many messages had arrived, and the memory of each worker and of its children in MiB."""
 
     arrived: int
     mebibytes: tuple[float, ...]
+    children: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,16 +82,21 @@ class Run:
     seconds: float
     samples: tuple[Sample, ...]
     cpu: Mapping[str, float]
+    most: int = 0
 
     def __str__(self) -> str:
-        return f"{self.count} in {self.seconds:.0f} s"
+        return f"{self.count} in {self.seconds:.0f} s, {self.most} at once"
 
     def series(self, worker: int) -> list[tuple[int, float]]:
         """One worker's samples."""
         return [(sample.arrived, sample.mebibytes[worker]) for sample in self.samples]
 
+    def of_children(self, worker: int) -> float:
+        """The most that one worker's children had together, in MiB."""
+        return max(sample.children[worker] for sample in self.samples)
 
-def run(place: Place, count: int, processes: int, concurrency: int, delay: float) -> Run:
+
+def run(place: Place, count: int, processes: int, concurrency: int | None, delay: float) -> Run:
     """Send so many and look on."""
     url, broker = place.database(), place.broker()
     env = place.environment(url, broker)
@@ -101,10 +109,10 @@ def run(place: Place, count: int, processes: int, concurrency: int, delay: float
         observed = {"PostgreSQL": [place.postgres.pid], "Redis": [place.redis.pid], "provider": [provider.process.pid]}
         before = _cpu(observed)
         began = time.monotonic()
+        at_once = ("--concurrency", str(concurrency)) if concurrency else ()
         workers = [
             place.run(
-                *("celery", "-A", "worker", "worker", "-l", "warning"),
-                *("--concurrency", str(concurrency), "-n", f"w{n}@bench"),
+                *("celery", "-A", "worker", "worker", "-l", "warning", *at_once, "-n", f"w{n}@bench"),
                 env=env,
                 name="worker",
             )
@@ -116,7 +124,8 @@ def run(place: Place, count: int, processes: int, concurrency: int, delay: float
         seconds = time.monotonic() - began
         cpu = {name: used - before.get(name, 0.0) for name, used in _cpu(observed).items()}
         _all_sent(url, count)
-    return Run(count, seconds, tuple(samples), {name: 1000 * used / count for name, used in cpu.items()})
+    cpu = {name: 1000 * used / count for name, used in cpu.items()}
+    return Run(count, seconds, tuple(samples), cpu, provider.most())
 
 
 def _cpu(observed: Mapping[str, Sequence[int]]) -> dict[str, float]:
@@ -130,7 +139,8 @@ def _look_on(place: Place, workers: Sequence[Process], count: int) -> list[Sampl
         arrived = place.provider.count()
         if not samples or arrived > samples[-1].arrived:
             since = time.monotonic()
-        samples.append(Sample(arrived, tuple(rss_bytes(worker.pid) / _MIB for worker in workers)))
+        own = tuple(rss_bytes(worker.pid) / _MIB for worker in workers)
+        samples.append(Sample(arrived, own, tuple(children_bytes(worker.pid) / _MIB for worker in workers)))
         if time.monotonic() - since > _STALL_SECONDS:
             raise AssertionError(f"only {arrived} of {count} messages arrived")
         time.sleep(0.5)
@@ -140,7 +150,9 @@ def _look_on(place: Place, workers: Sequence[Process], count: int) -> list[Sampl
 def _all_sent(url: str, count: int) -> None:
     """Raises AssertionError unless every message is `sent` by its first attempt, soon."""
     engine = sa.create_engine(url, poolclass=sa.NullPool)
-    query = sa.select(sa.func.count()).where(messages.c.state == State.SENT, messages.c.attempts == 1)
+    query = sa.select(sa.func.count()).where(
+        messages.c.state.in_([State.SENT, State.DELIVERED]), messages.c.attempts == 1
+    )
     deadline = time.monotonic() + _STALL_SECONDS
     while True:
         with engine.connect() as connection:
@@ -158,38 +170,42 @@ def _all_sent(url: str, count: int) -> None:
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--processes", type=int, default=2, help="workers (default 2)")
-    parser.add_argument(
-        "--concurrency", type=int, default=256, help="calls at once of each worker at the most (default 256)"
-    )
-    parser.add_argument("--delay", type=float, default=0, help="of the provider, in ms")
+    parser.add_argument("--concurrency", type=int, help="calls at once of each worker at the most (default: its own)")
+    parser.add_argument("--delays", type=float, nargs="+", default=[0, 1000], help="of the provider, in ms")
 
 
 def measure(place: Place, options: argparse.Namespace) -> Report:
-    """One long run: `rounds` does not apply."""
+    """One long run for each delay: `rounds` does not apply."""
     count = 1000 if options.quick else options.messages
-    done = run(place, count, options.processes, options.concurrency, options.delay / 1000)
-    harness.console.print(f"memory_cpu: {done}", markup=False)
-    rows = []
-    for worker in range(options.processes):
-        found = memory(done.series(worker), count)
-        cells = (found.warm, found.last, found.last - found.warm, found.most)
-        rows.append((f"worker {worker + 1}", *(f"{each:.1f}" for each in cells), f"{found.per_message:.1f}"))
-    remembered = Table(
-        f"Resident memory of a worker with {options.concurrency} threads over {count:,} messages, MiB",
-        ("process", "after 10 %", "at the end", "growth", "at most", "bytes a message"),
-        tuple(rows),
-    )
-    spent = Table(
-        f"CPU for each of {count:,} messages, starts included ({done.count / done.seconds:,.0f} messages/s)",
-        ("process", "milliseconds"),
-        tuple((name, f"{used:.3f}") for name, used in sorted(done.cpu.items(), key=lambda each: -each[1])),
-    )
-    lines = {f"worker {n + 1}": [list(point) for point in done.series(n)] for n in range(options.processes)}
-    charts = (
-        Chart("Resident memory of each worker", "lines", "messages sent", "MiB", lines),
-        Chart("CPU for each message", "bars", "milliseconds", "", {name: [used] for name, used in done.cpu.items()}),
-    )
-    return Report("memory_cpu", (remembered, spent), charts, dataclasses.asdict(done))
+    tables, charts, samples = [], [], {}
+    cases = {
+        f"the provider takes {delay:g} ms": functools.partial(
+            run, place, count, options.processes, options.concurrency, delay / 1000
+        )
+        for delay in options.delays
+    }
+    for title, [done] in harness.interleaved(cases, 1).items():
+        rows = []
+        for worker in range(options.processes):
+            found = memory(done.series(worker), count)
+            cells = (found.warm, found.last, found.last - found.warm, found.most, done.of_children(worker))
+            rows.append((f"worker {worker + 1}", *(f"{each:.1f}" for each in cells), f"{found.per_message:.1f}"))
+        tables += [
+            Table(
+                f"Resident memory over {count:,} messages, MiB; {title}, {done.most:,} calls were in flight at most",
+                ("process", "after 10 %", "at the end", "growth", "at most", "its children at most", "bytes a message"),
+                tuple(rows),
+            ),
+            Table(
+                f"CPU for each of {count:,} messages, starts included ({done.count / done.seconds:,.0f} messages/s)",
+                ("process", "milliseconds"),
+                tuple((name, f"{used:.3f}") for name, used in sorted(done.cpu.items(), key=lambda each: -each[1])),
+            ),
+        ]
+        lines = {f"worker {n + 1}": [list(point) for point in done.series(n)] for n in range(options.processes)}
+        charts.append(Chart(f"Memory; {title}", "lines", "messages sent", "MiB", lines))
+        samples[title] = dataclasses.asdict(done)
+    return Report("memory_cpu", tuple(tables), tuple(charts), samples)
 
 
 BENCHMARK = Benchmark("memory_cpu", measure, _options)

@@ -138,8 +138,8 @@ def put(url: str, first: int, count: int, priority: Priority) -> None:
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=2, help="worker processes (default 2)")
     parser.add_argument("--bulk", type=int, default=100_000, help="low messages that wait; as many high ones flood")
-    parser.add_argument("--rate", type=float, default=4, help="high messages a second, one by one (default 4)")
-    parser.add_argument("--seconds", type=float, default=15, help="for how long they come (default 15)")
+    parser.add_argument("--rate", type=float, default=10, help="high messages a second, one by one (default 10)")
+    parser.add_argument("--seconds", type=float, default=20, help="for how long they come (default 20)")
     parser.add_argument("--warm", type=float, default=5, help="seconds of low ones alone before them (default 5)")
     parser.add_argument("--latency", type=float, default=0.1, help="seconds that the provider takes to answer")
 
@@ -162,7 +162,7 @@ def measure(place: Place, options: argparse.Namespace) -> Report:
         f"High messages, {options.rate:g} a second, while {options.bulk:,} low ones wait; the provider answers after "
         f"{options.latency * 1000:g} ms (medians of {options.rounds} rounds in turn)"
     )
-    columns = ("case", "median, ms", "p95, ms", "longest, ms", "not sent", "low/s meanwhile", "all/s")
+    columns = ("case", "median, ms", "p95, ms", "p99, ms", "longest, ms", "not sent", "low/s meanwhile", "all/s")
     rows = tuple((name, *_cells(runs)) for name, runs in found.items())
     curves = {
         name: [(share, median(each.at(share / 100) for each in runs)) for share in range(1, 100)]
@@ -186,6 +186,7 @@ def _cells(runs: Sequence[Run]) -> tuple[str, ...]:
     return (
         number(median(each.at(0.5) for each in runs)),
         number(median(each.at(0.95) for each in runs)),
+        number(median(each.at(0.99) for each in runs)),
         number(max(each.at(1) for each in runs)),
         str(sum(each.unsent for each in runs)),
         number(median(each.low for each in runs)),

@@ -27,7 +27,7 @@ from smsclick.contract import State, messages, watermarks
 from smsclick.provider.results import Accepted
 from smsclick.settings import load_settings
 from smsclick.simulator import Simulator
-from worker.account import request_budget
+from worker.account import status_check
 from worker.lifecycle.policy import Policy
 from worker.reports import windows
 from worker.runtime import Runtime
@@ -88,7 +88,7 @@ class World:
             SMSCLICK_BASE_URL=self.simulator.base_url,
             CELERY_BROKER_URL="",
         )
-        self.runtime = Runtime.start(settings, _NoWakeups(), threads=1)
+        self.runtime = Runtime.start(settings, _NoWakeups(), calls=1)
         self.policy = Policy.of(settings)
         self.rng = random.Random(1)
         event.listen(self.runtime.database.engine, "connect", self._clock)
@@ -126,7 +126,7 @@ class World:
         database = self.runtime.database
         with database.read() as connection:
             reports = bracket_claim.due(connection, self.policy)
-            checks = by_status.due(connection, request_budget.left(connection))
+            checks = by_status.due(connection, status_check.left(connection))
         if reports:
             by_report.follow(self.runtime)
         for start in range(0, len(checks), by_status.CHECKS_PER_TASK):

@@ -37,29 +37,42 @@ NAMES = {
     "pgqueuer": "pgqueuer, aiohttp",
     "bare": "bare requests, no queue, no database",
     "bare_aiohttp": "bare aiohttp, no queue, no database",
+    "same_aiohttp": "bare aiohttp with as many calls as ours had",
 }
 
 _EXPECTED = {
     0.0: {
-        "ours": 2000,
+        "ours": 3000,
         "usual": 300,
         "tuned": 500,
-        "procrastinate": 350,
-        "pgqueuer": 700,
+        "procrastinate": 450,
+        "pgqueuer": 1500,
         "bare": 3000,
-        "bare_aiohttp": 5000,
+        "bare_aiohttp": 9000,
+        "same_aiohttp": 6000,
     },
     0.2: {
-        "ours": 1100,
+        "ours": 1800,
         "usual": 9,
-        "tuned": 350,
-        "procrastinate": 350,
-        "pgqueuer": 400,
-        "bare": 1000,
-        "bare_aiohttp": 2000,
+        "tuned": 500,
+        "procrastinate": 500,
+        "pgqueuer": 1200,
+        "bare": 1200,
+        "bare_aiohttp": 2400,
+        "same_aiohttp": 2400,
+    },
+    1.0: {
+        "ours": 1600,
+        "usual": 2,
+        "tuned": 190,
+        "procrastinate": 400,
+        "pgqueuer": 900,
+        "bare": 400,
+        "bare_aiohttp": 1800,
+        "same_aiohttp": 1800,
     },
 }
-"""Messages a second, only to choose how many make a run of the wished length."""
+"""Messages a second by the provider's delay, only to choose how many make a run of the wished length."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,6 +85,7 @@ class Run:
         cpu: milliseconds of CPU of the sending processes for each message, after the first fifth of them.
         provider_cpu: of the provider.
         servers_cpu: of PostgreSQL and Redis.
+        most: connections that sent at once, at the most: so many calls were in flight.
     """
 
     count: int
@@ -80,6 +94,7 @@ class Run:
     cpu: float
     servers_cpu: float
     provider_cpu: float
+    most: int = 0
 
     def __str__(self) -> str:
         return f"{number(self.steady)}/s ({number(self.rate)}/s over all, {self.cpu:.2f} ms CPU each)"
@@ -92,13 +107,23 @@ class Plan:
     Attributes:
         delay: seconds that the provider takes to answer.
         processes: of each variant.
-        threads: how many calls at once in each process, by variant.
+        threads: how many calls at once in each process; 0 for ours: its default, under which it finds its own number.
+        tls: whether the provider is called over TLS.
     """
 
     delay: float
     count: int
     processes: int
     threads: int
+    tls: bool = False
+
+    def provider(self, place: Place) -> dict[str, str]:
+        """The environment that leads ours and the others to the provider."""
+        if not self.tls:
+            return {"BENCH_PROVIDER_URL": place.provider.base_url}
+        url, bundle = place.provider.tls_base_url, str(place.provider.ca_bundle)
+        ours = {"SMSCLICK_BASE_URL": url, "SMSCLICK_CA_BUNDLE": bundle}
+        return ours | {"BENCH_PROVIDER_URL": url, "REQUESTS_CA_BUNDLE": bundle, "SSL_CERT_FILE": bundle}
 
 
 def measured(
@@ -129,8 +154,11 @@ def measured(
             wait_until(lambda: recorded() == plan.count, _STALL_SECONDS, what="every result", every=0.2)
         after = [sum(map(cpu_seconds, pids)) for pids in (senders, servers, [provider.process.pid])]
     times = each_once(provider.arrivals(), plan.count)
-    each = [1000 * (late - early) / max(1, plan.count - already) for early, late in zip(before, after, strict=True)]
-    return Run(plan.count, (plan.count - 1) / (max(times) - min(times)), harness.steady_rate(times), *each)
+    cpu, servers_cpu, provider_cpu = (
+        1000 * (late - early) / max(1, plan.count - already) for early, late in zip(before, after, strict=True)
+    )
+    rate = (plan.count - 1) / (max(times) - min(times))
+    return Run(plan.count, rate, harness.steady_rate(times), cpu, servers_cpu, provider_cpu, provider.most())
 
 
 def each_once(arrivals: Sequence[Arrival], count: int) -> list[float]:
@@ -165,18 +193,20 @@ def _until_arrived(place: Place, count: int, senders: Sequence[Process]) -> int:
 def ours(place: Place, plan: Plan) -> Run:
     """Workers and a beat of this project, PostgreSQL and Redis."""
     url, broker = place.database(), place.broker()
-    env = place.environment(url, broker)
+    env = place.environment(url, broker) | plan.provider(place)
     with place.processes():
         backlog = place.run(sys.executable, "-m", "bench.producer", "backlog", str(plan.count), env=env, name="backlog")
         if backlog.wait(300):
             raise AssertionError(backlog.tail())
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     query = sa.select(sa.func.count()).where(
-        messages.c.state == State.SENT, messages.c.id_mensaje.is_not(None), messages.c.attempts == 1
+        messages.c.state.in_([State.SENT, State.DELIVERED]),
+        messages.c.id_mensaje.is_not(None),
+        messages.c.attempts == 1,
     )
 
     def start() -> list[Process]:
-        options = ("--concurrency", str(plan.threads))
+        options = ("--concurrency", str(plan.threads)) if plan.threads else ()
         command = ("celery", "-A", "worker", "worker", "-l", "warning", *options)
         workers = [place.run(*command, "-n", f"w{n}@bench", env=env, name="worker") for n in range(plan.processes)]
         return [*workers, place.beat(env)]
@@ -191,7 +221,7 @@ def ours(place: Place, plan: Plan) -> Run:
 def peer(place: Place, plan: Plan, module: str, command: Sequence[str], processes: int) -> Run:
     """One of `bench.peers` with the small table, after its module has made the jobs."""
     url, broker = place.database(tables=False), place.broker()
-    env = {"BENCH_DATABASE_URL": url, "BENCH_BROKER_URL": broker, "BENCH_PROVIDER_URL": place.provider.base_url}
+    env = {"BENCH_DATABASE_URL": url, "BENCH_BROKER_URL": broker, **plan.provider(place)}
     env["PYTHONPATH"] = str(ROOT)  # procrastinate's command does not look where it is started
     peers.create(url, plan.count)
     with place.processes():
@@ -235,7 +265,7 @@ def pgqueuer(place: Place, plan: Plan) -> Run:
 
 def bare(place: Place, plan: Plan, module: str = "bench.peers.bare") -> Run:
     """Processes that only send."""
-    env = {"BENCH_PROVIDER_URL": place.provider.base_url}
+    env = plan.provider(place)
     share = -(-plan.count // plan.processes)
 
     def start() -> list[Process]:
@@ -256,23 +286,31 @@ VARIANTS: Mapping[str, Callable[[Place, Plan], Run]] = {
     "pgqueuer": pgqueuer,
     "bare": bare,
     "bare_aiohttp": functools.partial(bare, module="bench.peers.bare_aiohttp"),
+    "same_aiohttp": functools.partial(bare, module="bench.peers.bare_aiohttp"),
 }
 
 THREADS = {
-    0.0: {"ours": 256, "usual": 1, "tuned": 100, "procrastinate": 50, "pgqueuer": 50, "bare": 8, "bare_aiohttp": 50},
-    0.2: {
-        "ours": 256,
-        "usual": 1,
-        "tuned": 100,
-        "procrastinate": 200,
-        "pgqueuer": 100,
-        "bare": 128,
-        "bare_aiohttp": 256,
-    },
+    0.0: {"usual": 1, "tuned": 100, "procrastinate": 50, "pgqueuer": 50, "bare": 8, "bare_aiohttp": 50},
+    0.2: {"usual": 1, "tuned": 100, "procrastinate": 200, "pgqueuer": 100, "bare": 128, "bare_aiohttp": 256},
+    1.0: {"usual": 1, "tuned": 200, "procrastinate": 500, "pgqueuer": 500, "bare": 256, "bare_aiohttp": 1000},
 }
-"""Calls at once in each process unless `--tune` or `--concurrency` says otherwise; ours: its default, at the most."""
+"""Calls at once in each process unless `--tune` or `--concurrency` says otherwise; ours: 0, its default."""
 
-_CANDIDATES = (8, 16, 32, 64, 128, 256)
+_CANDIDATES = {0.0: (8, 25, 50, 100, 200), 0.2: (64, 128, 256, 512), 1.0: (250, 500, 1000, 2000)}
+"""What `--tune` tries: pgqueuer's batch, the concurrency of procrastinate and Celery, threads or coroutines alone."""
+
+CASES = {
+    "0": tuple(VARIANTS),
+    "200": tuple(VARIANTS),
+    "1000": ("ours", "usual", "procrastinate", "pgqueuer", "bare_aiohttp", "same_aiohttp"),
+    "0 tls": ("ours", "usual", "pgqueuer", "bare_aiohttp", "same_aiohttp"),
+}
+"""The variants of each case: those that a fast provider has left far behind need not be measured at a slow one."""
+
+
+def _class(delay: float) -> float:
+    """The delay whose numbers are to be used."""
+    return max(each for each in THREADS if each <= max(delay, 0.0))
 
 
 # --- The benchmark
@@ -283,41 +321,70 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--concurrency", type=int, help="calls at once in each process, for all variants alike")
     parser.add_argument("--tune", action="store_true", help="first try how many calls at once serve each variant best")
     parser.add_argument("--seconds", type=float, default=15, help="about how long a run sends (default 15)")
-    parser.add_argument("--delays", type=float, nargs="+", default=[0, 200], help="of the provider, in ms")
-    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="only these variants")
+    parser.add_argument("--delays", type=float, nargs="*", default=[0, 200, 1000], help="of the provider, in ms")
+    parser.add_argument("--tls", type=float, nargs="*", default=[0], help="delays at which it is called over TLS too")
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, help="only these variants")
 
 
-def _plan(options: argparse.Namespace, delay: float, name: str) -> Plan:
-    expected = _EXPECTED[0.2 if delay >= 0.1 else 0.0][name]
-    seconds = 2.0 if options.quick else options.seconds
-    threads = options.concurrency or THREADS[0.2 if delay >= 0.1 else 0.0][name]
-    return Plan(delay, max(100, int(seconds * expected)), options.processes, threads)
+def _plan(options: argparse.Namespace, delay: float, name: str, *, tls: bool) -> Plan:
+    expected = _EXPECTED[_class(delay)][name]
+    # A slow provider takes longer to show what is possible: the last calls alone last as long as it does.
+    seconds = 2.0 if options.quick else options.seconds + 2 * delay
+    threads = options.concurrency or THREADS[_class(delay)].get(name, 0)
+    return Plan(delay, max(24, int(seconds * expected)), options.processes, threads, tls)
 
 
 def _best(place: Place, name: str, plan: Plan) -> Plan:
     """The plan with as many calls at once as serve the variant best in a short trial of each."""
-    if name in {"usual", "ours"}:
+    if name in {"usual", "ours", "same_aiohttp"}:
         return plan  # as many children as the others have processes make the usual one; ours finds its own
     trial = dataclasses.replace(plan, count=max(100, plan.count // 3))
     rates = {}
-    for threads in _CANDIDATES:
+    for threads in _CANDIDATES[_class(plan.delay)]:
         rates[threads] = VARIANTS[name](place, dataclasses.replace(trial, threads=threads)).steady
         harness.console.print(f"trial of {name} with {threads}: {number(rates[threads])}/s", markup=False)
     return dataclasses.replace(plan, threads=max(rates, key=lambda threads: rates[threads]))
 
 
+class Case:
+    """One provider, called by all variants in turn.
+
+    Args:
+        place: where.
+        plans: by variant.
+    """
+
+    def __init__(self, place: Place, plans: Mapping[str, Plan]) -> None:
+        self._place = place
+        self.plans = dict(plans)
+
+    def run(self, name: str) -> Run:
+        """One run of one variant; `same_aiohttp` has as many calls at once as ours had at the most, in all rounds."""
+        plan = self.plans[name]
+        if not plan.threads and name != "ours":
+            raise RuntimeError("ours has to run before it")
+        done = VARIANTS[name](self._place, plan)
+        if name == "ours" and (same := self.plans.get("same_aiohttp")) is not None:
+            most = max(same.threads, -(-done.most // same.processes), 1)
+            self.plans["same_aiohttp"] = dataclasses.replace(same, threads=most)
+        return done
+
+
 def measure(place: Place, options: argparse.Namespace) -> Report:
     """All variants at all delays."""
     tables, charts, samples = [], [], {}
-    for milliseconds in options.delays:
-        plans = {name: _plan(options, milliseconds / 1000, name) for name in options.only}
+    cases = [(each, False) for each in options.delays] + [(each, True) for each in options.tls]
+    if cases and not place.provider.tls_base_url:
+        cases = [case for case in cases if not case[1]]
+    for milliseconds, tls in cases:
+        names = options.only or CASES.get(f"{milliseconds:g}{' tls' if tls else ''}", tuple(VARIANTS))
+        plans = {name: _plan(options, milliseconds / 1000, name, tls=tls) for name in names}
         if options.tune:
             plans = {name: _best(place, name, plan) for name, plan in plans.items()}
-        runs = harness.interleaved(
-            {name: functools.partial(VARIANTS[name], place, plan) for name, plan in plans.items()}, options.rounds
-        )
-        title = f"Provider at {milliseconds:g} ms"
-        tables.append(_table(title, plans, runs))
+        case = Case(place, plans)
+        runs = harness.interleaved({name: functools.partial(case.run, name) for name in plans}, options.rounds)
+        title = f"Provider at {milliseconds:g} ms{' over TLS' if tls else ''}"
+        tables.append(_table(title, case.plans, runs))
         steady = {
             NAMES[name].partition(",")[0].partition(";")[0]: [run.steady for run in of] for name, of in runs.items()
         }
@@ -331,7 +398,8 @@ def _table(title: str, plans: Mapping[str, Plan], runs: Mapping[str, Sequence[Ru
     steady = {name: [run.steady for run in of] for name, of in runs.items()}
     columns = (
         "what",
-        "calls at once",
+        "allowed",
+        "at once",
         "messages/s",
         "over all",
         "to usual",
@@ -343,7 +411,8 @@ def _table(title: str, plans: Mapping[str, Plan], runs: Mapping[str, Sequence[Ru
     rows = tuple(
         (
             NAMES[name],
-            f"{plans[name].processes} x {plans[name].threads}",
+            f"{plans[name].processes} x {plans[name].threads or 'default'}",
+            str(max(run.most for run in of)),
             number(median(steady[name])),
             number(median(run.rate for run in of)),
             number(ratio(steady[name], steady.get("usual", []))),

@@ -7,11 +7,14 @@ what was truly accepted; the exit code is 0 only if every good line of the file 
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -33,6 +36,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from smsclick import enqueue
 from smsclick._database.engine import Database
 from smsclick._importing.rows import Row, read_rows
 from smsclick._values.texts import predict_credits
@@ -97,11 +101,13 @@ class Program:
         self._command = str(Path(sys.executable).with_name("smsclick"))
         self._folder = folder
         self._up: subprocess.Popen[bytes] | None = None
+        self._web: subprocess.Popen[bytes] | None = None
         self.log = folder / "up.log"
         self._env = kept | {
             "DATABASE_URL": f"sqlite:///{folder / 'smsclick.db'}",
             "CELERY_BROKER_URL": "memory://localhost",
             "ALERT_URLS": alert_url,
+            "SMSCLICK_LANGUAGE": "en",  # as the rest of what this program prints
             "SMSCLICK_POLL_SECONDS": "1,1,2",
             "SMSCLICK_SWEEP_SECONDS": "1",
             "SMSCLICK_BALANCE_SECONDS": "1",
@@ -136,6 +142,29 @@ class Program:
             time.sleep(0.05)
         raise DemoError(f"smsclick up was not ready within {READY_SECONDS:g} s")
 
+    def start_page(self, password: str) -> str:
+        """Add a user `demo` with this password, start `smsclick web` and return the page's address."""
+        address = f"127.0.0.1:{_free_port()}"
+        added = self.run("user", "add", "demo", "--role", "operator", standard_input=password)
+        if added.returncode != 0:
+            raise DemoError(f"smsclick user add: {added.stderr.strip()}")
+        with (self._folder / "web.log").open("wb") as log:
+            self._web = subprocess.Popen(  # noqa: S603 - our own program
+                [self._command, "web"],
+                cwd=self._folder,
+                env=self._env | {"SMSCLICK_WEB_BIND": address, "SMSCLICK_LANGUAGE": "es"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline and self._web.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(address[10:])), 1):
+                return f"http://{address}/"
+            time.sleep(0.05)
+        raise DemoError(f"smsclick web was not ready; see {self._folder / 'web.log'}")
+
     def require_alive(self) -> None:
         """Raise `DemoError` if `smsclick up` has ended."""
         code = None if self._up is None else self._up.poll()
@@ -143,14 +172,14 @@ class Program:
             said = self.log.read_text(encoding="utf-8", errors="replace").rstrip().rpartition("\n")[2]
             raise DemoError(f"smsclick up ended too early, with exit code {code}: {said}")
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, standard_input: str = "") -> subprocess.CompletedProcess[str]:
         """Run another command of the program to its end."""
         try:
             return subprocess.run(  # noqa: S603 - our own program
                 [self._command, *arguments],
                 cwd=self._folder,
                 env=self._env,
-                stdin=subprocess.DEVNULL,
+                input=standard_input,
                 capture_output=True,
                 encoding="utf-8",
                 timeout=READY_SECONDS,
@@ -160,19 +189,19 @@ class Program:
             raise DemoError(f"smsclick {arguments[0]} did not end within {READY_SECONDS:g} s") from None
 
     def stop(self) -> int | None:
-        """Stop `smsclick up` as Ctrl-C does, and kill it if it does not stop; return its exit code."""
-        if self._up is None:
-            return None
-        if self._up.poll() is None:
-            self._up.send_signal(signal.SIGTERM)
+        """Stop what was started as Ctrl-C does, and kill what does not stop; return the exit code of `smsclick up`."""
+        for each in (self._web, self._up):
+            if each is None or each.poll() is not None:
+                continue
+            each.send_signal(signal.SIGTERM)
             try:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._up.wait(STOP_SECONDS)
+                    each.wait(STOP_SECONDS)
             finally:  # also at a second Ctrl-C
-                if self._up.poll() is None:
-                    self._up.kill()
-                    self._up.wait()
-        return self._up.returncode
+                if each.poll() is None:
+                    each.kill()
+                    each.wait()
+        return None if self._up is None else self._up.returncode
 
 
 @dataclass(frozen=True)
@@ -453,8 +482,18 @@ def closing_table(records: Sequence[Mapping[str, Any]], ledger: Sequence[LedgerE
 # --- The course of it
 
 
-def demonstrate(program: Program, inbox: AlertReceiver, screen: Screen, good: Mapping[str, tuple[str, str]]) -> None:
-    """Run the demonstration; raise `DemoError` if something is not as it must be."""
+def demonstrate(
+    program: Program, inbox: AlertReceiver, screen: Screen, good: Mapping[str, tuple[str, str]], *, page: bool
+) -> None:
+    """Run the demonstration; raise `DemoError` if something is not as it must be.
+
+    Args:
+        program: what is shown.
+        inbox: where its alerts go.
+        screen: where it is shown.
+        good: the file's good lines.
+        page: whether the page is shown too, and everything goes on until Ctrl-C.
+    """
     needed = sum(predict_credits(text) for _, text in good.values())
     balance = needed // 2
     screen.step("1. Start everything in one process: worker, scheduler, and SMSClick's simulator")
@@ -467,6 +506,11 @@ def demonstrate(program: Program, inbox: AlertReceiver, screen: Screen, good: Ma
     simulator.faults([Fault(FaultKind.LATENCY, seconds=0.15, jitter=0.25)])
     screen.say(f"  Ready after {time.monotonic() - began:.1f} s; SMSClick is played by {address}.")
     screen.say(f"  Its account has {balance} credits. The file below needs {needed}, so they will run out on the way.")
+
+    if page:
+        password = secrets.token_urlsafe(9)
+        address_of_page = program.start_page(password)
+        screen.say(f"  The page: {address_of_page}  user demo, password {password}", "bold green")
 
     screen.step("2. Import a file of messages, some lines of which are bad")
     screen.say("  $ smsclick import examples/mensajes.csv", "cyan")
@@ -486,7 +530,7 @@ def demonstrate(program: Program, inbox: AlertReceiver, screen: Screen, good: Ma
     ledger = simulator.ledger()
     screen.say()
     screen.console.print(closing_table(records, ledger))
-    code = program.stop()
+    code = 0 if page else program.stop()
     wrong = list(differences(good, records, ledger, inbox.alerts))
     if code != 0:
         wrong.append(f"smsclick up ended with exit code {code}")
@@ -495,11 +539,48 @@ def demonstrate(program: Program, inbox: AlertReceiver, screen: Screen, good: Ma
     screen.say(f"The simulator's ledger agrees: {len(ledger)} messages, each accepted exactly once, same ids and ends.")
     screen.say("One alert when the balance was gone, one when sending went on.")
     screen.say()
+    if page:
+        screen.say(f"The page goes on: {address_of_page}  user demo, password {password}", "bold green")
+        screen.say("A message is sent every few seconds. Ctrl-C ends it.")
+        keep_sending(program, simulator)
+        return
+    say_what_is_next(program, screen, next(iter(good)))
+
+
+def say_what_is_next(program: Program, screen: Screen, key: str) -> None:
+    """Say what a person can try after the demonstration."""
+    screen.say("The same with a page in the browser:", "bold")
+    screen.say("  make run PAGE=1")
     screen.say("Look around (for an hour):", "bold")
-    screen.say(f"  DATABASE_URL={_relative(program.database_url)} .venv/bin/smsclick show {next(iter(good))}")
+    screen.say(f"  DATABASE_URL={_relative(program.database_url)} .venv/bin/smsclick show {key}")
     screen.say("Your own message:", "bold")
     screen.say("  make up                                                 # and in another terminal:")
     screen.say("  .venv/bin/smsclick enqueue 5551402211 'Hola'            # README.md has the way from your backend")
+
+
+def keep_sending(program: Program, simulator: SimulatorClient) -> None:
+    """Send a message every few seconds until Ctrl-C; raise `DemoError` if `smsclick up` ends."""
+    simulator.set(balance=100_000)
+    engine = sa.create_engine(program.database_url)
+    try:
+        for number in itertools.count(1):
+            with engine.begin() as connection:
+                text = f"Tu pedido {number} va en camino"
+                enqueue(connection, phone=f"55514{number % 100_000:05d}", text=text, key=f"pedido-{number}")
+            for _ in range(20):
+                program.require_alive()
+                time.sleep(0.1)
+    finally:
+        engine.dispose()
+
+
+def _free_port() -> int:
+    """A port of this machine that nobody uses: 8080 if possible."""
+    for port in (8080, 0):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)) as free:
+            found: int = free.getsockname()[1]
+            return found
+    raise DemoError("no port of this machine is free")
 
 
 def _relative(text: str) -> str:
@@ -541,7 +622,7 @@ def main() -> int:
     screen.say("SMSClick is simulated, and the phones are invented.")
     screen.say(f"The worker's log: {log}")
     try:
-        demonstrate(program, inbox, screen, good)
+        demonstrate(program, inbox, screen, good, page="--page" in sys.argv[1:])
     except (DemoError, SmsclickError) as error:
         screen.say()
         screen.say(f"The demonstration failed:\n{error}\nThe worker's log says more: {log}", "bold red")

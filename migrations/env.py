@@ -15,13 +15,17 @@ from sqlalchemy.exc import DBAPIError
 
 import models  # noqa: F401 - so that the metadata is complete
 from smsclick._database.engine import Database
-from smsclick._database.faults import diagnose
+from smsclick._database.faults import DatabaseBusy, diagnose
 from smsclick._database.sqlite_files import make_existing_private, path_of, require_there
 from smsclick._database.urls import parse_url, shown
+from smsclick._logs.event_log import EventLog
 from smsclick.alembic import is_ours
-from smsclick.contract import VERSION_TABLE, metadata
+from smsclick.contract import VERSION_TABLE, messages, metadata
 from smsclick.errors import DatabaseNotMigrated, SmsclickError
 from smsclick.settings import load_settings
+from worker.logs.setup import set_up
+
+log = EventLog(__name__)
 
 config = context.config
 
@@ -61,9 +65,33 @@ def _one_at_a_time(engine: sa.Engine) -> Iterator[None]:
         yield
 
 
+_LOCK_SECONDS = 10
+"""A migration that waits for a lock blocks all who come behind it, so it gives up after this time."""
+
+
 def _not_patient(connection: sa.Connection) -> None:
-    """A migration that waits for a lock blocks all who come behind it. Outside of a transaction this does nothing."""
-    connection.exec_driver_sql("SELECT set_config('lock_timeout', '10s', true)")
+    """Outside of a transaction this does nothing."""
+    connection.exec_driver_sql(f"SELECT set_config('lock_timeout', '{_LOCK_SECONDS}s', true)")
+
+
+def _require_locks(connection: sa.Connection) -> None:
+    """Refuse a migration on MariaDB while a long transaction uses the messages, before anything has changed.
+
+    MariaDB commits each statement that changes a table, so a migration that gives up halfway could not be repeated.
+    """
+    connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {_LOCK_SECONDS}")
+    if not sa.inspect(connection).has_table(messages.name):
+        return
+    try:
+        connection.exec_driver_sql(f"LOCK TABLES {messages.name} WRITE")
+    except DBAPIError as error:
+        if diagnose(error).code in _NO_RIGHT_TO_LOCK:
+            return  # the migration itself may still have all the rights that it needs
+        raise
+    connection.exec_driver_sql("UNLOCK TABLES")
+
+
+_NO_RIGHT_TO_LOCK = {"1044", "1142"}
 
 
 def _run(engine: sa.Engine) -> None:
@@ -74,9 +102,16 @@ def _run(engine: sa.Engine) -> None:
         elif engine.dialect.name in {"mysql", "mariadb"}:
             connection.execute(sa.text("SELECT GET_LOCK('smsclick_migrations', 60)"))
         _configure(connection=connection)
+        if not postgresql and engine.dialect.name != "sqlite" and _changes_something():
+            _require_locks(connection)
         with context.begin_transaction():
             context.run_migrations()
         connection.commit()
+
+
+def _changes_something() -> bool:
+    revision = context.get_context().get_current_revision()
+    return revision is not None and revision != context.get_head_revision()
 
 
 def _offline(url: str) -> None:
@@ -95,7 +130,9 @@ def _make_private(url: sa.URL) -> None:
     """Earlier releases made SQLite's files readable for every user of the machine."""
     path = path_of(url)
     changed = make_existing_private(path) if path is not None and _may_make_tables() else []
-    if changed:
+    if changed and load_settings().log_format == "json":
+        log.warning("tables_made_private", path=path)
+    elif changed:
         sys.stdout.write(f"{path}: every user could read it; that is over, except for a group that may write\n")
 
 
@@ -120,6 +157,12 @@ def _online(url: str) -> None:
             f"the tables in {shown(database.engine.url)} are at a version that this program does not know; run its "
             "newer release, or go back with `alembic downgrade` of that one"
         ) from None
+    except DatabaseBusy:
+        raise SmsclickError(
+            f"the migration gave up after waiting {_LOCK_SECONDS} s for a table that a transaction of another program "
+            "uses, so that nobody has to wait behind it; end that transaction, or wait for its end, and repeat the "
+            "command (docs/upgrading.md)"
+        ) from None
     except DBAPIError as error:
         raise SmsclickError(f"the database refused the migration ({diagnose(error).words})") from None
     finally:
@@ -137,7 +180,14 @@ def _one_line() -> Iterator[None]:
         raise SystemExit(f"smsclick: {error}") from None
 
 
+def _set_up_log() -> None:
+    """For Alembic's own program alone: another one has its log set up, or shows results only."""
+    if config.cmd_opts is not None:
+        set_up(load_settings().log_format, "migrate")
+
+
 with _one_line():
+    _set_up_log()
     wanted: str = config.attributes.get("database_url") or load_settings().database_url
     if context.is_offline_mode():
         _offline(wanted)

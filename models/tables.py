@@ -95,3 +95,21 @@ class DeadLetter(Base):
     """A broker message that could not become a message of ours."""
 
     __table__ = contract.dead_letters
+
+
+class AuditRecord(Base):
+    """What a person did by hand."""
+
+    __table__ = contract.audit
+
+
+class Tally(Base):
+    """An amount that a counter of the metrics grew by; all rows of a name and label add up."""
+
+    __table__ = contract.tallies
+
+
+class WorkerGauges(Base):
+    """How many calls and results a worker process has under way now."""
+
+    __table__ = contract.worker_gauges

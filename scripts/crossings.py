@@ -54,12 +54,17 @@ SERVICES = (
     "worker.lifecycle.message_rows",
     "worker.lifecycle.model",
     "worker.lifecycle.policy",
+    "worker.lifecycle.tallied",
+    "worker.metrics",
+    "worker.traces",
+    "smsclick._enqueue.tracing",
     "worker.queue.odd_rows",
     "worker.runtime",
+    "worker.sending.call_metrics",
     "worker.sql",
     "worker.threads",
 )
-"""Modules that serve every row alike, or hold nothing but values."""
+"""Modules that serve every row alike, count for the metrics, write spans, or hold nothing but values."""
 
 ONE = ("smsclick.provider",)
 """Packages with one door, counted as one module: the message's way does not depend on what is behind it."""
@@ -124,7 +129,7 @@ def main() -> int:
                     SMSCLICK_WEBHOOK_SECRET=SECRET,
                 ),
                 RecordingWakeups(),
-                threads=4,
+                calls=4,
             )
             watch.crossings.clear()
             _one_message(runtime, receiver)

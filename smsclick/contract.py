@@ -8,9 +8,11 @@ import enum
 
 from smsclick._database.message_tables import callbacks, events, messages
 from smsclick._database.metadata import VERSION_TABLE, metadata
+from smsclick._database.web_tables import tokens, users, web_sessions
 from smsclick._database.worker_tables import (
     accounts,
     alerts,
+    audit,
     balances,
     budgets,
     clocks,
@@ -18,8 +20,12 @@ from smsclick._database.worker_tables import (
     heartbeats,
     incidents,
     limits,
+    minutes,
     optouts,
+    tallies,
+    usage,
     watermarks,
+    worker_gauges,
 )
 from smsclick._values.causes import Cause
 
@@ -33,6 +39,7 @@ __all__ = [
     "State",
     "accounts",
     "alerts",
+    "audit",
     "balances",
     "budgets",
     "callbacks",
@@ -44,8 +51,15 @@ __all__ = [
     "limits",
     "messages",
     "metadata",
+    "minutes",
     "optouts",
+    "tallies",
+    "tokens",
+    "usage",
+    "users",
     "watermarks",
+    "web_sessions",
+    "worker_gauges",
 ]
 
 ACCOUNT = "default"

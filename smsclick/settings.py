@@ -9,7 +9,7 @@ import functools
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -27,7 +27,8 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from smsclick._broker import urls as broker_urls
 from smsclick._broker.address import Broker, parse_broker
 from smsclick._database.urls import parse_url
-from smsclick._net import certificates, urls
+from smsclick._net import certificates, setting_urls, urls
+from smsclick._values.bind_address import BindAddress
 from smsclick._values.callback import TaskTarget, parse_callback
 from smsclick._values.quiet_hours import QuietHours
 from smsclick._values.settings_sources import FILE, FromFile, Layer, Problem, environment_file
@@ -75,6 +76,13 @@ class Settings(BaseSettings):
     alert_urls: SecretStr = Field(
         SecretStr(""), validation_alias="ALERT_URLS", examples=["json://alerts.example.com/sms"]
     )
+    language: Literal["es", "en"] = Field("es", validation_alias="SMSCLICK_LANGUAGE", examples=["es"])
+    installation: str = Field("", validation_alias="SMSCLICK_INSTALLATION", examples=["tienda-produccion"])
+    log_format: Literal["text", "json"] = Field("text", validation_alias="SMSCLICK_LOG_FORMAT", examples=["json"])
+    runbook_url: str = Field("", validation_alias="SMSCLICK_RUNBOOK_URL", examples=["https://wiki.example.com/sms/"])
+    heartbeat_url: SecretStr = Field(
+        SecretStr(""), validation_alias="SMSCLICK_HEARTBEAT_URL", examples=["https://hc-ping.com/2f1c0c6e"]
+    )
     connect_timeout: _Seconds = Field(5, validation_alias="SMSCLICK_CONNECT_TIMEOUT", examples=["5"])
     read_timeout: _Seconds = Field(30, validation_alias="SMSCLICK_READ_TIMEOUT", examples=["30"])
     lease_seconds: _Seconds = Field(120, validation_alias="SMSCLICK_LEASE_SECONDS", examples=["120"])
@@ -110,6 +118,7 @@ class Settings(BaseSettings):
         validation_alias="SMSCLICK_WEBHOOK_ALLOW_PRIVATE",
         examples=["false"],
     )
+    web_bind: BindAddress = Field("127.0.0.1:8080", validation_alias="SMSCLICK_WEB_BIND", examples=["127.0.0.1:8080"])
 
     @field_validator("api_key", mode="before")
     @classmethod
@@ -125,10 +134,7 @@ class Settings(BaseSettings):
     @field_validator("base_url")
     @classmethod
     def _base_url(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")):
-            raise ValueError("must start with http:// or https://")
-        if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
-            raise ValueError("must be an address without blanks, user, ? and #")
+        setting_urls.check_base(value)
         return value.rstrip("/")
 
     @field_validator("ca_bundle")
@@ -144,14 +150,30 @@ class Settings(BaseSettings):
     @classmethod
     def _proxy(cls, value: SecretStr) -> SecretStr:
         url = value.get_secret_value()
-        if not url:
-            return value
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("must start with http:// or https:// (there is no way through a SOCKS proxy)")
-        urls.check(url)
-        if not re.fullmatch(r"https?://([!-~]*@)?[^\s/?#@]+/?", url):
-            raise ValueError("must be the address of a proxy and its port, without blanks and path")
+        if url:
+            setting_urls.check_proxy(url)
         return SecretStr(url.rstrip("/"))
+
+    @field_validator("installation")
+    @classmethod
+    def _installation(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[\w.@-]{1,60}", value):
+            raise ValueError("must be a name of at most 60 letters, digits and the signs . @ _ -")
+        return value
+
+    @field_validator("runbook_url")
+    @classmethod
+    def _runbook_url(cls, value: str) -> str:
+        if value:
+            setting_urls.check_runbook(value)
+        return value and value.rstrip("/") + "/"
+
+    @field_validator("heartbeat_url")
+    @classmethod
+    def _heartbeat_url(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value():
+            setting_urls.check_heartbeat(value.get_secret_value())
+        return value
 
     @field_validator("timezone")
     @classmethod

@@ -26,6 +26,7 @@ from tests.processes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from types import TracebackType
 
     from smsclick.simulator import LedgerEntry
@@ -102,6 +103,8 @@ class Cluster:
             "SMSCLICK_POLL_SECONDS": "0.5,1",
             "SMSCLICK_SWEEP_SECONDS": "1",
             "SMSCLICK_BALANCE_SECONDS": "1",
+            "SMSCLICK_LANGUAGE": "en",
+            "SMSCLICK_INSTALLATION": "shop",
             **(env or {}),
         }
         self.start_process = start
@@ -173,17 +176,26 @@ class Cluster:
         with self.database.read() as connection:
             return Counter({row[0]: row[1] for row in connection.execute(query)})
 
-    def wait_final(self, count: int, timeout: float = 180) -> None:
-        """Until as many messages are in a final state and none in another."""
+    def wait_final(self, count: int, timeout: float = 180, states: AbstractSet[str] = frozenset(FINAL)) -> None:
+        """Until as many messages are in these states and none in another."""
 
         def all_final() -> bool:
-            states = self.states()
-            return states.total() == count and set(states) <= FINAL
+            counts = self.states()
+            return counts.total() == count and set(counts) <= states
 
         try:
             wait_until(all_final, timeout, every=0.2)
         except AssertionError:
-            raise AssertionError(f"not all {count} are final after {timeout:g} s: {self.states()}") from None
+            raise AssertionError(f"not all {count} are final after {timeout:g} s: {self._unfinished(states)}") from None
+
+    def _unfinished(self, states: AbstractSet[str]) -> str:
+        """Which messages are in other states than these, and what is known of the reason."""
+        c = messages.c
+        names = c.id, c.state, c.attempts, c.absences, c.last_code, c.last_error, c.unknown_reason, c.due_at
+        query = sa.select(*names, db_now().label("now")).where(c.state.not_in(states)).order_by(c.id).limit(5)
+        with self.database.read() as connection:
+            rows = [str(row._asdict()) for row in connection.execute(query)]
+        return "\n".join([str(dict(self.states())), f"incidents: {self.incidents()}", *rows])
 
     def wait_states(self, timeout: float = 120, **states: int) -> None:
         """Until exactly these counts are reached: `wait_states(delivered=10, unknown=2)`."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 COMPOSE = ROOT / "docker-compose.yml"
 DOCUMENT: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
 SERVICES: dict[str, dict[str, Any]] = DOCUMENT["services"]
-OURS = ("migrate", "worker", "beat")
+OURS = ("migrate", "worker", "beat", "web", "metrics")
 
 
 def first_lines() -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
+import logging
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ import alembic.command
 import alembic.config
 import hypothesis
 import pytest
+import sqlalchemy as sa
 
 from smsclick.settings import variables
 from tests import programs, wall_clocks
@@ -28,6 +30,8 @@ from tests.servers import MariaDBServer, PostgresServer, RabbitServer, RedisServ
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+
+    from playwright.sync_api import Browser
 
 S = TypeVar("S", bound=Server)
 
@@ -57,35 +61,49 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 _LONG_FILES = [
+    "pages",
     "provider_habits",
-    "worker_processes",
-    "chaos",
+    "tutorial",
     "kill",
-    "broker_answers",
+    "adversities",
+    "chaos",
+    "api_hostile",
+    "attempt_protocol",
+    "incidents",
     "shipped",
-    "pump",
-    "wall_clocks",
-    "deploy",
-    "secrecy",
-    "query_plans",
-    "sentinel",
-    "acceptance_database",
-    "acceptance_flow",
-    "acceptance_hold",
-    "examples",
-    "every_order",
-    "wheel",
-    "callbacks_processes",
-    "queue_shapes",
-    "database_sessions",
-    "migrations",
-    "upgrade",
     "fault_matrix",
+    "worker_processes",
+    "broker_answers",
+    "acceptance_flow",
+    "odd_rows",
+    "query_plans",
+    "acceptance_database",
+    "deploy",
+    "wall_clocks",
+    "acceptance_hold",
+    "pump",
+    "secrecy",
+    "tls",
+    "background_processes",
+    "logs",
+    "answers_properties",
+    "compose_commands",
+    "stalled_processes",
+    "wheel",
+    "kubernetes_commands",
     "demo",
+    "every_order",
+    "sentinel",
     "restored",
-    "django",
+    "callbacks_processes",
+    "first_message",
+    "rate_limit",
+    "doctor_broker",
+    "recorder",
+    "settings_processes",
+    "commands",
 ]
-"""`test_NAME.py` for each file of half a minute or more, the longest first."""
+"""`test_NAME.py` for each file of a dozen seconds or more, the longest first."""
 
 
 @pytest.hookimpl(trylast=True)
@@ -147,6 +165,16 @@ def _available(program: programs.Program) -> dict[str, Path]:
         if program.required or programs.in_ci():
             pytest.fail(f"{program.title} is required: {missing}", pytrace=False)
         pytest.skip(f"{_NOT_RUN}{program.title}: {missing}")
+
+
+@pytest.fixture(autouse=True)
+def _log_levels() -> Iterator[None]:
+    """A test that configures logging must not change what a later one sees in the log."""
+    loggers = [logging.getLogger(name) for name in (None, "smsclick", "worker", "celery")]
+    before = [(logger, logger.level) for logger in loggers]
+    yield
+    for logger, level in before:
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")
@@ -218,9 +246,28 @@ def php() -> str:
 
 
 @pytest.fixture(scope="session")
+def laravel() -> str:
+    """PHP with Laravel's HTTP client; tests that need it are skipped where it cannot be had."""
+    return str(_available(programs.LARAVEL)["php"])
+
+
+@pytest.fixture(scope="session")
 def node() -> str:
     """Node; tests that need it are skipped where it cannot be had."""
     return str(_available(programs.NODE)["node"])
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser without a screen; tests that need it are skipped where it cannot be had.
+
+    Of a module and not of the session: while it runs, Playwright occupies this thread with an event loop.
+    """
+    program = str(_available(programs.CHROMIUM)["chromium"])
+    from tests import browser  # noqa: PLC0415 - Playwright takes half a second, and few tests need it
+
+    with browser.chromium(program) as running:
+        yield running
 
 
 class WallClock(Protocol):
@@ -266,6 +313,40 @@ def own_server(servers_directory: Path, request: pytest.FixtureRequest) -> Itera
     for server in started:
         server.kill()
         shutil.rmtree(server.directory, ignore_errors=True)
+
+
+# --- Statements are compiled once for each database, not again for each test's engine
+
+
+class _CompiledStatements(dict[Any, Any]):
+    """SQLAlchemy's cache of compiled statements, for all engines of this process with the same dialect and driver.
+
+    An engine's own cache lives as long as the engine, and nearly every test opens two: a tenth of the tests' CPU went
+    into compiling the same statements again. Processes under test have their own.
+    """
+
+    def get(self, key: Any, default: Any = None) -> Any:  # noqa: ANN401 - SQLAlchemy's
+        return super().get(self._shared(key), default)
+
+    def __setitem__(self, key: Any, compiled: Any) -> None:  # noqa: ANN401
+        super().__setitem__(self._shared(key), compiled)
+
+    @staticmethod
+    def _shared(key: Any) -> tuple[object, ...]:  # noqa: ANN401
+        dialect, *rest = key
+        # What a dialect was created with or learned from its server may change what it compiles.
+        learned = (dialect.server_version_info, dialect.paramstyle, getattr(dialect, "is_mariadb", None))
+        return (type(dialect), learned, *rest)
+
+
+_compiled_statements = _CompiledStatements()
+
+
+@sa.event.listens_for(sa.Engine, "engine_connect")
+def _share_compiled_statements(connection: sa.Connection) -> None:
+    if len(_compiled_statements) > 5000:
+        _compiled_statements.clear()
+    connection.execution_options(compiled_cache=_compiled_statements)
 
 
 # --- A fresh database or broker for each test

@@ -5,6 +5,7 @@ What they hold is linked from the packages that the tests run with; only `fetch`
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -84,3 +85,14 @@ def environment(folder: Path, distributions: Iterable[str]) -> Path:
     for each in distributions:
         link(each, site_packages)
     return folder / "bin" / "python"
+
+
+_STAMP = "cd {} && (pwd; cksum requirements.lock pyproject.toml scripts/setup.sh) >.venv/.set-up"
+
+
+def set_up(clone: Path) -> None:
+    """What `scripts/setup.sh` makes of a clone, without an index."""
+    needed = {*required("smsclick", frozenset({"worker"})), "setuptools"} - {"smsclick"}
+    python = environment(clone / ".venv", needed)
+    pip("install", "--no-build-isolation", "--editable", str(clone), python=("--python", str(python)))
+    subprocess.run(["sh", "-euc", _STAMP.format(shlex.quote(str(clone)))], check=True)

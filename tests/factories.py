@@ -29,6 +29,7 @@ FINAL_STATES = frozenset({State.DELIVERED, State.REJECTED, State.FAILED, State.E
 NOW = dt.datetime(2026, 5, 4, 12, 0, tzinfo=dt.UTC)
 LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 KEY = "a-key-that-nobody-may-see"
+USER_PASSWORD = "four words by chance"  # of the page
 PHONE = "5551402211"
 POLICY = Policy(lease=120, settle_seconds=600, tracking=604_800, poll=(15, 30, 60, 120, 300, 900, 3600))
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from smsclick._database.engine import Database
+from smsclick._database.message_tables import NOT_ON
 
 SMALL = frozenset(
     {
@@ -28,6 +29,10 @@ SMALL = frozenset(
         "smsclick_budgets",
         "smsclick_dead_letters",
         "smsclick_balances",
+        "smsclick_tallies",
+        "smsclick_worker_gauges",
+        "smsclick_usage",
+        "smsclick_minutes",
     }
 )
 """Tables that do not grow with the number of messages; to read one as a whole costs nothing. All others are filled."""
@@ -166,6 +171,7 @@ class _without_indexes:  # noqa: N801 - reads as a verb
             for table in metadata.sorted_tables
             for constraint in sorted(table.constraints, key=lambda each: str(each.name))
             if isinstance(constraint, sa.UniqueConstraint)
+            and database.engine.dialect.name not in constraint.info.get(NOT_ON, ())
         ]
 
     def __enter__(self) -> None:

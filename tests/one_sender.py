@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from smsclick.provider.results import Accepted
@@ -33,9 +34,14 @@ def send(context: Context, ids: Collection[int]) -> int:
 
 def attempt(context: Context, batch: attempts.Batch) -> int:
     """Attempt each claim; returns how many attempts ended."""
-    for index, each in enumerate(batch.claims):
-        ended = attempts.attempt(context, each, batch.claimed_at, first=index == 0)
-        context.recorder.record(ended)
-        if not isinstance(ended.outcome, Accepted):
-            context.hold_cache.forget()  # the result may have put a hold, and the next call begins at once
+    asyncio.run(_attempt(context, batch))
     return len(batch.claims)
+
+
+async def _attempt(context: Context, batch: attempts.Batch) -> None:
+    async with context.senders() as sender:
+        for index, each in enumerate(batch.claims):
+            ended = await attempts.attempt(context, sender, each, batch.claimed_at, first=index == 0)
+            context.recorder.record(ended)
+            if not isinstance(ended.outcome, Accepted):
+                context.hold_cache.forget()  # the result may have put a hold, and the next call begins at once

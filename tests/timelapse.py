@@ -7,6 +7,7 @@ replaced: SQLite's by a function of that name, the simulator's by its argument. 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import datetime as dt
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from smsclick._database.engine import Database
     from smsclick.simulator import LedgerEntry
+    from worker.lifecycle.attempt import Ended
 
 KEY = "key-of-the-timelapse"
 BEGIN = dt.datetime(2026, 5, 4, 18, 0, tzinfo=dt.UTC)
@@ -54,9 +56,13 @@ class HeldClock:
     def __init__(self, now: dt.datetime) -> None:
         self._now = now
         self._lock = threading.Lock()
+        self.provider_seconds = 0.0
+        """How long the provider takes for each answer."""
 
     def __call__(self) -> float:
-        """Epoch seconds."""
+        """Epoch seconds, for the provider."""
+        if self.provider_seconds:
+            self.wait(self.provider_seconds)
         return self.read().timestamp()
 
     def read(self) -> dt.datetime:
@@ -134,11 +140,17 @@ class Timelapse:
                 next_tick += tick_every
                 self.tick()
 
-    def send(self, canary: int | None = None) -> None:
-        """Whatever is due is claimed, called for and recorded: as by a worker, but without the recorder's thread."""
+    def send(self, canary: int | None = None, *, claimed: Callable[[], object] = lambda: None) -> None:
+        """Whatever is due is claimed, called for and recorded: as by a worker, but without the recorder's thread.
+
+        Args:
+            canary: send this message alone.
+            claimed: is called between each claim and its calls.
+        """
         runtime = self.runtime
         while (batch := attempts.claim(runtime, None if canary is None else [canary], attempts.WAKE_UP_IDS)).claims:
-            ended = [attempts.attempt(runtime, claim, batch.claimed_at, first=True) for claim in batch.claims]
+            claimed()
+            ended = asyncio.run(_attempt(runtime, batch))
             self.database.transact(partial(record_results, group=ended, settings=runtime.settings, rng=runtime.rng))
             runtime.hold_cache.forget()
 
@@ -240,6 +252,11 @@ def timelapse(url: str, *, begin: dt.datetime = BEGIN, **given: object) -> Itera
             running.runtime.close()
 
 
+async def _attempt(runtime: Runtime, batch: attempts.Batch) -> list[Ended]:
+    async with runtime.senders() as sender:
+        return [await attempts.attempt(runtime, sender, claim, batch.claimed_at, first=True) for claim in batch.claims]
+
+
 def _runtime(url: str, simulator: Simulator, clock: HeldClock, variables: Mapping[str, object]) -> Runtime:
     settings: dict[str, object] = {
         "DATABASE_URL": url,
@@ -247,9 +264,9 @@ def _runtime(url: str, simulator: Simulator, clock: HeldClock, variables: Mappin
         "SMSCLICK_BASE_URL": simulator.base_url,
         "SMSCLICK_POLL_SECONDS": "900",
     }
-    started = Runtime.start(load_settings(**(settings | dict(variables))), RecordingWakeups(), threads=4)
+    started = Runtime.start(load_settings(**(settings | dict(variables))), RecordingWakeups(), calls=4)
     # This process's own clock goes with the others, or each wait would be a step of the database's clock.
-    runtime = dataclasses.replace(started, clock=DatabaseClock(math.inf, measure=clock))
+    runtime = dataclasses.replace(started, clock=DatabaseClock(math.inf, measure=lambda: clock.read().timestamp()))
 
     def connected(raw: sqlite3.Connection, _record: object) -> None:
         raw.create_function("strftime", 2, lambda _form, _modifier: _sqlite_form(clock.read()))

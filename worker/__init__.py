@@ -4,7 +4,9 @@ Imports go down this list only, and rooms of one line know nothing of each other
 
     operator, tasks           the operator's commands; Celery's tasks, each a thin call
     embedded                  `smsclick up`: worker, beat and broker in one process
+    background_process        the program of a worker's background process
     app                       the Celery app, and what a process does when it starts and stops
+    background                runs the ticks beside sending, in a child process
     runtime                   builds what a process holds: the only place that knows all the parts
     monitoring                whether this process and the whole system make progress
     broker, maintenance       Celery's side of the broker; the sweep, the balance watch, retention
@@ -22,6 +24,7 @@ Imports go down this list only, and rooms of one line know nothing of each other
     alerting                  incidents, and how alerts are delivered
     reports                   which reports to ask for, and which row belongs to which attempt
     lifecycle                 the state machine: the only code that writes a state
+    metrics                   what the processes count for Prometheus
     sql, threads              SQL and threads that all rooms use
     compat                    one file for each fault of a library that is worked around
 

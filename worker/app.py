@@ -1,103 +1,104 @@
 """The Celery app, and what a process does when it starts and stops."""
 
-import logging
+import json
 import os
 import sys
 import threading
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from celery import Celery, signals
 from celery.worker import state
 
-from smsclick._database.engine import Database, parse_url
-from smsclick._database.sqlite_files import require_there
+from smsclick._logs.event_log import EventLog
 from smsclick._wakeups.background_publisher import BackgroundPublisher
 from smsclick._wakeups.backlog import TTL_SECONDS, Backlog
 from smsclick.errors import DatabaseUnavailable, SettingsError, SmsclickError
-from smsclick.provider.account_client import open_client
-from smsclick.settings import Settings, get_settings
-from worker.account import simulated
-from worker.alerting import delivery
-from worker.broker import consumer_progress, log_filter, strict_task, unknown_messages
+from smsclick.settings import get_settings
+from worker.account import holds
+from worker.account.key_file import KeyWatch
+from worker.background import process, ticks
+from worker.background.runner import Runner
+from worker.background.tick import URGENT, Tick
+from worker.broker import consumer_progress, process_log, strict_task, unknown_messages
+from worker.broker.periods import periods
 from worker.callbacks import celery_task
 from worker.compat import celery_environment
+from worker.logs.form import LogForm
+from worker.monitoring.beat_watch import BeatWatch
 from worker.monitoring.process_health import BeatHealth, WorkerHealth, sending_step
 from worker.monitoring.watchdog import Watchdog
-from worker.restore import detection
-from worker.runtime import Runtime
+from worker.runtime import Runtime, require_start
 from worker.sending.pump import Pump
-from worker.threads import heap
+from worker.threads import heap, open_files
 from worker.threads.supervision import SupervisedThread
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 _MOST_UNREAD = 1000
 """With so many unread wake-ups in a queue on Redis, no more are sent."""
 _PUBLISH_SECONDS = 5.0
 """Timeout of one publication; under a memory alarm RabbitMQ would block it for as long as the alarm lasts."""
 _LAST_WAKEUPS_SECONDS = 1.0
-# At debug level these log whole task messages, which may hold a phone, a text or an address.
-_TALKATIVE = ("celery.pool", "celery.worker", "kombu", "amqp", "urllib3", "requests", "apprise", "sqlalchemy")
-# These log one or two lines for each task, and our own lines say the same.
-_PER_TASK = ("celery.app.trace", "celery.worker.strategy", "celery.beat")
+_LAST_TICKS_SECONDS = 10.0
+"""Added to the longest call of the provider: how long the background process may take to end."""
+_TASKS_AT_ONCE = 32
+"""Threads of Celery's pool; a thread starts only when all others are busy."""
 
 
 class CeleryWakeups:
-    """Publishes wake-ups in the background, so that no caller waits for the broker.
+    """Publishes wake-ups of senders in the background, so that no caller waits for the broker.
 
-    The sweep finds what a wake-up that the broker refused was about.
+    The sweep finds what a wake-up that the broker refused was about. All other work is this process's own: its
+    background process does it, and those of other workers look by themselves.
     """
 
     def __init__(self, app: "_App") -> None:
         self._app = app
-        self._publisher: BackgroundPublisher[tuple[str, tuple[object, ...]]] = BackgroundPublisher(self._publish)
+        self._publisher: BackgroundPublisher[list[int]] = BackgroundPublisher(self._publish)
         self._backlog = Backlog(app.conf.broker_url, lambda: app.connection_for_write().channel(), most=_MOST_UNREAD)
 
     def send(self, ids: Sequence[int]) -> None:
         """Wake up the senders."""
-        self._publish_later("smsclick.send", list(ids))
+        self._publisher.put(list(ids))
 
     def poll(self, ids: Sequence[int]) -> None:
-        """Wake up a worker to ask for these statuses."""
-        self._publish_later("smsclick.poll", list(ids))
+        """Ask for these statuses."""
+        _wake_background(Tick("poll", tuple(ids)))
 
     def follow(self) -> None:
-        """Wake up a worker to track by report."""
-        self._publish_later("smsclick.follow")
+        """Track by report."""
+        _wake_background(Tick("follow"))
 
     def reconcile(self) -> None:
-        """Wake up a worker to reconcile unknown attempts."""
-        self._publish_later("smsclick.reconcile")
+        """Reconcile unknown attempts."""
+        _wake_background(Tick("reconcile"))
 
     def alerts(self) -> None:
-        """Wake up a worker to deliver alerts."""
-        self._publish_later("smsclick.alerts")
+        """Deliver alerts."""
+        _wake_background(Tick("alerts"))
 
     def callbacks(self) -> None:
-        """Wake up a worker to deliver callbacks."""
-        self._publish_later("smsclick.callbacks")
+        """Deliver callbacks."""
+        _wake_background(Tick("callbacks"))
 
     def sweep(self) -> None:
-        """Ask for a sweep now."""
-        self._publish_later("smsclick.sweep", True)  # noqa: FBT003 - a task's argument
+        """Sweep now."""
+        _wake_background(Tick("sweep", flags=frozenset((URGENT,))))
 
     def flush(self, seconds: float) -> None:
         """Wait at most so many seconds until all wake-ups are published."""
         self._publisher.flush(seconds)
 
-    def _publish_later(self, task: str, *args: object) -> None:
-        self._publisher.put((task, args))
-
-    def _publish(self, call: tuple[str, tuple[object, ...]]) -> None:
+    def _publish(self, ids: list[int]) -> None:
         # kombu retries a connection for some seconds.
-        task, args = call
         # Only the workers declare queues, with the arguments they already have (worker.broker.queue_shapes).
         # No `expires`: the receiver would compare its clock with this machine's.
-        if not self._backlog.is_full(self._app.amqp.router.route({}, task)["queue"].name):
+        if not self._backlog.is_full(self._app.amqp.router.route({}, "smsclick.send")["queue"].name):
             self._app.send_task(
-                task,
-                args=args,
+                "smsclick.send",
+                args=(ids,),
                 expiration=TTL_SECONDS,
                 retry=False,
                 declare=[],
@@ -110,8 +111,18 @@ class _App(Celery):
     """Celery, and whether `smsclick up` runs it, without a broker."""
 
     embedded = False
+    own_threads: tuple[SupervisedThread, ...] = ()
+    """Threads of `smsclick up` that a runtime supervises, and that go on when it is opened again."""
     simulated = False
     """Whether it sends to the simulator of `smsclick up --simulate`."""
+    process = "worker"
+    """What this process is, for its log lines: `worker`, `up` or `beat`."""
+
+    @cached_property
+    def Beat(self) -> Any:  # noqa: ANN401, N802 - Celery's name
+        from worker.broker.beat_program import Beat  # noqa: PLC0415 - only beat needs it
+
+        return self.subclass_with_self(Beat)
 
 
 def _make_app() -> _App:
@@ -142,6 +153,7 @@ def _make_app() -> _App:
 
 
 app = _make_app()
+process_log.install(lambda: app.process)
 app.steps["worker"].add(sending_step(lambda: begin()))  # noqa: PLW0108 - `begin` is defined below
 _runtime_lock = threading.Lock()
 _runtime: Runtime | None = None
@@ -149,8 +161,10 @@ _publisher: CeleryWakeups | None = None
 _pump: Pump | None = None
 _life: WorkerHealth | None = None
 _beat_life: BeatHealth | None = None
+_beat_watch: BeatWatch | None = None
 _calls_at_once = int(app.conf.worker_concurrency)
 _watch: Watchdog | None = None
+_background: process.BackgroundProcess | None = None
 _main_process = os.getpid()
 
 
@@ -163,7 +177,7 @@ def runtime() -> Runtime:
             _runtime = Runtime.start(
                 get_settings(),
                 _publisher,
-                threads=_calls_at_once,
+                calls=_calls_at_once,
                 simulated=app.simulated,
                 call_task=None if app.conf.broker_url.startswith("memory://") else celery_task.caller(app),
             )
@@ -191,41 +205,87 @@ def begin() -> None:
 
 
 def _begin() -> None:
-    global _life, _watch
+    global _life, _watch, _background  # noqa: PLW0603
     sending = pump()
     held = runtime()
     with _runtime_lock:
-        if _runtime is held and _life is None and not held.stopping.is_set():
-            _life, _watch = WorkerHealth(held, sending, _look), Watchdog(held)
+        if _runtime is held and _publisher is not None and _life is None and not held.stopping.is_set():
+            _background = _background_process(held, sending, _publisher)
+            _life, _watch = WorkerHealth(held, _look, _background.report), Watchdog(held)
             sending.start()
             _watch.start()
+            background = _background
+            held.reporter.merged_elsewhere = lambda: background.pid is not None
+            held.reporter.start()
+            held.threads.add(_background.thread).start()
+            _key_watch.watch(held.settings)
+
+
+def _background_process(held: Runtime, sending: Pump, publisher: CeleryWakeups) -> process.BackgroundProcess:
+    """This process's background process. A forked child has none: it runs its ticks itself."""
+    has_broker = not app.conf.broker_url.startswith("memory://")
+
+    def send(ids: Sequence[int]) -> None:
+        publisher.send(ids)
+        sending.wake()  # also while the broker is away
+
+    def arguments() -> Sequence[str]:
+        return [
+            json.dumps({"simulated": app.simulated, "broker": has_broker}),
+            *LogForm.of_this_process(held.settings.log_format).as_arguments(),
+        ]
+
+    def in_process(stopping: threading.Event) -> Runner:
+        runner = Runner(publisher.send, periods(held.settings), stopping)
+        runner.start(lambda tick: ticks.run(held, tick))
+        return runner
+
+    command = process.program() if os.getpid() == _main_process else None
+    return process.BackgroundProcess(arguments, send, in_process, held.stopping, command)
+
+
+def run_tick(tick: Tick) -> None:
+    """Have the background process run a tick; run it here where this process has not begun to send."""
+    background = _background
+    if background is None:
+        ticks.run(runtime(), tick)
+    else:
+        background.put(tick)
+
+
+def _wake_background(tick: Tick) -> None:
+    background = _background
+    if background is not None:  # else its first look finds the work
+        background.put(tick)
+
+
+def _open_again() -> None:
+    """Go on with another key: all that holds the old one is closed, and opened as when the process starts.
+
+    So calls in flight end with the old key, and client and fingerprint always belong to the same one.
+    """
+    get_settings.cache_clear()
+    if _runtime is not None:
+        _runtime.threads.remove(*app.own_threads)
+    _close_runtime()
+    if _key_watch.is_ending:
+        return
+    try:
+        opened = runtime()
+        for thread in app.own_threads:
+            opened.threads.add(thread)
+        opened.database.transact(holds.probe_soon)
+    except SmsclickError as error:
+        log.warning("hold_probe_delayed", error=type(error).__name__)
+    finally:
+        begin()
+
+
+_key_watch = KeyWatch(_open_again)
 
 
 def _look() -> None:
-    consumer_progress.look(app, busy=lambda: len(state.reserved_requests) >= _calls_at_once)
-
-
-def require_start(settings: Settings) -> None:
-    """Check what a worker needs before it starts; each failure is one clear line.
-
-    Raises:
-        SettingsError: no API key, or an address for alerts that no channel accepts.
-        DatabaseUnavailable: the database does not answer.
-        DatabaseNotMigrated: it has not our tables.
-        NotAllowed: its messages are a simulator's.
-    """
-    key = settings.require_api_key()
-    delivery.channels(settings.alert_urls.get_secret_value())
-    require_there(parse_url(settings.database_url))
-    database = Database(settings.database_url, threads=1)
-    try:
-        database.require_migrated()
-        if not app.simulated:
-            simulated.refuse(database)
-            with open_client(settings, key=key) as client:
-                detection.hold_if_restored(database, client)
-    finally:
-        database.dispose()
+    consumer_progress.look(app, busy=lambda: len(state.reserved_requests) >= _TASKS_AT_ONCE)
 
 
 @signals.celeryd_init.connect(weak=False)
@@ -244,7 +304,7 @@ def _refuse_autoscale(options: Any = None, **_: Any) -> None:  # noqa: ANN401
     if (options or {}).get("autoscale"):
         raise SystemExit(
             "smsclick: --autoscale: cannot be used; the number of calls in flight adapts "
-            "by itself, up to --concurrency (256)"
+            "by itself, up to --concurrency (2000)"
         )
 
 
@@ -256,16 +316,17 @@ def _few_heaps(**_: Any) -> None:  # noqa: ANN401
 @signals.celeryd_init.connect(weak=False)
 def _check_worker(conf: Any = None, **_: Any) -> None:  # noqa: ANN401, ARG001
     try:
-        require_start(get_settings())
+        require_start(get_settings(), simulated=app.simulated)
     except DatabaseUnavailable as error:
         # The database may start later than the worker: tasks retry, and the log has the reason.
-        log.error("%s", error)  # noqa: TRY400 - the line is meant for a person
+        log.error("database_awaited", error=error)  # noqa: TRY400 - the line is meant for a person
     except SmsclickError as error:
         raise SystemExit(f"smsclick: {error}") from None
 
 
 @signals.worker_shutting_down.connect(weak=False)
 def _stop(**_: Any) -> None:  # noqa: ANN401
+    _key_watch.stop()
     if _runtime is not None:
         _runtime.stopping.set()
 
@@ -273,12 +334,23 @@ def _stop(**_: Any) -> None:  # noqa: ANN401
 @signals.worker_shutdown.connect(weak=False)
 @signals.worker_process_shutdown.connect(weak=False)
 def _close(**_: Any) -> None:  # noqa: ANN401
-    global _runtime, _publisher, _pump, _watch, _life  # noqa: PLW0603
+    _key_watch.close()
+    _close_runtime()
+    if _beat_watch is not None:
+        _beat_watch.close()
+    log.info("worker_stopped")
+
+
+def _close_runtime() -> None:
+    global _runtime, _publisher, _pump, _watch, _life, _background  # noqa: PLW0603
     with _runtime_lock:
         if _pump is not None:
             _pump.close()
         if _runtime is not None:
             _runtime.stopping.set()
+            if _background is not None:
+                settings = _runtime.settings
+                _background.close(settings.connect_timeout + settings.read_timeout + _LAST_TICKS_SECONDS)
             if _watch is not None:
                 _watch.close()
             _runtime.close()
@@ -286,41 +358,38 @@ def _close(**_: Any) -> None:  # noqa: ANN401
             _publisher.flush(_LAST_WAKEUPS_SECONDS)
         if _life is not None:
             _life.close()
-        _runtime = _publisher = _pump = _watch = _life = None
+        _runtime = _publisher = _pump = _watch = _life = _background = None
 
 
 @signals.worker_process_init.connect(weak=False)
 def _forked(**_: Any) -> None:  # noqa: ANN401
     # A child must not use its parent's sockets, and has none of its threads.
-    global _runtime, _publisher, _pump, _watch, _life, _runtime_lock  # noqa: PLW0603
+    global _runtime, _publisher, _pump, _watch, _life, _background, _runtime_lock  # noqa: PLW0603
     _runtime_lock = threading.Lock()
     if _runtime is not None:
         _runtime.database.dispose(close=False)
-    _runtime = _publisher = _pump = _watch = _life = None
+    _runtime = _publisher = _pump = _watch = _life = _background = None
     if os.getpid() != _main_process:
         begin()
 
 
 @signals.beat_init.connect(weak=False)
 def _show_beat(sender: Any = None, **_: Any) -> None:  # noqa: ANN401
-    global _beat_life  # noqa: PLW0603
+    global _beat_life, _beat_watch  # noqa: PLW0603
     if _beat_life is None:
         _beat_life = BeatHealth(get_settings().database_url, sender.scheduler.report)
+        try:
+            _beat_watch = BeatWatch(get_settings())
+        except SettingsError as error:
+            raise SystemExit(f"smsclick: {error}") from None
+        _beat_watch.start()
     _beat_life.report = sender.scheduler.report
 
 
 @signals.celeryd_after_setup.connect(weak=False)
 def _take_concurrency(instance: Any = None, **_: Any) -> None:  # noqa: ANN401
-    # `--concurrency` reaches the worker and not the configuration.
+    # `--concurrency` reaches the worker and not the configuration. It is the number of calls in flight; tasks are few
+    # and short, so Celery's own pool, which is made next, is small whatever that number is.
     global _calls_at_once  # noqa: PLW0603
-    _calls_at_once = int(instance.concurrency)
-
-
-@signals.after_setup_logger.connect(weak=False)
-@signals.after_setup_task_logger.connect(weak=False)
-def _quiet(**_: Any) -> None:  # noqa: ANN401
-    log_filter.install()
-    for name in _PER_TASK:
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger(name).getEffectiveLevel()))
+    _calls_at_once = open_files.allow(int(instance.concurrency))
+    instance.concurrency = _TASKS_AT_ONCE

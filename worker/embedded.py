@@ -23,13 +23,15 @@ from celery.beat import Service
 from celery.exceptions import SecurityWarning
 
 from smsclick._database.engine import Database
+from smsclick._logs.event_log import EventLog
 from smsclick._threads.supervised import SupervisedThread
 from smsclick.errors import SmsclickError
 from smsclick.settings import Settings, get_settings
 from worker.account import simulated
 from worker.broker.beat import Scheduler
+from worker.logs.setup import set_up
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 SIMULATED_KEY = "simulated"
 """The APIKEY of the simulator that `up --simulate` starts."""
@@ -56,11 +58,12 @@ def up(*, simulate: bool, log_level: str, on_ready: Callable[[Settings], None]) 
             stack.enter_context(_simulator())
         settings = get_settings()
         settings.require_api_key()
+        set_up(settings.log_format, "up", logging.getLevelNamesMapping()[log_level.upper()])
         migrate(settings.database_url)
         _keep_apart(settings.database_url, simulate=simulate)
         from worker.app import app  # noqa: PLC0415 - it reads the settings, which the simulator has just changed
 
-        app.simulated = simulate
+        app.simulated, app.process = simulate, "up"
         stack.enter_context(_everything(settings, on_ready))
 
         # The warning advises an option of `celery worker` that `up` does not have; this app reads JSON only.
@@ -99,7 +102,10 @@ def migrate(database_url: str) -> None:
     """
     config = Config(Path(__file__).resolve().parent.parent / "alembic.ini")
     config.attributes["database_url"] = database_url
+    # One line for each step is for `alembic upgrade head`.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     command.upgrade(config, "head")
+    log.info("tables_migrated")
 
 
 def _keep_apart(database_url: str, *, simulate: bool) -> None:
@@ -152,6 +158,7 @@ def _everything(settings: Settings, on_ready: Callable[[Settings], None]) -> Ite
     def ready(**_: object) -> None:
         from worker.app import runtime  # noqa: PLC0415 - as above
 
+        app.own_threads = tuple(threads)
         for thread in threads:
             runtime().threads.add(thread).start()
         on_ready(settings)
@@ -211,5 +218,5 @@ def _wake_after_commits(path: str, ended: threading.Event) -> None:
                 if is_waiting:
                     pump().wake()
             except SmsclickError as error:
-                log.warning("Could not look for new messages. error=%s", error)
+                log.warning("data_version_unread", error=error)
                 ended.wait(1.0)

@@ -4,14 +4,16 @@ It knows nothing of the steps. They note effects in their transactions (`worker.
 `Database` passes them on after the commit, and only then.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 
+from smsclick._logs.event_log import EventLog
 from worker.account.hold_cache import HoldCache
 from worker.lifecycle import effects
+from worker.queue.odd_rows import place
+from worker.traces import tracer
 from worker.wakeups import Wakeups
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 
 class Notifier:
@@ -32,9 +34,10 @@ class Notifier:
         """Act on what one committed transaction noted; a failure is logged and never reaches the caller."""
         try:
             self._act(effects.combined(noted))
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - see below
             # The rows are committed, and a broker's library may raise anything: the sweep finds the same work.
-            log.exception("post-commit notification failed; the sweep will pick it up")
+            log.error("notification_failed", error=place(error))  # noqa: TRY400 - its words may hold a message
+        tracer.committed(noted)
 
     def _act(self, due: effects.Effects) -> None:
         if due.hold_changed or due.hold_lifted:

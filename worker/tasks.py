@@ -1,8 +1,9 @@
-"""The Celery tasks, each a thin call of a plain function. They carry ids only; retries belong to the rows."""
+"""The Celery tasks, each a thin call. They carry ids only; retries belong to the rows.
+
+The ticks are passed to this worker's background process (`worker.background.ticks` has what each of them does).
+"""
 
 import functools
-import logging
-import random
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
@@ -11,23 +12,15 @@ from celery import Task
 from celery.exceptions import Reject
 from sqlalchemy.exc import SQLAlchemyError
 
+from smsclick._logs.event_log import EventLog
 from smsclick.errors import SmsclickError
-from worker.alerting import delivery
-from worker.app import app, pump, runtime
+from worker.app import app, pump, run_tick, runtime
+from worker.background.tick import FROM_BEAT, URGENT, Tick
 from worker.broker import echo as broker_echo
-from worker.callbacks import store as callback_store
 from worker.intake import by_name, dead_letters
-from worker.maintenance import balance as balances
-from worker.maintenance import retention as retaining
-from worker.maintenance import sweep as sweeping
-from worker.reconciliation import reconcile as reconciling
-from worker.reconciliation import report_lag as lagging
-from worker.sql import heartbeat
 from worker.threads.log_limit import LimitedLog
-from worker.tracking import by_report as following
-from worker.tracking import by_status
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 _waits = LimitedLog(log)
 
 _GIVE_BACK_SECONDS = 1.0
@@ -44,7 +37,7 @@ def _wakeup(name: str) -> Callable[[Callable[..., None]], Task[..., Any]]:
             try:
                 function(*args, **kwargs)
             except SmsclickError as error:
-                _waits.warning("%s stopped: %s", error, name)
+                _waits.warning("tick_stopped", error, tick=name)
 
         return app.task(name=name)(run)
 
@@ -60,74 +53,61 @@ def send(ids: list[int]) -> None:  # noqa: ARG001 - the database decides what is
 @_wakeup("smsclick.poll")
 def poll(ids: list[int]) -> None:
     """Ask for the status of these messages."""
-    by_status.poll(runtime(), ids)
+    run_tick(Tick("poll", tuple(ids)))
 
 
 @_wakeup("smsclick.follow")
 def follow() -> None:
     """Read the reports that are due about sent messages."""
-    following.follow(runtime())
+    run_tick(Tick("follow"))
 
 
 @_wakeup("smsclick.sweep")
 def sweep(urgent: bool = False) -> None:  # noqa: FBT001, FBT002 - a task's argument
-    """Find due work and wake up workers for it."""
-    sweeping.sweep(runtime(), urgent=urgent)
+    """Find due work and do it; beat's are not urgent."""
+    run_tick(Tick("sweep", flags=frozenset((URGENT if urgent else FROM_BEAT,))))
 
 
 @_wakeup("smsclick.reconcile")
 def reconcile() -> None:
     """Reconcile attempts of unknown outcome with the report."""
-    reconciling.reconcile(runtime())
+    run_tick(Tick("reconcile"))
 
 
 @_wakeup("smsclick.lag")
 def lag() -> None:
     """Measure the report's lag."""
-    lagging.measure(runtime())
+    run_tick(Tick("lag"))
 
 
 @_wakeup("smsclick.balance")
 def balance() -> None:
     """Probe the balance where that is due."""
-    balances.check(runtime())
+    run_tick(Tick("balance"))
 
 
 @_wakeup("smsclick.alerts")
 def alerts() -> None:
     """Deliver the alerts that are due."""
-    held = runtime()
-    delivery.deliver(held.database, held.channels, random.Random())
+    run_tick(Tick("alerts"))
 
 
 @_wakeup("smsclick.callbacks")
 def callbacks() -> None:
     """Deliver the callbacks that are due."""
-    held = runtime()
-    if held.callback_dispatcher.deliver(held.stopping):
-        held.wakeups.callbacks()
+    run_tick(Tick("callbacks"))
+
+
+@_wakeup("smsclick.retention")
+def retention() -> None:
+    """Erase what is past its retention."""
+    run_tick(Tick("retention"))
 
 
 @_wakeup("smsclick.echo")
 def echo(name: str) -> None:
     """Answer a probe of `smsclick doctor`, in this worker's database."""
     broker_echo.answer(runtime().database, name)
-
-
-@_wakeup("smsclick.retention")
-def retention() -> None:
-    """Erase what is past its retention."""
-    held = runtime()
-    if heartbeat.take(held.database, "retention", 3600):
-        retaining.erase(
-            held.database,
-            held.settings.retention_days,
-            tracking_seconds=held.settings.tracking_seconds,
-            stopping=held.stopping,
-        )
-        # A callback repeats the provider's words, so it is erased no later than the message.
-        dead_letters.purge(held.database, min(30, held.settings.retention_days or 30))
-        callback_store.purge(held.database, min(30, held.settings.retention_days or 30))
 
 
 @app.task(name="smsclick.enqueue", bind=True, typing=False, acks_late=True, reject_on_worker_lost=True)
@@ -170,6 +150,6 @@ def _answer(task: Any, accept: Callable[[str], None], content: Callable[[str], M
 
 
 def _give_back(name: str, call: str, error: Exception) -> NoReturn:
-    log.warning("A call to %s waits for the database. task=%s error=%s", name, call, type(error).__name__)
+    log.warning("call_by_name_waits", task_name=name, task=call, error=type(error).__name__)
     time.sleep(_GIVE_BACK_SECONDS)
     raise Reject(requeue=True) from None

@@ -22,6 +22,7 @@ def send(first: int, count: int, threads: int) -> None:
     def work() -> None:
         with requests.Session() as http:
             http.trust_env = False
+            http.verify = table.CA_BUNDLE or True
             while (number := next(numbers)) < first + count:
                 answer = http.post(table.SEND_URL, data=table.form(phone(number), text(number)), timeout=30)
                 if answer.json()["codigo"] != 1:

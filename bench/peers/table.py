@@ -10,6 +10,7 @@ KEY = "bench-key"
 DATABASE_URL = os.environ.get("BENCH_DATABASE_URL", "")
 BROKER_URL = os.environ.get("BENCH_BROKER_URL", "")
 SEND_URL = os.environ.get("BENCH_PROVIDER_URL", "") + "/sendMsg.json"
+CA_BUNDLE = os.environ.get("REQUESTS_CA_BUNDLE", "")
 DSN = DATABASE_URL.replace("+psycopg", "")
 
 metadata = sa.MetaData()

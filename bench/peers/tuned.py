@@ -20,7 +20,9 @@ engine = sa.create_engine(
 )
 http = requests.Session()
 http.trust_env = False
-http.mount("http://", HTTPAdapter(pool_connections=1, pool_maxsize=200))
+http.verify = table.CA_BUNDLE or True
+for scheme in ("http://", "https://"):
+    http.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=200))
 
 CLAIM = sa.text("UPDATE outbox SET state = 'sending' WHERE id = :id AND state = 'queued' RETURNING phone, text")
 RESULT = sa.text("UPDATE outbox SET state = 'sent', id_mensaje = :id_mensaje, sent_at = now() WHERE id = :id")

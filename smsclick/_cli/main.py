@@ -20,18 +20,24 @@ from smsclick._cli import output
 from smsclick._cli.import_command import import_command
 from smsclick._cli.tools import open_database
 from smsclick._enqueue.enqueue import enqueue as enqueue_message
+from smsclick._logs.event_log import EventLog
 from smsclick.errors import SmsclickError
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 OPERATORS: Final = frozenset(
     {
+        "audit",
+        "callbacks",
         "cancel",
         "deadletters",
         "doctor",
         "export",
+        "find",
+        "forget",
         "health",
         "hold",
+        "metrics",
         "migrate",
         "optout",
         "restored",
@@ -40,14 +46,20 @@ OPERATORS: Final = frozenset(
         "settle",
         "show",
         "stats",
+        "token",
         "unknown",
         "up",
+        "user",
+        "watch",
     }
 )
 """The commands of `worker.operator.commands`, which the wheel does not hold."""
 
+WEB: Final = frozenset({"web"})
+"""The command of `web.commands`, which the wheel does not hold either."""
+
 _MARKER = "smsclick.marker"
-"""A file that only our own package `worker` has: a backend may have a package of the same name."""
+"""A file that only our own packages `worker` and `web` have: a backend may have packages of the same names."""
 
 PROVIDERS: Final = frozenset({"balance", "report", "status"})
 """The commands of `smsclick._cli.provider_commands`."""
@@ -158,12 +170,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except (SmsclickError, OSError) as error:
-        log.debug("The command ended with an error.", exc_info=True)
+        log.debug("command_refused", exc_info=True)
         output.complain(error)
         return 1
     except Exception as error:
         # A defect of ours: its text may hold anything, so only its type is shown.
-        log.debug("The command ended unexpectedly.", exc_info=True)
+        log.debug("command_failed", exc_info=True)
         output.complain(f"unexpected {type(error).__name__}; see more with: smsclick --debug …")
         return 1
     return 0
@@ -174,14 +186,15 @@ def _run(words: list[str]) -> None:
     # A part is loaded only if its command is called (or --help), so that an enqueue starts quickly.
     provider = _provider() if command is None or command in PROVIDERS else None
     operators = _operators() if command is None or command in OPERATORS else None
-    if operators is None and command in OPERATORS:
+    web = _web() if command is None or command in WEB else None
+    if operators is None and web is None and command in OPERATORS | WEB:
         raise SmsclickError(
             f"{command}: an operator's command needs the worker: run it in the checkout or the image of smsclick, "
             "not from a pip install alone"
         )
     root = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
     root.callback()(_options)
-    for part in (producers, provider, operators):
+    for part in (producers, provider, operators, web):
         if part is not None:
             root.add_typer(part)
     program = typer.main.get_command(root)
@@ -225,30 +238,40 @@ def _provider() -> typer.Typer:
 
 
 def _operators() -> typer.Typer | None:
-    """Return the operator's commands, or None if our worker is not here.
+    """Return the operator's commands, or None if our worker is not here."""
+    return _part("worker", "worker.operator.commands.registry", "operators")
+
+
+def _web() -> typer.Typer | None:
+    """Return the command of the HTTP API, or None if it is not here."""
+    return _part("web", "web.commands", "commands")
+
+
+def _part(package: str, module: str, name: str) -> typer.Typer | None:
+    """Return the commands of a package of the checkout, or None if ours is not here.
 
     Raises:
-        SmsclickError: the worker is here, but something that it needs is not installed.
+        SmsclickError: the package is here, but something that it needs is not installed.
     """
-    if not _worker_found():
+    if not _found(package):
         return None
     try:
-        operators: typer.Typer = importlib.import_module("worker.operator.commands.registry").operators
+        part: typer.Typer = getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
-        raise SmsclickError(f"the worker lacks {error.name}: pip install 'smsclick[worker]'") from None
-    return operators
+        raise SmsclickError(f"the {package} lacks {error.name}: pip install 'smsclick[worker]'") from None
+    return part
 
 
-def _worker_found() -> bool:
-    """Return whether `import worker` imports ours, after adding its folder to the path if needed.
+def _found(package: str) -> bool:
+    """Return whether importing the package imports ours, after adding its folder to the path if needed.
 
     A backend's own package of that name is not imported.
     """
-    spec = importlib.util.find_spec("worker")
+    spec = importlib.util.find_spec(package)
     if spec is not None and any(_is_ours(Path(place)) for place in spec.submodule_search_locations or ()):
         return True
     for folder in (Path.cwd(), Path(__file__).resolve().parents[2]):
-        if _is_ours(folder / "worker"):
+        if _is_ours(folder / package):
             sys.path.insert(0, str(folder))
             return True
     return False

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from smsclick._cli import layout
+from smsclick._values import harmless
 from smsclick._values.times import iso
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 _FILE_WIDTH = 120
 """Width of tables in a file or a pipe; a terminal has its own."""
@@ -33,8 +34,8 @@ def can_show(text: str) -> bool:
 
 
 def say(text: str) -> None:
-    """Print one line of the result on stdout."""
-    typer.echo(text)
+    """Print one line of the result on stdout, without characters that could control a terminal."""
+    typer.echo(harmless.for_terminal(text))
 
 
 def complain(text: object) -> None:
@@ -43,13 +44,13 @@ def complain(text: object) -> None:
 
 
 def note(text: str) -> None:
-    """Print one line on stderr that is not an error."""
-    typer.echo(text, err=True)
+    """Print one line on stderr that is not an error, whatever the text holds."""
+    typer.echo(" ".join(harmless.for_terminal(text).split("\n")), err=True)
 
 
 def json_line(value: Mapping[str, Any]) -> None:
     """Print one JSON object on one line."""
-    typer.echo(json.dumps(value, ensure_ascii=False, default=_plain))
+    typer.echo(harmless.for_json(json.dumps(value, ensure_ascii=False, default=_plain)))
 
 
 def show_table(
@@ -73,8 +74,8 @@ def show_table(
     from rich.table import Table  # noqa: PLC0415 - most commands print a line and start sooner without it
 
     cells = [[shown(cell) for cell in row] for row in rows]
-    console = _console()
-    chosen = layout.choose(headers, cells, console.width, texts, spare)
+    drawing = console()
+    chosen = layout.choose(headers, cells, drawing.width, texts, spare)
     if chosen is None:
         _show_list(headers, cells, title)
         return
@@ -83,7 +84,7 @@ def show_table(
         table.add_column(headers[place], width=width, overflow="fold")
     for row in cells:
         table.add_row(*(row[place] for place in chosen))
-    console.print(table)
+    drawing.print(table)
 
 
 def _show_list(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str | None) -> None:
@@ -104,7 +105,12 @@ def show_pairs(pairs: Mapping[str, object]) -> None:
     for name, value in pairs.items():
         if value is not None and value != "":
             table.add_row(name, shown(value))
-    _console().print(table)
+    console().print(table)
+
+
+def show(renderable: "RenderableType") -> None:
+    """Print what rich can draw; its texts must have passed `shown`."""
+    console().print(renderable)
 
 
 def shown(value: object) -> str:
@@ -112,10 +118,11 @@ def shown(value: object) -> str:
     if value is None:
         return ""
     text = value.strftime("%Y-%m-%d %H:%M:%SZ") if isinstance(value, dt.datetime) else str(value)
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return harmless.for_terminal(text)
 
 
-def _console() -> "Console":
+def console() -> "Console":
+    """Return what draws on stdout, as wide as the terminal, or of a fixed width in a file."""
     from rich.console import Console  # noqa: PLC0415 - as above
 
     # No markup: a text like "[red]" is somebody's message, not ours.

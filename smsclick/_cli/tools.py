@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -81,3 +81,26 @@ def progress_line() -> Iterator[Progress]:
 
     with Console(stderr=True, markup=False).status("reading …") as status:
         yield Progress(status)
+
+
+@contextlib.contextmanager
+def progress_bar(words: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar with the time that is left, and remove it at the end; prints nothing if stderr is not a terminal.
+
+    Args:
+        words: before the bar.
+        total: the number at which it is full.
+
+    Yields:
+        A function that takes the number so far.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - only where someone watches
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True, markup=False), transient=True) as bar:
+        task = bar.add_task(words, total=total)
+        yield lambda done: bar.update(task, completed=done)

@@ -1,10 +1,32 @@
 """The tables of messages: the messages themselves, their events and their callbacks."""
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, SmallInteger, String, Table, Text, text
+from typing import Any, cast
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 
 from smsclick._database import constraints
 from smsclick._database.columns import BigId, UtcDateTime, default_now
 from smsclick._database.metadata import MYSQL_OPTIONS, metadata
+
+NOT_ON = "not_on"
+"""In the `info` of a constraint or an index: the dialects without it, as Alembic reads no `ddl_if`."""
+
+
+def _is_not_postgresql(_ddl: Any, _target: Any, _bind: Any, *, dialect: Any, **_more: Any) -> bool:  # noqa: ANN401 - SQLAlchemy's
+    return bool(dialect.name != "postgresql")
+
 
 messages = Table(
     "smsclick_messages",
@@ -20,6 +42,7 @@ messages = Table(
     Column("if_absent", String(8), nullable=False, server_default="resend"),
     Column("callback", constraints.guarded("callback")),
     Column("reference", constraints.guarded("reference")),
+    Column("traceparent", String(55), comment="of the producer's span (W3C Trace Context); NULL: it is not traced"),
     Column("state", String(12), nullable=False, server_default="queued"),
     Column("due_at", UtcDateTime, server_default=default_now(), comment="when to look next; NULL: never"),
     Column("token", String(32), comment="of the last attempt"),
@@ -47,7 +70,7 @@ messages = Table(
         server_default=text("0"),
         comment="status checks since the last change",
     ),
-    Column("id_mensaje", BigId, unique=True),
+    Column("id_mensaje", BigId),
     Column("id_source", String(8), comment="who said id_mensaje: report or person; NULL: the answer of sendMsg"),
     Column("estatus_mensaje", SmallInteger),
     Column("credits_used", Integer),
@@ -105,7 +128,26 @@ Index(
 )
 
 # For checks by report: the messages accepted in a window, and the last accepted one.
-Index("ix_smsclick_messages_sent_at", messages.c.sent_at)
+Index(
+    "ix_smsclick_messages_sent_at_set",
+    messages.c.sent_at,
+    postgresql_where=text("sent_at IS NOT NULL"),
+    sqlite_where=text("sent_at IS NOT NULL"),
+)
+# Each id of the provider belongs to one message. PostgreSQL keeps no entries for messages without one: every version of
+# a row has an entry in every index.
+messages.append_constraint(
+    UniqueConstraint(messages.c.id_mensaje, info={NOT_ON: {"postgresql"}}).ddl_if(
+        callable_=cast("Any", _is_not_postgresql)
+    )
+)
+Index(
+    "ix_smsclick_messages_id_mensaje",
+    messages.c.id_mensaje,
+    unique=True,
+    postgresql_where=text("id_mensaje IS NOT NULL"),
+    info={NOT_ON: {"sqlite", "mysql", "mariadb"}},
+).ddl_if(dialect="postgresql")
 # For tracking: messages by age, for a report of a span of time.
 Index(
     "ix_smsclick_messages_followed",
@@ -122,7 +164,13 @@ Index(
     sqlite_where=text("unknown_since IS NOT NULL"),
 )
 # At most one request in flight for each phone and text, so that a match in the report is never ambiguous.
-Index("ix_smsclick_messages_wire_key", messages.c.wire_key, unique=True)
+Index(
+    "ix_smsclick_messages_wire_key_set",
+    messages.c.wire_key,
+    unique=True,
+    postgresql_where=text("wire_key IS NOT NULL"),
+    sqlite_where=text("wire_key IS NOT NULL"),
+)
 # For the next message of those that wait for an in-flight duplicate.
 Index(
     "ix_smsclick_messages_waits_for",
@@ -131,6 +179,14 @@ Index(
     messages.c.id,
     postgresql_where=text("waits_for IS NOT NULL"),
     sqlite_where=text("waits_for IS NOT NULL"),
+)
+# For all messages to one phone. Only final ones: each change of a row makes an entry in every index on PostgreSQL, so a
+# message in progress would pay four times for it; those are few enough to be looked through by the indexes above.
+Index(
+    "ix_smsclick_messages_phone",
+    messages.c.phone,
+    postgresql_where=text("due_at IS NULL AND phone <> ''"),
+    sqlite_where=text("due_at IS NULL AND phone <> ''"),
 )
 constraints.declare(messages)
 
@@ -153,6 +209,7 @@ events = Table(
     Column("code", Integer),
     Column("description", String(300)),
     Column("id_mensaje", BigId),
+    Column("actor", String(100), comment="who, if a person did it: user@host, or a name"),
     **MYSQL_OPTIONS,
 )
 
@@ -185,3 +242,10 @@ Index(
 )
 # For the next event of a message.
 Index("ix_smsclick_callbacks_message", callbacks.c.message_id, callbacks.c.receiver)
+# For the callbacks that were given up, which an operator can replay; they are few.
+Index(
+    "ix_smsclick_callbacks_failed",
+    callbacks.c.failed_at,
+    postgresql_where=text("failed_at IS NOT NULL"),
+    sqlite_where=text("failed_at IS NOT NULL"),
+)

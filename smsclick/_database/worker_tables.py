@@ -10,6 +10,8 @@ accounts = Table(
     metadata,
     Column("account", String(40), primary_key=True),
     Column("operator_hold_at", UtcDateTime, comment="since when the operator holds the account"),
+    Column("operator_hold_by", String(100), comment="which person holds it"),
+    Column("operator_hold_why", String(200), comment="in that person's words"),
     Column("hold_reason", String(20)),
     Column("hold_since", UtcDateTime),
     Column("epoch", Integer, nullable=False, server_default=text("0"), comment="counts the holds"),
@@ -109,7 +111,12 @@ clocks = Table(
 optouts = Table(
     "smsclick_optouts",
     metadata,
-    Column("phone", String(10), primary_key=True, comment="ten digits; never written to"),
+    Column(
+        "phone",
+        String(10),
+        primary_key=True,
+        comment="ten digits, or ~ and a hash once forgotten; never written to",
+    ),
     Column("created_at", UtcDateTime, nullable=False, server_default=default_now()),
     Column("reason", String(200), comment="how it came here, in words"),
     **MYSQL_OPTIONS,
@@ -162,6 +169,51 @@ balances = Table(
     **MYSQL_OPTIONS,
 )
 
+tallies = Table(
+    "smsclick_tallies",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("name", String(40), nullable=False, comment="of what is counted; several rows add up"),
+    Column("label", String(120), nullable=False, comment="which of these, in words of ours"),
+    Column("amount", BigId, nullable=False),
+    **MYSQL_OPTIONS,
+)
+
+worker_gauges = Table(
+    "smsclick_worker_gauges",
+    metadata,
+    Column("worker", String(120), primary_key=True, comment="host and process"),
+    Column("at", UtcDateTime, nullable=False, server_default=default_now()),
+    Column("calls_allowed", Integer, nullable=False, server_default=text("0"), comment="how many may be in flight"),
+    Column("calls_in_flight", Integer, nullable=False, server_default=text("0")),
+    Column("results_waiting", Integer, nullable=False, server_default=text("0"), comment="not recorded yet"),
+    **MYSQL_OPTIONS,
+)
+
+usage = Table(
+    "smsclick_usage",
+    metadata,
+    Column("begins_at", UtcDateTime, primary_key=True, comment="of the ten minutes that are counted here"),
+    Column("sent", BigId, nullable=False, server_default=text("0"), comment="messages accepted by the provider"),
+    Column("credits", BigId, nullable=False, server_default=text("0"), comment="charged for them, as answered"),
+    Column("predicted", BigId, nullable=False, server_default=text("0"), comment="credits expected for the same"),
+    Column("delivered", BigId, nullable=False, server_default=text("0")),
+    Column("rejected", BigId, nullable=False, server_default=text("0")),
+    Column("counted_to", BigId, nullable=False, comment="id of the last event that is counted"),
+    **MYSQL_OPTIONS,
+)
+
+minutes = Table(
+    "smsclick_minutes",
+    metadata,
+    Column(
+        "minute", UtcDateTime, primary_key=True, comment="in which the counters were read; about the last two hours"
+    ),
+    Column("read_at", UtcDateTime, nullable=False),
+    Column("counters", Text, nullable=False, comment="JSON: sums of smsclick_tallies at that time"),
+    **MYSQL_OPTIONS,
+)
+
 dead_letters = Table(
     "smsclick_dead_letters",
     metadata,
@@ -172,5 +224,17 @@ dead_letters = Table(
     Column("task_id", String(200), nullable=False),
     Column("reason", String(300), nullable=False, comment="why it could not be a message; no phone, no text"),
     Column("content", Text, nullable=False, comment="JSON, as the broker had it: may hold a phone and a text"),
+    **MYSQL_OPTIONS,
+)
+
+audit = Table(
+    "smsclick_audit",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("at", UtcDateTime, nullable=False, server_default=default_now()),
+    Column("actor", String(100), nullable=False, comment="user@host, or a name"),
+    Column("act", String(40), nullable=False, comment="a worker.sql.audit.Act"),
+    Column("count", Integer, nullable=False, server_default=text("0"), comment="how many things were changed"),
+    Column("detail", String(300), nullable=False, server_default="", comment="no phone, text or key"),
     **MYSQL_OPTIONS,
 )

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from smsclick._enqueue.key_sorter import KeySorter
 from smsclick._enqueue.message import NewMessage
 from smsclick._enqueue.observers import observers
+from smsclick._enqueue.tracing import producing
 from smsclick._enqueue.transactions import async_connection_of, connection_of, is_async
 from smsclick._wakeups import after_commit
 from smsclick.contract import IfAbsent, Priority
@@ -22,7 +23,7 @@ from smsclick.errors import KeyConflict
 
 if TYPE_CHECKING:
     from smsclick._enqueue.transactions import AsyncTransaction, Transaction
-from smsclick._enqueue.store import store
+from smsclick._enqueue.store import Stored, store
 
 SORTED = 10_000
 """Messages that `enqueue_many` keeps in memory; the others wait in a temporary file (`KeySorter`)."""
@@ -201,13 +202,39 @@ def _valid(new: NewMessage | Mapping[str, Any]) -> NewMessage:
     return new if isinstance(new, NewMessage) else NewMessage.of(**new)
 
 
+def enqueue_each(
+    connection: sa.Connection, new: Sequence[NewMessage], traceparents: Mapping[str, str] | None = None
+) -> list[Stored]:
+    """Store messages and wake the workers up after the commit. A key of other content stops no other message.
+
+    Args:
+        connection: in a transaction of the caller.
+        new: validated messages, as many as fit in memory.
+        traceparents: by key, the context of the span that enqueues a message.
+
+    Returns:
+        What became of each, in the order in which they came: see `Stored.conflict`.
+    """
+    stored = store(connection, new, traceparents)
+    _announce(connection, new, stored)
+    return stored
+
+
 def _enqueue(connection: sa.Connection, new: Sequence[NewMessage]) -> list[int]:
-    stored = store(connection, new)
-    for message, result in zip(new, stored, strict=True):
-        if result.conflict:
-            raise KeyConflict(message.key, result.id)
+    with producing() as span:
+        stored = store(connection, new, span.of_all(new))
+        for message, result in zip(new, stored, strict=True):
+            if result.conflict:
+                raise KeyConflict(message.key, result.id)
+        ids = [result.id for result in stored]
+        span.stored(ids)
+    _announce(connection, new, stored)
+    return ids
+
+
+def _announce(connection: sa.Connection, new: Sequence[NewMessage], stored: Sequence[Stored]) -> None:
+    """Pass the new messages to the observers, and wake the workers for those that are due after the commit."""
+    fresh = [(message, result) for message, result in zip(new, stored, strict=True) if result.new]
     for observe in observers:
-        observe(connection, [message.key for message, result in zip(new, stored, strict=True) if result.new])
-    due = [result.id for message, result in zip(new, stored, strict=True) if result.new and message.send_at is None]
-    after_commit.wake(connection, due)
-    return [result.id for result in stored]
+        observe(connection, [message.key for message, _ in fresh])
+    after_commit.wake(connection, [result.id for message, result in fresh if message.send_at is None])

@@ -5,7 +5,7 @@ Nothing is raised for a key that belongs to another message, and nobody is woken
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,12 +37,15 @@ class Stored:
     conflict: bool
 
 
-def store(connection: sa.Connection, new: Sequence[NewMessage]) -> list[Stored]:
+def store(
+    connection: sa.Connection, new: Sequence[NewMessage], traceparents: Mapping[str, str] | None = None
+) -> list[Stored]:
     """Store messages and return what became of each. Conflicts are returned, not raised. Wakes nobody up.
 
     Args:
         connection: in a transaction of the caller.
         new: any number that fits in memory; a key that comes twice is one message.
+        traceparents: by key, what the column `traceparent` is to hold; None where nothing is traced.
 
     Raises:
         SmsclickError: a message was not stored, although no other message had its key.
@@ -54,7 +57,7 @@ def store(connection: sa.Connection, new: Sequence[NewMessage]) -> list[Stored]:
     known: dict[str, Any] = {}
     for start in range(0, len(ordered), CHUNK):
         chunk = ordered[start : start + CHUNK]
-        inserted, found = _store_chunk(connection, chunk)
+        inserted, found = _store_chunk(connection, chunk, traceparents)
         mine |= inserted
         known |= found
     stored: list[Stored] = []
@@ -87,19 +90,23 @@ def _is_conflict(row: Any, message: NewMessage) -> bool:  # noqa: ANN401 - a Row
     return row.erased_at is None and (row.phone, row.text) != (message.phone, message.text)
 
 
-def _store_chunk(connection: sa.Connection, new: Sequence[NewMessage]) -> tuple[dict[str, int], dict[str, Any]]:
+def _store_chunk(
+    connection: sa.Connection, new: Sequence[NewMessage], traceparents: Mapping[str, str] | None
+) -> tuple[dict[str, int], dict[str, Any]]:
     """Store the messages whose keys are free.
 
     Args:
         connection: as in `store`.
         new: messages with different keys.
+        traceparents: as in `store`.
 
     Returns:
         The ids of the messages that this call stored, by key, and the rows of the others, by key.
     """
     new = _from_now(connection, new)
     if connection.dialect.name == "postgresql":
-        mine = {row.key: row.id for row in connection.execute(_insert_arrays(), _arrays(new))}
+        insert = _insert_arrays(traced=traceparents is not None)
+        mine = {row.key: row.id for row in connection.execute(insert, _arrays(new, traceparents))}
         return mine, _by_key(connection, [message for message in new if message.key not in mine])
     if connection.dialect.name == "sqlite":
         # Lock the database for writing: a transaction that reads first and writes later fails instead of waiting.
@@ -108,7 +115,7 @@ def _store_chunk(connection: sa.Connection, new: Sequence[NewMessage]) -> tuple[
     fresh = [message for message in new if message.key not in before]
     if not fresh:
         return {}, before
-    _insert(connection, fresh)
+    _insert(connection, fresh, traceparents)
     after = _by_key(connection, fresh)
     if unseen := [message for message in fresh if message.key not in after]:
         before |= _by_key(connection, unseen, unseen=True)
@@ -160,10 +167,14 @@ def _by_key(connection: sa.Connection, new: Sequence[NewMessage], *, unseen: boo
     return {row.key: row for row in connection.execute(query)}
 
 
-def _insert(connection: sa.Connection, new: Sequence[NewMessage]) -> None:
+def _insert(connection: sa.Connection, new: Sequence[NewMessage], traceparents: Mapping[str, str] | None) -> None:
     """Insert messages whose keys were free just now; skip those whose keys are in use by now."""
     rows: list[dict[str, object]] = [{name: getattr(message, name) for name in _COLUMNS} for message in new]
-    values: dict[str, Any] = {name: sa.bindparam(name, type_=messages.c[name].type) for name in _COLUMNS}
+    columns = _COLUMNS
+    if traceparents is not None:
+        columns = (*_COLUMNS, _TRACEPARENT)
+        rows = [row | {_TRACEPARENT: traceparents.get(message.key)} for row, message in zip(rows, new, strict=True)]
+    values: dict[str, Any] = {name: sa.bindparam(name, type_=messages.c[name].type) for name in columns}
     match connection.dialect.name:
         case "sqlite":
             due = sa.func.coalesce(values["send_at"], db_now())
@@ -183,25 +194,30 @@ def _insert(connection: sa.Connection, new: Sequence[NewMessage]) -> None:
 
 
 _COLUMNS = tuple(field.name for field in dataclasses.fields(NewMessage) if field.name != "valid_for")
+_TRACEPARENT = "traceparent"
 
 
 @functools.cache
-def _insert_arrays() -> sa.Executable:
+def _insert_arrays(*, traced: bool) -> sa.Executable:
     """Return one INSERT for any number of rows, with an array for each column: the fastest way of every driver."""
+    names = (*_COLUMNS, _TRACEPARENT) if traced else _COLUMNS
     types = {
-        name: sa.Text() if isinstance(messages.c[name].type, sa.String) else messages.c[name].type for name in _COLUMNS
+        name: sa.Text() if isinstance(messages.c[name].type, sa.String) else messages.c[name].type for name in names
     }
-    arrays = [sa.bindparam(name, type_=postgresql.ARRAY(types[name])) for name in _COLUMNS]
-    columns = [sa.column(name, types[name]) for name in _COLUMNS]
+    arrays = [sa.bindparam(name, type_=postgresql.ARRAY(types[name])) for name in names]
+    columns = [sa.column(name, types[name]) for name in names]
     new = sa.func.unnest(*arrays).table_valued(*columns, name="new").render_derived()
-    rows = sa.select(*(new.c[name] for name in _COLUMNS), sa.func.coalesce(new.c.send_at, db_now()))
+    rows = sa.select(*(new.c[name] for name in names), sa.func.coalesce(new.c.send_at, db_now()))
     return (
         postgresql.insert(messages)
-        .from_select([*_COLUMNS, "due_at"], rows, include_defaults=False)
+        .from_select([*names, "due_at"], rows, include_defaults=False)
         .on_conflict_do_nothing(index_elements=["key"])
         .returning(messages.c.id, messages.c.key)
     )
 
 
-def _arrays(new: Sequence[NewMessage]) -> dict[str, list[object]]:
-    return {name: [getattr(message, name) for message in new] for name in _COLUMNS}
+def _arrays(new: Sequence[NewMessage], traceparents: Mapping[str, str] | None) -> dict[str, list[object]]:
+    arrays: dict[str, list[object]] = {name: [getattr(message, name) for message in new] for name in _COLUMNS}
+    if traceparents is not None:
+        arrays[_TRACEPARENT] = [traceparents.get(message.key) for message in new]
+    return arrays

@@ -5,13 +5,14 @@ the function is called again after a pause that grows, and the exception is logg
 """
 
 import contextlib
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
-log = logging.getLogger(__name__)
+from smsclick._logs.event_log import EventLog
+
+log = EventLog(__name__)
 
 FIRST_PAUSE_SECONDS = 0.1
 """The pause between an exception and the next call; it doubles after each further exception."""
@@ -175,11 +176,11 @@ class SupervisedThread:
             self._logged_at = now
             # Without the error's text and the traceback: drivers show rows there, which have phones and texts.
             log.error(
-                "A thread failed and is restarted. thread=%s error=%s at=%s restarts=%s",
-                self.name,
-                type(error).__name__,
-                _place(error.__traceback__),
-                self.restarts,
+                "thread_restarted",
+                thread=self.name,
+                error=type(error).__name__,
+                place=_place(error.__traceback__),
+                restarts=self.restarts,
             )
 
 

@@ -6,16 +6,16 @@ while after the broker failed. Losing a wake-up costs time and never a message: 
 
 import contextlib
 import dataclasses
-import logging
 import queue
 import time
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from smsclick._logs.event_log import EventLog
 from smsclick._net.certificates import tls_reason
 from smsclick._threads.supervised import SupervisedThread
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 PAUSE_SECONDS = 1.0
 """How long nothing is published after the broker failed; doubled after each further failure."""
@@ -111,13 +111,10 @@ class BackgroundPublisher(Generic[T]):
             self._publish(what)
         except Exception as error:  # noqa: BLE001 - kombu raises the errors of its transports; no message depends on a wake-up
             if not self._pause:
-                log.warning(
-                    "A wake-up could not be published; the sweep will find the messages. error=%s",
-                    tls_reason(error) or type(error).__name__,
-                )
+                log.warning("wakeup_not_published", error=tls_reason(error) or type(error).__name__)
             self._pause = min(2 * self._pause or self._first_pause, _LONGEST_PAUSE_SECONDS)
             self._paused_until = time.monotonic() + self._pause
         else:
             if self._pause:
-                log.info("Wake-ups are published again.")
+                log.info("wakeups_again")
             self._pause = 0.0

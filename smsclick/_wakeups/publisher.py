@@ -11,7 +11,6 @@ import atexit
 import concurrent.futures.thread  # noqa: F401
 import contextlib
 import functools
-import logging
 import os
 import threading
 import uuid
@@ -19,12 +18,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from smsclick._broker.address import parse_broker
+from smsclick._logs.event_log import EventLog
 from smsclick._wakeups.background_publisher import PAUSE_SECONDS, BackgroundPublisher, Watched
 from smsclick._wakeups.backlog import TTL_SECONDS, Backlog
 from smsclick.errors import SettingsError
 from smsclick.settings import get_settings
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 MOST = 300
 """Ids of one transaction, or of one file, that are published; the workers then find the others themselves."""
@@ -35,8 +35,8 @@ LIST = 75
 _ANSWER_SECONDS = 1
 """How long the broker may take for each answer."""
 
-_EXIT_SECONDS = 1.5
-"""How long a program that ends waits for its last wake-ups."""
+_EXIT_SECONDS = 5.0
+"""How long a program that ends waits for its last wake-ups: on a busy machine it may still have to load Celery."""
 
 _MOST_UNREAD = 1000
 _QUEUE_NAME = "smsclick.send"
@@ -95,9 +95,7 @@ def _forget() -> None:
 def _flush() -> None:
     """Let the thread publish its last wake-ups: a short script ends right after its commit."""
     if _publisher is not None and not _publisher.flush(_EXIT_SECONDS):
-        log.warning(
-            "The last wake-ups were not published, because the broker did not answer; the sweep will find the messages."
-        )
+        log.warning("last_wakeups_lost")
 
 
 if hasattr(os, "register_at_fork"):
@@ -153,7 +151,7 @@ class _Publisher:
             import kombu  # noqa: PLC0415 - an extra, and slow to import: not in the thread that commits
         except ModuleNotFoundError:
             self._missing = True
-            log.warning("smsclick[celery] is not installed, so no wake-up is published; the sweep finds new messages")
+            log.warning("wakeups_without_celery")
             return
         options = self._broker.transport_options(_ANSWER_SECONDS)
         self._connection = kombu.Connection(

@@ -5,6 +5,7 @@ The advice for a query that brought no data is here too, so that all of them giv
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -15,9 +16,13 @@ from smsclick.provider.failures import FailureKind
 
 if TYPE_CHECKING:
     from smsclick.errors import ProviderError
+    from smsclick.provider.async_sender import AsyncSender
     from smsclick.settings import Settings
 
-__all__ = ["open_client"]
+__all__ = ["open_async_sender", "open_client"]
+
+_OTHER_FILES: Final = 256
+"""What a process has open besides its connections to the provider."""
 
 _CERTIFICATE_VARIABLES_OF_OTHERS: Final = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 _PROXY_VARIABLES_OF_OTHERS: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
@@ -48,6 +53,47 @@ def open_client(
         ca_bundle=None if settings.ca_bundle is None else str(settings.ca_bundle),
         proxy=settings.proxy.get_secret_value() or None,
     )
+
+
+def open_async_sender(settings: Settings, *, connections: int, key: str | None = None) -> AsyncSender:
+    """Open the sender of many calls at once for the account of the settings. Close it on its event loop.
+
+    It raises this process's limit of open files as far as that many connections need and the system allows.
+
+    Args:
+        settings: Address, key, timeouts, certificates and proxy.
+        connections: At most so many are open: as many as there are calls in flight.
+        key: The APIKEY, if the caller has read it already.
+
+    Raises:
+        SettingsError: There is no key, or one of the settings cannot be used.
+    """
+    from smsclick.provider.async_sender import AsyncSender  # noqa: PLC0415 - it needs httptools, which only workers have
+
+    return AsyncSender(
+        key or settings.require_api_key(),
+        settings.base_url,
+        settings.connect_timeout,
+        settings.read_timeout,
+        connections=_allow_connections(connections),
+        ca_bundle=None if settings.ca_bundle is None else str(settings.ca_bundle),
+        proxy=settings.proxy.get_secret_value() or None,
+    )
+
+
+def _allow_connections(wanted: int) -> int:
+    """Return how many connections the limit of open files allows, once it is raised; many shells start with 1,024."""
+    import resource  # noqa: PLC0415 - the commands of producers run on systems without it too
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + _OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        soft = allowed
+    return max(1, min(wanted, soft - _OTHER_FILES))
 
 
 def way(settings: Settings) -> str:

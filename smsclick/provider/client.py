@@ -10,8 +10,7 @@ import contextlib
 import math
 from typing import TYPE_CHECKING, Final, Self
 
-from smsclick._net.certificates import context
-from smsclick.errors import ProviderUnreachable, SettingsError, UnreadableAnswer
+from smsclick.errors import ProviderUnreachable, UnreadableAnswer
 from smsclick.provider._answers.balance import parse_credits
 from smsclick.provider._answers.classification import classify_send
 from smsclick.provider._answers.dates import find_zone
@@ -90,10 +89,7 @@ class SmsclickClient:
         ca_bundle: str | None = None,
         proxy: str | None = None,
     ) -> None:
-        if not api_key.strip() or not api_key.isprintable():
-            raise SettingsError("the APIKEY is empty or holds line breaks: copy it again from the SMSClick panel")
-        if connect_timeout <= 0 or read_timeout <= 0:
-            raise SettingsError("the connect and read timeouts must be more than 0 seconds, for example 5 and 30")
+        request.check_account(api_key, connect_timeout, read_timeout)
         self._api_key = api_key
         self._base_url = base_url.rstrip("/")
         self._zone = find_zone(timezone, example=DEFAULT_TIMEZONE)
@@ -102,10 +98,7 @@ class SmsclickClient:
             for name in ("sendMsg", "getMsg", "report", "credits")
         }
         proxies = request.proxies(self._base_url, proxy)
-        try:
-            trusted = context(ca_bundle) if self._base_url.startswith("https://") else None
-        except ValueError as error:
-            raise SettingsError(f"the file of trusted certificates: {error}; name one in PEM") from None
+        trusted = request.trusted(self._base_url, ca_bundle)
         self._transport = Transport((connect_timeout, read_timeout), max_idle, pool_size, trusted, proxies)
 
     def __repr__(self) -> str:

@@ -131,7 +131,7 @@ class Account:
         heapq.heappush(self._later, (self.now() + seconds, next(self._numbers), phone, text, rule_id, account))
 
     def _accept(self, phone: str, text: str, rule_id: str | None, account: int, now: float) -> Message | None:
-        cost, balance = credits_of(text), self.balance_of(account)
+        cost, balance = credits_of(text, self.settings.characters_per_credit), self.balance_of(account)
         if balance < cost:
             return None
         if account == MAIN:

@@ -101,9 +101,9 @@ class LedgerEntry:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def credits_of(text: str) -> int:
-    """Return how many credits a text costs: one for each 150 characters begun."""
-    return max(1, -(-len(text) // CHARACTERS_PER_CREDIT))
+def credits_of(text: str, characters: int = CHARACTERS_PER_CREDIT) -> int:
+    """Return how many credits a text costs: one for each so many characters begun."""
+    return max(1, -(-len(text) // characters))
 
 
 def chance_of(seed: int, phone: str, text: str) -> float:

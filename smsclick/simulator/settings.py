@@ -71,6 +71,7 @@ class SimulatorSettings:
         credits_form: How `credits` gives the balance.
         charge_rate: Share of messages that are charged at all; answers show their cost as usual.
         charge_share: The part of each credit that is really charged: 0.9 charges 0.9 if the answer says 1.
+        characters_per_credit: How many characters a credit pays for.
         charge_seconds: Seconds after acceptance when `credits` shows the charge.
         others_per_hour: Credits that other users of the account use, evenly distributed.
         credits_step: `credits` shows multiples of this, rounded down.
@@ -121,6 +122,7 @@ class SimulatorSettings:
     credits_form: CreditsForm = "whole"
     charge_rate: float = Field(default=1.0, ge=0, le=1)
     charge_share: float = Field(default=1.0, ge=0, le=1)
+    characters_per_credit: int = Field(default=150, ge=1)
     charge_seconds: float = Field(default=0.0, ge=0)
     others_per_hour: float = Field(default=0.0, ge=0)
     credits_step: int = Field(default=1, ge=1)

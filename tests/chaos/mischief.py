@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from typing import Final
 
 from tests.chaos.stack import LEASE, Slot, Stack
 from tests.chaos.victim import POINTS
+from tests.processes import Process, descendants, signal_all
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +22,7 @@ _WEIGHTS: Final = {
     **dict.fromkeys(_NAMED, 8),
     "worker": 12,
     "beat": 6,
+    "background": 6,
     "pause": 4,
     "clock": 4,
     "partition": 4,
@@ -147,6 +150,8 @@ class Mischief:
             case "worker" | "beat":
                 self._kill(slot)
                 return True
+            case "background":
+                return slot.process is not None and self._kill_children(slot.process)
             case "pause":
                 return self._pause(slot)
             case "clock":
@@ -160,6 +165,12 @@ class Mischief:
         slot.condemned = True
         if slot.process is not None:
             slot.process.sigkill()
+
+    def _kill_children(self, process: Process) -> bool:
+        """Kill the worker's background process alone; false where it has none just now."""
+        children = descendants(process.pid)
+        signal_all(children, signal.SIGKILL)
+        return bool(children)
 
     def _at_point(self, slot: Slot, point: str) -> bool:
         """Order its process to die at this point, at one of the next passings."""

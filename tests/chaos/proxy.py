@@ -30,6 +30,16 @@ class Proxy:
         """From now on nothing gets through; connections stay open, new ones are accepted and receive nothing."""
         self._loop.call_soon_threadsafe(self._flows.clear)
 
+    def freeze(self) -> None:
+        """Nothing gets through the connections that are open, ever again; new ones are forwarded."""
+
+        def act() -> None:
+            self._flows.clear()
+            self._flows = asyncio.Event()
+            self._flows.set()
+
+        self._loop.call_soon_threadsafe(act)
+
     def restore(self, *, reset: bool) -> None:
         """Forward again, what was held back first; or, with `reset`, end every connection there is."""
 
@@ -61,22 +71,23 @@ class Proxy:
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        flows = self._flows
         try:
-            await self._flows.wait()
+            await flows.wait()
             far_reader, far_writer = await asyncio.open_connection(HOST, self._target)
         except OSError:
             self._drop(writer)
             return
         self._writers.add(far_writer)
-        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        await asyncio.gather(self._pump(reader, far_writer, flows), self._pump(far_reader, writer, flows))
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(_PART):
-                await self._flows.wait()
+                await flows.wait()
                 writer.write(data)
                 await writer.drain()
-            await self._flows.wait()  # the end of the stream does not get through either
+            await flows.wait()  # the end of the stream does not get through either
         self._drop(writer)
 
     def _drop(self, writer: asyncio.StreamWriter) -> None:

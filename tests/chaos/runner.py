@@ -171,7 +171,7 @@ def _decide(database: Database, stack: Stack) -> int:
         accepted = (each.id_mensaje for each in ledger if (each.phone, each.text) == (row.phone, row.text))
         id_mensaje = next((each for each in accepted if each not in owned), None)
         owned.add(id_mensaje)
-        log.info("chaos: a person decides. message=%s id_mensaje=%s", row.id, id_mensaje)
+        log.info("chaos: a person decides. message_id=%s id_mensaje=%s", row.id, id_mensaje)
         with contextlib.suppress(NotAllowed):  # no longer unknown
             unknowns.decide(database, str(row.id), id_mensaje, "chaos")
     return len(rows)

@@ -18,6 +18,7 @@ from tests.processes import wait_until
 if TYPE_CHECKING:
     from smsclick import NewMessage
     from tests.conftest import StartProcess
+    from tests.processes import Process
     from tests.servers import PostgresServer, Server
 
 # Short enough for the leases, but a slow process of the provider must not look like a lost answer.
@@ -143,6 +144,53 @@ def test_workers_that_are_stopped_under_load_leave_nothing_unknown_and_the_next_
         assert cluster.requests() == {"1": 400}
 
 
+def test_thousands_of_calls_in_flight_are_ended_by_a_signal_without_unknowns_and_by_a_kill_without_loss(
+    migrated_postgres_url: str, redis_url: str, start_process: StartProcess
+) -> None:
+    count, in_flight, enough, seconds = 8000, 2000, 1000, 4.0
+    env = {"SMSCLICK_READ_TIMEOUT": "20", "SMSCLICK_LEASE_SECONDS": "30", "SMSCLICK_SETTLE_SECONDS": "1"}
+    with Cluster(start_process, migrated_postgres_url, redis_url, env=env) as cluster:
+        cluster.provider.faults([Fault(FaultKind.LATENCY, seconds=seconds)])
+        cluster.enqueue(texts(count))
+        full = [Fault(FaultKind.LATENCY, seconds=seconds)]
+        cluster.beat()
+
+        def start() -> Process:
+            cluster.provider.faults(full)
+            worker = cluster.worker(concurrency=in_flight, level="warning")
+            # A busy machine may not reach all of them: as many as it reaches must do.
+            wait_until(lambda: cluster.provider.stats().in_flight >= enough, 240, what="calls in flight", every=0.02)
+            return worker
+
+        stopped = start()
+        stopped.sigterm()
+        assert stopped.wait(120) == 0
+        states = cluster.states()
+        assert set(states) <= {State.QUEUED, State.SENT, State.DELIVERED}
+        assert cluster.provider.stats().accepted == count - states[State.QUEUED]
+
+        start().sigkill()
+        cluster.provider.faults([])
+        cluster.worker()
+        wait_until(lambda: cluster.states()[State.UNKNOWN] > 0, 120, what="the ended leases", every=0.2)
+
+        def all_accepted_are_delivered() -> bool:
+            # What was claimed and not called for remains unknown until messages of later prove its absence.
+            states = cluster.states()
+            return (
+                set(states) <= {State.DELIVERED, State.UNKNOWN}
+                and states[State.DELIVERED] == cluster.provider.stats().accepted
+            )
+
+        wait_until(all_accepted_are_delivered, 180, what="all that was accepted to be delivered", every=0.5)
+        assert cluster.states().total() == count
+        cluster.assert_ledger_agrees()
+        lost = cluster.causes(State.UNKNOWN)
+        assert set(lost) == {Cause.LEASE_ENDED}
+        # Of what was in flight, and of what was claimed ahead of it.
+        assert enough * 0.9 <= lost[Cause.LEASE_ENDED] <= in_flight + 1000
+
+
 @pytest.mark.parametrize(("server", "broker"), [("redis_server", "redis_url"), ("rabbitmq", "rabbitmq_url")])
 def test_workers_consume_again_by_themselves_after_their_broker_was_killed_under_load(
     server: str, broker: str, migrated_postgres_url: str, request: pytest.FixtureRequest, start_process: StartProcess
@@ -203,7 +251,7 @@ def test_a_worker_that_slept_past_its_leases_records_its_results_and_nothing_is_
         sleeper.sigstop()
         cluster.worker()
         wait_until(lambda: cluster.states()[State.UNKNOWN] > 0, 120, what="lost claims")
-        wait_until(lambda: not set(cluster.states()) & {State.QUEUED, State.SENDING}, 180, what="the others to be sent")
+        cluster.wait_final(150, states={State.UNKNOWN, State.SENT, State.DELIVERED})
         lost = cluster.states()[State.UNKNOWN]
         sleeper.sigcont()
 

@@ -3,6 +3,8 @@
 Production code has no hooks for this: the real functions are wrapped here, and then the real program runs. An order is
 a line in the file of CHAOS_ORDERS, "in_flight 3": die at the third passing of that point from now on.
 
+A worker's background process is armed too, and takes its worker with it when it dies at a point.
+
 CHAOS_CLOCK_OFF shifts the process's wall clock by so many seconds. CHAOS_TASKS=1 has it write a line for each task that
 it receives. CHAOS_DEFECT breaks the system on purpose, to show that the judge notices.
 """
@@ -36,6 +38,9 @@ POINTS = {
 DEFECTS = ("resend-at-once", "no-lease-recovery")
 """What CHAOS_DEFECT may be."""
 
+BACKGROUND = "background"
+"""The role of a worker's background process."""
+
 READY = "chaos: ready"
 """What a process writes when it takes work."""
 
@@ -49,8 +54,9 @@ _IN_FLIGHT_SECONDS = 0.06
 class _Orders:
     """The file with the current order, and how often its point was passed."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, worker: int | None) -> None:
         self._file = file
+        self._worker = worker
         self._lock = threading.Lock()
         self._order = ""
         self._passed = 0
@@ -70,11 +76,16 @@ class _Orders:
                 return
         time.sleep(delay)
         os.write(2, f"chaos: killed at {point}\n".encode())
+        if self._worker is not None:
+            os.kill(self._worker, signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main(role: str, arguments: list[str]) -> None:
     """Becomes the program."""
+    if role == BACKGROUND:
+        _become_background(arguments)
+        return
     off = float(os.environ.get("CHAOS_CLOCK_OFF", "0"))
     if off:
         _shift_clock(off)
@@ -103,11 +114,22 @@ def main(role: str, arguments: list[str]) -> None:
     celery()
 
 
-def _arm() -> None:
+def _become_background(arguments: list[str]) -> None:
+    off = float(os.environ.get("CHAOS_CLOCK_OFF", "0"))
+    if off:
+        _shift_clock(off)
+    _arm(worker=os.getppid())
+    from worker import background_process  # noqa: PLC0415
+
+    os._exit(background_process.main(arguments))
+
+
+def _arm(worker: int | None = None) -> None:
     from smsclick._database import engine  # noqa: PLC0415
-    from smsclick.provider import client  # noqa: PLC0415
-    from smsclick.provider._http import connection  # noqa: PLC0415
+    from smsclick.provider import async_sender  # noqa: PLC0415
+    from smsclick.provider._async_http import connection  # noqa: PLC0415
     from worker.account import status_check  # noqa: PLC0415
+    from worker.background import process  # noqa: PLC0415
     from worker.lifecycle.policy import Released  # noqa: PLC0415
     from worker.queue import claims  # noqa: PLC0415
     from worker.reconciliation import reading, reconcile  # noqa: PLC0415
@@ -115,34 +137,24 @@ def _arm() -> None:
     from worker.sending.results import Recorded  # noqa: PLC0415
     from worker.tracking import by_report  # noqa: PLC0415
 
-    here = _Orders(Path(os.environ["CHAOS_ORDERS"])).here
-    sending = threading.local()
+    here = _Orders(Path(os.environ["CHAOS_ORDERS"]), worker).here
+    _around(process, "program", lambda _: (sys.executable, "-m", "tests.chaos.victim", BACKGROUND))
 
     _after(claims, "claim", lambda claimed: claimed and here("claiming"))
     _after(attempts, "claim", lambda batch: batch.claims and here("claimed"))
 
     def leaving(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         here("leaving")
-        sending.now = True
-        try:
-            return real(*args, **kwargs)
-        finally:
-            sending.now = False
-
-    _around(client.SmsclickClient, "send", leaving)
-
-    def in_flight(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        if getattr(sending, "now", False):
-            here("in_flight", random.uniform(0, _IN_FLIGHT_SECONDS))
         return real(*args, **kwargs)
 
-    # Its one caller asks for the response right after the last byte of the request.
-    _around(connection.Connection, "getresponse", in_flight)
+    _around(async_sender.AsyncSender, "send", leaving)
+    # Only `sendMsg` goes this way; it returns when the system has the request.
+    _after(connection.Connection, "begin", lambda _: here("in_flight", random.uniform(0, _IN_FLIGHT_SECONDS)))
 
-    def answered(real: Callable[..., Any], recorder: Any, ended: Any) -> Any:  # noqa: ANN401
+    def answered(real: Callable[..., Any], recorder: Any, ended: Any, *done: Any) -> Any:  # noqa: ANN401
         if not isinstance(ended.outcome, Released):
             here("answered")
-        return real(recorder, ended)
+        return real(recorder, ended, *done)
 
     _around(recorder.Recorder, "submit", answered)
     _after(recorder, "record_results", lambda _: here("recording"))

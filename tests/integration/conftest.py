@@ -18,6 +18,7 @@ from worker.runtime import Runtime
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.api_server import Api
     from tests.servers import MariaDBServer, PostgresServer
 
 
@@ -31,6 +32,15 @@ def _kept_postgres_url(postgres: PostgresServer) -> str:
 def _kept_mariadb_url(mariadb: MariaDBServer) -> str:
     mariadb.start()
     return migrate(mariadb.create_database("kept"))
+
+
+@pytest.fixture
+def site(database: Database) -> Iterator[Api]:
+    """The HTTP API and the page, on each database, with a token and without a user."""
+    from tests.api_server import serving  # noqa: PLC0415 - the framework takes half a second, and few tests need it
+
+    with serving(database) as running:
+        yield running
 
 
 def _emptied(database: Database) -> Database:
@@ -47,6 +57,11 @@ def _emptied(database: Database) -> Database:
     return database
 
 
+def without_tls(url: str) -> str:
+    """PyMySQL would read all certificates for each connection. `test_database_tls.py` has what there is to test."""
+    return f"{url}{'&' if '?' in url else '?'}sslmode=disable" if url.startswith("mysql") else url
+
+
 @pytest.fixture(params=["sqlite", "postgres", "mariadb"])
 def database(request: pytest.FixtureRequest) -> Iterator[Database]:
     """The test runs three times, each time with our tables and not a row in them."""
@@ -56,7 +71,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
         server = request.getfixturevalue(request.param)
         server.thaw()
         server.start()
-        url = request.getfixturevalue(f"_kept_{request.param}_url")
+        url = without_tls(request.getfixturevalue(f"_kept_{request.param}_url"))
     made = Database(url, threads=24)
     yield _emptied(made)
     made.dispose()
@@ -88,8 +103,8 @@ def make_runtime(database: Database, simulator: Simulator, wakeups: RecordingWak
     made: list[Runtime] = []
 
     def make(**variables: object) -> Runtime:
-        url = database.engine.url.render_as_string(hide_password=False)
-        made.append(Runtime.start(settings(url, simulator.base_url, **variables), wakeups, threads=4))
+        url = without_tls(database.engine.url.render_as_string(hide_password=False))
+        made.append(Runtime.start(settings(url, simulator.base_url, **variables), wakeups, calls=64))
         return made[-1]
 
     yield make

@@ -21,12 +21,12 @@ AT_ONCE = WORKERS * CONCURRENCY
 # Each thread may meet the refusal with the request that it has under way. A few may begin another one within the 20 ms
 # for which a worker trusts the account state that it has read.
 AT_MOST = AT_ONCE + 8
-NO_BALANCE = [f"SMSClick: {over}No balance (-104): sending is held" for over in ("", "over: ")]
+NO_BALANCE = [f"SMSClick shop: {over}No balance (-104): sending is held" for over in ("", "over: ")]
 KEY_REFUSED = [
-    "SMSClick: The APIKEY is refused: sending is held",
-    "SMSClick: over: The APIKEY is refused: sending is held",
+    "SMSClick shop: The APIKEY is refused: sending is held",
+    "SMSClick shop: over: The APIKEY is refused: sending is held",
 ]
-COMES_BACK = "SMSClick: again: The APIKEY is refused: sending is held"
+COMES_BACK = "SMSClick shop: again: The APIKEY is refused: sending is held"
 
 # So that all 32 threads have a request under way when the first is refused.
 SLOW = [Fault(FaultKind.LATENCY, seconds=0.1)]

@@ -17,11 +17,15 @@ import sqlalchemy as sa
 from smsclick.contract import alerts as table
 from smsclick.contract import incidents as incidents_table
 from smsclick.contract import metadata
+from smsclick.settings import load_settings
 from tests import one_sender
 from tests.factories import LONG_AGO, alert_events, insert, states
 from tests.servers import free_port
 from worker.alerting import delivery, incidents
+from worker.alerting.texts import Style
 from worker.operator import open_incidents
+from worker.operator.doctor import alert_test
+from worker.operator.doctor.check import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from worker.alerting.delivery import Channel
 
 SECRET = "secreto-del-canal"
+ENGLISH = Style("shop", "en")
 
 # Apprise's own, when it loads its plug-ins.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -46,6 +51,7 @@ class Receiver(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.titles: list[str] = []
+        self.calls: list[dict[str, str]] = []
         self.bodies: list[str] = []
         self.status = 200
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -62,6 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.server.status == 200:
+            self.server.calls.append(body)
             self.server.titles.append(body["title"])
             self.server.bodies.append(body["message"])
         self.send_response(self.server.status)
@@ -102,7 +109,7 @@ def deliver(database: Database, channels: list[Channel]) -> int:
     """A delivery when everything that was put off is due again."""
     with database.begin() as connection:
         connection.execute(sa.update(table).where(table.c.due_at.is_not(None)).values(due_at=LONG_AGO))
-    return delivery.deliver(database, channels, random.Random(0))
+    return delivery.deliver(database, channels, random.Random(0), ENGLISH)
 
 
 def put_off(database: Database) -> None:
@@ -112,8 +119,8 @@ def put_off(database: Database) -> None:
         connection.execute(sa.update(table).where(table.c.due_at.is_not(None)).values(due_at=later))
 
 
-NO_BALANCE = "SMSClick: No balance (-104): sending is held"
-OVER = "SMSClick: over: No balance (-104): sending is held"
+NO_BALANCE = "SMSClick shop: No balance (-104): sending is held"
+OVER = "SMSClick shop: over: No balance (-104): sending is held"
 
 
 def test_a_problem_and_its_end_are_alerted_once_each_in_order(database: Database, receiver: Receiver) -> None:
@@ -153,7 +160,7 @@ def test_an_alert_that_a_channel_did_not_acknowledge_is_tried_again(database: Da
     receiver.status = 500
     open_(database)
     assert deliver(database, channels) == 0
-    assert delivery.deliver(database, channels, random.Random(0)) == 0  # not due yet
+    assert delivery.deliver(database, channels, random.Random(0), ENGLISH) == 0  # not due yet
     receiver.status = 200
     assert deliver(database, channels) == 1
     assert receiver.titles == [NO_BALANCE]
@@ -175,7 +182,7 @@ def test_what_nobody_can_use_any_more_is_dropped(database: Database, receiver: R
     receiver.status = 200
     assert deliver(database, channels) == 2
     assert deliver(database, channels) == 0
-    assert sorted(receiver.titles) == [OVER, "SMSClick: still: The balance is low"]
+    assert sorted(receiver.titles) == [OVER, "SMSClick shop: still: The balance is low"]
 
 
 def test_an_alert_that_no_channel_takes_is_given_up_after_a_day(database: Database, receiver: Receiver) -> None:
@@ -199,10 +206,10 @@ def test_the_end_is_not_delivered_while_the_beginning_is_delivered(database: Dat
         later = dt.datetime(2099, 1, 1, tzinfo=dt.UTC)
         connection.execute(sa.update(table).values(due_at=later, claimed_until=later))
     close(database)
-    assert delivery.deliver(database, channels, random.Random(0)) == 0
+    assert delivery.deliver(database, channels, random.Random(0), ENGLISH) == 0
     with database.begin() as connection:
         connection.execute(sa.update(table).where(table.c.news == "opened").values(claimed_until=None))
-    assert delivery.deliver(database, channels, random.Random(0)) == 1
+    assert delivery.deliver(database, channels, random.Random(0), ENGLISH) == 1
     assert receiver.titles == [OVER]
 
 
@@ -221,8 +228,8 @@ def test_an_alert_that_is_not_acknowledged_does_not_hold_up_another(database: Da
     assert deliver(database, delivery.channels(dead())) == 0
     put_off(database)
     open_(database, "low_balance")
-    assert delivery.deliver(database, delivery.channels(receiver.url), random.Random(0)) == 1
-    assert receiver.titles == ["SMSClick: The balance is low"]
+    assert delivery.deliver(database, delivery.channels(receiver.url), random.Random(0), ENGLISH) == 1
+    assert receiver.titles == ["SMSClick shop: The balance is low"]
 
 
 def test_two_processes_that_deliver_at_once_deliver_it_once(database: Database, receiver: Receiver) -> None:
@@ -232,7 +239,7 @@ def test_two_processes_that_deliver_at_once_deliver_it_once(database: Database, 
 
     def run(seed: int) -> int:
         barrier.wait(60)
-        return delivery.deliver(database, channels, random.Random(seed))
+        return delivery.deliver(database, channels, random.Random(seed), ENGLISH)
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(run, range(4))) == 1
@@ -242,8 +249,33 @@ def test_two_processes_that_deliver_at_once_deliver_it_once(database: Database, 
 def test_without_a_channel_the_log_is_the_channel(database: Database, caplog: pytest.LogCaptureFixture) -> None:
     open_(database, detail="-104 Saldo insuficiente")
     assert deliver(database, delivery.channels("")) == 1
-    assert "Alert. incident=no_balance event=opened detail=-104 Saldo insuficiente" in caplog.text
+    assert 'Alert. incident=no_balance change=opened detail="-104 Saldo insuficiente' in caplog.text
     assert deliver(database, []) == 0
+
+
+def test_the_test_alert_says_which_channel_acknowledged_it(receiver: Receiver) -> None:
+    settings = load_settings(ALERT_URLS=f"{receiver.url},{dead()}", SMSCLICK_INSTALLATION="tienda")
+    checks = list(alert_test.run(load=lambda: settings))
+    assert [(check.name, check.verdict) for check in checks] == [
+        ("alerts 1", Verdict.OK),
+        ("alerts 2", Verdict.FAILED),
+    ]
+    assert receiver.titles == ["SMSClick tienda: aviso de prueba"]
+    assert SECRET not in str(checks)
+    assert [check.verdict for check in alert_test.run(load=load_settings)] == [Verdict.FAILED]
+
+
+def test_a_program_gets_type_and_fields(database: Database, receiver: Receiver) -> None:
+    channels = delivery.channels(f"{receiver.url}&:severity=mine")
+    open_(database, detail="-104: no balance")
+    deliver(database, channels)
+    close(database)
+    deliver(database, channels)
+    opened, closed = receiver.calls
+    assert (opened["type"], closed["type"]) == ("failure", "success")
+    assert (opened["incident"], opened["event"], opened["installation"]) == ("no_balance", "opened", "shop")
+    assert opened["severity"] == "mine"  # what the address itself adds stays
+    assert opened["incident_id"] == closed["incident_id"]
 
 
 def test_addresses_stand_neither_in_the_database_nor_in_the_log(
@@ -266,7 +298,7 @@ def test_addresses_stand_neither_in_the_database_nor_in_the_log(
 class Raising:
     """A channel whose plug-in fails with its own address in the error."""
 
-    def notify(self, body: str, title: str) -> bool:
+    def notify(self, body: str, title: str, notify_type: object) -> bool:  # noqa: ARG002 - its form
         raise RuntimeError(f"could not reach {self.url()} with {title} and {body}")
 
     def url(self) -> str:

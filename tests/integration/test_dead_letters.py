@@ -50,7 +50,7 @@ def test_a_refused_call_is_kept_with_its_content(runtime: Runtime, bad: dict[str
 def test_a_defect_keeps_the_call(runtime: Runtime) -> None:
     content = deadletters.call_content("task-1", CALL)
     by_name.give_up(runtime, "task-1", ZeroDivisionError(), content)
-    ((_, result),) = deadletters.retry(runtime.database, [kept(runtime.database)[0].id])
+    ((_, result),) = deadletters.retry(runtime.database, [kept(runtime.database)[0].id], actor="ana")
     assert kept(runtime.database) == []
     with runtime.database.read() as connection:
         row = connection.execute(sa.select(messages).where(messages.c.id == result)).one()
@@ -61,10 +61,10 @@ def test_a_call_stays_until_nothing_stands_against_it(runtime: Runtime) -> None:
     assert by_name.accept(runtime, "task-1", CALL | {"key": "order-1"}) is not None
     assert by_name.accept(runtime, "task-2", CALL | {"key": "order-1", "text": "otro"}) is None
     letter = kept(runtime.database)[0].id
-    assert [type(result) for _, result in deadletters.retry(runtime.database, [letter])] == [KeyConflict]
+    assert [type(result) for _, result in deadletters.retry(runtime.database, [letter], actor="ana")] == [KeyConflict]
     with runtime.database.begin() as connection:
         connection.execute(sa.update(messages).values(key="another"))
-    ((_, stored),) = deadletters.retry(runtime.database, [letter])
+    ((_, stored),) = deadletters.retry(runtime.database, [letter], actor="ana")
     assert isinstance(stored, int)
     assert kept(runtime.database) == []
 
@@ -74,9 +74,9 @@ def test_what_is_no_call_cannot_be_stored_and_can_be_dropped(runtime: Runtime) -
         for content in ({"headers": {"task": "shop.pay", "id": "1"}, "body": "[[], {}, {}]"}, {"length": 999_999}, {}):
             deadletters.keep(connection, queue="q", task="t", task_id="i", reason="r", content=content)
     ids = [each.id for each in kept(runtime.database)]
-    for _, result in deadletters.retry(runtime.database, [*ids, 12345]):
+    for _, result in deadletters.retry(runtime.database, [*ids, 12345], actor="ana"):
         assert isinstance(result, InvalidMessage)
-    assert deadletters.drop(runtime.database, ids) == 3
+    assert deadletters.drop(runtime.database, ids, actor="ana") == 3
     assert kept(runtime.database) == []
 
 

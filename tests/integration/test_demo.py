@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from smsclick._importing.records import Problem
 from smsclick._importing.rows import Row, read_rows
+from tests.page import Visitor
 from tests.processes import ROOT, alive, descendants, wait_until
 
 if TYPE_CHECKING:
@@ -51,14 +52,31 @@ def test_the_demonstration_delivers_the_file_and_its_table_is_true(start_process
         "credits": ["72", "72"],
         "replies": ["1", "1"],
     }
-    assert demo.output.count("An alert arrives: SMSClick: No balance (-104)") == 1
-    assert demo.output.count("An alert arrives: SMSClick: over: No balance (-104)") == 1
+    titles = re.findall(r"An alert arrives: SMSClick \S+: (.*)", demo.output)
+    assert [title.startswith("over: No balance (-104)") for title in titles] == [False, True]
+    assert titles[0].startswith("No balance (-104)")
     assert "60 stored, 0 already known, 7 refused" in demo.output
 
     log = log_of(demo).read_text(encoding="utf-8")
     with FILE.open("rb") as stream:
         rows = [row for row in read_rows(stream) if isinstance(row, Row)]
     assert not [row.line for row in rows if row.message.phone in log or row.message.text in log]
+
+
+def test_with_the_page_it_goes_on_until_it_is_interrupted(start_process: StartProcess) -> None:
+    demo = start_process([*DEMO, "--page"], STRANGE_SHELL)
+    shown = demo.wait_for_line(r"The page goes on: (http://127\.0\.0\.1:\d+)/  user demo, password (\S+)", 120)
+    visitor = Visitor(shown[1])
+    assert visitor.sign_in("demo", shown[2]).status_code == 303
+
+    def sent_meanwhile() -> bool:
+        return "Tu pedido 2 va en camino" in visitor.get("/mensajes").text
+
+    wait_until(sent_meanwhile, what="a message that is sent while the page is shown")
+    started = descendants(demo.pid)
+    demo.sigint()
+    assert demo.wait(60) == 130
+    assert [pid for pid in started if alive(pid)] == []
 
 
 def test_interrupted_the_demonstration_ends_what_it_started(start_process: StartProcess) -> None:

@@ -214,7 +214,7 @@ def with_key(made: Bench, key: str) -> Bench:
     url = made.database.engine.url.render_as_string(hide_password=False)
     settings = {"DATABASE_URL": url, "SMSCLICK_API_KEY": key, "SMSCLICK_BASE_URL": made.simulator.base_url}
     given = load_settings(**settings, SMSCLICK_SETTLE_SECONDS=SETTLE_SECONDS)
-    return Bench(Runtime.start(given, made.wakeups, threads=4), made.simulator, made.wakeups)
+    return Bench(Runtime.start(given, made.wakeups, calls=4), made.simulator, made.wakeups)
 
 
 def test_under_another_key_nothing_is_concluded_until_the_old_one_is_back(made: Bench) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from tests.environments import NOT_IN_GIT, environment, pip, required
+from tests.environments import NOT_IN_GIT, environment, required, set_up
 from tests.first_message import URL, steps
 from tests.processes import ROOT, wait_until
 
@@ -21,21 +21,11 @@ if TYPE_CHECKING:
 
     from tests.conftest import StartProcess
 
-STAMP = "cd {} && (pwd; cksum requirements.lock pyproject.toml scripts/setup.sh) >.venv/.set-up"
-
 
 def program(path: Path, line: str) -> None:
     """Makes a program of one line for the shell."""
     path.write_text(f"#!/bin/sh\n{line}\n")
     path.chmod(0o755)
-
-
-def set_up(clone: Path) -> None:
-    """What `scripts/setup.sh` makes of a clone, without an index."""
-    needed = {*required("smsclick", frozenset({"worker"})), "setuptools"} - {"smsclick"}
-    python = environment(clone / ".venv", needed)
-    pip("install", "--no-build-isolation", "--editable", str(clone), python=("--python", str(python)))
-    subprocess.run(["sh", "-euc", STAMP.format(shlex.quote(str(clone)))], check=True)
 
 
 def test_the_spanish_steps_are_the_english_ones() -> None:

@@ -206,5 +206,5 @@ def test_a_cancel_without_a_key_is_reported_once_and_kept(runtime: Runtime) -> N
     letters = list(dead_letters.listed(runtime.database))
     assert len(letters) == len(bad)
     assert {letter.task for letter in letters} == {"smsclick.cancel"}
-    ((_, refused),) = dead_letters.retry(runtime.database, [letters[0].id])
+    ((_, refused),) = dead_letters.retry(runtime.database, [letters[0].id], actor="ana")
     assert "it is not a call of smsclick.enqueue" in str(refused)

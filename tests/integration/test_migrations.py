@@ -13,6 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from smsclick._database.engine import Database
+from smsclick._database.message_tables import NOT_ON
 from smsclick.contract import VERSION_TABLE, metadata
 from smsclick.errors import DatabaseNotMigrated
 from tests.conftest import migrate
@@ -55,6 +56,9 @@ def differences(database: Database) -> list[object]:
         options = {
             "version_table": VERSION_TABLE,
             "compare_type": True,
+            "include_object": lambda each, _name, _type, reflected, _other: (
+                reflected or connection.dialect.name not in each.info.get(NOT_ON, ())
+            ),
             "include_name": lambda name, type_, _: type_ != "table" or (name or "").startswith("smsclick_"),
         }
         return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))

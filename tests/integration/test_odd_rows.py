@@ -87,7 +87,7 @@ def unchecked(server: str, request: pytest.FixtureRequest) -> Iterator[Database]
 def worker(unchecked: Database, simulator: Simulator, wakeups: RecordingWakeups) -> Iterator[Runtime]:
     """A worker process on that database."""
     url = unchecked.engine.url.render_as_string(hide_password=False)
-    made = Runtime.start(settings(url, simulator.base_url), wakeups, threads=4)
+    made = Runtime.start(settings(url, simulator.base_url), wakeups, calls=4)
     yield made
     made.close()
 
@@ -245,7 +245,7 @@ def test_an_odd_canary_gives_way(server: str, unchecked: Database, worker: Runti
 def test_commands_on_an_odd_row_say_what_became_of_it(server: str, unchecked: Database) -> None:
     assert server
     odd, good = stored(unchecked, {"send_at": "'mañana'"}), insert(unchecked)[0]
-    done = list(message_changes.cancel(unchecked, [f"id:{odd}", f"id:{good}"]))
+    done = list(message_changes.cancel(unchecked, [f"id:{odd}", f"id:{good}"], actor="ana"))
     assert [each.problem is None for each in done] == [False, True]
     assert "it is failed" in str(done[0].problem)
     assert "send_at" in str(message_history.read(unchecked, f"id:{odd}").message["last_error"])

@@ -32,7 +32,7 @@ def test_nothing_is_sent_to_a_phone_that_opted_out_and_the_message_says_why(
     runtime: Runtime, simulator: Simulator, phone: str
 ) -> None:
     database = runtime.database
-    optouts.add(database, ["55 5140 2211"])
+    optouts.add(database, ["55 5140 2211"], actor="ana")
     refused, other = insert(database, phone=phone, text="a")[0], insert(database, phone="6641234567", text="b")[0]
     one_sender.send(runtime, [refused, other])
     found = row(database, refused)
@@ -52,13 +52,13 @@ def test_an_opt_out_that_is_committed_before_the_claim_is_honoured_and_one_that_
     first, second = insert(database, phone=PHONE, text="a")[0], insert(database, phone=PHONE, text="b")[0]
     [claimed] = database.transact(lambda connection: claims.claim(connection, [first], 1, POLICY))
     assert claimed.refusal is None
-    optouts.add(database, [PHONE])
+    optouts.add(database, [PHONE], actor="ana")
     [claimed] = database.transact(lambda connection: claims.claim(connection, [second], 1, POLICY))
     assert claimed.refusal == optouts.REASON
     third = insert(database, phone=PHONE, text="c")
     one_sender.send(runtime, third)
-    optouts.remove(database, [PHONE])
-    list(message_changes.retry(database, [str(each) for each in third]))
+    optouts.remove(database, [PHONE], actor="ana")
+    list(message_changes.retry(database, [str(each) for each in third], actor="ana"))
     one_sender.send(runtime, third)
     assert states(database) == ["sending", "sending", "sent"]
     assert len(simulator.ledger()) == 1
@@ -67,7 +67,7 @@ def test_an_opt_out_that_is_committed_before_the_claim_is_honoured_and_one_that_
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_canary_that_opted_out_gives_way_to_another_at_once(runtime: Runtime, simulator: Simulator) -> None:
     database = runtime.database
-    optouts.add(database, [PHONE])
+    optouts.add(database, [PHONE], actor="ana")
     [message_id] = insert(database)
     change_account(database, hold_reason="no_balance", canary_id=message_id)
     one_sender.send(runtime, [message_id])
@@ -81,10 +81,17 @@ def test_a_canary_that_opted_out_gives_way_to_another_at_once(runtime: Runtime, 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_stopping_worker_still_records_the_opt_out(make_runtime: MakeRuntime) -> None:
     runtime = make_runtime()
-    optouts.add(runtime.database, [PHONE])
+    optouts.add(runtime.database, [PHONE], actor="ana")
     runtime.stopping.set()
     one_sender.send(runtime, insert(runtime.database))
     assert states(runtime.database) == ["failed"]
+
+
+def test_what_is_no_phone_is_not_read_as_one_that_opted_out(database: Database) -> None:
+    optouts.add(database, [PHONE], actor="ana")
+    insert(database, phone=f"{PHONE}9", text="a")
+    [claimed] = database.transact(lambda connection: claims.claim(connection, None, 1, POLICY))
+    assert claimed.refusal is None
 
 
 # --- The commands

@@ -117,7 +117,7 @@ def test_hand_made_calls_are_accepted_once_and_bad_ones_are_reported_once(
         # Without the tables nothing can be stored or reported: the call, the only copy there is, waits and is not lost.
         rename(cluster, "smsclick_messages", "away")
         push(json.dumps([[], GOOD, {}]), "patient")
-        worker.wait_for_line("waits for the database. task=patient error=DatabaseNotMigrated", 90)
+        worker.wait_for_line("waits for the database. task_name=\\S+ task=patient error=DatabaseNotMigrated", 90)
         rename(cluster, "away", "smsclick_messages")
         wait_until(lambda: len(cluster.rows(messages.c.key == "patient")) == 1, 90, what="the call that waited")
         expires = sa.select(messages.c.expires_at - messages.c.created_at, messages.c.priority)

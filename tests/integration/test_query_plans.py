@@ -6,6 +6,7 @@ The ticks are all of our tasks that Celery knows: a new one is run here by itsel
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -15,18 +16,35 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from smsclick._database.engine import Database
-from smsclick.contract import State, accounts, messages
+from smsclick.contract import State, accounts, events, messages, usage
 from smsclick.simulator import Simulator
 from tests.conftest import migrate
 from tests.factories import FINAL_STATES, KEY, LONG_AGO
 from tests.large_database import fill
 from tests.query_plans import recorded
 from tests.ticks import TICKS, arguments, as_worker, make_due, run
+from web.pages.messages import listing
+from worker.account import usage as account_usage
 from worker.app import app
+from worker.callbacks import replay
 from worker.database_clock import step
-from worker.monitoring.progress_checks import Limits
+from worker.monitoring.progress_checks import Limits as ProgressLimits
 from worker.monitoring.watchdog import Watchdog
-from worker.operator import counting, exporting, message_changes, message_history, open_incidents, unknowns
+from worker.operator import (
+    counting,
+    exporting,
+    finding,
+    message_changes,
+    message_history,
+    message_list,
+    now,
+    open_incidents,
+    unknowns,
+)
+from worker.operator.message_list import Filters
+from worker.operator.metrics import readings
+from worker.operator.waiting.facts import Limits
+from worker.sql.now import database_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,18 +103,23 @@ def test_every_statement_of_a_tick_is_bounded_and_served_by_an_index(
     called = arguments(held.database, tick)
     with recorded(held.database.engine) as ran, calls_in_transactions(held.database.engine) as caught:
         run(held, tick, called)
-    assert " stopped: " not in caplog.text
+    assert "A tick stopped" not in caplog.text
     judge(ran)
     assert caught == [], "a request left while a transaction was open"
 
 
+GIVEN_UP = replay.Wanted(states=[replay.CallbackState.GIVEN_UP])
 COMMANDS: dict[str, Callable[[Database], object]] = {
     "unknown": unknowns.read,
     "show": lambda database: message_history.read(database, "key-1"),
-    "cancel": lambda database: list(message_changes.cancel(database, ["key-2"])),
+    "cancel": lambda database: list(message_changes.cancel(database, ["key-2"], actor="ana")),
     "export": lambda database: next(exporting.export(database, exporting.Wanted(states=[State.FAILED]))),
     "export since": lambda database: next(exporting.export(database, exporting.Wanted(since=LONG_AGO))),
+    "find": lambda database: finding.by_phone(database, "5551402211"),
+    "given-up callbacks": lambda database: next(replay.listed(database, GIVEN_UP), None),
     "open incidents": lambda database: database.transact(open_incidents.read),
+    "metrics": readings.read,
+    "now": now.read,
 }
 
 
@@ -104,6 +127,45 @@ COMMANDS: dict[str, Callable[[Database], object]] = {
 def test_no_command_reads_a_whole_table(held: Runtime, command: str) -> None:
     with recorded(held.database.engine) as ran:
         COMMANDS[command](held.database)
+    assert ran
+    whole = [each for each in ran if any(fault.startswith("reads all") for fault in each.faults)]
+    assert not whole, "\n\n".join(map(str, whole))
+
+
+@pytest.mark.parametrize("state", ["queued", "sending", "unknown", "sent", "delivered", "failed"])
+def test_what_a_message_waits_for_is_read_by_bounded_statements(held: Runtime, state: str) -> None:
+    with held.database.read() as connection:
+        # The last of the queue has the most messages ahead.
+        query = sa.select(messages.c.id).where(messages.c.state == state).order_by(messages.c.id.desc()).limit(1)
+        message_id = connection.scalar(query)
+    limited = Limits.of(held.settings.model_copy(update={"max_per_second": 1}))
+    with recorded(held.database.engine) as ran:
+        message_history.read(held.database, f"id:{message_id}", limits=limited)
+    judge(ran)
+
+
+SEARCHES: dict[str, Callable[[Database], object]] = {
+    "newest": lambda database: message_list.read(database, Filters(), limit=50),
+    "an older part": lambda database: message_list.read(database, Filters(), limit=50, before=ROWS // 2),
+    "failed": lambda database: message_list.read(database, Filters(states={State.FAILED}), limit=50),
+    "since": lambda database: message_list.read(database, Filters(since=LONG_AGO), limit=50),
+    "a key": lambda database: listing.search(database, "key-1"),
+    "a number": lambda database: listing.search(database, "77"),
+    "a reference that is rare": lambda database: listing.search(database, "no such reference"),
+}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_every_statement_of_the_list_of_messages_is_bounded(held: Runtime, name: str) -> None:
+    with recorded(held.database.engine) as ran:
+        SEARCHES[name](held.database)
+    judge(ran)
+
+
+def test_a_search_by_phone_reads_no_whole_table(held: Runtime) -> None:
+    """Messages in progress are looked through by the index of due rows (docs/decisions/0062)."""
+    with recorded(held.database.engine) as ran:
+        listing.search(held.database, "5551402211")
     assert ran
     whole = [each for each in ran if any(fault.startswith("reads all") for fault in each.faults)]
     assert not whole, "\n\n".join(map(str, whole))
@@ -139,11 +201,30 @@ def test_without_its_index_a_tick_is_found_guilty(held: Runtime) -> None:
 
 
 def test_every_statement_of_the_watch_is_bounded_and_served_by_an_index(held: Runtime) -> None:
-    watch = Watchdog(held, Limits(confirm=0))
+    watch = Watchdog(held, ProgressLimits(confirm=0))
     with recorded(held.database.engine) as ran:
         watch.look()
         watch.deliver()
         held.database.transact(lambda connection: step.adjust(connection, held.database.clock(), -1800, 5))
+    judge(ran)
+
+
+@pytest.mark.parametrize("minutes_ago", [(1, 1), (25, 1), (25, 0), (0, 0)], ids=str)
+def test_events_of_any_age_are_counted_by_statements_that_an_index_serves(
+    held: Runtime, minutes_ago: tuple[int, int]
+) -> None:
+    """Which statements count them depends on where a period ends, and so on the time of the day."""
+    with held.database.begin() as connection:
+        newest = connection.execute(sa.select(events.c.id).order_by(events.c.id.desc()).limit(10)).scalars().all()
+        now = database_now(connection)
+        for ids, minutes in zip((newest[5:], newest[:5]), minutes_ago, strict=True):
+            at = now - dt.timedelta(minutes=minutes)
+            connection.execute(sa.update(events).where(events.c.id.in_(ids)).values(at=at))
+        begins_at = now - dt.timedelta(hours=1)
+        connection.execute(sa.delete(usage))
+        connection.execute(sa.insert(usage).values(begins_at=begins_at, counted_to=newest[-1] - 1))
+    with recorded(held.database.engine) as ran:
+        account_usage.count(held.database)
     judge(ran)
 
 

@@ -12,8 +12,8 @@ import pytest
 from celery import Celery
 from kombu import Exchange, Queue
 
+from smsclick.contract import State
 from tests.acceptance import Cluster, phone, ready
-from tests.processes import wait_until
 from worker.broker import queue_shapes
 
 if TYPE_CHECKING:
@@ -107,9 +107,9 @@ def test_a_worker_sends_what_comes_over_queues_of_any_shape(
         ready(worker)
         calls = [({"phone": phone(n), "text": f"Hola {n}"}, f"call-{n}") for n in range(20)]
         sent_by_name(rabbitmq_url, calls)
-        # Not until delivered: getMsg is asked over smsclick.poll, which this worker cannot consume and says so. Which
-        # messages the first report leaves to getMsg depends on when it was read.
-        wait_until(lambda: len(cluster.provider.ledger()) == 20, 120, what="all calls to be sent")
+        # What reports leave to getMsg is asked for by the worker itself, not over smsclick.poll.
+        cluster.wait_final(20)
+        assert cluster.states() == {State.DELIVERED: 20}
         assert "queue=smsclick.poll" in worker.output
         assert len(re.findall("cannot be consumed", worker.output)) == 1
         assert not re.search(r"Traceback|Unrecoverable|CRITICAL", worker.output + beat.output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import bisect
 import dataclasses
 import itertools
@@ -46,22 +47,32 @@ def used(timestamps: Iterable[float], seconds: int) -> bool:
     return any(count / each >= RATE * 0.95 for each in took)
 
 
+def acquired(limiter: SharedLimiter, count: int = 1) -> bool:
+    async def acquire() -> bool:
+        return all([await limiter.acquire(NEVER) for _ in range(count)])
+
+    return asyncio.run(acquire())
+
+
 def url_of(database: Database) -> str:
     return database.engine.url.render_as_string(hide_password=False)
 
 
-def test_two_processes_of_many_threads_keep_one_limit_and_use_it(database: Database) -> None:
+def test_two_processes_of_many_calls_keep_one_limit_and_use_it(database: Database) -> None:
     other = Database(url_of(database))
     limiters = [SharedLimiter(each, RATE) for each in (database, other)]
     enough = threading.Event()
     timestamps: list[float] = []
 
-    def calls(limiter: SharedLimiter) -> None:
-        while limiter.acquire(enough):
+    async def calls(limiter: SharedLimiter) -> None:
+        while await limiter.acquire(enough):
             timestamps.append(time.monotonic())
 
-    with ThreadPoolExecutor(12) as pool:
-        done = [pool.submit(calls, each) for each in itertools.islice(itertools.cycle(limiters), 12)]
+    async def process(limiter: SharedLimiter) -> None:
+        await asyncio.gather(*[calls(limiter) for _ in range(6)])
+
+    with ThreadPoolExecutor(2) as pool:
+        done = [pool.submit(asyncio.run, process(each)) for each in limiters]
         try:
             wait_until(lambda: used(timestamps, 2), 120, what="two seconds in which the limit is used")
         finally:
@@ -78,7 +89,7 @@ def test_at_a_high_rate_the_database_is_not_asked_for_every_call(database: Datab
     sa.event.listen(database.engine, "commit", lambda _: asked.append("x"))
     limiter = SharedLimiter(database, 1000)
     began = time.monotonic()
-    assert all(limiter.acquire(NEVER) for _ in range(400))
+    assert acquired(limiter, 400)
     assert time.monotonic() - began > 0.3
     # Twenty times, and more often where threads wake up so late that slots pass unused.
     assert len(asked) <= 200
@@ -87,19 +98,19 @@ def test_at_a_high_rate_the_database_is_not_asked_for_every_call(database: Datab
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_what_was_not_used_is_not_made_up_for(database: Database) -> None:
     limiter = SharedLimiter(database, 500)
-    assert limiter.acquire(NEVER)
+    assert acquired(limiter)
     time.sleep(BURST_SECONDS + 0.2)
     began = time.monotonic()
-    assert all(limiter.acquire(NEVER) for _ in range(20))
+    assert acquired(limiter, 20)
     assert time.monotonic() - began > 0.03
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_no_call_waits_for_a_slot_that_would_be_too_late(database: Database) -> None:
     limiter = SharedLimiter(database, 0.02)
-    assert limiter.acquire(NEVER, clock() + 100)
+    assert asyncio.run(limiter.acquire(NEVER, clock() + 100))
     began = clock()
-    assert not limiter.acquire(NEVER, began + 20)
+    assert not asyncio.run(limiter.acquire(NEVER, began + 20))
     assert clock() - began < 15
 
 
@@ -107,10 +118,10 @@ def test_no_call_waits_for_a_slot_that_would_be_too_late(database: Database) -> 
 def test_a_worker_that_stops_waits_no_longer(database: Database) -> None:
     limiter = SharedLimiter(database, 0.02)
     stopping = threading.Event()
-    limiter.acquire(stopping)
+    assert acquired(limiter)
     threading.Timer(0.2, stopping.set).start()
     began = time.monotonic()
-    assert not limiter.acquire(stopping)
+    assert not asyncio.run(limiter.acquire(stopping))
     assert time.monotonic() - began < 40
 
 
@@ -120,18 +131,18 @@ def test_without_the_database_no_call_leaves_until_it_is_back(database: Database
     with database.begin() as connection:
         connection.execute(sa.text("ALTER TABLE smsclick_limits RENAME TO gone"))
     try:
-        assert not limiter.acquire(NEVER, clock() + 0.3)
+        assert not asyncio.run(limiter.acquire(NEVER, clock() + 0.3))
     finally:
         with database.begin() as connection:
             connection.execute(sa.text("ALTER TABLE gone RENAME TO smsclick_limits"))
-    assert limiter.acquire(NEVER, clock() + 60)
+    assert asyncio.run(limiter.acquire(NEVER, clock() + 60))
 
 
 class Dozing(Unlimited):
-    """Its calls may leave, but their threads wake up late."""
+    """Its calls may leave, but their loop wakes up late."""
 
-    def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:  # noqa: ARG002
-        time.sleep(0.3)
+    async def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:  # noqa: ARG002
+        time.sleep(0.3)  # noqa: ASYNC251 - the loop itself
         return True
 
 
@@ -143,7 +154,7 @@ def test_a_message_that_expired_before_its_slot_is_not_sent(
     runtime = make_runtime(SMSCLICK_MAX_PER_SECOND=0.1)
     if dozing:
         runtime = dataclasses.replace(runtime, limiter=Dozing())
-    assert runtime.limiter.acquire(NEVER)
+    assert asyncio.run(runtime.limiter.acquire(NEVER))
     [message_id] = insert(database)
     [claim] = attempts.claim(runtime, [message_id], 1).claims
     batch = attempts.Batch(clock(), [dataclasses.replace(claim, valid_seconds=0.2)])
@@ -159,9 +170,9 @@ def test_a_hold_that_begins_while_a_call_waits_for_its_slot_is_honoured(
     class Held(Unlimited):
         """The slot of its call comes after the hold began and after the cached account state is out of date."""
 
-        def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:  # noqa: ARG002
+        async def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:  # noqa: ARG002
             change_account(database, hold_reason="no_balance")
-            time.sleep(0.1)
+            await asyncio.sleep(0.1)
             return True
 
     runtime = dataclasses.replace(make_runtime(), limiter=Held())
@@ -192,7 +203,7 @@ def test_four_workers_keep_one_limit_and_use_it(
         wait_until(used_for_three_seconds, 120, what="three seconds in which the limit is used", every=0.5)
         cluster.wait_final(next(numbers))
         cluster.assert_ledger_agrees()
-        # As the provider sees it: what comes while it is busy itself is on its list later, one call of each thread.
+        # As the provider sees it: what comes while it is busy itself is on its list later.
         assert most_in_a_second(sorted(timestamps())) <= RATE * (1 + BURST_SECONDS) + workers * concurrency
         with cluster.database.read() as connection:
             assert connection.scalar(sa.select(sa.func.count()).select_from(limits)) == 1

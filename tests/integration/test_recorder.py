@@ -52,6 +52,13 @@ def claim(database: Database, count: int = 1) -> list[Claim]:
     return sorted(found, key=lambda each: each.id)
 
 
+def submit(recorder: Recorder, ended: Ended) -> threading.Event:
+    """What is set when the result is on record."""
+    done = threading.Event()
+    recorder.submit(ended, done.set)
+    return done
+
+
 def answered(each: Claim) -> Ended:
     return Ended(each, Accepted(each.id + 1000, 1, "Mensaje enviado"), 0)
 
@@ -99,7 +106,10 @@ def test_a_result_whose_row_is_locked_waits_alone(
         waiting.submit(answered(each))
     wait_until(lambda: waiting.recorded == 28, what="the others")
     assert waiting.waiting == 2
-    assert f"message={group[7].id} outcome=Accepted id_mensaje={group[7].id + 1000}" in caplog.text
+    assert (
+        f"message_id={group[7].id} attempt={group[7].attempt} outcome=Accepted id_mensaje={group[7].id + 1000}"
+        in caplog.text
+    )
     backend.rollback()
     wait_until(lambda: not waiting.waiting, what="the two")
     assert states(database) == [State.SENT] * 30
@@ -149,15 +159,28 @@ def test_what_waits_is_bounded_and_room_comes_back(
     group = claim(database, recorder.MOST_WAITING + 10)
     hold(backend, *group)
     waiting = started()
-    assert waiting.await_room(0)
     for each in group:
         waiting.submit(answered(each))
     assert not waiting.has_room
-    assert not waiting.await_room(0.01)
     backend.rollback()
-    assert waiting.await_room(60)
+    wait_until(lambda: waiting.has_room, what="room")
     wait_until(lambda: not waiting.waiting, what="all")
     assert states(database) == [State.SENT] * len(group)
+
+
+def test_an_id_that_another_message_has_is_kept_for_a_person_and_stops_nobody(
+    database: Database, started: Callable[[Database | None], Recorder]
+) -> None:
+    first, second, third = claim(database, 3)
+    writing = started(None)
+    writing.record(answered(first))
+    group = [
+        submit(writing, Ended(second, Accepted(first.id + 1000, 1, "Mensaje enviado"), 0)),
+        submit(writing, answered(third)),
+    ]
+    assert all(each.wait(60) for each in group)
+    assert [row(database, each.id).state for each in (first, second, third)] == ["sent", "unknown", "sent"]
+    assert str(first.id + 1000) in row(database, second.id).last_error
 
 
 def test_accepted_answers_wait_for_a_database_that_refuses_all_writes(
@@ -205,15 +228,15 @@ def test_accepted_answers_wait_for_a_mariadb_whose_disk_is_full(
         )
     try:
         writing = started()
-        done = [writing.submit(answered(each)) for each in group]
+        done = [submit(writing, answered(each)) for each in group]
         wait_until(lambda: f"(its disk is full, {number})" in caplog.text, what="the refusal")
         assert writing.waiting == 6
-        assert not any(each.done() for each in done)
+        assert not any(each.is_set() for each in done)
     finally:
         with database.begin() as connection:
             connection.exec_driver_sql("DROP TRIGGER no_room")
     for each in done:
-        each.result(60)
+        assert each.wait(60)
     assert states(database) == [State.SENT] * 6
     assert alert_events(database) == []
 
@@ -228,14 +251,14 @@ def test_a_result_that_the_table_refuses_is_dropped_with_its_id_and_an_incident(
         connection.execute(sa.text(f"ALTER TABLE smsclick_messages ADD CONSTRAINT odd CHECK (id_mensaje <> {odd})"))
     try:
         writing = started()
-        for done in [writing.submit(answered(each)) for each in group]:
-            done.result(60)
+        for done in [submit(writing, answered(each)) for each in group]:
+            assert done.wait(60)
     finally:
         with database.begin() as connection:
             connection.execute(sa.text("ALTER TABLE smsclick_messages DROP CONSTRAINT odd"))
     assert states(database) == [State.SENT] * 2 + [State.SENDING] + [State.SENT] * 3
     assert alert_events(database) == [("lost_id", "opened")]
-    assert f"message={group[2].id} outcome=Accepted id_mensaje={odd}" in caplog.text
+    assert f"message_id={group[2].id} attempt={group[2].attempt} outcome=Accepted id_mensaje={odd}" in caplog.text
     assert group[2].text not in caplog.text
     assert group[2].phone not in caplog.text
 
@@ -257,7 +280,7 @@ def test_a_result_that_is_refused_only_briefly_is_not_dropped(
 
     [each] = claim(database)
     stumbling = Stumbling(database.engine.url.render_as_string(hide_password=False))
-    started(stumbling).submit(answered(each)).result(60)
+    assert submit(started(stumbling), answered(each)).wait(60)
     assert states(database) == [State.SENT]
     assert alert_events(database) == []
     stumbling.dispose()
@@ -275,7 +298,7 @@ def test_an_accepted_answer_to_a_deleted_message_is_named_in_an_incident(
         writing.record(answered(each))
     assert states(database) == [State.SENT] * 2
     assert alert_events(database) == [("lost_id", "opened")]
-    assert f"message={gone.id} id_mensaje={gone.id + 1000}" in caplog.text
+    assert f"message_id={gone.id} attempt={gone.attempt} id_mensaje={gone.id + 1000}" in caplog.text
 
 
 @pytest.mark.parametrize("database", ["postgres", "sqlite"], indirect=True)
@@ -311,4 +334,4 @@ def test_a_recorder_whose_thread_is_killed_again_and_again_loses_nothing(
     with database.read() as connection:
         written = connection.execute(sa.text("SELECT COUNT(*) FROM smsclick_events WHERE to_state = 'sent'")).scalar()
     assert written == 150  # once each
-    assert re.search(r"thread=smsclick-recorder error=SystemExit at=\S+ restarts=\d", caplog.text)
+    assert re.search(r"thread=smsclick-recorder error=SystemExit place=\S+ restarts=\d", caplog.text)

@@ -253,11 +253,12 @@ def test_results_that_come_while_one_is_written_go_in_one_transaction(database: 
     recorder = Recorder(database, SETTINGS)
     recorder.submit(Ended(group[0], accepted(1), 0))
     assert writing.wait(60)
-    rest = [recorder.submit(Ended(each, accepted(each.id + 100), 0)) for each in group[1:]]
-    assert not any(each.done() for each in rest)
+    rest = [threading.Event() for _ in group[1:]]
+    for each, done in zip(group[1:], rest, strict=True):
+        recorder.submit(Ended(each, accepted(each.id + 100), 0), done.set)
+    assert not any(done.is_set() for done in rest)
     written.set()
-    for each in rest:
-        each.result(60)
+    assert all(done.wait(60) for done in rest)
     recorder.close()
     assert states(database) == ["sent"] * 20
     assert len(commits) == 2
@@ -291,7 +292,9 @@ def test_a_broker_that_takes_no_wake_up_does_not_stop_the_recorder(
         recorder.record(Ended(each, accepted(each.id), 0))
     recorder.close()
     assert states(database) == ["sent", "sent"]
-    assert caplog.text.count("post-commit notification failed; the sweep will pick it up") == 2
+    assert caplog.text.count("The notification after a commit failed; the sweep will pick it up") == 2
+    assert 'error="RuntimeError at ' in caplog.text
+    assert "OOM command" not in caplog.text, "an error's words may hold a message"
 
 
 def test_two_processes_with_the_same_id_mensaje_lose_neither_message(database: Database) -> None:

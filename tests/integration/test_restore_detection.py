@@ -56,7 +56,7 @@ def test_messages_that_wait_although_they_were_sent_hold_everything(worked: Benc
     worked.send()
     assert len(worked.ledger()) == 6, "not even what was new"
     assert worked.alert_events() == [("restored", "opened")]
-    recover(worked.database, found.since, worked.runtime.account)
+    recover(worked.database, found.since, worked.runtime.account, actor="ana")
     worked.reconcile()
     assert {worked.row(each).state for each in ids[:2]} == {State.SENT}
 

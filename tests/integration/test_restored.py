@@ -62,7 +62,7 @@ def test_whatever_could_have_been_sent_since_becomes_unknown_since_then(database
         state: insert(database, state=state, due_at=None)[0]
         for state in (State.SENT, State.DELIVERED, State.FAILED, State.EXPIRED, State.CANCELLED)
     }
-    done = recover(database, since, ACCOUNT)
+    done = recover(database, since, ACCOUNT, actor="ana")
     assert done.unknown == 3
     assert row(database, later).state == State.QUEUED, "its time had not come, so it cannot have been sent"
     assert {state: row(database, each).state for state, each in finals.items()} == {state: state for state in finals}
@@ -88,7 +88,7 @@ def _insert(database: Database, count: int, **values: object) -> None:
 
 def test_messages_of_equal_content_are_looked_for_together_and_in_any_number(database: Database) -> None:
     _insert(database, 1200, phone="5551402211", text="Su pedido va en camino", waits_for="0" * 32)
-    done = recover(database, database.clock() - HOUR, ACCOUNT)
+    done = recover(database, database.clock() - HOUR, ACCOUNT, actor="ana")
     assert (done.unknown, set(states(database))) == (1200, {State.UNKNOWN})
     with database.read() as connection:
         keys = connection.scalars(sa.select(messages.c.wire_key)).all()
@@ -99,7 +99,7 @@ def test_messages_of_equal_content_are_looked_for_together_and_in_any_number(dat
 
 def test_sending_is_held_until_all_have_been_looked_for(database: Database) -> None:
     ids = insert(database, 3)
-    recover(database, database.clock() - HOUR, ACCOUNT)
+    recover(database, database.clock() - HOUR, ACCOUNT, actor="ana")
     with database.read() as connection:
         state = holds.read(connection)
     assert not state.is_open
@@ -126,13 +126,13 @@ def test_a_restore_that_was_interrupted_stays_held_until_it_is_run_again(databas
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        recover(database, since, ACCOUNT, progress=interrupt)
+        recover(database, since, ACCOUNT, progress=interrupt, actor="ana")
     assert Counter(states(database)) == {State.UNKNOWN: 500, State.QUEUED: 600}
     with database.begin() as connection:
         connection.execute(sa.update(messages).values(unknown_reason="no_control_rows"))
     assert not database.transact(hold.end_if_looked_for), "what is still queued could have been sent"
     assert "run it again" in account.hold_reasons(stats.read(database).account_state)[0]
-    done = recover(database, since + HOUR / 2, ACCOUNT)
+    done = recover(database, since + HOUR / 2, ACCOUNT, actor="ana")
     assert (done.since, done.unknown) == (since, 1100), "the earliest time counts"
     assert set(states(database)) == {State.UNKNOWN}
     database.transact(hold.end)
@@ -141,7 +141,7 @@ def test_a_restore_that_was_interrupted_stays_held_until_it_is_run_again(databas
 
 def test_a_time_in_the_future_is_refused_and_holds_nothing(database: Database) -> None:
     with pytest.raises(InvalidTime, match="in the future"):
-        recover(database, database.clock() + HOUR, ACCOUNT)
+        recover(database, database.clock() + HOUR, ACCOUNT, actor="ana")
     assert stats.read(database).account_state.is_open
 
 
@@ -292,7 +292,7 @@ def test_a_dump_in_the_middle_of_a_run_restored_at_its_end_sends_nothing_twice_a
             assert gone == {new.key for new in [*_new(300, 60), *_new(400, 20)]}
             # The producer stores them again, although most of them were sent.
             _enqueue(database, [*_new(300, 60), *_new(400, 20)])
-            recover(database, dumped_at, before.runtime.account)
+            recover(database, dumped_at, before.runtime.account, actor="ana")
             database.dispose()
             variables = {"SMSCLICK_BASE_URL": provider.base_url, "SMSCLICK_SETTLE_SECONDS": 1}
             with bench(restored_url, **variables) as after:

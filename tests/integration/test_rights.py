@@ -9,6 +9,7 @@ import re
 import threading
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 import sqlalchemy as sa
@@ -17,23 +18,43 @@ from sqlalchemy.exc import DBAPIError
 
 from smsclick import cancel, enqueue, enqueue_many, status
 from smsclick._database.engine import Database
+from smsclick._enqueue.enqueue import enqueue_each
+from smsclick._enqueue.message import NewMessage
 from smsclick.contract import State, accounts, callbacks, messages, metadata
 from smsclick.errors import BrokerUnavailable, KeyConflict, SmsclickError
 from smsclick.simulator import Simulator
 from tests.acceptance import Cluster
 from tests.conftest import migrate
-from tests.factories import KEY, LONG_AGO, insert, settings
+from tests.factories import KEY, LONG_AGO, PHONE, USER_PASSWORD, insert, settings
 from tests.processes import ROOT, wait_until
 from tests.ticks import TICKS, arguments, as_worker, make_due, run
 from worker.account import balance_history
 from worker.alerting import incidents
+from worker.callbacks import replay
 from worker.callbacks.store import purge
 from worker.database_clock import step
 from worker.intake import dead_letters
-from worker.operator import account, exporting, message_history, stats
+from worker.metrics import tallies
+from worker.operator import (
+    account,
+    exporting,
+    filtered_changes,
+    finding,
+    forgetting,
+    message_history,
+    now,
+    person_export,
+    stats,
+)
+from worker.operator.access import tokens, users, web_sessions
+from worker.operator.access.users import Role
 from worker.operator.doctor import broker, durability
+from worker.operator.filtered_changes import Filter
+from worker.operator.metrics import readings
+from worker.operator.waiting.facts import Limits
 from worker.queue import optouts
 from worker.reports import watermark
+from worker.sql import audit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +63,7 @@ if TYPE_CHECKING:
     from tests.servers import MariaDBServer, PostgresServer
 
 PAGE = (ROOT / "docs" / "rights.md").read_text(encoding="utf-8")
-ROLES = ("sms_migrator", "sms_worker", "shop", "sms_reader")
+ROLES = ("sms_migrator", "sms_worker", "shop", "sms_reader", "sms_metrics")
 PASSWORD = "of-a-test"
 
 
@@ -155,6 +176,9 @@ def produce(url: str) -> None:
         enqueue(connection, phone="5551402211", text="x", key="a", send_at="2099-01-01T00:00:00Z")
         enqueue_many(connection, [{"phone": "5551402211", "text": "y", "key": each, "ttl": 60} for each in "bc"])
         enqueue(connection, phone="5551402211", text="y", key="b")
+        # As `enqueue` does in a program that is traced.
+        parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        enqueue_each(connection, [NewMessage.of(phone="5551402211", text="y", key="traced")], {"traced": parent})
         with pytest.raises(KeyConflict):
             enqueue(connection, phone="5551402211", text="z", key="b")
         assert cancel(connection, "b")
@@ -170,9 +194,15 @@ def look(url: str, settings: Any) -> None:  # noqa: ANN401 - Settings
     try:
         database.require_migrated()
         stats.read(database)
-        message_history.read(database, "seen")
+        readings.read(database)
+        now.read(database)
+        message_history.read(database, "seen", limits=Limits(per_second=1))
         assert len(list(exporting.export(database))) == 1
+        assert [each.id for each in finding.by_phone(database, PHONE)]
+        assert [each["kind"] for each in person_export.records(database, PHONE)] == ["message"]
+        list(replay.listed(database, replay.Wanted()))
         list(dead_letters.listed(database))
+        audit.listed(database)
         with database.read() as connection:  # as a dashboard
             connection.execute(sa.select(callbacks.c.id, callbacks.c.last_error).limit(1)).first()
         for _, check in durability.checks(database):
@@ -216,6 +246,27 @@ def test_a_reader_needs_each_of_its_rights_and_no_other(site: Site, monkeypatch:
     owner.dispose()
     given = settings(site.of("sms_reader"), CELERY_BROKER_URL="redis://127.0.0.1:1/0")
     one_less_fails(site, "sms_reader", lambda: look(site.of("sms_reader"), given))
+
+
+def scrape(url: str) -> None:
+    """All that the exporter does; a figure that cannot be read is an error here."""
+    database = Database(url, threads=1)
+    try:
+        readings.read(database)
+    finally:
+        database.dispose()
+
+
+def test_the_exporter_needs_each_of_its_rights_and_sees_no_phone_and_no_text(site: Site) -> None:
+    site.grant("sms_metrics")
+    owner = Database(site.url.render_as_string(hide_password=False), threads=1)
+    insert(owner, key="seen")
+    owner.dispose()
+    one_less_fails(site, "sms_metrics", lambda: scrape(site.of("sms_metrics")))
+    engine = sa.create_engine(site.of("sms_metrics"), poolclass=sa.NullPool)
+    for column in (messages.c.phone, messages.c.text, messages.c.reply, messages.c.key, callbacks.c.target):
+        with engine.connect() as connection, pytest.raises(DBAPIError, match="denied"):
+            connection.execute(sa.select(column))
 
 
 _VERBS = (
@@ -263,6 +314,11 @@ def test_a_worker_does_all_that_it_does_with_its_rights_and_uses_each(site: Site
             assert [message_history.read(database, f"id:{each}").events for each in (old, unknown)]
             held.callback_dispatcher.deliver(threading.Event())
             _by_hand(database)
+            for _ in range(2):
+                held.metrics.count("calls", "accepted 1")
+                held.reporter.write()
+            assert tallies.merge(database, least=1)
+            held.reporter.close()
             held.clock.read(database)
             database.transact(lambda connection: step.adjust(connection, database.clock(), -1800, 5))
             with database.begin() as connection:
@@ -288,13 +344,35 @@ def _by_hand(database: Database) -> None:
         for _ in range(2):  # the same balance twice is one row
             balance_history.record(connection, "of this test", at, at, Decimal(1), dt.timedelta(minutes=1))
     list(dead_letters.listed(database))
-    list(dead_letters.retry(database, [letter]))
-    assert dead_letters.drop(database, [letter]) == 1
-    optouts.add(database, ["5551402299"], "asked")
-    optouts.remove(database, ["5551402299"])
-    account.hold(database)
-    account.resume(database)
+    list(dead_letters.retry(database, [letter], actor="ana"))
+    assert dead_letters.drop(database, [letter], actor="ana") == 1
+    optouts.add(database, ["5551402299"], "asked", actor="ana")
+    optouts.remove(database, ["5551402299"], actor="ana")
+    account.hold(database, actor="ana")
+    account.resume(database, actor="ana")
+    assert audit.listed(database)
+    filtered_changes.retry(database, Filter(codes=[-999]), actor="ana")
+    filtered_changes.cancel(database, Filter(codes=[-999]), actor="ana")
+    replay.replay(database, replay.Wanted(), actor="ana")
+    optouts.add(database, ["6641234567"], actor="ana")
+    assert forgetting.forget(database, "6641234567", actor="ana").optout == "hashed"
+    assert forgetting.forget(database, PHONE, actor="ana", optout_too=True).erased
+    secret = tokens.create(database, "ana's", ["read"], actor="ana")
+    token = tokens.find(database, secret)
+    assert token is not None
+    tokens.note_use(database, token.id)
+    assert tokens.revoke(database, "ana's", actor="ana")
+    users.add(database, "eva", Role.VIEWER, USER_PASSWORD, actor="ana")
+    users.set_password(database, "eva", USER_PASSWORD, actor="ana")
+    session = users.sign_in(database, "eva", USER_PASSWORD)
+    assert session is not None
+    with mock.patch.object(web_sessions, "_SEEN_STORED", dt.timedelta()):
+        assert web_sessions.find(database, session) is not None  # and stores that it was used
+    web_sessions.end(database, session)
+    assert users.list_all(database)
+    users.remove(database, "eva", actor="ana")
     stats.read(database)
+    readings.read(database)
     assert purge(database) == 1
 
 

@@ -113,7 +113,8 @@ def test_key_texts_and_phones_stand_in_no_log_no_broker_no_exception_no_event_an
             "SMSCLICK_API_KEY": KEY,
             "ALERT_URLS": f"{alert_url},{dead_url}",
         }
-        logs: list[Process] = [cluster.worker(level="debug"), cluster.worker(level="debug")]
+        json = {"SMSCLICK_LOG_FORMAT": "json"}
+        logs: list[Process] = [cluster.worker(level="debug"), cluster.worker(level="debug", env=json)]
         logs.append(cluster.beat(level="debug"))
         ready(*logs[:2])
 
@@ -162,6 +163,7 @@ def test_key_texts_and_phones_stand_in_no_log_no_broker_no_exception_no_event_an
         places = {f"log of {process.name}": process.output.encode() for process in logs}
         places["database"] = content_of_the_database(cluster).encode()
         places["alerts"] = b"\n".join(notice.raw for notice in receiver.notices)
+        assert '"event": "attempt_ended"' in logs[1].output
         found = [(secret, place) for place, content in places.items() for secret in SECRETS if shows(content, secret)]
         assert found == []
         # What a wake-up carries; the broker also brings the workers the calls by name, which are the producers' own.

@@ -13,7 +13,7 @@ from smsclick.errors import NotAllowed
 from tests import one_sender
 from tests.factories import LONG_AGO, change_account, insert, settings, states
 from worker.account import simulated
-from worker.app import require_start
+from worker.runtime import require_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

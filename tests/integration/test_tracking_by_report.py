@@ -16,7 +16,7 @@ from smsclick.simulator import Fault, FaultKind
 from tests import one_sender
 from tests.factories import KEY, LONG_AGO, PHONE, RecordingWakeups, alert_events, change, clock, insert, row, states
 from tests.processes import ROOT
-from worker.account import request_budget
+from worker.account import status_check
 from worker.lifecycle.policy import Policy
 from worker.maintenance import sweep
 from worker.reports import windows
@@ -125,6 +125,31 @@ def test_what_a_report_does_not_show_is_written_once_and_then_left_alone(
     assert requests(simulator) == {"report": 2}
 
 
+def test_while_reports_come_on_time_only_a_check_that_is_due_is_written_or_asked_for(
+    runtime: Runtime, simulator: Simulator
+) -> None:
+    simulator.set(delivery_seconds=600)
+    ids = sent(runtime)
+    assert read(runtime) == 0
+    assert {row(runtime.database, each).polls for each in ids} == {0}
+
+    def due() -> list[int]:
+        with runtime.database.read() as connection:
+            return sorted(by_status.due(connection, 100))
+
+    change(runtime.database, ids, due_at=clock(runtime.database) - dt.timedelta(seconds=2))
+    assert due() == []  # the next report comes first
+    mark(runtime.database, failures=1)
+    assert due() == sorted(ids)
+    mark(runtime.database, failures=0, distrusted_until=clock(runtime.database) + dt.timedelta(minutes=1))
+    assert due() == sorted(ids)
+    mark(runtime.database, distrusted_until=None, due_at=clock(runtime.database) - dt.timedelta(minutes=1))
+    assert due() == sorted(ids)  # no report came
+    mark(runtime.database, due_at=clock(runtime.database))
+    change(runtime.database, ids, due_at=clock(runtime.database) - dt.timedelta(minutes=1))
+    assert due() == sorted(ids)
+
+
 def test_the_sweep_wakes_up_for_reports_that_answer_for_more_than_a_few(
     runtime: Runtime, wakeups: RecordingWakeups
 ) -> None:
@@ -211,20 +236,20 @@ def test_getmsg_keeps_within_a_budget_of_all_workers(runtime: Runtime, simulator
     ids = _ids(runtime.database)
     began = clock(runtime.database)
     with runtime.database.begin() as connection:
-        spent = request_budget.take(connection, request_budget.BURST - 5)
-        assert request_budget.left(connection) >= 5
+        spent = status_check.take(connection, status_check.BURST - 5)
+        assert status_check.left(connection) >= 5
     asked = by_status.poll(runtime, ids, slice_seconds=60)
     assert 5 <= asked <= 8
     spent += asked
     for _ in range(3):
         with runtime.database.begin() as connection:
-            spent += request_budget.take(connection, 10**6)
+            spent += status_check.take(connection, 10**6)
     asked_later = by_status.poll(runtime, ids, slice_seconds=60)
     assert asked_later <= 8 - asked
     spent += asked_later
     # What flowed in meanwhile, and no more, was there besides the bucket.
     seconds = (clock(runtime.database) - began).total_seconds()
-    assert request_budget.BURST <= spent <= request_budget.BURST + seconds * request_budget.CHECKS_PER_SECOND
+    assert status_check.BURST <= spent <= status_check.BURST + seconds * status_check.CHECKS_PER_SECOND
 
 
 def _ids(database: Database) -> list[int]:

@@ -10,7 +10,7 @@ from smsclick.contract import IfAbsent, State
 from smsclick.simulator import Fault, FaultKind
 from tests.commandline import call
 from tests.integration.workbench import Bench, bench
-from worker.operator.commands.current_user import current_user
+from worker.operator.commands.parts.current_user import current_user
 from worker.reconciliation.absence_proof import LEAST_CONTROL_ROWS
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def test_a_persons_word_that_it_was_accepted_makes_it_sent_and_followed(made: Be
     row, last = made.row(message_id), made.history(message_id)[-1]
     assert (row.state, row.id_mensaje, row.id_source) == (State.SENT, entry.id_mensaje, "person")
     assert (last.cause, last.id_mensaje) == ("operator", entry.id_mensaje)
-    assert last.description == f"{current_user()}: accepted"
+    assert (last.actor, last.description) == (current_user(), "accepted")
     made.live(rounds=1)
     assert made.states() == [State.DELIVERED]
 
@@ -71,7 +71,8 @@ def test_a_persons_word_that_it_was_not_accepted_sends_it_again(made: Bench) -> 
     message_id = lost(made)
     assert run(made, "settle", str(message_id), "--not-accepted").out == f"{message_id} not accepted\n"
     assert made.row(message_id).state == State.QUEUED
-    assert made.history(message_id)[-1].description == f"{current_user()}: not accepted"
+    last = made.history(message_id)[-1]
+    assert (last.actor, last.description) == (current_user(), "not accepted")
     made.send([message_id])
     assert (made.row(message_id).state, len(made.ledger())) == (State.SENT, 1)
 
@@ -111,7 +112,8 @@ def test_an_unknown_attempt_is_decided_with_exactly_one_option(words: tuple[str,
 def test_who_overrules_an_unknown_stands_in_its_history(made: Bench) -> None:
     message_id = lost(made)
     run(made, "retry", "--even-if-unknown", str(message_id))
-    assert made.history(message_id)[-1].description == f"{current_user()}: sent again although unknown"
+    last = made.history(message_id)[-1]
+    assert (last.actor, last.description) == (current_user(), "sent again although unknown")
 
 
 def test_a_wrong_word_of_a_person_keeps_no_other_attempt_open(made: Bench) -> None:

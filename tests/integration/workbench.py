@@ -226,7 +226,7 @@ def bench(database_url: str, **variables: object) -> Iterator[Bench]:
             "SMSCLICK_SETTLE_SECONDS": SETTLE_SECONDS,
         }
         wakeups = RecordingWakeups()
-        runtime = Runtime.start(load_settings(**(given | variables)), wakeups, threads=4)
+        runtime = Runtime.start(load_settings(**(given | variables)), wakeups, calls=4)
         try:
             yield Bench(runtime, simulator, wakeups)
         finally:

@@ -286,9 +286,9 @@ def _steps(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
     yield from _provider(world, rules)
     yield from _reconciling(world, rules)
     if world.row.state is State.FAILED:
-        yield "an operator retries", _written(world, on_operator.retried(world.row, NOW))
+        yield "an operator retries", _written(world, on_operator.retried(world.row, NOW, "ana"))
     if world.row.state is State.QUEUED:
-        yield "an operator cancels", _written(world, on_operator.cancelled(world.row, NOW))
+        yield "an operator cancels", _written(world, on_operator.cancelled(world.row, NOW, "ana"))
 
 
 def _workers(world: World, rules: Rules) -> Iterator[tuple[str, World]]:

@@ -401,12 +401,12 @@ class World:
         self,
         message_id: int,
         state: State,
-        decide: Callable[[model.Message, dt.datetime], model.Change],
+        decide: Callable[[model.Message, dt.datetime, str], model.Change],
     ) -> None:
         with contextlib.suppress(DatabaseUnavailable), self.database.begin() as connection:
             row = message_rows.lock(connection, [message_id])[message_id]
             if row.state is state:
-                state_machine.apply(connection, [decide(row, self.database_now)])
+                state_machine.apply(connection, [decide(row, self.database_now, "ana")])
 
     # --- What must never happen
 

@@ -13,7 +13,7 @@ from smsclick import contract
 from tests.processes import ROOT
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-WRITES = {"insert", "update", "delete"}
+WRITES = {"insert", "update", "delete", "update_and_insert"}
 
 
 def table_names() -> dict[str, str]:

@@ -1,6 +1,8 @@
 """The benchmarks' provider and their arithmetic, so that a figure can be trusted and the code does not rot."""
 
 import math
+import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +15,9 @@ from bench.provider import Arrival, Provider, phone, text
 from smsclick._values.phones import normalize_phone
 from smsclick.provider._answers.classification import classify_send
 from smsclick.provider.results import Accepted, HttpAnswer
+from tests.certificates import Authority
 from tests.conftest import StartProcess
+from tests.processes import ROOT
 
 
 def test_the_lean_provider_accepts_each_message_under_an_id_of_its_own(start_process: StartProcess) -> None:
@@ -68,6 +72,76 @@ def test_a_run_that_lost_or_doubled_a_message_is_no_result(arrived: list[int], e
         throughput.each_once([Arrival(1.5, number) for number in arrived], 3)
 
 
+def test_a_void_run_is_said_and_ends_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness, "VOID", [])
+    tries = iter([1.0, math.nan, 3.0])
+
+    def now_and_then() -> float:
+        given = next(tries)
+        assert not math.isnan(given), "99 requests for 100 of 100 messages\nand more"
+        return given
+
+    def never() -> float:
+        raise RuntimeError("nothing arrived")
+
+    found = harness.interleaved({"now and then": now_and_then, "never": never}, 3)
+    assert found == {"now and then": [1.0, 3.0]}
+    assert harness.VOID.count("never: nothing arrived") == 3
+    assert "now and then: 99 requests for 100 of 100 messages" in harness.VOID
+    report = harness.Report("demo", (), void=tuple(harness.VOID))
+    assert "4 runs are void and not counted: never: nothing arrived" in report.markdown()
+    assert harness.Report.read(report.json()) == report
+
+
+def test_bare_aiohttp_gets_as_many_calls_as_ours_had_in_any_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    had = iter([700, 501, 300])
+    allowed: list[int] = []
+
+    def ours(_: harness.Place, plan: throughput.Plan) -> throughput.Run:
+        return throughput.Run(plan.count, 1, 1, 1, 1, 1, next(had))
+
+    def same(_: harness.Place, plan: throughput.Plan) -> throughput.Run:
+        allowed.append(plan.threads)
+        return throughput.Run(plan.count, 1, 1, 1, 1, 1, 1)
+
+    monkeypatch.setattr(throughput, "VARIANTS", {"ours": ours, "same_aiohttp": same})
+    plan = throughput.Plan(0.2, 100, 2, 0)
+    case = throughput.Case(harness.Place(), {"ours": plan, "same_aiohttp": plan})
+    with pytest.raises(RuntimeError, match="ours has to run before"):
+        case.run("same_aiohttp")
+    for _ in range(3):
+        case.run("ours")
+        case.run("same_aiohttp")
+    assert allowed == [350, 350, 350]
+
+
+def test_the_lean_provider_counts_connections_and_speaks_tls(start_process: StartProcess, tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("not run here: TLS: openssl, which makes the certificates, is not on this machine")
+    provider = Provider(start_process, Authority(tmp_path))
+    form = {"APIKEY": "k", "TELEFONO": phone(7), "MENSAJE": text(7)}
+    with requests.Session() as one, requests.Session() as other:
+        for http in (one, other, one):
+            http.post(f"{provider.tls_base_url}/sendMsg.json", data=form, verify=str(provider.ca_bundle), timeout=60)
+        assert (provider.count(), provider.most()) == (3, 2)
+        with pytest.raises(requests.exceptions.SSLError):
+            requests.post(f"{provider.tls_base_url}/sendMsg.json", data=form, timeout=60)
+        provider.reset(0)
+        one.post(f"{provider.tls_base_url}/sendMsg.json", data=form, verify=str(provider.ca_bundle), timeout=60)
+        assert provider.most() == 1
+
+
+def test_what_is_measured_runs_from_the_checkout_that_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    worker = ["celery", "-A", "worker", "worker"]
+    usual = ["celery", "-A", "bench.peers.usual", "worker"]
+    producer = [sys.executable, "-m", "bench.producer", "backlog", "9"]
+    assert harness._placed(worker) == (ROOT, worker)
+    monkeypatch.setattr(harness, "CHECKOUT", tmp_path)
+    assert harness._placed(worker) == (tmp_path, [str(tmp_path / ".venv/bin/celery"), *worker[1:]])
+    assert harness._placed(producer) == (tmp_path, [str(tmp_path / ".venv/bin/python"), *producer[1:]])
+    assert harness._placed(usual) == (ROOT, usual)
+
+
 def test_a_report_finds_its_place_in_the_docs_again_after_json(tmp_path: Path) -> None:
     table = harness.Table("Title", ("what", "ms"), (("ours", "1.5"),))
     chart = harness.Chart("Picture", "bars", "ms", "", {"ours": [1.5, 1.4]})
@@ -115,11 +189,18 @@ def test_every_benchmark_is_found_by_its_name() -> None:
 def test_figures_of_two_checkouts_come_from_the_samples_that_the_benchmarks_keep() -> None:
     steady = {"steady": 2000.0, "rate": 1800.0, "cpu": 0.7}
     throughput_samples = {"Provider at 0 ms": {"ours": [steady], "bare": [{"steady": 2500.0}]}}
-    latency_samples = {"redis": [[{"rate": 50, "milliseconds": {"p50": 11.0, "p99": 22.0}}, {}]]}
+    quiet = {"rate": 50, "milliseconds": {"p50": 11.0, "p99": 22.0}}
+    beside = {"rate": 50, "milliseconds": {"p50": 12.0, "p99": 30.0}}
+    latency_samples = {"redis": [[quiet, beside, {"rate": 700, "milliseconds": {}}]]}
     assert before.throughput_figures(throughput_samples) == {
         "0 ms: messages/s": 2000.0,
         "0 ms: messages/s over all": 1800.0,
         "0 ms: share of bare requests": 0.8,
         "0 ms: CPU ms a message": 0.7,
     }
-    assert before.latency_figures(latency_samples) == {"redis at 50/s: p50 ms": 11.0, "redis at 50/s: p99 ms": 22.0}
+    assert before.latency_figures(latency_samples) == {
+        "redis at 50/s: p50 ms": 11.0,
+        "redis at 50/s: p99 ms": 22.0,
+        "redis, others followed: p50 ms": 12.0,
+        "redis, others followed: p99 ms": 30.0,
+    }

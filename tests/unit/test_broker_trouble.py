@@ -37,6 +37,7 @@ def test_the_reason_has_words_of_ours_and_nothing_that_the_broker_said(error: Ex
 
 
 def test_one_line_a_minute_for_each_reason_however_often_it_is_tried(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     now = 0.0
     trouble = Trouble(lambda: now)
     for second in range(int(2 * LOG_INTERVAL_SECONDS)):

@@ -22,14 +22,14 @@ def test_a_broker_that_does_not_answer_blocks_no_wakeup(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(app, "send_task", send_task)
     publisher = CeleryWakeups(app)
-    publisher.sweep()
+    publisher.send([1])
     assert asked.wait(60)
     publisher.send([1, 2])
-    publisher.alerts()
+    publisher.send([3])
     assert woken == []
     release.set()
     publisher.flush(60)
-    assert woken == [("smsclick.sweep", (True,)), ("smsclick.send", ([1, 2],)), ("smsclick.alerts", ())]
+    assert woken == [("smsclick.send", ([1],)), ("smsclick.send", ([1, 2],)), ("smsclick.send", ([3],))]
 
 
 def test_a_broker_error_raises_nothing_at_the_wakeup(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,5 +38,17 @@ def test_a_broker_error_raises_nothing_at_the_wakeup(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(app, "send_task", send_task)
     publisher = CeleryWakeups(app)
-    publisher.callbacks()
+    publisher.send([1])
+    publisher.flush(60)
+
+
+def test_what_only_this_process_does_needs_no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    def send_task(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(app, "send_task", send_task)
+    publisher = CeleryWakeups(app)
+    for wake in (publisher.sweep, publisher.alerts, publisher.callbacks, publisher.follow, publisher.reconcile):
+        wake()
+    publisher.poll([1])
     publisher.flush(60)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from smsclick.provider.client import SmsclickClient
 from smsclick.provider.clock import clock
 from smsclick.provider.codes import Action
 from smsclick.provider.results import Accepted, Refused
@@ -17,6 +16,9 @@ from smsclick.provider.results import Accepted, Refused
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
+
+    from smsclick.provider.client import SmsclickClient
+    from tests.senders import Transport
 
 PHONE = "5551402211"
 TEXT = "hola"
@@ -79,9 +81,9 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def client(server: Server) -> Iterator[SmsclickClient]:
+def client(server: Server, transport: Transport) -> Iterator[SmsclickClient]:
     # Made after the server and closed before it, so that no connection keeps its threads alive.
-    with SmsclickClient("a-key", server.url, connect_timeout=60, read_timeout=60) as made:
+    with transport("a-key", server.url, connect_timeout=60, read_timeout=60) as made:
         yield made
 
 
@@ -148,10 +150,12 @@ def test_without_a_limit_nothing_is_held_back(client: SmsclickClient, server: Se
     assert server.requests == 1
 
 
-def test_a_provider_that_is_not_there_is_reported_as_refused_connection_and_not_as_withheld() -> None:
+def test_a_provider_that_is_not_there_is_reported_as_refused_connection_and_not_as_withheld(
+    transport: Transport,
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    with SmsclickClient("a-key", url) as nobody:
+    with transport("a-key", url) as nobody:
         answer = nobody.send(PHONE, TEXT, not_after=clock() - 1)
     assert isinstance(answer, Refused)
     assert answer.reason == "the connection was refused; the request never left"

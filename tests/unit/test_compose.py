@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +18,6 @@ from smsclick._values.quiet_hours import QuietHours
 from smsclick.settings import Settings, load_settings
 from tests.compose import COMPOSE, DOCUMENT, OURS, SERVICES, container_environment, dot_env, first_lines, interpolated
 from tests.processes import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
 
@@ -41,9 +38,15 @@ def test_compose_file_follows_the_compose_specification() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    hadolint = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("service", OURS)
 def test_commands_are_programs_that_the_image_installs(service: str) -> None:
-    programs = {point.name for point in entry_points(group="console_scripts")}
+    programs = {point.name for point in entry_points(group="console_scripts")} | {"python"}
     commands = [SERVICES[service]["command"]]
     if "healthcheck" in SERVICES[service]:
         kind, *check = SERVICES[service]["healthcheck"]["test"]
@@ -74,7 +77,8 @@ def test_every_setting_reaches_our_containers(service: str) -> None:
     settings = {name for name in declared if not name.endswith("_FILE")} - {"SMSCLICK_API_KEY"}
     assert settings <= set(environment)
     fixed = {name for name, value in environment.items() if value is not None}
-    assert fixed == {"DATABASE_URL", "CELERY_BROKER_URL", "SMSCLICK_API_KEY_FILE"}
+    own = {"SMSCLICK_WEB_BIND"} if service == "web" else set()
+    assert fixed == {"DATABASE_URL", "CELERY_BROKER_URL", "SMSCLICK_API_KEY_FILE"} | own
 
 
 def test_every_documented_setting_reaches_our_containers() -> None:
@@ -162,7 +166,8 @@ def test_without_a_key_the_first_lines_say_so_in_one_line(clone: Path) -> None:
 
 
 def test_nothing_is_reachable_from_outside() -> None:
-    assert not [name for name, service in SERVICES.items() if "ports" in service]
+    ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert ports == {"web": ["127.0.0.1:8080:8080"], "metrics": ["127.0.0.1:9808:9808"]}
 
 
 def test_what_a_service_waits_for_exists_and_can_come_true() -> None:
@@ -223,3 +228,32 @@ def test_the_image_has_the_versions_that_the_tests_ran_with() -> None:
         return set(re.findall(r"^[a-z0-9.-]+==\S+", (ROOT / lock).read_text(), re.MULTILINE))
 
     assert pins("requirements-worker.lock") <= pins("requirements.lock")
+
+
+@pytest.mark.parametrize("service", ["worker", "beat"])
+def test_the_log_shows_sends(service: str) -> None:
+    assert SERVICES[service]["command"][-2:] == ["--loglevel", "INFO"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_log_is_rotated(service: str) -> None:
+    assert SERVICES[service]["logging"]["driver"] == "json-file"
+    options = SERVICES[service]["logging"]["options"]
+    assert options["max-size"]
+    assert options["max-file"]
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_none_of_our_services_can_take_the_whole_machine(service: str) -> None:
+    assert SERVICES[service]["mem_limit"]
+    assert SERVICES[service]["pids_limit"]
+
+
+def test_everything_that_runs_has_a_time_to_stop_and_a_health_check() -> None:
+    for name, service in SERVICES.items():
+        if name != "migrate":
+            assert {"stop_grace_period", "healthcheck"} <= set(service), name
+
+
+def test_a_second_beat_stands_by() -> None:
+    assert SERVICES["beat"]["deploy"]["replicas"] == 2

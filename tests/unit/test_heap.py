@@ -27,9 +27,16 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-# glibc puts every further heap at a multiple of 64 MiB.
-starts = [int(line.split("-")[0], 16) for line in Path("/proc/self/maps").read_text().splitlines()]
-print(sum(start % 2**26 == 0 for start in starts))
+# glibc reserves 64 MiB for every further heap, at a multiple of 64 MiB. What is used of it can be written to; the rest,
+# right behind it, cannot. Linux may also put the stack of a thread at such a multiple, but not with such a rest.
+lines = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
+parts = [(*(int(end, 16) for end in line[0].split("-")), line[1]) for line in lines]
+print(
+    sum(
+        start % 2**26 == 0 and (rights, rest) == ("rw-p", "---p") and end == begin and until - start == 2**26
+        for (start, end, rights), (begin, until, rest) in zip(parts, parts[1:])
+    )
+)
 """
 
 

@@ -25,6 +25,8 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 NOT_MODULES = {
     *("smsclick.enqueue", "smsclick.cancel", "smsclick.send", "smsclick.poll", "smsclick.follow", "smsclick.ticks"),
     *("smsclick.callbacks", "smsclick.sweep", "smsclick.db"),
+    # Attributes of spans.
+    *("smsclick.attempt", "smsclick.cause", "smsclick.codigo", "smsclick.id_mensaje", "smsclick.state"),
 }
 OURS = (
     "call by name, canary, content fingerprint, control row, dead letter, epoch, hold, idempotency key, incident, "
@@ -172,7 +174,12 @@ def test_the_glossary_defines_our_own_words() -> None:
     assert {word.strip() for word in OURS.split(",")} <= defined
 
 
-ROOMS = sorted(path.parent for path in (ROOT / "worker").glob("**/__init__.py") if path.parent != ROOT / "worker")
+ROOMS = sorted(
+    path.parent
+    for top in ("worker", "web")
+    for path in (ROOT / top).glob("**/__init__.py")
+    if path.parent != ROOT / "worker"
+)
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.relative_to(ROOT).as_posix())
@@ -187,9 +194,15 @@ def test_every_room_says_what_it_owns_and_what_always_holds(room: Path) -> None:
 def test_no_module_is_longer_than_400_lines_and_no_folder_holds_more_than_20() -> None:
     lines = {
         path: len(path.read_text().splitlines())
-        for top in ("worker", "smsclick")
+        for top in ("worker", "smsclick", "web")
         for path in (ROOT / top).rglob("*.py")
     }
     assert [str(path.relative_to(ROOT)) for path, count in lines.items() if count > 400] == []
     folders = collections.Counter(path.parent for path in lines)
     assert [str(folder.relative_to(ROOT)) for folder, count in folders.items() if count > 20] == []
+
+
+@pytest.mark.parametrize("command", [["scripts/reference.py", "--check"], ["scripts/translations.py"]])
+def test_pages_that_follow_the_code_or_another_page_are_in_step(command: list[str]) -> None:
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

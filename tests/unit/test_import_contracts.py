@@ -15,7 +15,7 @@ from tests.processes import ROOT
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the code, in which a test may draw an arrow."""
-    for package in ("smsclick", "worker", "models"):
+    for package in ("smsclick", "worker", "web", "models"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
@@ -50,6 +50,8 @@ def test_the_code_as_it_is_keeps_every_contract_without_an_ignored_import(checko
         pytest.param("smsclick/_enqueue/enqueue.py", "worker.queue.claims", id="out of the wheel"),
         pytest.param("smsclick/_values/phones.py", "smsclick.settings", id="up, within smsclick"),
         pytest.param("worker/lifecycle/on_report.py", "sqlalchemy", id="a decision that could read the database"),
+        pytest.param("worker/operator/stats.py", "web.app", id="from the worker to the HTTP API"),
+        pytest.param("web/account.py", "worker.sending.pump", id="from the HTTP API past what an operator does"),
         pytest.param("worker/compat/__init__.py", "worker.queue.claims", id="a workaround that knows of messages"),
     ],
 )

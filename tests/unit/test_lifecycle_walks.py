@@ -64,9 +64,9 @@ def step(was: Message, what: str, argument: object, now: dt.datetime, rng: rando
         case "expiry", State.QUEUED, _:
             return on_claim.after_expiry(was, now)
         case "cancel", State.QUEUED, _:
-            return on_operator.cancelled(was, now)
+            return on_operator.cancelled(was, now, "ana")
         case "retry", State.FAILED, _:
-            return on_operator.retried(was, now)
+            return on_operator.retried(was, now, "ana")
         case _:
             return None
 

@@ -16,6 +16,7 @@ CHECKOUT_ONLY = "examples/demo.py"
 
 INTERNAL_USES = {
     "smsclick.settings": {
+        "BindAddress",
         "certificates",
         "parse_broker",
         "Broker",
@@ -24,6 +25,7 @@ INTERNAL_USES = {
         "parse_url",
         "QuietHours",
         "TaskTarget",
+        "setting_urls",
         "urls",
         "FILE",
         "FromFile",
@@ -33,7 +35,6 @@ INTERNAL_USES = {
     },
     "smsclick.django": {"publisher"},
     "smsclick.provider.account_client": {"is_loopback", "place"},
-    "smsclick.provider.client": {"context"},
 }
 """What a public module imports from underscore packages for itself: it is not offered to others."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 
@@ -50,7 +51,7 @@ def test_a_clock_that_is_set_back_stops_nothing() -> None:
 def test_without_a_limit_calls_leave_at_once_until_the_worker_stops() -> None:
     stopping = threading.Event()
     began = time.monotonic()
-    assert Unlimited().acquire(stopping, clock() + 120)
+    assert asyncio.run(Unlimited().acquire(stopping, clock() + 120))
     assert time.monotonic() - began < 60
     stopping.set()
-    assert not Unlimited().acquire(stopping)
+    assert not asyncio.run(Unlimited().acquire(stopping))

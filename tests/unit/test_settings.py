@@ -37,6 +37,11 @@ DEFAULTS = {
     "SMSCLICK_WEBHOOK_HOSTS": (),
     "SMSCLICK_WEBHOOK_ALLOW_PRIVATE": False,
     "SMSCLICK_API_KEY": None,
+    "SMSCLICK_LANGUAGE": "es",
+    "SMSCLICK_LOG_FORMAT": "text",
+    "SMSCLICK_INSTALLATION": "",
+    "SMSCLICK_RUNBOOK_URL": "",
+    "SMSCLICK_WEB_BIND": "127.0.0.1:8080",
 }
 SECRET = "un-secreto-muy-grande"
 
@@ -45,7 +50,13 @@ def test_the_defaults_are_the_contracts() -> None:
     found = load_settings()
     names = {str(field.validation_alias): name for name, field in Settings.model_fields.items()}
     assert {variable: getattr(found, names[variable]) for variable in DEFAULTS} == DEFAULTS
-    secrets = {"ALERT_URLS", "SMSCLICK_PROXY", "SMSCLICK_CALLBACK", "SMSCLICK_WEBHOOK_SECRET"}
+    secrets = {
+        "ALERT_URLS",
+        "SMSCLICK_CALLBACK",
+        "SMSCLICK_HEARTBEAT_URL",
+        "SMSCLICK_PROXY",
+        "SMSCLICK_WEBHOOK_SECRET",
+    }
     assert {getattr(found, names[variable]).get_secret_value() for variable in secrets} == {""}
     assert set(names) == {*DEFAULTS, *secrets}
 

@@ -37,6 +37,7 @@ VALUES: Final[Mapping[str, str]] = {
     "SMSCLICK_CALLBACK": f"celery:app.{MARK}@queue",
     "SMSCLICK_WEBHOOK_ALLOW_PRIVATE": "true",
     "SMSCLICK_CA_BUNDLE": certifi.where(),
+    "SMSCLICK_HEARTBEAT_URL": f"https://hc.example.com/{MARK}",
     "SMSCLICK_PROXY": f"http://u:{MARK}@proxy.example.com:3128",
 }
 FIELDS: Final = {str(field.validation_alias): name for name, field in Settings.model_fields.items()}

@@ -51,7 +51,7 @@ def test_a_thread_goes_on_after_whatever_it_raised(
     assert thread.is_alive
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 1  # not one for each: it may fail for hours
-    assert f"thread=some-thread error={type(error).__name__} at={__name__}:target:" in lines[0]
+    assert f"thread=some-thread error={type(error).__name__} place={__name__}:target:" in lines[0]
     assert SECRET not in caplog.text
 
 
@@ -221,4 +221,4 @@ def test_a_thread_that_cannot_start_is_started_when_there_is_room() -> None:
         [sys.executable, "-c", CANNOT_START], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.stdout == "revived\n", done.stderr
-    assert "error=RuntimeError at=" in done.stderr
+    assert "error=RuntimeError place=" in done.stderr

@@ -3,9 +3,11 @@
 The report of another account says nothing about an attempt, so each attempt keeps the fingerprint of its key.
 """
 
+import functools
 import hashlib
 
 
+@functools.lru_cache(maxsize=8)
 def fingerprint(api_key: str) -> str:
     """The fingerprint of a key, 16 hexadecimal digits.
 

@@ -7,18 +7,18 @@ Only one that a worker holds keeps its place, until its lease ends.
 """
 
 import datetime as dt
-import logging
 
 import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
+from smsclick._logs.event_log import EventLog
 from smsclick.contract import State, messages
 from worker.account import holds
 from worker.lifecycle.attempt import Claim
 from worker.lifecycle.policy import Policy
 from worker.queue import claims
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 _TRIES = 25
 """Candidates of one claim; the sweep's next wake-up goes on with those behind them."""
@@ -42,7 +42,7 @@ def claim(connection: sa.Connection, chosen: int, policy: Policy) -> list[Claim]
         claimed = claims.claim(connection, [candidate], 1, policy, canary=candidate)
         if claimed or _is_somebodys(connection, candidate):
             return claimed
-        log.info("The canary did not go; another one is chosen. message=%s", candidate)
+        log.info("canary_replaced", message_id=candidate)
         candidate = _another(connection, candidate, policy)
     return []
 

@@ -38,6 +38,8 @@ class AccountState:
     """The account's row as it was read, with the database's time of the reading."""
 
     operator_hold_at: dt.datetime | None
+    operator_hold_by: str | None
+    operator_hold_why: str | None
     hold_reason: HoldReason | None
     hold_since: dt.datetime | None
     epoch: int
@@ -97,18 +99,24 @@ def read(connection: sa.Connection, *, lock: bool = False) -> AccountState:
     return AccountState(**values)
 
 
-def hold_by_operator(connection: sa.Connection) -> bool:
-    """The operator's hold. False where it was held already."""
+def hold_by_operator(connection: sa.Connection, *, actor: str | None = None, why: str | None = None) -> bool:
+    """The operator's hold. False where it was held already: then it keeps its first name and reason.
+
+    Args:
+        connection: in a transaction.
+        actor: who holds the account, at most 100 characters.
+        why: in that person's words, at most 200 characters.
+    """
     if read(connection, lock=True).operator_hold_at is not None:
         return False
-    update(connection, operator_hold_at=db_now())
+    update(connection, operator_hold_at=db_now(), operator_hold_by=actor, operator_hold_why=why)
     return True
 
 
 def lift_operator_hold(connection: sa.Connection) -> AccountState:
     """Lift the operator's hold and probe at once where an automatic one remains; returns the account's state then."""
     read(connection, lock=True)
-    update(connection, operator_hold_at=None, probe_at=db_now())
+    update(connection, operator_hold_at=None, operator_hold_by=None, operator_hold_why=None, probe_at=db_now())
     return read(connection)
 
 
@@ -278,6 +286,12 @@ def choose_canary(connection: sa.Connection, balance: int | None, until: dt.date
             update(connection, canary_id=candidate.id, canary_until=until)
             return candidate.id
     return None
+
+
+def probe_soon(connection: sa.Connection) -> None:
+    """A process has a new key: where the old one was refused, probe at once."""
+    if read(connection, lock=True).hold_reason is HoldReason.KEY_REFUSED:
+        update(connection, probe_at=db_now())
 
 
 def next_credits(connection: sa.Connection) -> int | None:

@@ -5,10 +5,10 @@ transaction and lets each of its calls leave in a slot of its own: they come eve
 arithmetic is pyrate_limiter's GCRA, the clock the database's. Why: docs/decisions/0015-one-limit-in-the-database.md.
 """
 
+import asyncio
 import collections
 import dataclasses
 import datetime as dt
-import logging
 import math
 import threading
 import time
@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from pyrate_limiter import GCRA, Rate
 
 from smsclick._database.engine import Database
+from smsclick._logs.event_log import EventLog
 from smsclick.contract import limits
 from smsclick.errors import SmsclickError
 from smsclick.provider.clock import clock
@@ -25,7 +26,7 @@ from worker.sql.insert_once import insert_once
 from worker.sql.now import database_now
 from worker.threads.log_limit import LimitedLog
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 _waits = LimitedLog(log)
 
 BURST_SECONDS = 0.2
@@ -38,6 +39,8 @@ _AHEAD_SECONDS = 1.0
 """Slots further ahead are not given out: a worker that ends takes few with it."""
 _IN_HAND_SECONDS = 0.25
 _RETRY_SECONDS = 0.5
+_STOPPING_SECONDS = 0.1
+"""A call that waits notices so soon that the process is to end."""
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _ALGORITHM = GCRA()
 
@@ -52,8 +55,8 @@ class Limiter(Protocol):
         Those that are in flight do not count. So a high message does not wait long behind what is claimed already.
         """
 
-    def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:
-        """Wait until one call may leave, which is now. Asked by the thread that makes the call, right before it.
+    async def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:
+        """Wait until one call may leave, which is now. Asked by each call, right before it, on one event loop.
 
         Args:
             stopping: ends the wait.
@@ -69,7 +72,7 @@ class Unlimited:
 
     claim_limit: int | None = None
 
-    def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:  # noqa: ARG002 - as above
+    async def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:  # noqa: ARG002 - as above
         """At once, unless stopping."""
         return not stopping.is_set()
 
@@ -122,43 +125,48 @@ class SharedLimiter:
         ahead = max(self._count, math.ceil(per_second * _AHEAD_SECONDS))
         # In a thousand seconds, because pyrate_limiter counts in whole numbers.
         self._rate = Rate(limit=round(per_second * 1000), interval=1_000_000, burst=ahead)
-        self._lock = threading.Lock()
         self._slots: collections.deque[float] = collections.deque()
         self._none_before = 0.0
+        self._asking: asyncio.Future[None] | None = None
         self.claim_limit: int | None = max(1, int(per_second * _IN_HAND_SECONDS))
 
-    def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:
+    async def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:
         """As `Limiter.acquire`."""
         while not stopping.is_set():
-            slot, mine = self._next()
-            wait = slot - time.monotonic()
-            if not_after is not None and clock() + wait > not_after:
+            slot, mine = await self._next()
+            if not_after is not None and clock() + slot - time.monotonic() > not_after:
                 return False
-            if wait > 0:
-                stopping.wait(wait)
+            while (wait := slot - time.monotonic()) > 0 and not stopping.is_set():  # noqa: ASYNC110 - a thread's event
+                await asyncio.sleep(min(wait, _STOPPING_SECONDS))
             if mine and not stopping.is_set() and time.monotonic() <= slot + BURST_SECONDS:
                 return True
         return False
 
-    def _next(self) -> tuple[float, bool]:
+    async def _next(self) -> tuple[float, bool]:
         """A slot by `time.monotonic`, and whether a call may leave then or only ask again."""
-        with self._lock:
+        while True:
             if self._slots:
                 return self._slots.popleft(), True
             if time.monotonic() < self._none_before:
                 return self._none_before, False
-            try:
-                given, now, read_at = self._database.transact(self._take)
-            except SmsclickError as error:
-                _waits.warning("Calls wait, because the database does not say when they may leave. error=%s", error)
-                self._none_before = time.monotonic() + _RETRY_SECONDS
-                return self._none_before, False
-            if not isinstance(given, Given):
-                self._none_before = read_at + given
-                return self._none_before, False
-            first = read_at + (given.first - now) / 1e6
-            self._slots.extend(first + n * given.step / 1e6 for n in range(1, self._count))
-            return first, True
+            loop = asyncio.get_running_loop()
+            if self._asking is None or self._asking.done() or self._asking.get_loop() is not loop:
+                self._asking = loop.run_in_executor(None, self._ask)
+            await asyncio.shield(self._asking)
+
+    def _ask(self) -> None:
+        """Take the next slots, or learn until when there are none. In a thread: the database may take its time."""
+        try:
+            given, now, read_at = self._database.transact(self._take)
+        except SmsclickError as error:
+            _waits.warning("calls_wait", error)
+            self._none_before = time.monotonic() + _RETRY_SECONDS
+            return
+        if not isinstance(given, Given):
+            self._none_before = read_at + given
+            return
+        first = read_at + (given.first - now) / 1e6
+        self._slots.extend(first + n * given.step / 1e6 for n in range(self._count))
 
     def _take(self, connection: sa.Connection) -> tuple[Given | float, float, float]:
         query = sa.select(limits.c.next_at).where(limits.c.name == _NAME).with_for_update()

@@ -7,29 +7,31 @@ incident, and none older than `GIVE_UP_AFTER_SECONDS`.
 A channel's address is a secret (tokens, passwords): the database has only a fingerprint of it, and no log shows it.
 """
 
+import copy
 import dataclasses
 import datetime as dt
 import hashlib
 import logging
 import random
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
 from smsclick._database.engine import Database
+from smsclick._logs.event_log import EventLog
 from smsclick._net.urls import scheme_of
-from smsclick._values.times import span
 from smsclick.contract import State, alerts, incidents, messages
 from smsclick.errors import SettingsError
-from worker.alerting.kinds import KINDS, Kind
+from worker.alerting.kinds import known_or_new
+from worker.alerting.texts import Incident, Style, Text, text_of
 from worker.lifecycle import message_rows
 from worker.lifecycle.backoff import backoff
 from worker.sql.now import database_now
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 GIVE_UP_AFTER_SECONDS = 24 * 3600.0
 """An older alert event is dropped; an incident that is still open has reminders."""
@@ -47,7 +49,7 @@ _COUNTED_MESSAGES = 2000
 class Channel(Protocol):
     """A service that alerts are sent to; Apprise's plug-ins have this form."""
 
-    def notify(self, body: str, title: str) -> bool:
+    def notify(self, body: str, title: str, notify_type: Any) -> bool:  # noqa: ANN401 - Apprise's enumeration
         """Send an alert; True where the service acknowledged it."""
 
     def url(self) -> str:
@@ -57,16 +59,9 @@ class Channel(Protocol):
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Alert:
     id: int
-    kind: str
-    subject: str
-    event: str
     tries: int
     delivered_to: str
-    detail: str
-    count: int
-    opened_at: dt.datetime
-    closed_at: dt.datetime | None
-    waiting: str
+    about: Incident
 
 
 def channels(urls: str) -> list[Channel]:
@@ -100,13 +95,14 @@ def channels(urls: str) -> list[Channel]:
         return list(found)
 
 
-def deliver(database: Database, to: Sequence[Channel], rng: random.Random) -> int:
+def deliver(database: Database, to: Sequence[Channel], rng: random.Random, style: Style) -> int:
     """Deliver the due alert events. Each is also logged, which is all that happens without a channel.
 
     Args:
         database: where the alert events are.
         to: the channels.
         rng: for the jitter of the waits.
+        style: how they are written.
 
     Returns:
         How many alert events all channels have acknowledged.
@@ -118,7 +114,7 @@ def deliver(database: Database, to: Sequence[Channel], rng: random.Random) -> in
         if alert is None:
             return done
         tried.add(alert.id)
-        done += _deliver(database, alert, to, rng)
+        done += _deliver(database, alert, to, rng, style)
 
 
 def due(connection: sa.Connection, *, since_seconds: float = 0.0) -> bool:
@@ -128,10 +124,13 @@ def due(connection: sa.Connection, *, since_seconds: float = 0.0) -> bool:
     return row is not None and (row.now - row.due_at).total_seconds() >= since_seconds
 
 
-def notify_directly(to: Sequence[Channel], title: str, body: str) -> None:
-    """Send an alert to all channels once, without the database; for the time when the database cannot be used."""
-    for channel in to:
-        _notify(channel.notify, body, title)
+def notify_directly(to: Sequence[Channel], text: Text) -> list[bool]:
+    """Send an alert to all channels once, without the database; for the time when the database cannot be used.
+
+    Returns:
+        Which of the channels acknowledged it.
+    """
+    return [_notify(channel, text) for channel in to]
 
 
 def _claim(database: Database, tried: set[int]) -> _Alert | None:
@@ -164,7 +163,7 @@ def _claim_once(connection: sa.Connection, tried: set[int]) -> _Alert | int | No
     is_old = row.created_at < now - dt.timedelta(seconds=GIVE_UP_AFTER_SECONDS)
     if is_old or connection.execute(same.where(alerts.c.id > row.id)).first() is not None:
         if is_old and row.tries:
-            log.warning("An alert event is given up: a channel did not acknowledge it in time. alert=%s", row.id)
+            log.warning("alert_given_up", alert=row.id)
         connection.execute(sa.update(alerts).where(alerts.c.id == row.id).values(due_at=None))
         return int(row.id)
     if connection.execute(same.where(alerts.c.id < row.id, alerts.c.claimed_until > now)).first() is not None:
@@ -177,29 +176,35 @@ def _claim_once(connection: sa.Connection, tried: set[int]) -> _Alert | int | No
     about = connection.execute(sa.select(incidents).where(incidents.c.id == row.incident_id)).one()
     return _Alert(
         id=row.id,
-        kind=about.kind,
-        subject=about.subject,
-        event=row.event,
         tries=row.tries + 1,
         delivered_to=row.delivered_to,
-        detail=about.detail,
-        count=about.occurrences,
-        opened_at=about.opened_at,
-        closed_at=about.closed_at,
-        waiting=_waiting(connection),
+        about=Incident(
+            number=about.id,
+            kind=about.kind,
+            subject=about.subject,
+            event=row.event,
+            detail=about.detail,
+            count=about.occurrences,
+            opened_at=about.opened_at,
+            closed_at=about.closed_at,
+            waiting=_waiting(connection),
+            most_waiting=_COUNTED_MESSAGES,
+        ),
     )
 
 
-def _deliver(database: Database, alert: _Alert, to: Sequence[Channel], rng: random.Random) -> bool:
-    title, body = _title_and_body(alert)
-    log.warning("Alert. incident=%s event=%s detail=%s", alert.kind, alert.event, alert.detail)
+def _deliver(database: Database, alert: _Alert, to: Sequence[Channel], rng: random.Random, style: Style) -> bool:
+    about = alert.about
+    severity = known_or_new(about.kind).severity
+    log.warning("alert", incident=about.kind, change=about.event, detail=about.detail, severity=severity.value)
+    text = text_of(about, style)
     acknowledged = set(alert.delivered_to.split())
     missed = 0
     for channel in to:
         fingerprint = hashlib.sha256(channel.url().encode()).hexdigest()[:12]
         if fingerprint in acknowledged:
             continue
-        if _notify(channel.notify, body, title):
+        if _notify(channel, text):
             acknowledged.add(fingerprint)
         else:
             missed += 1
@@ -217,51 +222,37 @@ def _deliver(database: Database, alert: _Alert, to: Sequence[Channel], rng: rand
             )
         )
     if missed:
-        log.warning(
-            "An alert event was not acknowledged and is tried again. alert=%s channels=%s tries=%s",
-            alert.id,
-            missed,
-            alert.tries,
-        )
+        log.warning("alert_not_acknowledged", alert=alert.id, channels=missed, tries=alert.tries)
     return not missed
 
 
-def _notify(notify: Callable[..., bool], body: str, title: str) -> bool:
+def _notify(channel: Channel, text: Text) -> bool:
+    from apprise import NotifyType  # noqa: PLC0415 - a worker without channels saves some megabytes
+
     try:
-        return bool(notify(body=body, title=title))
+        return bool(_with_fields(channel, text).notify(text.body, text.title, notify_type=NotifyType(text.type)))
     except Exception as error:  # noqa: BLE001 - any plug-in may raise anything; the alert is tried again
         # Without the traceback, which may show the address and its secrets.
-        log.warning("A channel failed. error=%s", type(error).__name__)
+        log.warning("alert_channel_failed", error=type(error).__name__)
         return False
 
 
-def _title_and_body(alert: _Alert) -> tuple[str, str]:
-    kind = KINDS.get(alert.kind) or Kind(alert.kind, alert.kind, "")
-    since = alert.opened_at.strftime("%Y-%m-%d %H:%M:%S UTC")
-    match alert.event:
-        case "closed":
-            title = f"SMSClick: over: {kind.title}"
-            ended = alert.closed_at.strftime("%Y-%m-%d %H:%M:%S UTC") if alert.closed_at else "now"
-            lines = [f"Began {since}, ended {ended}."]
-        case "reopened":
-            title = f"SMSClick: again: {kind.title}"
-            end = f"The end is alerted once it has been over for {span(kind.reopen_seconds)}."
-            lines = [f"Since {since}; it comes and goes. {end} {kind.advice}"]
-        case "reminder":
-            title = f"SMSClick: still: {kind.title}"
-            lines = [f"Since {since}. {kind.advice}"]
-        case _:
-            title = f"SMSClick: {kind.title}"
-            lines = [f"Since {since}. {kind.advice}"]
-    lines += [f"Detail: {alert.detail}"] if alert.detail else []
-    lines.append(f"Messages waiting: {alert.waiting}.")
-    return title, "\n".join(lines)
+def _with_fields(channel: Channel, text: Text) -> Channel:
+    """The channel with the alert's fields, where its service takes any: `json://`, `xml://` and `form://`.
+
+    What the channel's address itself adds or renames is kept. A copy, because other threads use the channel too.
+    """
+    extras = getattr(channel, "payload_extras", None)
+    if not isinstance(extras, dict):
+        return channel
+    made: Any = copy.copy(channel)
+    made.payload_extras = {**text.fields, **extras}
+    return made  # type: ignore[no-any-return]
 
 
-def _waiting(connection: sa.Connection) -> str:
+def _waiting(connection: sa.Connection) -> int:
     """How many messages wait, counted up to `_COUNTED_MESSAGES`."""
     waiting = sa.select(messages.c.id).where(message_rows.in_state(State.QUEUED))
     # In the queue's order, so that the database reads its index and not the whole table.
     bounded = waiting.order_by(messages.c.priority, messages.c.due_at).limit(_COUNTED_MESSAGES)
-    count = connection.execute(sa.select(sa.func.count()).select_from(bounded.subquery())).scalar_one()
-    return f"{count}" if count < _COUNTED_MESSAGES else f"{_COUNTED_MESSAGES} or more"
+    return connection.execute(sa.select(sa.func.count()).select_from(bounded.subquery())).scalar_one()

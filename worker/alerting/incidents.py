@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
 from smsclick.contract import alerts, incidents
-from worker.alerting.kinds import KINDS, Kind
+from worker.alerting.kinds import KINDS, known_or_new
 from worker.lifecycle import effects
 from worker.lifecycle.effects import Effects
 from worker.sql.insert_once import insert_once_with_id
@@ -139,7 +139,7 @@ def tick(connection: sa.Connection) -> int:
     alert_events = 0
     for row in rows:
         # A newer release may have stored a kind that this one does not know.
-        kind = KINDS.get(row.kind) or Kind(row.kind, row.kind, "")
+        kind = known_or_new(row.kind)
         if row.ends_at is not None:
             alert_events += _end(connection, row)
         elif kind.quiet_seconds is not None and now - row.last_at >= dt.timedelta(seconds=kind.quiet_seconds):

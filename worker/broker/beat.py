@@ -5,18 +5,18 @@ queue that nobody reads. Why ticks carry no `expires`: docs/decisions/0026-no-cl
 """
 
 import contextlib
-import logging
 import time
 from typing import Any
 
 from celery import beat
 
+from smsclick._logs.event_log import EventLog
 from smsclick._wakeups.backlog import Backlog
 from worker.broker.trouble import reason
 from worker.compat.celery_beat_wall_clock import MonotonicEntry
 from worker.threads.supervision import ThreadReport
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 UNREAD_TICKS_LIMIT = 20
 """While this many ticks wait in a queue, beat sends no more to it."""
@@ -72,7 +72,7 @@ class Scheduler(_Scheduler):  # type: ignore[misc]
             self._failed(error)
         else:
             if self._failed_since is not None:
-                log.warning("The broker accepts ticks again. seconds=%.0f", time.monotonic() - self._failed_since)
+                log.warning("beat_broker_again", seconds=round(time.monotonic() - self._failed_since))
             self._failed_since = None
         finally:
             self._waits_for = None
@@ -96,11 +96,7 @@ class Scheduler(_Scheduler):  # type: ignore[misc]
         why = reason(error)
         if now - self._logged_at.get(why, float("-inf")) >= LOG_INTERVAL_SECONDS:
             self._logged_at[why] = now
-            log.warning(
-                "The broker does not accept ticks; messages wait in the database. reason=%s seconds=%.0f",
-                why,
-                now - self._failed_since,
-            )
+            log.warning("beat_broker_unusable", reason=why, seconds=round(now - self._failed_since))
 
     def _disconnect(self) -> None:
         self._publisher = None

@@ -5,7 +5,6 @@ of a Redis that became a replica, its worker ends with "Unrecoverable error"; th
 """
 
 import contextlib
-import logging
 import time
 from typing import Any
 
@@ -15,10 +14,11 @@ from celery.worker.consumer import consumer as celerys
 from celery.worker.consumer import tasks
 from celery.worker.state import maybe_shutdown
 
+from smsclick._logs.event_log import EventLog
 from worker.broker import consumer_progress, queue_shapes, unknown_messages
 from worker.broker.trouble import LOG_INTERVAL_SECONDS, Trouble
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 _RECOVERED_AFTER_SECONDS = 3.0
 """After consuming for this long, the broker counts as working again."""
@@ -114,7 +114,7 @@ class Consumer(_Consumer):  # type: ignore[misc]
             self.task_consumer.consume()
         except Exception as error:
             # An error of the broker reaches the consumer itself too.
-            log.debug("The queues could not be checked.", exc_info=error)
+            log.debug("queues_unchecked", exc_info=error)
         if queue_shapes.left_out(self.app):
             self.timer.call_after(_LOOK_SECONDS, self.look_again)
 
@@ -144,9 +144,9 @@ class Consumer(_Consumer):  # type: ignore[misc]
         now = time.monotonic()
         if now - self._given_back_at >= LOG_INTERVAL_SECONDS:
             self._given_back_at = now
-            log.warning("A message is left in the broker until it can be handled. error=%s", type(error).__name__)
+            log.warning("task_message_left", error=type(error).__name__)
         time.sleep(_GIVE_BACK_PAUSE_SECONDS)
-        message.reject_log_error(log, self.connection_errors, requeue=True)
+        message.reject_log_error(log.foreign(), self.connection_errors, requeue=True)
 
     def _store_as_dead_letter(self, message: Any, reason: str) -> None:  # noqa: ANN401 - kombu's
         try:
@@ -154,8 +154,8 @@ class Consumer(_Consumer):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - the broker has the only copy of its content
             self.give_back(message, error)
             return
-        log.warning("An unknown task message was dropped. reason=%r deadletter=%s", reason, letter)
-        message.reject_log_error(log, self.connection_errors)
+        log.warning("task_message_dropped", reason=reason, deadletter=letter)
+        message.reject_log_error(log.foreign(), self.connection_errors)
 
     def on_connection_error_before_connected(self, exc: BaseException) -> None:
         """Wait; then Celery connects."""

@@ -9,15 +9,15 @@ A process that waits for a broker that is away is healthy. Three facts are colle
 Why: docs/decisions/0043-a-stalled-consumer-is-the-processs-own-fault.md.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+from smsclick._logs.event_log import EventLog
 from worker.threads.supervision import ThreadReport
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 LOOK_SECONDS = 15.0
 """Between two looks at the broker while nothing is received."""
@@ -125,7 +125,7 @@ def look(app: Any, *, busy: Callable[[], bool], progress: ConsumerProgress = pro
         with app.connection_for_read() as connection, connection.channel() as channel:
             unread = any(_length(channel, name) for name in app.amqp.queues.consume_from)
     except Exception as error:  # noqa: BLE001 - whatever a broker's library raises
-        log.debug("The broker could not be looked at. error=%s", type(error).__name__)
+        log.debug("broker_unread", error=type(error).__name__)
         progress.looked(answered=False)
     else:
         progress.looked(answered=True, unread=unread and not busy())

@@ -5,6 +5,7 @@ Celery logs the whole body and headers of a message that it cannot handle. They 
 
 import logging
 
+from smsclick._logs.event_log import into_event
 from worker.broker.trouble import reason
 
 _LOGGERS = ("celery.worker.consumer.consumer", "celery.worker.request")
@@ -29,12 +30,11 @@ def _without_content(record: logging.LogRecord) -> bool:
     if str(record.msg).startswith(_PREFIXES_WITH_CONTENT):
         cause = record.args[0] if isinstance(record.args, tuple) and record.args else None
         name = type(cause).__name__ if isinstance(cause, BaseException) else "unknown message"
-        record.msg, record.args = "An unknown task message was dropped. reason=%s", (name,)
+        into_event(record, "task_unknown", reason=name)
         record.exc_info = record.exc_text = None
     elif str(record.msg).startswith(_PREFIXES_WITH_TRACEBACK):
         error = record.exc_info[1] if record.exc_info else None
-        record.msg = "A message could not be acknowledged; the broker may deliver it again. reason=%s"
-        record.args = (reason(error) if error else "unknown",)
+        into_event(record, "acknowledgement_failed", reason=reason(error) if error else "unknown")
         record.levelno, record.levelname = logging.WARNING, "WARNING"
         record.exc_info = record.exc_text = None
     return True

@@ -5,14 +5,15 @@ declare our queues. A queue that exists in another shape is used as it is; a que
 and the worker consumes the others.
 """
 
-import logging
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from celery import Celery
 from kombu import Queue
 
-log = logging.getLogger(__name__)
+from smsclick._logs.event_log import EventLog
+
+log = EventLog(__name__)
 
 _wanted: WeakKeyDictionary[Celery, dict[str, Queue]] = WeakKeyDictionary()
 """For each app, all queues that it should consume, including those that it cannot."""
@@ -91,8 +92,8 @@ def _log(name: str, answer: str, *, can_be_consumed: bool) -> None:
         return
     _logged[name] = answer
     if not can_be_consumed:
-        log.error("A queue cannot be consumed; the others are. queue=%s answer=%r", name, answer)
+        log.error("queue_refused", queue=name, answer=answer)
     elif answer:
-        log.warning("A queue has another shape than ours and is used as it is. queue=%s answer=%r", name, answer)
+        log.warning("queue_differs", queue=name, answer=answer)
     else:
-        log.warning("A queue can be consumed again. queue=%s", name)
+        log.warning("queue_consumed_again", queue=name)

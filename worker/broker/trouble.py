@@ -1,14 +1,14 @@
 """Errors of the broker: their reasons in our own words, one log line a minute, and how long to wait."""
 
-import logging
 import re
 import time
 from collections.abc import Callable
 from typing import Final
 
+from smsclick._logs.event_log import EventLog
 from smsclick._net.certificates import tls_reason
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 LOG_INTERVAL_SECONDS: Final = 60.0
 """While the broker cannot be used, each reason is logged once in this time."""
@@ -83,19 +83,14 @@ class Trouble:
         why = reason(error)
         if now - self._logged_at.get(why, float("-inf")) >= LOG_INTERVAL_SECONDS:
             self._logged_at[why] = now
-            log.warning(
-                "The broker cannot be used; this process waits for it, messages wait in the database. "
-                "reason=%s seconds=%.0f",
-                why,
-                now - self._since,
-            )
-            log.debug("The broker's error.", exc_info=error)
+            log.warning("broker_unusable", reason=why, seconds=round(now - self._since))
+            log.debug("broker_error", exc_info=error)
         return float(min(FIRST_PAUSE_SECONDS * 2 ** min(self._tries - 1, 10), LONGEST_PAUSE_SECONDS))
 
     def over(self) -> None:
         """Note that the broker works; logged if it did not."""
         if self._since is not None:
-            log.warning("The broker can be used again. seconds=%.0f", self._clock() - self._since)
+            log.warning("broker_again", seconds=round(self._clock() - self._since))
         self._since = None
         self._tries = 0
         self._logged_at.clear()

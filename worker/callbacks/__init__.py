@@ -2,11 +2,12 @@
 
 Owns the rows of `smsclick_callbacks` once `lifecycle.callback_outbox` has inserted them: it writes `due_at`, `tries`,
 `receiver`, `delivered_at`, `failed_at` and `last_error`. Entry points: `dispatcher.CallbackDispatcher.deliver`,
-`store.due` and `store.purge`. `policy` decides without I/O, `webhook` and `celery_task` call receivers. May import
-`alerting`, `queue`, `lifecycle` and `sql`.
+`store.due`, `store.purge`, and `replay` for an operator. `policy` decides without I/O, `webhook` and `celery_task` call
+receivers. May import `alerting`, `queue`, `lifecycle` and `sql`.
 
-Invariant: each event is delivered at least once or given up after three days, a message's events go in order, and a
-receiver that fails takes no capacity from the others. No transaction is open during a call.
+Invariant: each event is delivered at least once or given up after three days, a message's events go in order (except
+one that an operator replays), and a receiver that fails takes no capacity from the others. No transaction is open
+during a call.
 
 Decisions: docs/decisions/0017-callbacks-outbox.md, docs/decisions/0018-callback-targets.md.
 """

@@ -1,13 +1,18 @@
-"""Call a producer's own Celery task: publish one message to its queue, in Celery's message protocol 2."""
+"""Call a producer's own Celery task: publish one message to its queue, in Celery's message protocol 2.
+
+Celery is imported only where tasks are called: a background process without such callbacks saves the memory.
+"""
+
+from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import Any
-
-from celery import Celery
-from kombu.pools import producers
+from typing import TYPE_CHECKING, Any
 
 from smsclick._values.callback import TaskTarget
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 CallTask = Callable[[TaskTarget, str, Mapping[str, Any]], None]
 """Publishes an event with its id to a task's queue; raises `TaskNotPublishedError`."""
@@ -27,6 +32,8 @@ def caller(app: Celery, seconds: float = 5.0) -> CallTask:
         app: the app whose broker is used.
         seconds: the timeout for RabbitMQ; for Redis the app's own timeouts hold.
     """
+    from kombu.pools import producers  # noqa: PLC0415 - see above
+
     is_amqp = str(app.conf.broker_url).startswith(("amqp", "pyamqp"))
     silence = {"read_timeout": seconds, "write_timeout": seconds} if is_amqp else {}
     connection: Any = app.connection_for_write(transport_options=silence)  # the stubs are incomplete

@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import json
-import logging
 import random
 import threading
 import time
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from standardwebhooks import Webhook
 
+from smsclick._logs.event_log import EventLog
 from smsclick._values.callback import TaskTarget, WebhookTarget, parse_callback
 from smsclick.errors import InvalidField
 from worker.callbacks import policy, store
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from smsclick._database.engine import Database
     from smsclick.settings import Settings
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 _LOOK_SECONDS = 0.2
 """Between two looks at the database while nothing is due and calls are in flight."""
@@ -175,7 +175,7 @@ class CallbackDispatcher:
                 in_flight[pool.submit(self._call, call)] = call
             except RuntimeError as error:
                 # The claim stays: a running thread may still take this call from the pool.
-                log.warning("No thread for a callback; it is tried again later. callback=%s error=%s", call.id, error)
+                log.warning("callback_without_thread", callback=call.id, error=error)
                 return False
         return True
 
@@ -200,10 +200,11 @@ class CallbackDispatcher:
         except Exception as error:  # noqa: BLE001 - one odd row must not stop the others; an incident reports it
             # Without the error's text, which may hold the address and its secrets.
             log.error(  # noqa: TRY400
-                "A callback could not be tried. callback=%s message=%s error=%s",
-                call.id,
-                call.message_id,
-                place(error),
+                "callback_failed",
+                callback=call.id,
+                message_id=call.message_id,
+                attempt=call.data.get("attempts"),
+                error=place(error),
             )
             return NotAcknowledged(_DEFECT, needs_operator=True)
 
@@ -235,13 +236,24 @@ class CallbackDispatcher:
         for call, outcome in results:
             if isinstance(outcome, Acknowledged):
                 log.info(
-                    "A callback was delivered. callback=%s message=%s type=%s receiver=%s tries=%s",
-                    *(call.id, call.message_id, call.type, call.receiver, call.tries),
+                    "callback_delivered",
+                    callback=call.id,
+                    message_id=call.message_id,
+                    attempt=call.data.get("attempts"),
+                    callback_type=call.type,
+                    receiver=call.receiver,
+                    tries=call.tries,
                 )
             else:
                 log.warning(
-                    "A callback was not acknowledged. callback=%s message=%s type=%s receiver=%s tries=%s reason=%s",
-                    *(call.id, call.message_id, call.type, call.receiver, call.tries, outcome.reason),
+                    "callback_not_acknowledged",
+                    callback=call.id,
+                    message_id=call.message_id,
+                    attempt=call.data.get("attempts"),
+                    callback_type=call.type,
+                    receiver=call.receiver,
+                    tries=call.tries,
+                    reason=outcome.reason,
                 )
         self._database.transact(lambda connection: store.record(connection, results, self._rng))
 
@@ -258,5 +270,5 @@ def _outcome(ended: Future[Outcome]) -> Outcome:
     error = ended.exception()
     if error is None:
         return ended.result()
-    log.error("A callback could not be tried. error=%s", place(error))
+    log.error("callback_failed", error=place(error))
     return NotAcknowledged(_DEFECT, needs_operator=True)

@@ -21,6 +21,7 @@ from smsclick._values.times import iso
 from smsclick.contract import callbacks, messages
 from worker.alerting import incidents
 from worker.callbacks.policy import Acknowledged, Call, Outcome, needs_incident, wait_after
+from worker.metrics import tallies
 from worker.sql import readable
 from worker.sql.now import database_now
 
@@ -38,6 +39,11 @@ BEGIN_WITHIN_SECONDS = 30.0
 
 BLOCKED_WAIT_SECONDS = 1.0
 """The least wait of an event that must not overtake an earlier one of its message."""
+
+TALLY = "callbacks"
+DELIVERED = "delivered"
+GIVEN_UP = "given_up"
+"""What `worker.metrics.tallies` counts of callbacks, and its labels."""
 
 _RECEIVERS_PER_LOOK = 256
 _ROWS_PER_PURGE = 1000
@@ -178,7 +184,14 @@ def record(connection: sa.Connection, results: Sequence[tuple[Call, Outcome]], r
             continue
         wait_seconds = wait_after(call, outcome, rng)
         if wait_seconds is None:
-            _finish(connection, [call], now, failed_at=now, last_error=outcome.reason[:_REASON_CHARACTERS])
+            _finish(
+                connection,
+                [call],
+                now,
+                delivered_at=None,
+                failed_at=now,
+                last_error=outcome.reason[:_REASON_CHARACTERS],
+            )
         else:
             _postpone(connection, call, now + dt.timedelta(seconds=wait_seconds), outcome.reason)
     for receiver in {call.receiver for call in acknowledged}:
@@ -264,14 +277,16 @@ def _message_fields(connection: sa.Connection, message_ids: Collection[int]) -> 
 
 
 def _finish(connection: sa.Connection, calls: Sequence[Call], now: dt.datetime, **values: object) -> None:
-    """Make rows final; the next events of their messages become due."""
+    """Make rows final, and count them; the next events of their messages become due."""
     if not calls:
         return
-    connection.execute(
+    ended = connection.execute(
         sa.update(callbacks)
         .where(callbacks.c.id.in_([call.id for call in calls]), callbacks.c.delivered_at.is_(None))
         .values(due_at=None, receiver=None, **values)
     )
+    kind = DELIVERED if values["failed_at"] is None else GIVEN_UP
+    tallies.add(connection, {(TALLY, kind): ended.rowcount})
     _move_later_events(connection, calls, now)
 
 

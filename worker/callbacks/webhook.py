@@ -61,10 +61,15 @@ class WebhookClient:
         self._connect_seconds = connect_seconds
         self._total_seconds = total_seconds
         self._resolve = resolve
-        self._tls = ssl.create_default_context()
-        self._tls.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)  # an image may have no certificates of its own
         self._idle: dict[tuple[bool, str, int], list[_Connection]] = {}
         self._lock = threading.Lock()
+
+    @functools.cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Made for the first call over TLS: to read all certificates takes longer than the rest of a worker's start."""
+        made = ssl.create_default_context()
+        made.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)  # an image may have no certificates of its own
+        return made
 
     def post(self, target: WebhookTarget, body: bytes, headers: Mapping[str, str]) -> int:
         """Send a POST.

@@ -11,13 +11,14 @@ record failed.
 Remove it when the case `READONLY` of tests/integration/test_broker_answers.py passes without `install`.
 """
 
-import logging
 from typing import Any
 
 from kombu.transport import redis, virtual
 from redis.exceptions import RedisError
 
-log = logging.getLogger(__name__)
+from smsclick._logs.event_log import EventLog
+
+log = EventLog(__name__)
 
 _Transport: Any = redis.Transport
 _ORIGINAL_ERRORS = _Transport.connection_errors
@@ -35,5 +36,5 @@ def _append(self: Any, message: Any, delivery_tag: Any) -> None:  # noqa: ANN401
     try:
         _ORIGINAL_APPEND(self, message, delivery_tag)
     except (*_ORIGINAL_ERRORS, RedisError) as error:
-        log.warning("Redis did not record a message as unacknowledged. error=%s", type(error).__name__)
+        log.warning("redis_unacknowledged_unrecorded", error=type(error).__name__)
         virtual.QoS.append(self, message, delivery_tag)

@@ -12,7 +12,6 @@ Why: docs/decisions/0039-the-databases-clock-is-checked.md.
 
 import dataclasses
 import datetime as dt
-import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +20,7 @@ import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
 from smsclick._database.engine import Database
+from smsclick._logs.event_log import EventLog
 from smsclick.contract import clocks
 from smsclick.provider.clock import clock as measured
 from worker.account import balance_history
@@ -28,7 +28,7 @@ from worker.alerting import incidents
 from worker.database_clock import step as clock_step
 from worker.sql.insert_once import insert_once
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 TOLERATED_SECONDS = 2.0
 """Less than this is no step: clocks are slewed, and processes wait for a processor."""
@@ -128,7 +128,7 @@ class DatabaseClock:
 
 
 def _adjust(connection: sa.Connection, now: dt.datetime, step: float, unwatched: float | None) -> bool:
-    log.warning("The database's clock was set. seconds=%.1f", step)
+    log.warning("database_clock_set", seconds=round(step, 1))
     adjusted = clock_step.adjust(connection, now, step, unwatched)
     balance_history.forget(connection)
     incidents.report(

@@ -1,6 +1,5 @@
 """Calls by name, from producers without our database: `smsclick.enqueue` and `smsclick.cancel`."""
 
-import logging
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -12,13 +11,14 @@ from smsclick._enqueue.message import canonical, valid_key
 from smsclick._enqueue.status import look_up
 from smsclick._enqueue.store import store
 from smsclick._enqueue.withdrawal import withdraw
+from smsclick._logs.event_log import EventLog
 from smsclick.contract import State
 from smsclick.errors import InvalidField, InvalidMessage, KeyConflict
 from worker.alerting import incidents
 from worker.context import Context
 from worker.intake import dead_letters
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 _ID_CHARACTERS_SHOWN = 60
 """How much of a call's id the log and the incident show."""
@@ -113,11 +113,16 @@ def cancel(context: Context, task_id: str, arguments: Mapping[str, Any], *, posi
             break
         time.sleep(_LOOK_SECONDS)
     if withdrawn:
-        log.info("A message was withdrawn by its producer. message=%s task=%s", found and found.id, _shown(task_id))
+        log.info(
+            "message_withdrawn", message_id=found and found.id, attempt=found and found.attempts, task=_shown(task_id)
+        )
     else:
         log.warning(
-            "A message could not be withdrawn. message=%s state=%s task=%s",
-            *(found and found.id, found and found.state, _shown(task_id)),
+            "withdrawal_refused",
+            message_id=found and found.id,
+            attempt=found and found.attempts,
+            state=found and found.state,
+            task=_shown(task_id),
         )
     return withdrawn
 
@@ -144,7 +149,7 @@ def give_up(
         task: the task that was called.
     """
     trace = "".join(traceback.format_tb(error.__traceback__))
-    log.error("A call to %s failed by a defect. task=%s\n%s", task, _shown(task_id), trace)
+    log.error("call_by_name_failed", task_name=task, task=_shown(task_id), error=type(error).__name__, trace=trace)
     _refuse(
         context, task_id, f"a defect of this program ({type(error).__name__}); its log has more", content, task=task
     )
@@ -158,13 +163,7 @@ def _refuse(
             connection, queue="smsclick", task=task, task_id=task_id, reason=reason, content=content
         )
         incidents.report(connection, "bad_call", detail=f"{reason} (task {_shown(task_id)})")
-    log.warning(
-        "A call to %s was refused; its content is kept. task=%s reason=%s deadletter=%s",
-        task,
-        _shown(task_id),
-        reason,
-        letter,
-    )
+    log.warning("call_by_name_refused", task_name=task, task=_shown(task_id), reason=reason, deadletter=letter)
 
 
 def _shown(task_id: str) -> str:

@@ -19,6 +19,8 @@ from smsclick._enqueue.message import NewMessage, canonical
 from smsclick._enqueue.store import store
 from smsclick.contract import dead_letters
 from smsclick.errors import InvalidField, InvalidMessage, KeyConflict, SmsclickError
+from worker.sql import audit
+from worker.sql.audit import Act
 
 ROWS_KEPT: Final = 10_000
 """The most rows; the oldest are deleted first."""
@@ -146,28 +148,32 @@ def listed(database: Database, *, limit: int = 1000) -> Iterator[DeadLetter]:
         yield from (DeadLetter(**row._asdict()) for row in connection.execute(query))
 
 
-def retry(database: Database, ids: Sequence[int]) -> Iterator[tuple[int, int | SmsclickError]]:
+def retry(database: Database, ids: Sequence[int], *, actor: str) -> Iterator[tuple[int, int | SmsclickError]]:
     """Store the messages of dead letters; each one whose message was stored is deleted.
 
     Args:
         database: where the dead letters are.
         ids: of dead letters.
+        actor: who does it, for the audit record.
 
     Yields:
         Each dead letter's id with the message's id, or with the error that prevents it.
     """
+    record = audit.begin(database, Act.DEAD_LETTER_RETRY, actor, f"{len(ids)} named")
     for each in ids:
         now = database.clock()
         try:
-            yield each, database.transact(functools.partial(_retry, letter=each, now=now))
+            yield each, database.transact(functools.partial(_retry, letter=each, now=now, record=record))
         except SmsclickError as error:
             yield each, error
 
 
-def drop(database: Database, ids: Sequence[int]) -> int:
-    """Delete dead letters; returns how many there were."""
+def drop(database: Database, ids: Sequence[int], *, actor: str) -> int:
+    """Delete dead letters, and record that `actor` did it; returns how many there were."""
     with database.begin() as connection:
-        return int(connection.execute(sa.delete(dead_letters).where(dead_letters.c.id.in_(ids))).rowcount)
+        dropped = int(connection.execute(sa.delete(dead_letters).where(dead_letters.c.id.in_(ids))).rowcount)
+        audit.record(connection, Act.DEAD_LETTER_DROP, actor, count=dropped, detail=f"{len(ids)} named")
+        return dropped
 
 
 def purge(database: Database, days: int) -> int:
@@ -177,7 +183,7 @@ def purge(database: Database, days: int) -> int:
         return int(connection.execute(sa.delete(dead_letters).where(old)).rowcount)
 
 
-def _retry(connection: sa.Connection, letter: int, now: dt.datetime) -> int:
+def _retry(connection: sa.Connection, letter: int, now: dt.datetime, record: int) -> int:
     query = sa.select(dead_letters.c.content).where(dead_letters.c.id == letter).with_for_update()
     content = connection.execute(query).scalar_one_or_none()
     if content is None:
@@ -188,6 +194,7 @@ def _retry(connection: sa.Connection, letter: int, now: dt.datetime) -> int:
     if stored.conflict:
         raise KeyConflict(message.key, stored.id)
     connection.execute(sa.delete(dead_letters).where(dead_letters.c.id == letter))
+    audit.add(connection, record, 1)
     return stored.id
 
 

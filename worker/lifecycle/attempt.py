@@ -14,6 +14,9 @@ class Claim:
         valid_seconds: what was left of the message's validity at the claim; None where it has none.
         canary: whether it goes although the account is held.
         refusal: why it must not be called for, although it is due; None where it may.
+        due_seconds: how long a message had been due when it was claimed for the first time; None for later claims.
+        attempt: which of the message's attempts it is, from 1.
+        traceparent: the context of its producer's span, where this process is traced.
     """
 
     id: int
@@ -24,6 +27,9 @@ class Claim:
     valid_seconds: float | None
     canary: bool
     refusal: str | None = None
+    due_seconds: float | None = None
+    attempt: int | None = None
+    traceparent: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

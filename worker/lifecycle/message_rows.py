@@ -1,5 +1,6 @@
 """Read and lock rows of messages, with the states as literals so that the partial indexes serve."""
 
+import datetime as dt
 from collections.abc import Collection
 from typing import Any
 
@@ -9,6 +10,7 @@ from smsclick._database.columns import db_now
 from smsclick.contract import IfAbsent, Priority, State, messages
 from worker.lifecycle.model import FIELDS, Message
 from worker.sql import bulk
+from worker.sql.now import database_now
 
 COLUMNS = tuple(messages.c[name] for name in FIELDS)
 """What a step selects, first and in this order, of a row that it hands to `read`."""
@@ -47,6 +49,33 @@ def lock(connection: sa.Connection, ids: Collection[int], *, skip_locked: bool =
     return {row.id: read(row) for row in connection.execute(query.with_for_update(skip_locked=skip_locked))}
 
 
+def lock_free(
+    connection: sa.Connection, ids: Collection[int], *, lock_timeout: str | None = None
+) -> tuple[dict[int, Message], dt.datetime]:
+    """Lock those of these rows that nobody holds, and read the clock, in one statement: it does not wait.
+
+    Args:
+        connection: in a transaction.
+        ids: of the rows.
+        lock_timeout: how long later statements of the transaction may wait for a lock, such as `2s`; only PostgreSQL
+            bounds it so.
+
+    Returns:
+        The rows by id, and the database's time.
+    """
+    bounded = lock_timeout is not None and connection.dialect.name == "postgresql"
+    query = (_ALL_BOUNDED if bounded else _ALL_NOW).where(bulk.among(connection, messages.c.id, ids))
+    rows = connection.execute(
+        query.order_by(messages.c.id).with_for_update(skip_locked=True),
+        {"lock_timeout": lock_timeout} if bounded else {},
+    ).all()
+    if rows:
+        return {row.id: read(row) for row in rows}, rows[0].now
+    if bounded:
+        connection.execute(sa.select(_BOUND), {"lock_timeout": lock_timeout})
+    return {}, database_now(connection)
+
+
 def existing(connection: sa.Connection, ids: Collection[int]) -> frozenset[int]:
     """Which of these rows there are, whoever holds them."""
     if not ids:
@@ -56,6 +85,10 @@ def existing(connection: sa.Connection, ids: Collection[int]) -> frozenset[int]:
 
 
 _ALL = sa.select(*COLUMNS)
+_ALL_NOW = _ALL.add_columns(db_now().label("now"))
+_BOUND = sa.func.set_config("lock_timeout", sa.bindparam("lock_timeout", type_=sa.String), sa.true())
+"""As SET LOCAL, but in the statement that is sent anyway."""
+_ALL_BOUNDED = _ALL_NOW.add_columns(_BOUND)
 
 
 def lock_due(connection: sa.Connection, state: State, limit: int) -> list[Message]:

@@ -74,6 +74,7 @@ class Note:
     code: int | None = None
     description: str | None = None
     id_mensaje: int | None = None
+    actor: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

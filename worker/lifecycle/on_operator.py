@@ -9,26 +9,32 @@ from worker.lifecycle.on_report import FROM_PERSON, not_accepted, sent
 from worker.lifecycle.policy import without_claim
 
 
-def reconciled_by_hand(message: Message, id_mensaje: int | None, who: str, now: dt.datetime) -> Change:
+def reconciled_by_hand(message: Message, id_mensaje: int | None, actor: str, now: dt.datetime) -> Change:
     """A person's word on an attempt of unknown outcome.
 
     Args:
         message: whose state is `unknown`.
         id_mensaje: under which the provider accepted it; None where it did not.
-        who: says so.
+        actor: who says so.
         now: by the database's clock.
     """
     if id_mensaje is not None:
         becomes = sent(message, id_mensaje, FROM_PERSON, message.attempted_at or now, now)
-        return Change(message, becomes, Note(Cause.OPERATOR, 1, f"{who}: accepted", id_mensaje))
-    return Change(message, not_accepted(message, now), Note(Cause.OPERATOR, None, f"{who}: not accepted"))
+        return Change(message, becomes, Note(Cause.OPERATOR, 1, "accepted", id_mensaje, actor))
+    return Change(message, not_accepted(message, now), Note(Cause.OPERATOR, None, "not accepted", actor=actor))
 
 
 RESTORED = "it could have been sent between the backup that was restored and the restore"
 
 
 def after_restore(
-    message: Message, token: str, since: dt.datetime, wire_key: str | None, account: str | None, now: dt.datetime
+    message: Message,
+    token: str,
+    since: dt.datetime,
+    wire_key: str | None,
+    account: str | None,
+    now: dt.datetime,
+    actor: str | None = None,
 ) -> list[Change]:
     """A message of a restored backup that could have been sent after the backup was made: `unknown`, since then.
 
@@ -39,6 +45,7 @@ def after_restore(
         wire_key: of its phone and text; None where another message of equal content has it.
         account: the fingerprint of the key with which it would have been sent.
         now: by the database's clock.
+        actor: who restored it.
 
     Returns:
         The changes, each to be applied before the next: the contract leaves `queued` only through `sending`. None for
@@ -79,21 +86,21 @@ def after_restore(
         polls=0,
         last_error=RESTORED,
     )
-    return [*changes, Change(message, becomes, Note(Cause.RESTORED, None, RESTORED))]
+    return [*changes, Change(message, becomes, Note(Cause.RESTORED, None, RESTORED, actor=actor))]
 
 
-def cancelled(message: Message, now: dt.datetime) -> Change:
-    """A queued message that is withdrawn."""
+def cancelled(message: Message, now: dt.datetime, actor: str) -> Change:
+    """A queued message that `actor` withdraws."""
     becomes = replace(message, state=State.CANCELLED, waits_for=None, due_at=None, final_at=now)
-    return Change(message, becomes, Note(Cause.OPERATOR))
+    return Change(message, becomes, Note(Cause.OPERATOR, actor=actor))
 
 
-def retried(message: Message, now: dt.datetime, said: str | None = None) -> Change:
+def retried(message: Message, now: dt.datetime, actor: str, said: str | None = None) -> Change:
     """A failed message that an operator sends once more, with a fresh count of refusals; or one of unknown outcome.
 
-    The token stays: should an answer to the attempt come after all, it is known whose it is. `said` is kept with the
-    event.
+    The token stays: should an answer to the attempt come after all, it is known whose it is. The event keeps
+    `actor` and `said`.
     """
     becomes = replace(without_claim(message, spent=True), token=message.token)
     becomes = replace(becomes, state=State.QUEUED, due_at=now, final_at=None, refusals=0, polls=0)
-    return Change(message, becomes, Note(Cause.OPERATOR, None, said))
+    return Change(message, becomes, Note(Cause.OPERATOR, None, said, actor=actor))

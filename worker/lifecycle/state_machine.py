@@ -9,11 +9,14 @@ from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
-from smsclick.contract import events, messages
-from worker.lifecycle import callback_outbox, effects, parking
+from smsclick._database.engine import note_for_commit
+from smsclick.contract import State, events, messages
+from worker.lifecycle import callback_outbox, effects, parking, tallied
 from worker.lifecycle.effects import Effects
 from worker.lifecycle.model import FIELDS, TRANSITIONS, Change, IllegalTransitionError
+from worker.metrics import tallies
 from worker.sql import bulk
+from worker.traces import tracer
 
 _FIXED = {"id", "priority", "rule_id", "if_absent", "send_at", "expires_at", "callback", "erased_at"}
 _WRITABLE = tuple(name for name in FIELDS if name not in _FIXED)
@@ -38,31 +41,56 @@ def apply(connection: sa.Connection, changes: Sequence[Change]) -> None:
         {"b_id": change.was.id, "b_was": change.was.state, **{name: getattr(change.becomes, name) for name in names}}
         for change in changes
     ]
-    if bulk.update(connection, messages, {"id": "b_id", "state": "b_was"}, rows) not in {len(changes), -1}:
+    match = {"id": "b_id", "state": "b_was"}
+    counted = tallies.Counting(connection, tallied.of(changes))
+    kept = [(events, _events(changes)), counted.inserts]
+    updated, added = bulk.update_and_insert(connection, messages, match, rows, kept, counted.addition)
+    counted.finish(added)
+    if updated not in {len(changes), -1}:
         raise IllegalTransitionError("a row changed although it was locked")
-    keep(connection, changes)
     effects.note(connection, Effects(callbacks=callback_outbox.store(connection, changes)))
+    if tracer.is_on():
+        _note_finished(connection, changes)
     landed = {change.was.wire_key for change in changes if change.becomes.wire_key is None}
     parking.release(connection, [key for key in landed if key is not None])
 
 
-def keep(connection: sa.Connection, changes: Iterable[Change]) -> None:
-    """Keep the events of changes, without writing the changes themselves."""
+def _note_finished(connection: sa.Connection, changes: Sequence[Change]) -> None:
+    """Note which messages have become final, so that their spans end after the commit."""
+    for change in changes:
+        was, becomes, note = change.was, change.becomes, change.note
+        if note is None or becomes.final_at is None or becomes.state is was.state:
+            continue
+        seconds = 0.0 if becomes.sent_at is None else (becomes.final_at - becomes.sent_at).total_seconds()
+        failed = becomes.state in {State.REJECTED, State.FAILED, State.EXPIRED, State.UNDETERMINED}
+        note_for_commit(connection, tracer.Finished(was.id, becomes.state, note.cause, max(0.0, seconds), failed))
+
+
+def keep(connection: sa.Connection, changes: Sequence[Change]) -> None:
+    """Keep the events of changes and count them, without writing the changes themselves."""
+    bulk.insert(connection, events, _events(changes))
+    tallies.add(connection, tallied.of(changes))
+
+
+def _events(changes: Iterable[Change]) -> list[bulk.Row]:
+    noted = [(change, change.note) for change in changes if change.note is not None]
     rows: list[bulk.Row] = [
         {
             "message_id": change.was.id,
             "from_state": change.was.state,
             "to_state": change.becomes.state,
-            "cause": change.note.cause,
+            "cause": note.cause,
             "attempt": change.becomes.attempts or change.was.attempts,
-            "code": change.note.code,
-            "description": change.note.description,
-            "id_mensaje": change.note.id_mensaje,
+            "code": note.code,
+            "description": note.description,
+            "id_mensaje": note.id_mensaje,
         }
-        for change in changes
-        if change.note is not None
+        for change, note in noted
     ]
-    bulk.insert(connection, events, rows)
+    if any(note.actor is not None for _, note in noted):  # other events, nearly all, are spared the column
+        for row, (_, note) in zip(rows, noted, strict=True):
+            row["actor"] = note.actor
+    return rows
 
 
 def _check(change: Change) -> None:

@@ -6,12 +6,12 @@ it can later prove that an attempt was not charged (`worker.account.books`).
 """
 
 import datetime as dt
-import logging
 import math
 from decimal import Decimal
 
 import sqlalchemy as sa
 
+from smsclick._logs.event_log import EventLog
 from smsclick.contract import HoldReason
 from smsclick.errors import ProviderError, ProviderRefused, UnreadableBalance
 from smsclick.provider.codes import Action, lookup
@@ -21,7 +21,7 @@ from worker.account.holds import AccountState
 from worker.alerting import incidents
 from worker.context import Context
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 
 def check(context: Context) -> int | None:
@@ -40,18 +40,18 @@ def check(context: Context) -> int | None:
         exact = context.client.exact_credits()
     except UnreadableBalance as error:
         # The key works and the provider answers. A canary shows whether messages go; without it a hold would never end.
-        log.warning("The balance could not be read. error=%s", error)
+        log.warning("balance_unreadable", error=error)
         exact = None
     except ProviderRefused as error:
         _refused(context, error)
         return None
     except ProviderError as error:
-        log.warning("The balance could not be asked. error=%s", error)
+        log.warning("balance_not_asked", error=error)
         return None
     credits_left = None if exact is None else math.floor(exact)
     canary = _record(context, credits_left, exact, asked_at)
     if canary is not None:
-        log.info("A canary goes. message=%s balance=%s", canary, credits_left)
+        log.info("canary_chosen", message_id=canary, balance=credits_left)
         context.wakeups.send([canary])
     return credits_left
 
@@ -108,7 +108,7 @@ def _choose_canary(
 
 def _refused(context: Context, error: ProviderRefused) -> None:
     if lookup(error.code).action is not Action.HOLD_KEY:
-        log.warning("The balance was refused. code=%s", error.code)
+        log.warning("balance_refused", code=error.code)
         return
     with context.database.begin() as connection:
         holds.hold_for_refused_key(connection, error.code, context.settings)

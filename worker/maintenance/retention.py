@@ -11,9 +11,8 @@ import time
 import sqlalchemy as sa
 
 from smsclick._database.engine import Database
-from smsclick._values.causes import Cause, stored_as
-from smsclick.contract import State, events, messages
-from worker.lifecycle import message_rows
+from smsclick.contract import State, messages
+from worker.lifecycle import erasure, message_rows
 from worker.sql import heartbeat
 from worker.sql.now import database_now
 
@@ -22,9 +21,6 @@ MESSAGES_PER_TRANSACTION = 1000
 
 LONGEST_TICK_SECONDS = 300.0
 """How long one tick may take; the next one finds the rest. An hour's messages at full speed take far less."""
-
-_CAUSES_WITH_PROVIDER_WORDS = stored_as(Cause.ANSWERED, Cause.LATE_ANSWER, Cause.INVALID)
-"""Causes of events whose description may hold the provider's words, or a part of the phone."""
 
 
 def erase(
@@ -77,14 +73,7 @@ def erase_batch(connection: sa.Connection, days: int, tracking_seconds: float = 
         connection, until - dt.timedelta(seconds=tracking_seconds), MESSAGES_PER_TRANSACTION - len(ids)
     )
     if ids:
-        nothing = {"phone": "", "text": "", "reply": None, "last_error": None, "erased_at": now}
-        connection.execute(sa.update(messages).where(messages.c.id.in_(ids)).values(**nothing))
-        quoted = sa.update(events).where(
-            events.c.message_id.in_(ids),
-            events.c.cause.in_(_CAUSES_WITH_PROVIDER_WORDS),
-            events.c.description.is_not(None),
-        )
-        connection.execute(quoted.values(description=None))
+        erasure.erase(connection, ids, now)
     return len(ids)
 
 

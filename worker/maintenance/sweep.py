@@ -1,13 +1,13 @@
 """The sweep: find what no wake-up announced, and wake up workers for it.
 
-Wake-ups may be lost, and time itself wakes nobody: due times come, leases and validities end. So beat runs the sweep
-every few seconds. Each query is bounded and served by an index, and running it twice at once does no harm.
+Wake-ups may be lost, and time itself wakes nobody: due times come, leases and validities end. So one of the processes
+sweeps every few seconds, and each of them looks for due work. Each query is bounded and served by an index, and running
+it twice at once does no harm.
 """
 
-import logging
-
+from smsclick._logs.event_log import EventLog
 from smsclick.contract import State
-from worker.account import request_budget
+from worker.account import minutes, status_check, usage
 from worker.alerting import delivery, incidents
 from worker.callbacks import store as callback_store
 from worker.context import Context
@@ -21,7 +21,7 @@ from worker.sending import attempts
 from worker.sql import heartbeat
 from worker.tracking import bracket_claim, by_status
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 _MOST_ENDED_LEASES = 500
 _MOST_EXPIRED = 500
@@ -34,7 +34,7 @@ def sweep(context: Context, *, urgent: bool = False) -> bool:
     """Run one tick: end what is over, then wake up workers for what is due.
 
     It makes attempts whose lease has ended `unknown`, ends expired and withdrawn messages, ends the hold of a restore,
-    releases parked messages and reminds of open incidents.
+    releases parked messages, reminds of open incidents, counts what was sent and notes the minute's counters.
 
     Args:
         context: this process's.
@@ -52,8 +52,35 @@ def sweep(context: Context, *, urgent: bool = False) -> bool:
     context.database.transact(restore_hold.end_if_looked_for)
     context.database.transact(lambda connection: parking.sweep(connection, context.rng))
     context.database.transact(incidents.tick)
-    _wake_up_for_what_is_due(context)
+    if heartbeat.take(context.database, "usage", usage.COUNT_SECONDS):
+        usage.count(context.database)
+    minutes.note(context.database)
+    attempts.wake_for_waiting(context, _MOST_SEND_WAKEUPS)
+    look(context)
     return True
+
+
+def look(context: Context) -> None:
+    """Look for due work other than sending, and do it in this process.
+
+    Any number of processes may look at once: each row's work is claimed by one of them.
+    """
+    with context.database.read() as connection:
+        reports_due = bracket_claim.due(connection, Policy.of(context.settings))
+        checks = by_status.due(connection, status_check.left(connection))
+        alerts_due = delivery.due(connection)
+        unknown_due = unknown_claims.due(connection)
+        callbacks_due = callback_store.due(connection)
+    if reports_due:
+        context.wakeups.follow()
+    for start in range(0, len(checks), by_status.CHECKS_PER_TASK):
+        context.wakeups.poll(checks[start : start + by_status.CHECKS_PER_TASK])
+    if unknown_due:
+        context.wakeups.reconcile()
+    if alerts_due:
+        context.wakeups.alerts()
+    if callbacks_due:
+        context.wakeups.callbacks()
 
 
 def _end_what_is_over(context: Context) -> None:
@@ -73,26 +100,6 @@ def _end_what_is_over(context: Context) -> None:
         lambda connection: withdrawals.unfinished(connection, _MOST_WITHDRAWN),
     )
     if unknown:
-        log.warning("Claims were lost and are unknown now. messages=%s", unknown)
+        log.warning("claims_lost", messages=unknown)
     if expired:
-        log.info("Messages expired while they waited. count=%s", expired)
-
-
-def _wake_up_for_what_is_due(context: Context) -> None:
-    with context.database.read() as connection:
-        reports_due = bracket_claim.due(connection, Policy.of(context.settings))
-        checks = by_status.due(connection, request_budget.left(connection))
-        alerts_due = delivery.due(connection)
-        unknown_due = unknown_claims.due(connection)
-        callbacks_due = callback_store.due(connection)
-    attempts.wake_for_waiting(context, _MOST_SEND_WAKEUPS)
-    if reports_due:
-        context.wakeups.follow()
-    for start in range(0, len(checks), by_status.CHECKS_PER_TASK):
-        context.wakeups.poll(checks[start : start + by_status.CHECKS_PER_TASK])
-    if unknown_due:
-        context.wakeups.reconcile()
-    if alerts_due:
-        context.wakeups.alerts()
-    if callbacks_due:
-        context.wakeups.callbacks()
+        log.info("messages_expired", count=expired)

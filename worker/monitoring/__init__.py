@@ -1,9 +1,9 @@
-"""What each worker process watches by itself, also without beat and broker: its health, the clock, missing progress.
+"""What each process watches by itself, also without beat and broker: its health, the clock, missing progress.
 
 Owns no table: it writes the process's row of `smsclick_heartbeats` through `sql.heartbeat`, and incidents through
 `alerting`. Entry points: `process_health.WorkerHealth` and `BeatHealth`, `process_health.sending_step`,
-`watchdog.Watchdog`; doctor reads `progress_checks`. May import `context`, `broker`, `sending`, `database_clock`,
-`alerting`, `lifecycle` and `threads`.
+`watchdog.Watchdog`, `beat_watch.BeatWatch`; doctor reads `progress_checks`. May import `context`, `broker`, `sending`,
+`database_clock`, `account`, `alerting`, `lifecycle` and `threads`.
 
 Invariant: an outage of the broker, of beat or of another process neither stops these threads nor makes the process
 count as unhealthy. All times in the database are the database's own.

@@ -3,30 +3,37 @@
 Sending starts with the process and not with the first wake-up, because no wake-up arrives while the broker is down.
 """
 
-import logging
+from __future__ import annotations
+
 import os
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from celery import bootsteps
-
+from smsclick._logs.event_log import EventLog
 from smsclick.errors import SmsclickError
 from worker.broker import consumer_progress
-from worker.context import Context
-from worker.sending.pump import Pump
 from worker.sql import heartbeat
 from worker.threads import liveness
 from worker.threads.liveness import LivenessFile
 from worker.threads.supervision import Supervisor, ThreadReport, periodic
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
-_HEARTBEAT_SECONDS = 15.0
-"""Between two writes of the heartbeat row."""
+    from worker.context import Context
+
+log = EventLog(__name__)
+
+HEARTBEAT_SECONDS = 15.0
+"""Between two writes of a process's heartbeat row."""
 
 _STOP_SECONDS = 2.0
 """The longest wait for the threads' end."""
+
+
+def heartbeat_name(role: str, pid: int) -> str:
+    """The name of a process's heartbeat row, such as `worker:HOST:PID`."""
+    return f"{role}:{os.uname().nodename}:{pid}"
 
 
 class WorkerHealth:
@@ -36,20 +43,25 @@ class WorkerHealth:
 
     Args:
         context: of the process.
-        pump: of the process.
         check_consumer: checks whether the consumer leaves messages unread.
+        tick_threads: returns the state of the threads that run ticks, which may be another process's.
     """
 
-    def __init__(self, context: Context, pump: Pump, check_consumer: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        check_consumer: Callable[[], None] = lambda: None,
+        tick_threads: Callable[[], Sequence[ThreadReport]] = list,
+    ) -> None:
         self._context = context
-        self._pump = pump
         self._check_consumer = check_consumer
+        self._tick_threads = tick_threads
         self._file = LivenessFile("worker", context.settings.database_url, self._report)
-        self._name = f"worker:{os.uname().nodename}:{os.getpid()}"
+        self._name = heartbeat_name("worker", os.getpid())
         self._own = Supervisor()
         for thread in (
             periodic("smsclick-liveness", self._write, liveness.WRITE_SECONDS),
-            periodic("smsclick-heartbeat", self._beat, _HEARTBEAT_SECONDS),
+            periodic("smsclick-heartbeat", self._beat, HEARTBEAT_SECONDS),
             periodic("smsclick-consumer-check", self._check, consumer_progress.LOOK_SECONDS),
         ):
             self._own.add(thread).start()
@@ -62,7 +74,7 @@ class WorkerHealth:
     def _report(self) -> list[ThreadReport]:
         # A process that is about to end no longer consumes.
         consumer = [] if self._context.stopping.is_set() else consumer_progress.process.report()
-        return [*self._context.threads.report(), *self._pump.report(), *consumer]
+        return [*self._context.threads.report(), *self._tick_threads(), *consumer]
 
     def _write(self) -> None:
         self._context.threads.revive()
@@ -80,7 +92,7 @@ class WorkerHealth:
         try:
             heartbeat.beat(self._context.database, self._name, self._context.recorder.recorded)
         except SmsclickError as error:
-            log.debug("The heartbeat was not written. error=%s", type(error).__name__)
+            log.debug("heartbeat_not_written", error=type(error).__name__)
 
 
 class BeatHealth:
@@ -105,6 +117,7 @@ def sending_step(start: Callable[[], None]) -> type[Any]:
     Args:
         start: starts sending. Not called in the parent of forked children: each child starts sending itself.
     """
+    from celery import bootsteps  # noqa: PLC0415 - a background process has no Celery
 
     class Sending(bootsteps.StartStopStep):
         """Start sending."""

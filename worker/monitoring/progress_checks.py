@@ -18,12 +18,21 @@ from smsclick._values.times import span
 from smsclick.contract import Priority, State, events, heartbeats, messages
 from smsclick.settings import Settings
 from worker.account import holds
+from worker.account.holds import AccountState
 from worker.alerting import incidents
 from worker.lifecycle import message_rows
+from worker.monitoring import account_checks
+from worker.monitoring.account_checks import Judgement
 from worker.sql.now import database_now
 
 _EVENTS_COUNTED = 1000
 """How many of the latest events the checks look at."""
+
+SWEEP = "sweep"
+"""The heartbeat of the sweep, by whichever process."""
+
+BEAT = "beat"
+"""The heartbeat of beat's ticks that reach a worker through the broker."""
 
 _SHARES_WINDOW = dt.timedelta(hours=1)
 
@@ -33,7 +42,7 @@ class Limits:
     """From when on missing progress is a problem; times in seconds.
 
     Attributes:
-        ticks: time without a sweep.
+        ticks: time without a sweep, or without a tick of beat.
         due: wait of the oldest message of high or normal priority that could be sent.
         low_due: the same for low priority, which a limit of calls per second may delay for long.
         records: time without a recorded result although messages are due.
@@ -69,6 +78,46 @@ class Shares:
     absent: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Progress:
+    """How long ago what should happen all the time happened last; seconds, None: never or nothing.
+
+    Attributes:
+        swept: since the last sweep.
+        ticked: since beat sent the last tick.
+        age: how long the oldest message of high or normal priority that could be sent has waited.
+        low_age: the same for low priority.
+        recorded: since the last result.
+    """
+
+    swept: float | None
+    ticked: float | None
+    age: float | None
+    low_age: float | None
+    recorded: float | None
+
+    @property
+    def waiting(self) -> float | None:
+        """How long the oldest message that could be sent has waited."""
+        return max((each for each in (self.age, self.low_age) if each is not None), default=None)
+
+    def no_ticks(self, limits: Limits) -> bool:
+        """Whether nobody runs the sweep, or beat sends nothing."""
+        return any(each is None or each > limits.ticks for each in (self.swept, self.ticked))
+
+    def old_due(self, limits: Limits) -> bool:
+        """Whether messages wait for too long."""
+        return (self.age is not None and self.age > limits.due) or (
+            self.low_age is not None and self.low_age > limits.low_due
+        )
+
+    def no_records(self, limits: Limits) -> bool:
+        """Whether nothing is sent although messages wait."""
+        waiting = self.waiting
+        unrecorded = self.recorded is None or self.recorded > limits.records
+        return waiting is not None and waiting > limits.records and unrecorded
+
+
 class ProgressChecks:
     """The checks of one process.
 
@@ -79,8 +128,7 @@ class ProgressChecks:
 
     def __init__(self, limits: Limits, measure: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
-        self._measure = measure
-        self._failing_since: dict[str, float] = {}
+        self._confirmed = Confirmed(limits.confirm, measure)
 
     def check(self, connection: sa.Connection) -> bool:
         """Run all checks.
@@ -94,33 +142,29 @@ class ProgressChecks:
         limits = self._limits
         now: dt.datetime = database_now(connection)
         account = holds.read(connection)
-        age = None if not account.is_open else oldest_due(connection, (Priority.HIGH, Priority.NORMAL))
-        low_age = None if not account.is_open else oldest_due(connection, (Priority.LOW,))
-        waiting = max((each for each in (age, low_age) if each is not None), default=None)
         latest = latest_events(connection)
-        recorded, seen = last_record(latest, now), shares(latest, now)
-        ticked = last_sweep(connection)
+        seen = shares(latest, now)
+        progress = read_progress(connection, account, latest)
+        waiting, recorded = progress.waiting, progress.recorded
         held = account.operator_hold_at
         held_for = None if held is None else (now - held).total_seconds()
         alert_events = [
             self._judge(
                 connection,
                 "no_ticks",
-                failing=ticked is None or ticked > limits.ticks,
-                detail="never" if ticked is None else f"the last one {span(ticked)} ago",
+                failing=progress.no_ticks(limits),
+                detail=_ticks_detail(progress.swept, progress.ticked, limits.ticks),
             ),
             self._judge(
                 connection,
                 "old_due",
-                failing=(age is not None and age > limits.due) or (low_age is not None and low_age > limits.low_due),
+                failing=progress.old_due(limits),
                 detail="" if waiting is None else f"the oldest for {span(waiting)}",
             ),
             self._judge(
                 connection,
                 "no_records",
-                failing=waiting is not None
-                and waiting > limits.records
-                and (recorded is None or recorded > limits.records),
+                failing=progress.no_records(limits),
                 detail="" if recorded is None else f"the last result {span(recorded)} ago",
             ),
             self._judge(
@@ -131,6 +175,7 @@ class ProgressChecks:
             ),
             self._share(connection, "many_unknown", seen.unknown, seen.ended, limits.unknown_share),
             self._share(connection, "many_absent", seen.absent, seen.ended, limits.absent_share),
+            *(self._follow(connection, each) for each in account_checks.judgements(connection, account)),
         ]
         return any(alert_events)
 
@@ -143,14 +188,54 @@ class ProgressChecks:
             return False  # between the two limits nothing changes, so that the incident does not flap
         return self._judge(connection, kind, failing=share > limit, detail=f"{count} of the last {ended} attempts")
 
+    def _follow(self, connection: sa.Connection, found: Judgement) -> bool:
+        if found.is_open is None:
+            return False
+        return self._judge(connection, found.kind, failing=found.is_open, detail=found.detail)
+
     def _judge(self, connection: sa.Connection, kind: str, *, failing: bool, detail: str) -> bool:
+        return self._confirmed.judge(connection, kind, failing=failing, detail=detail)
+
+
+class Confirmed:
+    """Opens an incident once its check has failed for a while, and closes it at once.
+
+    Args:
+        seconds: how long a check must fail.
+        measure: a monotonic clock, in seconds.
+    """
+
+    def __init__(self, seconds: float, measure: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._measure = measure
+        self._failing_since: dict[str, float] = {}
+
+    def judge(self, connection: sa.Connection, kind: str, *, failing: bool, detail: str) -> bool:
+        """Report or close an incident; True where an alert event was stored."""
         if not failing:
             self._failing_since.pop(kind, None)
             return incidents.close(connection, kind)
         since = self._failing_since.setdefault(kind, self._measure())
-        if self._measure() - since < self._limits.confirm:
+        if self._measure() - since < self._seconds:
             return False
         return incidents.report(connection, kind, detail=detail, count=0)
+
+
+def read_progress(connection: sa.Connection, account: AccountState, latest: Sequence["MessageEvent"]) -> Progress:
+    """Read when what should happen all the time happened last.
+
+    Args:
+        connection: where to read.
+        account: while it is held no message could be sent.
+        latest: as `latest_events` returns them.
+    """
+    return Progress(
+        swept=since(connection, SWEEP),
+        ticked=since(connection, BEAT),
+        age=oldest_due(connection, (Priority.HIGH, Priority.NORMAL)) if account.is_open else None,
+        low_age=oldest_due(connection, (Priority.LOW,)) if account.is_open else None,
+        recorded=last_record(latest, account.now),
+    )
 
 
 def oldest_due(connection: sa.Connection, priorities: tuple[Priority, ...]) -> float | None:
@@ -172,12 +257,19 @@ def oldest_due(connection: sa.Connection, priorities: tuple[Priority, ...]) -> f
     return max(found, default=None)
 
 
-def last_sweep(connection: sa.Connection) -> float | None:
-    """Seconds since the last sweep; None where there was none."""
-    row = connection.execute(
-        sa.select(heartbeats.c.at, db_now().label("now")).where(heartbeats.c.name == "sweep")
-    ).first()
+def since(connection: sa.Connection, name: str) -> float | None:
+    """Seconds since the last heartbeat of this name; None where there was none."""
+    row = connection.execute(sa.select(heartbeats.c.at, db_now().label("now")).where(heartbeats.c.name == name)).first()
     return None if row is None else float((row.now - row.at).total_seconds())
+
+
+def _ticks_detail(swept: float | None, ticked: float | None, limit: float) -> str:
+    """In words of `worker.alerting`, which has each of them in several languages."""
+    if swept is None:
+        return "never"
+    if swept > limit:
+        return f"the last one {span(swept)} ago"
+    return "no tick of beat has ever arrived" if ticked is None else f"no tick of beat for {span(ticked)}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

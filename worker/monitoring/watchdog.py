@@ -5,23 +5,23 @@ progress (`worker.monitoring.progress_checks`). The other delivers alert events 
 tick that should deliver them comes through the broker.
 """
 
-import logging
 import time
 
+from smsclick._logs.event_log import EventLog
 from smsclick.errors import SmsclickError
-from worker.alerting import delivery
+from worker.alerting import delivery, texts
 from worker.context import Context
 from worker.database_clock import clock
 from worker.monitoring import progress_checks
 from worker.threads.supervision import SupervisedThread, periodic
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 CHECK_SECONDS = 15.0
 """Between two runs of the progress checks. Each is a handful of bounded queries."""
 
 OVERDUE_SECONDS = 15.0
-"""An alert event that has been due for this long is delivered here."""
+"""An alert event that has been due for this long, by default, is delivered by the watchdog."""
 
 UNUSABLE_SECONDS = 300.0
 """After this long without a write to the database, the channels are notified directly: it cannot store an alert."""
@@ -36,11 +36,20 @@ class Watchdog:
     Args:
         context: of this process.
         limits: of the progress checks; from the settings by default.
+        overdue_seconds: an alert event that has been due for this long is delivered here.
     """
 
-    def __init__(self, context: Context, limits: progress_checks.Limits | None = None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        limits: progress_checks.Limits | None = None,
+        *,
+        overdue_seconds: float = OVERDUE_SECONDS,
+    ) -> None:
         self._context = context
+        self._overdue_seconds = overdue_seconds
         self._progress_checks = progress_checks.ProgressChecks(limits or progress_checks.Limits.of(context.settings))
+        self._style = texts.Style.of(context.settings)
         self._checked_at = float("-inf")
         self._written_at = time.monotonic()
         self._notified_at: float | None = None
@@ -80,11 +89,11 @@ class Watchdog:
         context = self._context
         try:
             with context.database.read() as connection:
-                overdue = delivery.due(connection, since_seconds=OVERDUE_SECONDS)
+                overdue = delivery.due(connection, since_seconds=self._overdue_seconds)
             if overdue:
-                delivery.deliver(context.database, context.channels, context.rng)
+                delivery.deliver(context.database, context.channels, context.rng, self._style)
         except SmsclickError as error:
-            log.debug("Alerts wait for the database. error=%s", type(error).__name__)
+            log.debug("alerts_wait", error=type(error).__name__)
 
     def _note_unusable(self, error: SmsclickError) -> None:
         now = time.monotonic()
@@ -92,19 +101,12 @@ class Watchdog:
         if unusable < UNUSABLE_SECONDS or (self._notified_at is not None and now - self._notified_at < REMIND_SECONDS):
             return
         self._notified_at = now
-        log.error("The database cannot be written. seconds=%.0f error=%s", unusable, error)
-        delivery.notify_directly(
-            self._context.channels,
-            "SMSClick: the database cannot be used",
-            f"A worker has not been able to write for {unusable:.0f} seconds; nothing is sent and nothing is lost. "
-            f"See its log and `smsclick doctor`. {error}",
-        )
+        log.error("database_unwritable", seconds=round(unusable), error=error)
+        delivery.notify_directly(self._context.channels, texts.database_unusable(self._style, unusable, str(error)))
 
     def _note_usable(self) -> None:
         self._written_at = time.monotonic()
         if self._notified_at is not None:
             self._notified_at = None
-            log.warning("The database can be written again.")
-            delivery.notify_directly(
-                self._context.channels, "SMSClick: over: the database cannot be used", "The worker goes on."
-            )
+            log.warning("database_writable")
+            delivery.notify_directly(self._context.channels, texts.database_usable(self._style))

@@ -4,13 +4,13 @@ import csv
 import dataclasses
 import datetime as dt
 import json
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TextIO
 
 import sqlalchemy as sa
 
 from smsclick._database.engine import Database, Fault, fault_of
+from smsclick._values import harmless
 from smsclick._values.times import iso
 from smsclick.contract import State, messages
 from worker.lifecycle import message_rows
@@ -36,9 +36,6 @@ FIELDS = (
     "reference",
 )
 """The fields of a record, in the order of the contract."""
-
-_FORMULA: Final = re.compile(r"[\s\u200b\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r]")
-"""The beginning of a text that a spreadsheet would calculate: a reply could start a program of its reader."""
 
 _ROWS_PER_STATEMENT = 4000
 """Rows that one statement reads, wanted or not, so that a filter on a rare state does not make a long statement."""
@@ -120,7 +117,8 @@ def _read(connection: sa.Connection, window: sa.Select[Any]) -> Sequence[Sequenc
 
 def write_jsonl(records: Iterable[Mapping[str, Any]], out: TextIO) -> None:
     """Write one JSON object per line, times in UTC."""
-    out.writelines(json.dumps(record, ensure_ascii=False, default=iso) + "\n" for record in records)
+    lines = (json.dumps(record, ensure_ascii=False, default=iso) for record in records)
+    out.writelines(harmless.for_json(line) + "\n" for line in lines)
 
 
 def write_csv(records: Iterable[Mapping[str, Any]], out: TextIO, form: CsvForm = PLAIN) -> None:
@@ -137,6 +135,7 @@ def _cell(value: object, form: CsvForm) -> object:
     if isinstance(value, dt.datetime):
         # Without a zone: Excel does not read a value with a zone as a time.
         return f"{value.astimezone(form.zone):%Y-%m-%d %H:%M:%S}" if form.excel else iso(value)
-    if isinstance(value, str) and not form.keep_formulas and _FORMULA.match(value):
-        return f"'{value}"
-    return value
+    if not isinstance(value, str):
+        return value
+    text = harmless.for_terminal(value)
+    return text if form.keep_formulas else harmless.for_spreadsheet(text)

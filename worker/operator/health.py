@@ -5,10 +5,16 @@ This is liveness only: a worker without its database, broker or provider is heal
 """
 
 import dataclasses
+import os
+import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from worker.threads import liveness
+
+_STOP_SECONDS = 20.0
+"""How long a process that is asked to end may take, by default; within the timeout of a container's probe."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,3 +77,35 @@ def examine(
     there = {health.role for health in found}
     missing = [role for role in roles or (() if there else ("worker",)) if role not in there]
     return found + [Health(role, None, ("no such process of this user runs on this machine",)) for role in missing]
+
+
+def end_stalled(found: Sequence[Health], *, stop_seconds: float = _STOP_SECONDS) -> list[int]:
+    """End the processes that do not progress, so that what supervises them starts them again.
+
+    `health` says that a process does not progress only after a minute, so one that starts or is busy is never ended.
+
+    Args:
+        found: as `examine` returns it.
+        stop_seconds: how long a process may take to end after SIGTERM; then it gets SIGKILL.
+
+    Returns:
+        The pids of the processes that were asked to end.
+    """
+    pids = [each.pid for each in found if each.pid is not None and not each.is_healthy]
+    for pid in pids:
+        _signal(pid, signal.SIGTERM)
+    until = time.monotonic() + stop_seconds
+    while time.monotonic() < until and any(_signal(pid, 0) for pid in pids):
+        time.sleep(0.1)
+    for pid in pids:
+        _signal(pid, signal.SIGKILL)
+    return pids
+
+
+def _signal(pid: int, number: int) -> bool:
+    """Send a signal; False where the process is gone."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True

@@ -17,6 +17,8 @@ from worker.lifecycle import message_rows, on_operator, state_machine
 from worker.lifecycle.model import Change, Message
 from worker.operator import message_names
 from worker.queue import odd_rows
+from worker.sql import audit
+from worker.sql.audit import Act
 from worker.sql.now import database_now
 
 _NAMES_PER_TRANSACTION = 200
@@ -41,30 +43,38 @@ Decide = Callable[[Message, dt.datetime], Change | NotAllowed]
 """Takes a message and the database's time; returns what the message becomes, or why it cannot be changed."""
 
 
-def cancel(database: Database, names: Sequence[str]) -> Iterator[Result]:
+def cancel(database: Database, names: Sequence[str], *, actor: str, attempt: int | None = None) -> Iterator[Result]:
     """Cancel messages that are still queued.
 
     Args:
         database: where the messages are.
         names: their ids or keys.
+        actor: who does it, for the events and the audit record.
+        attempt: how many attempts the message had when the person decided; with another number it is not changed.
 
     Yields:
         One result for each name, in the order of the names.
     """
-    return change(database, names, _cancelled)
+    return change(database, names, as_seen(functools.partial(cancelled, actor=actor), attempt), Act.CANCEL, actor)
 
 
 def retry(
-    database: Database, names: Sequence[str], *, even_if_unknown: bool = False, who: str | None = None
+    database: Database,
+    names: Sequence[str],
+    *,
+    actor: str,
+    even_if_unknown: bool = False,
+    attempt: int | None = None,
 ) -> Iterator[Result]:
     """Queue failed messages again.
 
     Args:
         database: where the messages are.
         names: their ids or keys.
+        actor: who does it, for the events and the audit record.
         even_if_unknown: also queue messages in `unknown`. The provider may have accepted them already, so their
             recipients may get a second SMS.
-        who: the operator; the event of a message that was `unknown` keeps this name.
+        attempt: how many attempts the message had when the person decided; with another number it is not changed.
 
     Yields:
         One result for each name, in the order of the names.
@@ -72,13 +82,16 @@ def retry(
 
     def decide(message: Message, now: dt.datetime) -> Change | NotAllowed:
         if even_if_unknown and message.state is State.UNKNOWN and message.erased_at is None:
-            return on_operator.retried(message, now, f"{who or 'an operator'}: sent again although unknown")
-        return _retried(message, now)
+            return on_operator.retried(message, now, actor, "sent again although unknown")
+        return retried(message, now, actor)
 
-    return change(database, names, decide)
+    detail = "even if unknown" if even_if_unknown else ""
+    return change(database, names, as_seen(decide, attempt), Act.RETRY, actor, detail)
 
 
-def change(database: Database, names: Sequence[str], decide: Decide) -> Iterator[Result]:
+def change(
+    database: Database, names: Sequence[str], decide: Decide, act: Act, actor: str, detail: str = ""
+) -> Iterator[Result]:
     """Change each message as `decide` says, and wake the workers for those that become queued.
 
     Each chunk of names has one short transaction. A name that fails does not keep the others from being changed.
@@ -87,20 +100,40 @@ def change(database: Database, names: Sequence[str], decide: Decide) -> Iterator
         database: where the messages are.
         names: their ids or keys.
         decide: called once for each message that was found.
+        act: what is recorded.
+        actor: who is recorded.
+        detail: is recorded, beside how many names there were; without a name of them.
 
     Yields:
         One result for each name, in the order of the names.
     """
     rest = iter(names)
+    record = audit.begin(database, act, actor, f"{len(names)} named; {detail}".removesuffix("; "))
     while chunk := list(itertools.islice(rest, _NAMES_PER_TRANSACTION)):
         results, queued = odd_rows.run(
             database,
-            functools.partial(_change_chunk, names=chunk, decide=decide),
+            functools.partial(_change_chunk, names=chunk, decide=decide, record=record),
             functools.partial(_existing_ids, names=chunk),
         )
         if queued and publisher.configured():
             publisher.wake(queued)
         yield from results
+
+
+def as_seen(decide: Decide, attempt: int | None) -> Decide:
+    """Return a decision that refuses a message which made another attempt after the person looked at it.
+
+    Args:
+        decide: what is decided otherwise.
+        attempt: how many attempts the person saw; None does not compare.
+    """
+
+    def decided(message: Message, now: dt.datetime) -> Change | NotAllowed:
+        if attempt is not None and message.attempts != attempt:
+            return NotAllowed(f"message {message.id} has made another attempt meanwhile: look at it again")
+        return decide(message, now)
+
+    return decided
 
 
 def refusal(message: Message, what: str, rule: str) -> NotAllowed:
@@ -124,13 +157,15 @@ _REASONS_BY_STATE = {
 }
 
 
-def _cancelled(message: Message, now: dt.datetime) -> Change | NotAllowed:
+def cancelled(message: Message, now: dt.datetime, actor: str) -> Change | NotAllowed:
+    """Return the change of a message that is cancelled, or why it cannot be."""
     if message.state is State.QUEUED:
-        return on_operator.cancelled(message, now)
+        return on_operator.cancelled(message, now, actor)
     return refusal(message, "cancelled", "only queued messages can be cancelled")
 
 
-def _retried(message: Message, now: dt.datetime) -> Change | NotAllowed:
+def retried(message: Message, now: dt.datetime, actor: str) -> Change | NotAllowed:
+    """Return the change of a message that is queued again, or why it cannot be."""
     if message.state is not State.FAILED:
         return refusal(message, "retried", "only failed messages can be retried")
     if message.erased_at is not None:
@@ -141,10 +176,12 @@ def _retried(message: Message, now: dt.datetime) -> Change | NotAllowed:
         return NotAllowed(
             f"message {message.id} cannot be retried: its validity ended at {message.expires_at.isoformat()}"
         )
-    return on_operator.retried(message, now)
+    return on_operator.retried(message, now, actor)
 
 
-def _change_chunk(connection: sa.Connection, names: Sequence[str], decide: Decide) -> tuple[list[Result], list[int]]:
+def _change_chunk(
+    connection: sa.Connection, names: Sequence[str], decide: Decide, record: int
+) -> tuple[list[Result], list[int]]:
     """Change one chunk; return the results and the ids of the messages that are queued now."""
     found: dict[str, int | SmsclickError] = {}
     for name in names:
@@ -157,6 +194,7 @@ def _change_chunk(connection: sa.Connection, names: Sequence[str], decide: Decid
     decided = {message_id: decide(message, now) for message_id, message in rows.items()}
     changes = [each for each in decided.values() if isinstance(each, Change)]
     state_machine.apply(connection, changes)
+    audit.add(connection, record, len(changes))
     results = [_result(name, each, decided) for name, each in found.items()]
     return results, [each.was.id for each in changes if each.becomes.state is State.QUEUED]
 

@@ -8,13 +8,21 @@ import sqlalchemy as sa
 from smsclick._database.columns import db_now
 from smsclick._database.engine import Database
 from smsclick.contract import Priority, State, messages
-from worker.account import holds
+from worker.account import holds, usage
+from worker.account.forecast import Forecast
 from worker.account.holds import AccountState
+from worker.account.usage import Usage
 from worker.lifecycle import message_rows
 from worker.operator import counting, open_incidents, recent_heartbeats
 from worker.operator.counting import Counts
 from worker.operator.open_incidents import Incident
 from worker.operator.recent_heartbeats import Heartbeat
+
+DAYS = 7
+"""For how many days what was sent and charged is summed, where nobody asks for others."""
+
+_RATE_WINDOW = dt.timedelta(minutes=1)
+_MOST_COUNTED = 20_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,6 +36,10 @@ class Stats:
         incidents: the open ones, oldest first.
         heartbeats: the latest first.
         now: the time of the reading, by the database's clock.
+        per_second: messages that the provider accepted a second, over the last minute.
+        used: what was sent and charged in the days that were asked for.
+        used_since: from when on that is known; None where nothing was sent yet.
+        forecast: when the balance will be used up at the present rate; None where too little is known.
     """
 
     counts: Counts
@@ -36,13 +48,23 @@ class Stats:
     incidents: list[Incident]
     heartbeats: list[Heartbeat]
     now: dt.datetime
+    per_second: float
+    used: Usage
+    used_since: dt.datetime | None
+    forecast: Forecast | None
 
 
-def read(database: Database) -> Stats:
-    """Return the figures; each query is bounded, so the cost does not grow with the table."""
+def read(database: Database, days: int = DAYS) -> Stats:
+    """Return the figures; each query is bounded, so the cost does not grow with the table.
+
+    Args:
+        database: where to read.
+        days: for how many days what was sent and charged is summed.
+    """
     with database.read() as connection:
         state = holds.read(connection)
-        oldest = _oldest_due(connection)
+        oldest = oldest_due(connection)
+        since, counted = state.now - dt.timedelta(days=days), usage.counted_since(connection)
         return Stats(
             counts=counting.count(connection),
             oldest_due_seconds=None if oldest is None else (state.now - oldest).total_seconds(),
@@ -50,7 +72,22 @@ def read(database: Database) -> Stats:
             incidents=open_incidents.read(connection),
             heartbeats=recent_heartbeats.read(connection),
             now=state.now,
+            per_second=_per_second(connection, state.now),
+            used=usage.read(connection, since),
+            used_since=None if counted is None else max(counted, since),
+            forecast=usage.present_forecast(connection, state),
         )
+
+
+def _per_second(connection: sa.Connection, now: dt.datetime) -> float:
+    """Return the rate of the last minute; where it has very many messages, that of the latest of them."""
+    recent = sa.select(messages.c.sent_at).where(messages.c.sent_at > now - _RATE_WINDOW)
+    latest = recent.order_by(messages.c.sent_at.desc()).limit(_MOST_COUNTED).subquery()
+    row = connection.execute(sa.select(sa.func.count().label("n"), sa.func.min(latest.c.sent_at).label("first"))).one()
+    seconds = _RATE_WINDOW.total_seconds()
+    if row.n == _MOST_COUNTED:
+        seconds = max(1.0, (now - row.first).total_seconds())
+    return float(row.n) / seconds
 
 
 def hold_since(state: AccountState) -> dt.datetime | None:
@@ -59,7 +96,7 @@ def hold_since(state: AccountState) -> dt.datetime | None:
     return min(since, default=None)
 
 
-def _oldest_due(connection: sa.Connection) -> dt.datetime | None:
+def oldest_due(connection: sa.Connection) -> dt.datetime | None:
     """Return the earliest due time of a queued message, with one index look-up for each priority."""
     found = [
         connection.scalar(

@@ -16,6 +16,7 @@ from worker.lifecycle.model import Change, Message
 from worker.operator import message_changes
 from worker.operator.message_changes import Result
 from worker.reconciliation import reasons
+from worker.sql.audit import Act
 
 _MOST_UNKNOWNS = 1000
 
@@ -98,7 +99,7 @@ def _attempt(row: Any) -> UnknownAttempt:  # noqa: ANN401 - a Row, whose columns
     )
 
 
-def decide(database: Database, name: str, id_mensaje: int | None, who: str) -> Result:
+def decide(database: Database, name: str, id_mensaje: int | None, actor: str, *, attempt: int | None = None) -> Result:
     """Record by hand what became of an attempt of unknown outcome.
 
     Args:
@@ -106,7 +107,8 @@ def decide(database: Database, name: str, id_mensaje: int | None, who: str) -> R
         name: the message's id or key.
         id_mensaje: the provider's id of the message; None if the provider certainly did not accept it: then the
             message is sent again or fails, as its `if_absent` says.
-        who: the person who decided; the event keeps this name.
+        actor: the person who decided; the event and the audit record keep this name.
+        attempt: how many attempts the message had when the person decided; with another number it is not changed.
 
     Raises:
         NotAllowed: another message has this `id_mensaje`.
@@ -121,12 +123,14 @@ def decide(database: Database, name: str, id_mensaje: int | None, who: str) -> R
                 f"message {message.id} cannot be sent again: its phone and text were erased; "
                 "only --accepted is possible"
             )
-        return on_operator.reconciled_by_hand(message, id_mensaje, who, now)
+        return on_operator.reconciled_by_hand(message, id_mensaje, actor, now)
 
+    said = "not accepted" if id_mensaje is None else f"accepted as {id_mensaje}"
     if id_mensaje is not None:
         _refuse_owned(database, id_mensaje)
     try:
-        [result] = message_changes.change(database, [name], decided)
+        decide_seen = message_changes.as_seen(decided, attempt)
+        [result] = message_changes.change(database, [name], decide_seen, Act.SETTLE, actor, said)
     except IntegrityError:
         if id_mensaje is not None:
             _refuse_owned(database, id_mensaje)  # another message got this id in the meantime

@@ -6,12 +6,14 @@ it.
 """
 
 import dataclasses
+import datetime as dt
 import random
 import secrets
 from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from smsclick._database.columns import db_now
 from smsclick._values.texts import CHARACTERS_PER_CREDIT
@@ -93,8 +95,10 @@ def _claim(connection: sa.Connection, rows: list[Any], limit: int, policy: Polic
     claimed: list[Claim] = []
     keys = {row.id: wire_key(row.phone, row.text) for row in rows}
     phones = {row.id: digits(row.phone) for row in rows}
-    in_flight = _in_flight(connection, keys.values())
-    opted_out = optouts.among(connection, set(phones.values()))
+    listed_as = optouts.forms(set(phones.values()))
+    # A phone, in any form, has fewer characters than a key, so one set holds both.
+    in_flight = _in_flight_or_opted_out(connection, keys.values(), listed_as)
+    opted_out = {listed_as[form] for form in in_flight & listed_as.keys()}
     for row in rows:
         if len(claimed) >= limit:
             break
@@ -122,10 +126,16 @@ def _claim(connection: sa.Connection, rows: list[Any], limit: int, policy: Polic
                     valid_seconds=valid,
                     canary=message.id == canary,
                     refusal=optouts.REASON if phones[row.id] in opted_out else None,
+                    due_seconds=_due_seconds(message, row.now),
+                    attempt=change.becomes.attempts,
                 )
             )
     state_machine.apply(connection, changes)
     return claimed
+
+
+def _due_seconds(message: model.Message, now: dt.datetime) -> float | None:
+    return None if message.attempts or message.due_at is None else (now - message.due_at).total_seconds()
 
 
 def suspects(connection: sa.Connection, ids: Collection[int] | None, limit: int) -> list[int]:
@@ -164,23 +174,44 @@ def expire(connection: sa.Connection, limit: int) -> int:
     return len(rows)
 
 
-def _in_flight(connection: sa.Connection, keys: Collection[str]) -> set[str]:
-    """Which of these keys a message in flight has. The unique index catches what comes since."""
+def _in_flight_or_opted_out(connection: sa.Connection, keys: Collection[str], phones: Collection[str]) -> set[str]:
+    """Which of these keys a message in flight has, and which of these phones are never written to, in one statement.
+
+    The unique index catches a key that comes since.
+    """
     if not keys:
         return set()
-    return set(connection.scalars(sa.select(messages.c.wire_key).where(among(connection, messages.c.wire_key, keys))))
+    if connection.dialect.name == "postgresql":
+        return set(connection.scalars(_IN_FLIGHT_OR_OPTED_OUT, {"keys": list(keys), "phones": list(phones)}))
+    in_flight = sa.select(messages.c.wire_key).where(among(connection, messages.c.wire_key, keys))
+    return set(
+        connection.scalars(
+            in_flight.union_all(sa.select(optouts.PHONE).where(among(connection, optouts.PHONE, phones)))
+        )
+    )
 
+
+# Built once, as those below.
+_IN_FLIGHT_OR_OPTED_OUT = sa.union_all(
+    sa.select(messages.c.wire_key).where(
+        messages.c.wire_key == sa.any_(sa.bindparam("keys", type_=postgresql.ARRAY(sa.String)))
+    ),
+    sa.select(optouts.PHONE).where(sa.any_(sa.bindparam("phones", type_=postgresql.ARRAY(sa.String))) == optouts.PHONE),
+)
 
 _CLAIM_COLUMNS = (*message_rows.COLUMNS, messages.c.phone, messages.c.text, db_now().label("now"))
 
 
 def _next(connection: sa.Connection, limit: int, favoured: Priority | None) -> list[Any]:
     """What goes next, in order of priority and age; half of it is of the favoured class where so many of it wait."""
-    rows = [] if favoured is None else _of(connection, favoured, (limit + 1) // 2)
-    for priority in Priority:
-        if len(rows) < limit:
-            chosen = [row.id for row in rows] if priority is favoured else []
-            rows += _of(connection, priority, limit - len(rows), chosen)
+    if favoured is None and connection.dialect.name == "postgresql":
+        rows = list(connection.execute(_NEXT_OF_ALL, {"limit": limit}).all())
+    else:
+        rows = [] if favoured is None else _of(connection, favoured, (limit + 1) // 2)
+        for priority in Priority:
+            if len(rows) < limit:
+                chosen = [row.id for row in rows] if priority is favoured else []
+                rows += _of(connection, priority, limit - len(rows), chosen)
     return sorted(rows, key=lambda row: (row.priority, row.due_at))
 
 
@@ -234,6 +265,11 @@ _NEXT = {
     )
     for priority in Priority
 }
+# For PostgreSQL, which looks at one priority after the other and stops at the limit: no row of a lower priority is read
+# or locked too many. The others lock no rows within a part of a statement.
+_NEXT_OF_ALL = sa.select(
+    sa.union_all(*(sa.select(query.subquery()) for query in _NEXT.values())).subquery("next")
+).limit(sa.bindparam("limit", type_=sa.Integer))
 _NEXT_BESIDE = {
     priority: query.where(messages.c.id.not_in(sa.bindparam("chosen", expanding=True)))
     for priority, query in _NEXT.items()

@@ -9,7 +9,6 @@ it: an error of the environment, or a defect of ours, fails no message.
 
 import dataclasses
 import datetime as dt
-import logging
 import secrets
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from smsclick._database import constraints
 from smsclick._database.columns import UtcDateTime, db_now
 from smsclick._database.engine import Database, Fault, fault_of
+from smsclick._logs.event_log import EventLog
 from smsclick.contract import IfAbsent, Priority, State, messages
 from smsclick.errors import DatabaseUnavailable, UnreadableRow
 from worker.alerting import incidents
@@ -30,7 +30,7 @@ from worker.sql import readable
 from worker.sql.now import database_now
 from worker.sql.readable import UNREADABLE, Values
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 T = TypeVar("T")
 Suspects = Callable[[sa.Connection], Collection[int]]
@@ -107,7 +107,7 @@ def run_in_halves(
     except Exception as error:
         if fault_of(error) is not Fault.ROW:
             raise
-        log.warning("Rows are worked on in halves. error=%s", place(error))
+        log.warning("rows_halved", error=place(error))
     with database.read() as connection:
         parts = [list(suspects(connection))]
     done: list[T] = []
@@ -267,13 +267,13 @@ def _postpone(database: Database, message_id: int, where: str) -> None:
         )
         _report(connection, {message_id: "it could not be worked on"})
 
-    log.error("A message could not be worked on and is looked at later. message=%s error=%s", message_id, where)
+    log.error("message_postponed", message_id=message_id, error=where)
     database.transact(work)
 
 
 def _report(connection: sa.Connection, reasons: dict[int, str]) -> None:
     for message_id, why in reasons.items():
-        log.warning("A row is odd. message=%s reason=%s", message_id, why)
+        log.warning("row_odd", message_id=message_id, reason=why)
     if reasons:
         first, why = next(iter(reasons.items()))
         incidents.report(connection, _INCIDENT, detail=f"first: message {first}: {why}", count=len(reasons))

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from smsclick._database.columns import db_now
 from smsclick._values.causes import Cause
 from smsclick.contract import State, events, messages
-from worker.lifecycle import message_rows, model, state_machine
+from worker.lifecycle import message_rows, model, state_machine, tallied
 from worker.lifecycle.model import Change
+from worker.metrics import tallies
 from worker.sql import bulk
 
 
@@ -43,6 +44,8 @@ def finish(connection: sa.Connection, limit: int) -> list[int]:
         )
     state_machine.apply(connection, changes)
     bulk.insert(connection, events, kept)
+    withdrawn = tallied.label(State.QUEUED, State.CANCELLED, Cause.WITHDRAWN)
+    tallies.add(connection, {(tallied.EVENTS, withdrawn): len(kept)})
     return [change.was.id for change in changes]
 
 

@@ -11,11 +11,11 @@ What a reading proves is judged by `worker.reconciliation.absence_proof` and `wo
 
 import dataclasses
 import datetime as dt
-import logging
 from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from smsclick._logs.event_log import EventLog
 from smsclick.errors import ProviderRefused
 from smsclick.provider.results import MessageStatus
 from worker.account import balance_history, status_check
@@ -29,7 +29,7 @@ from worker.reports import watermark, windows
 from worker.reports.matching import CLOCK_TOLERANCE, Attempt
 from worker.reports.reader import read_report
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 WATERMARK = "unknown"
 """The name of the watermark that remembers the density of these reports."""
@@ -137,7 +137,7 @@ def _read(context: Context, reading: Reading, begin: dt.datetime, end: dt.dateti
         if read.complete:
             return rows
         if read.error is not None:
-            log.warning("The report could not be read; nothing is concluded. error=%s", read.error)
+            log.warning("report_unreadable", error=read.error)
         if read.error is None or isinstance(read.error, ProviderRefused):
             break  # Stopped, too long, or refused: the next try would end in the same way.
     reading.failed = Doubt.NO_REPORT
@@ -166,7 +166,7 @@ def _read_end_again(context: Context, reading: Reading, end: dt.datetime, most_r
         return
     reading.end_is_open = _read(context, reading, last, end) >= most_rows
     if reading.end_is_open:
-        log.info("The end of the report may be cut off. rows=%s", most_rows)
+        log.info("report_end_uncertain", rows=most_rows)
 
 
 def _ask_for_missing(context: Context, reading: Reading) -> None:

@@ -13,11 +13,11 @@ surely not accepted, and the producer's `if_absent` decides. Everything else sta
 
 import datetime as dt
 import functools
-import logging
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from smsclick._logs.event_log import EventLog
 from smsclick.contract import State
 from worker.account import balance_history
 from worker.alerting import incidents
@@ -32,7 +32,7 @@ from worker.reconciliation.verdict import Facts, Lookup, judge
 from worker.reports.owners import owned_ids
 from worker.sql.now import database_now
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 
 def reconcile(context: Context) -> int:
@@ -65,19 +65,25 @@ def record(context: Context, looked: Lookup) -> int:
             lambda _: [each.attempt.message_id for each in looked.attempts],
         )
     except IntegrityError:
-        log.warning("An id was given to another message meanwhile; they are looked for again.")
+        log.warning("reconciliation_restarted")
         return 0
     for change in changes:
         if change.note is not None:
             log.info(
-                "An unknown attempt is reconciled. message=%s state=%s cause=%s id_mensaje=%s",
-                change.was.id,
-                change.becomes.state,
-                change.note.cause,
-                change.becomes.id_mensaje,
+                "attempt_reconciled",
+                message_id=change.was.id,
+                attempt=change.was.attempts,
+                state=change.becomes.state,
+                cause=change.note.cause,
+                id_mensaje=change.becomes.id_mensaje,
             )
         elif change.becomes.unknown_reason != change.was.unknown_reason:
-            log.info("An attempt stays unknown. message=%s reason=%s", change.was.id, change.becomes.unknown_reason)
+            log.info(
+                "attempt_stays_unknown",
+                message_id=change.was.id,
+                attempt=change.was.attempts,
+                reason=change.becomes.unknown_reason,
+            )
     return sum(change.becomes.state is not State.UNKNOWN for change in changes)
 
 

@@ -9,10 +9,10 @@ absence counts. Its text says why: a longer SMSCLICK_SETTLE_SECONDS helps only a
 
 import dataclasses
 import datetime as dt
-import logging
 
 import sqlalchemy as sa
 
+from smsclick._logs.event_log import EventLog
 from smsclick.contract import incidents as incidents_table
 from smsclick.contract import messages
 from smsclick.provider.results import MessageStatus, ReportRow, UnreadableRow
@@ -25,7 +25,7 @@ from worker.sql import heartbeat
 from worker.sql.bulk import among
 from worker.sql.now import database_now
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 SECONDS_BETWEEN_PROBES = 60.0
 """How often a new probe is chosen, at most."""
@@ -99,7 +99,7 @@ def _look(context: Context, probe: _Probe) -> _Shown | None:
     begin, end = probe.accepted_at - probe.margin, probe.accepted_at + probe.margin
     read = read_report(context.client, begin, end, add, stop=lambda: shown.there)
     if read.error is not None:
-        log.warning("The report's lag could not be measured. error=%s", read.error)
+        log.warning("report_lag_unmeasured", error=read.error)
         return None
     return shown
 

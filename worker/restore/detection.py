@@ -9,12 +9,12 @@ report cannot be read, nothing is known and nothing is held.
 
 import dataclasses
 import datetime as dt
-import logging
 from typing import Final
 
 import sqlalchemy as sa
 
 from smsclick._database.engine import Database
+from smsclick._logs.event_log import EventLog
 from smsclick.contract import State, clocks, messages
 from smsclick.errors import ProviderError
 from smsclick.provider.client import SmsclickClient
@@ -29,7 +29,7 @@ from worker.reports.owners import owned_ids
 from worker.reports.reader import read_report
 from worker.restore.in_flight import fingerprints_in_flight
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 _MOST_COMPARED_ROWS: Final = 20_000
 _MOST_COMPARED_MESSAGES: Final = 20_000
@@ -71,7 +71,7 @@ def hold_if_restored(database: Database, client: SmsclickClient) -> Evidence | N
     try:
         found = find_evidence(database, client, since)
     except ProviderError as error:
-        log.warning("Whether a backup was restored is not known: the report cannot be read. error=%s", error)
+        log.warning("restore_undetermined", error=error)
         return None
     if found is None:
         return None
@@ -84,11 +84,7 @@ def hold_if_restored(database: Database, client: SmsclickClient) -> Evidence | N
         )
 
     database.transact(hold)
-    log.error(
-        "A backup was restored: messages wait that were sent. Run: smsclick restored --since %s (or --end). message=%s",
-        found.since.isoformat(),
-        found.message_id,
-    )
+    log.error("backup_restored", since=found.since.isoformat(), message_id=found.message_id)
     return found
 
 

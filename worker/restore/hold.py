@@ -7,6 +7,8 @@ from worker.account import holds
 from worker.alerting import incidents
 from worker.lifecycle import message_rows
 from worker.lifecycle.doubt import Doubt
+from worker.sql import audit
+from worker.sql.audit import Act
 
 _NOT_LOOKED_FOR_YET = (str(Doubt.TOO_YOUNG), str(Doubt.NO_REPORT))
 """Reasons of unknown attempts that no report has answered for yet. An attempt without a reason is one of these, too."""
@@ -36,6 +38,13 @@ def end_if_looked_for(connection: sa.Connection) -> bool:
         return False
     end(connection)
     return True
+
+
+def end_by_operator(connection: sa.Connection, actor: str) -> None:
+    """End the hold by an operator's word, and record that `actor` did it."""
+    held = holds.read(connection, lock=True).restored_since is not None
+    end(connection)
+    audit.record(connection, Act.RESTORED_END, actor, count=int(held))
 
 
 def end(connection: sa.Connection) -> None:

@@ -27,6 +27,8 @@ from worker.lifecycle import message_rows, on_operator, state_machine
 from worker.lifecycle.fingerprint import wire_key
 from worker.queue import odd_rows
 from worker.restore.in_flight import fingerprints_in_flight
+from worker.sql import audit
+from worker.sql.audit import Act
 
 _ROWS_PER_TRANSACTION = 500
 _STATES_BEFORE_ACCEPTANCE = (State.QUEUED, State.SENDING, State.UNKNOWN)
@@ -46,7 +48,12 @@ class Recovery:
 
 
 def recover(
-    database: Database, since: dt.datetime, account: str | None, *, progress: Callable[[int], None] = lambda _: None
+    database: Database,
+    since: dt.datetime,
+    account: str | None,
+    *,
+    actor: str,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> Recovery:
     """Hold sending and make every message `unknown` that can have been sent since then.
 
@@ -56,6 +63,7 @@ def recover(
         database: the restored one.
         since: when the backup was made, or earlier; after a failover, when the standby was last known to be complete.
         account: the fingerprint of the APIKEY with which messages were sent since then.
+        actor: who does it, for the events and the audit record.
         progress: is called with the number of messages so far.
 
     Raises:
@@ -71,11 +79,12 @@ def recover(
         return earliest, connection.scalar(sa.select(sa.func.max(messages.c.id))) or 0
 
     earliest, last = database.transact(begin)
+    record = audit.begin(database, Act.RESTORED, actor, f"since {earliest:%Y-%m-%d %H:%M:%S} UTC")
     count, after = 0, 0
     while after < last:
         marked, after = odd_rows.run(
             database,
-            lambda connection, after=after: _mark_unknown(connection, after, last, earliest, account),  # type: ignore[misc]
+            lambda connection, after=after: _mark_unknown(connection, after, last, earliest, account, actor, record),  # type: ignore[misc]
             lambda connection, after=after: _next_ids(connection, after, last),  # type: ignore[misc]
         )
         count += marked
@@ -92,7 +101,13 @@ def _next_ids(connection: sa.Connection, after: int, last: int) -> list[int]:
 
 
 def _mark_unknown(
-    connection: sa.Connection, after: int, last: int, since: dt.datetime, account: str | None
+    connection: sa.Connection,
+    after: int,
+    last: int,
+    since: dt.datetime,
+    account: str | None,
+    actor: str,
+    record: int,
 ) -> tuple[int, int]:
     """Make the next messages by id unknown; returns how many became unknown, and the id up to which that is done."""
     rows = connection.execute(
@@ -112,11 +127,12 @@ def _mark_unknown(
         # Of several messages with one content only one can hold its fingerprint. Matching gives the report's rows to
         # them one by one.
         fingerprint = None if fingerprints[row.id] in in_flight else fingerprints[row.id]
-        changes = on_operator.after_restore(message, secrets.token_hex(8), since, fingerprint, account, row.now)
+        changes = on_operator.after_restore(message, secrets.token_hex(8), since, fingerprint, account, row.now, actor)
         if changes and message.state is State.QUEUED:
             in_flight.add(fingerprints[row.id])
         first += changes[:-1]
         second += changes[-1:]
     state_machine.apply(connection, first)
     state_machine.apply(connection, second)
+    audit.add(connection, record, len(second))
     return len(second), rows[-1].id

@@ -6,28 +6,28 @@ database is the queue, and the broker only wakes workers up.
 
 import dataclasses
 import functools
-import logging
 import math
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
 
 import sqlalchemy as sa
 
+from smsclick._logs.event_log import EventLog
 from smsclick._values.phones import normalize_phone
 from smsclick._values.texts import clean_text
 from smsclick.errors import DatabaseUnavailable, InvalidMessage
 from smsclick.provider.clock import clock
-from smsclick.provider.results import SendResult, Unknown
+from smsclick.provider.results import Unknown
 from worker.account import canary as canaries
 from worker.account import holds
-from worker.context import Context
+from worker.context import Context, Sender
 from worker.lifecycle.attempt import Claim, Ended
 from worker.lifecycle.policy import Invalid, Outcome, Policy, Released
 from worker.queue import claims as queue_claims
 from worker.queue import odd_rows
+from worker.traces import tracer
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 WAKE_UP_IDS = 10
 """Ids in one wake-up."""
@@ -42,13 +42,6 @@ class Batch:
 
     claimed_at: float
     claims: list[Claim]
-
-
-class Sender(Protocol):
-    """The part of the provider's client that an attempt uses."""
-
-    def send(self, phone: str, text: str, rule_id: str | None = None, *, not_after: float | None = None) -> SendResult:
-        """Make one `sendMsg` call, of which no byte leaves after `not_after`."""
 
 
 def wake_for_waiting(context: Context, limit: int) -> int:
@@ -95,17 +88,20 @@ def claim(context: Context, ids: Collection[int] | None, limit: int) -> Batch:
     claimed = odd_rows.run_in_halves(
         context.database, work, lambda connection: queue_claims.suspects(connection, ids, limit), work, limit
     )
+    if known := tracer.parents([each.id for each in claimed]) if tracer.is_on() else {}:
+        claimed = [dataclasses.replace(each, traceparent=known.get(each.id)) for each in claimed]
     return Batch(began, claimed)
 
 
 @functools.cache
 def _refuse_simulated() -> None:
     """Log once. A worker refuses such a database when it starts, so this one was marked later."""
-    log.error("Nothing is sent: `smsclick up --simulate` uses this database. Give one of the two another DATABASE_URL.")
+    log.error("simulated_database")
 
 
-def attempt(
+async def attempt(
     context: Context,
+    sender: Sender,
     claim: Claim,
     claimed_at: float,
     *,
@@ -116,6 +112,7 @@ def attempt(
 
     Args:
         context: this process's.
+        sender: of the running event loop.
         claim: recorded at `claimed_at`.
         claimed_at: a time of `clock()`.
         first: the claim has not waited for another call, so its wait is no reason to release it.
@@ -129,37 +126,38 @@ def attempt(
     valid = math.inf if claim.valid_seconds is None else claimed_at + claim.valid_seconds
     latest = min(not_after, valid, math.inf if first else claimed_at + MOST_CLAIM_WAIT_SECONDS)
     try:
-        late = clock() >= latest or not context.limiter.acquire(context.stopping, latest) or clock() >= latest
-        allowed = None if late else _state_if_allowed(context, claim)
+        late = clock() >= latest or not await context.limiter.acquire(context.stopping, latest) or clock() >= latest
+        allowed = None if late else await _state_if_allowed(context, claim)
     except Exception as error:  # noqa: BLE001 - no request has left, so the message may wait
-        log.error("A call did not begin. message=%s error=%s", claim.id, type(error).__name__)  # noqa: TRY400
+        log.error("call_not_begun", message_id=claim.id, attempt=claim.attempt, error=type(error).__name__)  # noqa: TRY400
         allowed = None
-    if allowed is None or not may_begin():
+    # The account's state may have been long in coming.
+    if allowed is None or clock() >= latest or not may_begin():
         return Ended(claim, Released(), epoch=0)
-    return Ended(claim, _call(context.client, claim, not_after), allowed.epoch, allowed.failures)
+    return Ended(claim, await _call(sender, claim, not_after), allowed.epoch, allowed.failures)
 
 
-def _state_if_allowed(context: Context, claim: Claim) -> holds.AccountState | None:
+async def _state_if_allowed(context: Context, claim: Claim) -> holds.AccountState | None:
     if claim.canary:
         context.hold_cache.forget()  # its permission may be newer than the cached state
     try:
-        now = context.hold_cache.current()
+        now = await context.hold_cache.current()
     except DatabaseUnavailable:
         return None  # without the database the answer could not be recorded, so do not call
     return now if now.is_open or now.allowed_canary == claim.id else None
 
 
-def _call(client: Sender, claim: Claim, not_after: float) -> Outcome:
+async def _call(sender: Sender, claim: Claim, not_after: float) -> Outcome:
     try:
         phone, text = normalize_phone(claim.phone), clean_text(claim.text)
     except InvalidMessage as error:
         # Only a plain INSERT can store such a row; enqueue and import refuse it.
         return Invalid(str(error))
     try:
-        return client.send(phone, text, claim.rule_id, not_after=not_after)
+        return await sender.send(phone, text, claim.rule_id, not_after=not_after)
     except Exception as error:  # noqa: BLE001 - see below
         # A defect of this program while a request may be in flight: the outcome is unknown. The error's words and
         # traceback stay out of the log, because they may hold the phone or the text.
         where = odd_rows.place(error)
-        log.error("A call ended in an unexpected error. message=%s error=%s", claim.id, where)  # noqa: TRY400
+        log.error("call_failed", message_id=claim.id, attempt=claim.attempt, error=where)  # noqa: TRY400
         return Unknown("an unexpected error of the worker during the call")

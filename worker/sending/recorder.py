@@ -9,17 +9,18 @@ else has locked waits alone; the others are recorded.
 """
 
 import dataclasses
-import logging
+import functools
 import random
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future
+from collections.abc import Callable
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from smsclick._database.engine import Database, Fault, fault_of
+from smsclick._logs.event_log import EventLog
 from smsclick.errors import DatabaseUnavailable
 from smsclick.provider.results import Accepted
 from smsclick.settings import Settings
@@ -29,10 +30,11 @@ from worker.lifecycle.policy import Released
 from worker.sending.results import Recorded, record_results
 from worker.threads.supervision import SupervisedThread, Supervisor
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
-MOST_WAITING = 400
-"""With so many waiting results (two groups) the pump stops. A crash makes no more than these unknown."""
+MOST_WAITING = 1000
+"""With so many waiting results the pump stops; answers to a thousand calls come in bursts. A crash makes no more than
+these unknown."""
 
 _GROUP = 200
 _GATHER_SECONDS = 0.04
@@ -41,6 +43,8 @@ _BEATS_WITHIN_SECONDS = 60.0
 _FIRST_RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 2.0
 _LOCK_TIMEOUT = "2s"
+"""Locked message rows are skipped; this bounds the wait for any other lock, on PostgreSQL."""
+
 _FAULTS = 5
 """After so many refusals of a single result, its content counts as the cause."""
 
@@ -51,14 +55,15 @@ _WARN_SECONDS = 60.0
 @dataclasses.dataclass(slots=True, eq=False)
 class _Result:
     ended: Ended
-    done: "Future[None]" = dataclasses.field(default_factory=Future)
+    done: Callable[[], None] | None = None
     written: bool = False
     faults: int = 0
     locked: bool = False
 
     def finish(self) -> None:
-        if not self.done.done():
-            self.done.set_result(None)
+        if self.done is not None:
+            self.done()
+            self.done = None
 
 
 class Recorder:
@@ -88,7 +93,6 @@ class Recorder:
         self._retry_seconds = 0.0
         self._arrived = threading.Event()
         self._urgent = threading.Event()
-        self._drained = threading.Condition()
         self._closing = False
         self._warned: dict[type[Exception], float] = {}
         self.recorded = 0
@@ -107,13 +111,6 @@ class Recorder:
         """Whether further calls may begin."""
         return self.waiting < MOST_WAITING
 
-    def await_room(self, seconds: float) -> bool:
-        """Wait until there is room, at most so many seconds; returns whether there is."""
-        if self.has_room:
-            return True
-        with self._drained:
-            return self._drained.wait_for(lambda: self.has_room, seconds)
-
     def record(self, ended: Ended) -> None:
         """Write one result; returns when it is committed.
 
@@ -122,17 +119,23 @@ class Recorder:
         returns when the outcome's effect on the account is recorded, and the row follows when it is free. A result
         that the database refuses for its own content is dropped with a log line and an incident.
         """
-        self.submit(ended).result()
+        recorded = threading.Event()
+        self.submit(ended, recorded.set)
+        recorded.wait()
 
-    def submit(self, ended: Ended) -> "Future[None]":
-        """Write one result soon; the future is done when `record` would return."""
-        result = _Result(ended)
-        self._new.append(result)
-        self._arrived.set()
-        if not isinstance(ended.outcome, Accepted | Released):
+    def submit(self, ended: Ended, done: Callable[[], None] | None = None) -> None:
+        """Write one result soon. From any thread, and without a wait.
+
+        Args:
+            ended: the attempt with its outcome.
+            done: called by the recorder's thread when `record` would return, seldom more than once. It raises nothing.
+        """
+        self._new.append(_Result(ended, done))
+        if not self._arrived.is_set():
+            self._arrived.set()
+        if not isinstance(ended.outcome, Accepted | Released) and not self._urgent.is_set():
             self._urgent.set()
         self._thread.start()  # in case it could not be started before
-        return result.done
 
     def close(self) -> None:
         """Write all waiting results, however long that takes, and end the thread."""
@@ -160,11 +163,16 @@ class Recorder:
 
     def _forget_written(self) -> None:
         """Tidy up after an exception: no result is lost, and one that is listed twice is written once."""
+        for result in self._waiting:
+            if result.written:
+                result.finish()  # the exception may have come before
         self._waiting = [result for result in dict.fromkeys(self._waiting) if not result.written]
         listed = set(self._waiting)
         for _ in range(len(self._new)):
             result = self._new.popleft()
-            if not result.written and result not in listed:
+            if result.written:
+                result.finish()
+            elif result not in listed:
                 self._new.append(result)
 
     def _take(self, not_before: float) -> list[_Result]:
@@ -193,8 +201,6 @@ class Recorder:
             self._retry_at = time.monotonic() + self._retry_seconds
         elif not self._waiting:
             self._retry_seconds = 0.0
-        with self._drained:
-            self._drained.notify_all()
 
     def _try(self, group: list[_Result]) -> list[_Result]:
         """Write a group, one by one if it fails as a whole; returns the results that have to wait."""
@@ -222,16 +228,24 @@ class Recorder:
     def _commit(self, group: list[_Result]) -> list[_Result]:
         """Write a group in one transaction; returns the results whose rows somebody else has locked."""
 
-        def work(connection: sa.Connection) -> Recorded:
-            if connection.dialect.name == "postgresql":
-                # Locked message rows are skipped; this bounds the wait for any other lock.
-                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+        def work(connection: sa.Connection, *, new_ids: bool) -> Recorded:
+            ended = [result.ended for result in group]
             return record_results(
-                connection, [result.ended for result in group], self._settings, self._rng, skip_locked=True
+                connection,
+                ended,
+                self._settings,
+                self._rng,
+                skip_locked=True,
+                lock_timeout=_LOCK_TIMEOUT,
+                new_ids=new_ids,
             )
 
         with self._thread.waiting_for("database"):
-            recorded = self._database.transact(work)
+            try:
+                recorded = self._database.transact(functools.partial(work, new_ids=True))
+            except IntegrityError:
+                # Perhaps another message has the same id_mensaje: nearly never, so it is looked for only now.
+                recorded = self._database.transact(functools.partial(work, new_ids=False))
         locked = []
         for result in group:
             if result.ended.claim.id in recorded.locked:
@@ -281,11 +295,12 @@ class Recorder:
                 self._warn(failure, 1)
                 return False
         log.error(
-            "A result could not be written. message=%s outcome=%s id_mensaje=%s error=%s",
-            claim.id,
-            type(outcome).__name__,
-            id_mensaje,
-            type(error).__name__,
+            "result_not_written",
+            message_id=claim.id,
+            attempt=claim.attempt,
+            outcome=type(outcome).__name__,
+            id_mensaje=id_mensaje,
+            error=type(error).__name__,
         )
         result.written = True
         result.finish()
@@ -299,7 +314,7 @@ class Recorder:
         self._warned[type(error)] = now
         # Not the driver's words: they may hold a row, with its phone and text.
         said = error if isinstance(error, DatabaseUnavailable) else type(error).__name__
-        log.warning("Results wait for the database. results=%s error=%s", count, said)
+        log.warning("results_wait", results=count, error=said)
 
     def _note_lock(self, result: _Result) -> None:
         """Log once that a row is locked, with the id that would be lost with this process."""
@@ -307,8 +322,9 @@ class Recorder:
             result.locked = True
             outcome = result.ended.outcome
             log.warning(
-                "A result waits for its row, which somebody else has locked. message=%s outcome=%s id_mensaje=%s",
-                result.ended.claim.id,
-                type(outcome).__name__,
-                outcome.id_mensaje if isinstance(outcome, Accepted) else None,
+                "result_waits",
+                message_id=result.ended.claim.id,
+                attempt=result.ended.claim.attempt,
+                outcome=type(outcome).__name__,
+                id_mensaje=outcome.id_mensaje if isinstance(outcome, Accepted) else None,
             )

@@ -1,12 +1,12 @@
 """Record the outcomes of attempts: one short transaction for a group, which changes rows and the account's state."""
 
 import dataclasses
-import logging
 import random
 from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from smsclick._logs.event_log import EventLog
 from smsclick._values.causes import Cause
 from smsclick._values.texts import predict_credits
 from smsclick.contract import State, messages
@@ -22,7 +22,7 @@ from worker.lifecycle.policy import Outcome, Policy
 from worker.sql.bulk import among
 from worker.sql.now import database_now
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ def record_results(
     rng: random.Random,
     *,
     skip_locked: bool = False,
+    lock_timeout: str | None = None,
+    new_ids: bool = False,
 ) -> Recorded:
     """Write the outcomes of a group of attempts. Each changes its row only if the row still waits for it.
 
@@ -56,12 +58,21 @@ def record_results(
         settings: for the policy.
         rng: for the jitter of due times.
         skip_locked: skip rows that others have locked, instead of waiting; `Recorded.locked` names them.
+        lock_timeout: with `skip_locked`: how long this may wait for any other lock, such as `2s`, on PostgreSQL.
+        new_ids: trust that no other message has one of these `id_mensaje`. Where one has it, the unique index refuses
+            the whole group, and the caller tries again without this: that look costs a statement for each group.
+
+    Raises:
+        sa.exc.IntegrityError: with `new_ids`, another message has one of the ids.
     """
     ids = {ended.claim.id for ended in group}
-    rows = message_rows.lock(connection, ids, skip_locked=skip_locked)
+    if skip_locked:
+        rows, now = message_rows.lock_free(connection, ids, lock_timeout=lock_timeout)
+    else:
+        rows = message_rows.lock(connection, ids)
+        now = database_now(connection)  # after the wait for the rows
     locked = message_rows.existing(connection, ids - rows.keys())
     fresh = [ended for ended in group if not ended.counted]
-    now = database_now(connection)
     policy = Policy.of(settings)
     firsts, changes, orphans, changed = [], [], [], set()
     for ended in sorted(group, key=lambda each: each.claim.id):
@@ -79,7 +90,7 @@ def record_results(
         elif isinstance(ended.outcome, Accepted) and ended.outcome.id_mensaje != row.id_mensaje:
             # Not if a report brought the same id before, or if this is the second try of a commit.
             orphans.append(_orphan(row, ended.outcome))
-    doubtful = _drop_owned_ids(connection, changes)
+    doubtful = _drop_owned_ids(connection, changes, look=not new_ids)
     state_machine.apply(connection, firsts)
     state_machine.apply(connection, changes)
     state_machine.keep(connection, orphans)
@@ -135,7 +146,7 @@ def _no_answer(outcome: Outcome) -> bool:
     return isinstance(outcome, Unknown)
 
 
-def _drop_owned_ids(connection: sa.Connection, changes: list[Change]) -> list[Change]:
+def _drop_owned_ids(connection: sa.Connection, changes: list[Change], *, look: bool) -> list[Change]:
     """Make changes whose id belongs to another message `unknown`, for an operator; keep the others."""
     wanted: dict[int, int] = {}
     doubtful: list[int] = []
@@ -147,7 +158,7 @@ def _drop_owned_ids(connection: sa.Connection, changes: list[Change]) -> list[Ch
             doubtful.append(index)
         else:
             wanted[id_mensaje] = index
-    if wanted:
+    if wanted and look:
         column = messages.c.id_mensaje
         owned = sa.select(column).where(among(connection, column, wanted))
         doubtful += [wanted[id_mensaje] for id_mensaje in connection.scalars(owned)]
@@ -198,7 +209,9 @@ def _report_gone(connection: sa.Connection, gone: Sequence[Ended]) -> None:
     lost = []
     for ended in gone:
         id_mensaje = ended.outcome.id_mensaje if isinstance(ended.outcome, Accepted) else None
-        log.error("The message of a result is gone. message=%s id_mensaje=%s", ended.claim.id, id_mensaje)
+        log.error(
+            "result_without_message", message_id=ended.claim.id, attempt=ended.claim.attempt, id_mensaje=id_mensaje
+        )
         if id_mensaje is not None:
             lost.append(f"message {ended.claim.id} (deleted), id_mensaje {id_mensaje}")
     if not lost:
@@ -209,10 +222,10 @@ def _report_gone(connection: sa.Connection, gone: Sequence[Ended]) -> None:
 def _log(change: Change) -> None:
     note = change.note
     log.info(
-        "Attempt ended. message=%s attempt=%s state=%s code=%s id_mensaje=%s",
-        change.was.id,
-        change.was.attempts,
-        change.becomes.state,
-        note.code if note else None,
-        change.becomes.id_mensaje,
+        "attempt_ended",
+        message_id=change.was.id,
+        attempt=change.was.attempts,
+        state=change.becomes.state,
+        code=note.code if note else None,
+        id_mensaje=change.becomes.id_mensaje,
     )

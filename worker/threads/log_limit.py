@@ -1,38 +1,39 @@
 """Limit log lines about a lasting problem: the first at once, then one a minute for each cause."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable
+
+from smsclick._logs.event_log import EventLog
 
 _INTERVAL_SECONDS = 60.0
 _CAUSES_KEPT = 200
 
 
 class LimitedLog:
-    """Warnings of a logger; the same message with the same error is logged at most once a minute.
+    """Warnings of a logger; the same event with the same error and fields is logged at most once a minute.
 
     Args:
         log: the logger.
         clock: monotonic, in seconds.
     """
 
-    def __init__(self, log: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, log: EventLog, clock: Callable[[], float] = time.monotonic) -> None:
         self._log = log
         self._clock = clock
         self._lock = threading.Lock()
-        self._logged: dict[str, tuple[float, int]] = {}
+        self._logged: dict[tuple[object, ...], tuple[float, int]] = {}
 
-    def warning(self, message: str, error: BaseException, *args: object) -> None:
-        """Log a warning about an error whose text may be logged.
+    def warning(self, event: str, error: object, **fields: object) -> None:
+        """Log a warning about an error whose text may be logged; with `left_out`, how many were not logged before it.
 
         Args:
-            message: a constant sentence with `%s` for each of `args`, then one for the error.
+            event: its constant name.
             error: one of ours (`SmsclickError`): its text has no phone, no message text and no driver's text.
-            *args: the values before the error.
+            **fields: of the event.
         """
         now = self._clock()
-        key = message % (*args, error)
+        key = (event, str(error), *sorted(fields.items()))
         with self._lock:
             logged_at, left_out = self._logged.get(key, (float("-inf"), 0))
             if now - logged_at < _INTERVAL_SECONDS:
@@ -41,5 +42,4 @@ class LimitedLog:
             if len(self._logged) >= _CAUSES_KEPT:
                 self._logged.clear()
             self._logged[key] = now, 0
-        more = f" left_out={left_out}" if left_out else ""
-        self._log.warning(f"{message}%s", *args, error, more)
+        self._log.warning(event, **fields, error=error, left_out=left_out or None)

@@ -56,6 +56,11 @@ class Supervisor:
             self._threads.append(thread)
         return thread
 
+    def remove(self, *threads: SupervisedThread) -> None:
+        """Leave threads alone from now on: they run on, and `stop` does not end them."""
+        with self._lock:
+            self._threads = [each for each in self._threads if each not in threads]
+
     def revive(self) -> bool:
         """Start the threads that should run and do not; True where all run now. Cheap, and safe from any thread."""
         with self._lock:

@@ -7,7 +7,7 @@ a bracket: its claim is a lease in the watermark. If that worker dies, the next 
 import dataclasses
 import datetime as dt
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 
@@ -15,7 +15,7 @@ from smsclick._database.columns import db_now
 from smsclick.contract import State, messages, watermarks
 from worker.account import holds
 from worker.context import Context
-from worker.lifecycle import message_rows
+from worker.lifecycle import message_rows, on_status
 from worker.lifecycle.policy import Policy
 from worker.reports import watermark, windows
 from worker.reports.windows import Bracket
@@ -29,6 +29,13 @@ MOST_MESSAGES = 20_000
 UNTRUSTED_FOR = dt.timedelta(minutes=10)
 """How long `getMsg` is asked instead after a report lacked a message that it must have."""
 
+GRACE_SECONDS = 15.0
+"""So long a due check of a sent message waits for a report, while reports of young messages are read on time.
+
+Then the report writes only messages whose check is due by then, and not all whose check would come before the next one.
+"""
+
+_ON_TIME_SECONDS = 10.0
 _ROWS_PER_FETCH = 500
 _SUSPECTS_AT_EACH_END = 500
 _LONGEST_RETRY_SECONDS = 300.0
@@ -67,6 +74,36 @@ def due(connection: sa.Connection, policy: Policy) -> bool:
         _is_due(marks.get(bracket.name)) and not _is_small(_followed(connection, bracket, None, _SMALL + 1))
         for bracket in windows.age_brackets(policy)
     )
+
+
+def grace(connection: sa.Connection) -> dt.datetime | None:
+    """Return the time up to which checks of sent messages are due, or None where that is now.
+
+    It is earlier while the reports of the newest bracket come on time: none failed or lacked a message, and the next
+    one is not late, as it is where its worker died, or where so few messages are left that no report is read for them.
+    """
+    mark = connection.execute(_NEWEST).first()
+    if mark is None or mark.read_at is None or mark.failures or not _is_past(mark.distrusted_until, mark.now):
+        return None
+    if mark.due_at <= mark.now - dt.timedelta(seconds=_ON_TIME_SECONDS):
+        return None
+    return cast("dt.datetime", mark.now) - dt.timedelta(seconds=GRACE_SECONDS)
+
+
+def seconds_until_judged_again(claimed: BracketClaim, sent_at: dt.datetime, tick: float) -> float:
+    """Return the seconds from the claim within which a due check would come before the next report about a message.
+
+    Args:
+        claimed: the bracket that is read.
+        sent_at: when the message was sent.
+        tick: `SMSCLICK_SWEEP_SECONDS`: so much later the next report may be asked for.
+    """
+    age = claimed.now - sent_at
+    next_report = claimed.wait_seconds * _LATE_REPORT + tick
+    stays = claimed.bracket.youngest == 0 and age.total_seconds() + next_report < claimed.bracket.oldest
+    if not stays or tick > _ON_TIME_SECONDS:
+        return on_status.horizon(claimed.wait_seconds, age)
+    return max(0.0, next_report - GRACE_SECONDS)
 
 
 def claim(connection: sa.Connection, bracket: Bracket, context: Context) -> BracketClaim | None:
@@ -140,6 +177,14 @@ def suspects(connection: sa.Connection, bracket: Bracket) -> list[int]:
     ]
 
 
+_LATE_REPORT = 1.25
+_NEWEST = sa.select(watermarks, db_now().label("now")).where(watermarks.c.name == "sent:0")
+
+
+def _is_past(until: dt.datetime | None, now: dt.datetime) -> bool:
+    return until is None or until <= now
+
+
 _SMALL = windows.MOST_SINGLE_CHECKS
 
 
@@ -152,7 +197,7 @@ def _is_due(mark: Any) -> bool:  # noqa: ANN401 - a Row, whose columns no type c
     if mark is None:
         return True
     waits = (mark.due_at, mark.lease_until, mark.distrusted_until)
-    return all(until is None or until <= mark.now for until in waits)
+    return all(_is_past(until, mark.now) for until in waits)
 
 
 def _followed(connection: sa.Connection, bracket: Bracket, cursor: dt.datetime | None, limit: int) -> FollowedMessages:

@@ -1,9 +1,8 @@
 """Follow by report: one request shows the final status of all messages of a span of time.
 
 For each bracket of similar ages whose report is due (`worker.tracking.bracket_claim`), its messages are split into
-slices, one report is read for each slice, and what it shows is written before the next one is requested
-(`worker.tracking.recording`). A complete report that lacks a message proves that it is not final, so its own check is
-postponed until after the next report.
+slices, one report is read for each slice, and what it shows is written before the next one is requested. A complete
+report that lacks a message proves that it is not final, so its own check is postponed until after the next report.
 
 Where reports fail, are slow or lack messages they must show (`worker.tracking.progress`), nothing is postponed: the
 messages' own checks (`due_at`) become due, and `worker.tracking.by_status` asks for them one by one, within its budget.
@@ -11,16 +10,23 @@ See docs/decisions/0011-tracking-by-report.md.
 """
 
 import dataclasses
+import datetime as dt
 import functools
-import logging
 from array import array
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
 
+import sqlalchemy as sa
+
+from smsclick._logs.event_log import EventLog
+from smsclick.contract import State, messages
 from smsclick.errors import ProviderRefused
 from smsclick.provider.codes import Estatus, lookup
 from smsclick.provider.results import MessageStatus, ReportRow, UnreadableRow
 from worker.account import status_check
 from worker.context import Context
-from worker.lifecycle.on_status import PollFailed
+from worker.lifecycle import message_rows
+from worker.lifecycle.on_status import NotShown, PollFailed
 from worker.lifecycle.policy import Policy
 from worker.queue import odd_rows
 from worker.reports import windows
@@ -29,13 +35,14 @@ from worker.reports.reader import read_report
 from worker.reports.windows import ReportSlice
 from worker.tracking import bracket_claim
 from worker.tracking.bracket_claim import MOST_MESSAGES, UNTRUSTED_FOR, BracketClaim
+from worker.tracking.by_status import Seen, write_statuses
 from worker.tracking.progress import FinalStatuses, Progress
-from worker.tracking.recording import record_report, write_statuses
 from worker.tracking.tracked import Followed
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 MOST_REPORTS_PER_CLAIM = 8
+_ROWS_PER_TRANSACTION = 500
 REPORTS_PER_PROBE = 10
 """After so many reports, `getMsg` is asked for one message that they lack: a test whether reports are complete."""
 
@@ -74,7 +81,7 @@ def _read_bracket(context: Context, claimed: BracketClaim) -> int:
             break
         report = _read_slice(context, claimed, span, progress.probe)
         progress = progress.after(report, span, claimed.bracket)
-        final = record_report(context, claimed, span, report, trusted=not progress.untrusted)
+        final = _record_report(context, claimed, span, report, trusted=not progress.untrusted)
         progress = dataclasses.replace(progress, final=progress.final + final)
         if progress.stopped:
             break
@@ -115,7 +122,7 @@ def _read_slice(context: Context, claimed: BracketClaim, span: ReportSlice, prob
     if isinstance(error, ProviderRefused):
         return FinalStatuses({}, end.rows, complete=False, failed=PollFailed(error.code, lookup(error.code).meaning))
     if error is not None:
-        log.warning("A report could not be read to its end. bracket=%s error=%s", claimed.bracket.name, error)
+        log.warning("report_incomplete", bracket=claimed.bracket.name, error=error)
         return FinalStatuses(statuses, end.rows, complete=False, failed=PollFailed(None, str(error)))
     return FinalStatuses(statuses, end.rows, end.complete, end.interrupted)
 
@@ -140,20 +147,100 @@ def _find_probe(context: Context, claimed: BracketClaim, span: ReportSlice, repo
     return chosen
 
 
+def _record_report(
+    context: Context, claimed: BracketClaim, span: ReportSlice, report: FinalStatuses, *, trusted: bool
+) -> int:
+    """Write what a report showed of our messages, in groups.
+
+    Args:
+        context: this process's.
+        claimed: the bracket that the report is about.
+        span: the slice that the report is about.
+        report: what it showed.
+        trusted: whether a message that it lacks is not final.
+
+    Returns:
+        How many messages changed their state.
+    """
+    seen = _seen_by_row(context, claimed, report)
+    if report.complete and trusted:
+        seen |= _not_shown(claimed, span, seen, context.settings.sweep_seconds)
+    changed = 0
+    for part in _groups(seen):
+        write = functools.partial(
+            write_statuses,
+            seen={message_id: seen[message_id] for message_id in part},
+            policy=Policy.of(context.settings),
+            rng=context.rng,
+        )
+        changes = odd_rows.run(context.database, write, functools.partial(_the_ids, ids=part))
+        changed += sum(change.becomes.state is not change.was.state for change in changes)
+    failed = report.failed
+    if failed is not None and status_check.key_refused(failed):
+        context.database.transact(
+            lambda connection: status_check.hold_for_refused_key(connection, failed, context.settings)
+        )
+    return changed
+
+
+def _seen_by_row(context: Context, claimed: BracketClaim, report: FinalStatuses) -> dict[int, Seen]:
+    """The statuses by row id: of followed messages, and of delivered ones that wait for their reply."""
+    seen: dict[int, Seen] = {}
+    replied: dict[int, MessageStatus] = {}
+    for id_mensaje, status in report.statuses.items():
+        message_id = claimed.messages.id_of(id_mensaje)
+        if message_id is not None:
+            seen[message_id] = status
+        elif status.reply is not None:
+            replied[id_mensaje] = status
+    for part in _groups(replied):
+        with context.database.read() as connection:
+            seen |= {row.id: replied[row.id_mensaje] for row in _awaiting_reply(connection, part)}
+    return seen
+
+
+def _not_shown(claimed: BracketClaim, span: ReportSlice, seen: Collection[int], tick: float) -> dict[int, Seen]:
+    """The messages that the report lacks and whose own check would come before the next report: it is postponed."""
+    found: dict[int, Seen] = {}
+    for each in map(claimed.messages.__getitem__, claimed.messages.places(span.first, span.last)):
+        if each.id in seen or each.due_at is None:
+            continue
+        wait = bracket_claim.seconds_until_judged_again(claimed, each.sent_at, tick)
+        if each.due_at <= claimed.now + dt.timedelta(seconds=wait):
+            found[each.id] = NotShown(claimed.wait_seconds)
+    return found
+
+
+def _awaiting_reply(connection: sa.Connection, ids: Collection[int]) -> Sequence[Any]:
+    return connection.execute(
+        sa.select(messages.c.id, messages.c.id_mensaje).where(
+            messages.c.id_mensaje.in_(ids),
+            message_rows.in_state(State.DELIVERED),
+            messages.c.rule_id.is_not(None),
+            messages.c.reply.is_(None),
+        )
+    ).all()
+
+
+def _the_ids(_connection: sa.Connection, ids: Sequence[int]) -> Sequence[int]:
+    return ids
+
+
+def _groups(ids: Iterable[int]) -> Iterator[list[int]]:
+    each = sorted(ids)
+    return (each[start : start + _ROWS_PER_TRANSACTION] for start in range(0, len(each), _ROWS_PER_TRANSACTION))
+
+
 def _log(claimed: BracketClaim, progress: Progress) -> None:
     if progress.reads:
         log.info(
-            "Reports were read. bracket=%s reports=%s open=%s final=%s next=%.0f failed=%s",
-            claimed.bracket.name,
-            progress.reads,
-            len(claimed.messages),
-            progress.final,
-            claimed.wait_seconds,
-            "no" if progress.failed is None else progress.failed.reason,
+            "reports_read",
+            bracket=claimed.bracket.name,
+            reports=progress.reads,
+            open_messages=len(claimed.messages),
+            final_messages=progress.final,
+            next_seconds=round(claimed.wait_seconds),
+            failed="no" if progress.failed is None else progress.failed.reason,
         )
     if progress.untrusted:
-        log.warning(
-            "A report lacks a final message; getMsg is asked instead for a while. bracket=%s seconds=%.0f",
-            claimed.bracket.name,
-            UNTRUSTED_FOR.total_seconds(),
-        )
+        log.warning("report_lacks_message", bracket=claimed.bracket.name, seconds=round(UNTRUSTED_FOR.total_seconds()))

@@ -2,53 +2,64 @@
 
 It asks only for what no report answers (`worker.tracking.by_report`): slices with a few messages, messages that reports
 lack or fail for, replies, and one last time before a message becomes `undetermined`. All workers together keep within
-`worker.account.request_budget`.
+`worker.account.status_check`.
 
 A check is claimed by moving the row's due time (`due_at`) forward by a lease, so that no other worker asks for the same
 message. If the worker dies, the check is due again when the lease has ended.
 """
 
 import datetime as dt
-import logging
+import random
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
+from smsclick._logs.event_log import EventLog
 from smsclick.contract import State, messages
 from smsclick.provider.results import MessageStatus
 from smsclick.settings import Settings
-from worker.account import holds, request_budget, status_check
+from worker.account import holds, status_check
 from worker.account.status_check import key_refused
 from worker.alerting import incidents
 from worker.context import Context
-from worker.lifecycle import message_rows
+from worker.lifecycle import message_rows, on_status, state_machine
 from worker.lifecycle.model import Change
-from worker.lifecycle.on_status import PollFailed
+from worker.lifecycle.on_status import NotShown, PollFailed
 from worker.lifecycle.policy import Policy
 from worker.queue import odd_rows
-from worker.tracking.recording import write_statuses
+from worker.sql.now import database_now
+from worker.tracking import bracket_claim
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 CHECKS_PER_TASK = 20
 
 FOLLOWED_STATES = (State.SENT, State.DELIVERED, State.UNDETERMINED)
 """The states whose rows may have a due check; delivered ones only while a reply is awaited."""
 
+Seen = MessageStatus | PollFailed | NotShown
+"""What was seen of a message, by its own check or by a report."""
+
 _Answer = MessageStatus | PollFailed
 
 
 def due(connection: sa.Connection, limit: int) -> list[int]:
-    """Return row ids of messages whose check is due, oldest first in each state; none while the key is refused."""
+    """Return row ids of messages whose check is due, oldest first in each state; none while the key is refused.
+
+    While reports of young messages are read on time, the check of a sent message waits a little longer for the report.
+    """
     if not holds.read(connection).key_works:
         return []
+    grace = bracket_claim.grace(connection)
     ids: list[int] = []
     for state in FOLLOWED_STATES:
+        since: Any = db_now() if grace is None or state is not State.SENT else grace
         query = (
             sa.select(messages.c.id)
-            .where(message_rows.in_state(state), messages.c.due_at <= db_now())
+            .where(message_rows.in_state(state), messages.c.due_at <= since)
             .order_by(messages.c.due_at)
             .limit(limit - len(ids))
         )
@@ -82,6 +93,28 @@ def poll(context: Context, ids: Collection[int], *, slice_seconds: float = 5.0) 
     return len(answers)
 
 
+def write_statuses(
+    connection: sa.Connection, seen: Mapping[int, Seen], policy: Policy, rng: random.Random
+) -> list[Change]:
+    """Write what was seen of messages, each judged again with its row locked.
+
+    Args:
+        connection: in a transaction.
+        seen: by row id.
+        policy: of this process.
+        rng: for the jitter of the next due times.
+
+    Returns:
+        The changes; a row that is not followed any more has none.
+    """
+    rows = message_rows.lock(connection, seen.keys())
+    now = database_now(connection)
+    decided = (on_status.after_poll(row, seen[row.id], now, policy, rng) for row in rows.values())
+    changes = [change for change in decided if change is not None]
+    state_machine.apply(connection, changes)
+    return changes
+
+
 def _claim(context: Context, ids: Collection[int]) -> dict[int, int]:
     """Claim due checks within the budget; returns the provider's id by row id."""
 
@@ -102,7 +135,7 @@ def _claim(context: Context, ids: Collection[int]) -> dict[int, int]:
         ).all()
         if rows:
             # What the budget does not cover stays due.
-            rows = rows[: request_budget.take(connection, len(rows))]
+            rows = rows[: status_check.take(connection, len(rows))]
         if rows:
             later = rows[0].now + dt.timedelta(seconds=context.settings.lease_seconds)
             connection.execute(
@@ -123,11 +156,12 @@ def _record(context: Context, answers: Mapping[int, _Answer], unasked: Collectio
 
     for change in odd_rows.run(context.database, work, lambda _: answers.keys()):
         log.info(
-            "Status asked. message=%s state=%s estatus=%s next=%s",
-            change.was.id,
-            change.becomes.state,
-            change.becomes.estatus_mensaje,
-            change.becomes.due_at,
+            "status_asked",
+            message_id=change.was.id,
+            attempt=change.was.attempts,
+            state=change.becomes.state,
+            estatus=change.becomes.estatus_mensaje,
+            next_at=change.becomes.due_at,
         )
 
 

@@ -52,17 +52,13 @@ class AnswerLimits(ReadLimits):
         super().count(received)
 
 
-class CallRecord(threading.local):
-    """The record of the call that this thread is making. `begin` starts a new one.
+class Departure:
+    """What is proven of whether a call's request left, in both transports.
 
     A failure counts as "never left" only on positive proof: `connect()` failed, or the request was withheld, and
-    nothing was given to a socket before. If urllib3 ever bypassed our connection class, neither would be recorded, and
-    the result of the send would be unknown.
+    nothing was given to a socket before.
 
     Attributes:
-        connect_by: Time of `time.monotonic()` by which the connection must be open.
-        limits: Of the answer.
-        max_idle: Seconds after which the call's connection is not used again.
         not_after: Time of `clock()` after which no byte may leave; None: any time.
         connect_failed: Whether the connection could not be opened.
         at_proxy: Whether the call got no further than the proxy.
@@ -70,14 +66,44 @@ class CallRecord(threading.local):
         left: Whether bytes of the request may have been given to a socket.
     """
 
-    connect_by = 0.0
-    limits = AnswerLimits(0.0, 0)
-    max_idle = 0.0
     not_after: float | None = None
     connect_failed = False
     at_proxy = False
     withheld = False
     left = False
+
+    def leaves(self) -> None:
+        """Record that the next step gives bytes of the request to a socket.
+
+        Raises:
+            TimeoutError: `not_after` has passed, so the bytes must not leave.
+        """
+        if self.not_after is not None and clock() > self.not_after:
+            self.withheld = True
+            raise TimeoutError
+        self.left = True
+
+    @property
+    def never_left(self) -> bool:
+        """Whether it is proven that not one byte of the request was sent."""
+        return (self.connect_failed or self.withheld) and not self.left
+
+
+class CallRecord(Departure, threading.local):
+    """The record of the call that this thread is making. `begin` starts a new one.
+
+    If urllib3 ever bypassed our connection class, nothing would be recorded, and the result of the send would be
+    unknown.
+
+    Attributes:
+        connect_by: Time of `time.monotonic()` by which the connection must be open.
+        limits: Of the answer.
+        max_idle: Seconds after which the call's connection is not used again.
+    """
+
+    connect_by = 0.0
+    limits = AnswerLimits(0.0, 0)
+    max_idle = 0.0
     _read_timeout = 0.0
 
     def begin(
@@ -98,7 +124,7 @@ class CallRecord(threading.local):
             read_timeout: Seconds.
             limit: Bytes that the body may have. A streamed report has no such limit.
             max_idle: Seconds.
-            not_after: See the attribute.
+            not_after: See `Departure`.
             slowest: See `AnswerLimits`.
             longest: See `AnswerLimits`.
         """
@@ -114,22 +140,11 @@ class CallRecord(threading.local):
         self.left = False
 
     def leaves(self) -> None:
-        """Record that the next step gives bytes of the request to a socket.
-
-        Raises:
-            TimeoutError: `not_after` has passed, so the bytes must not leave.
-        """
-        if self.not_after is not None and clock() > self.not_after:
-            self.withheld = True
-            raise TimeoutError
-        if not self.left:
-            self.left = True
+        """As in `Departure`; the time of the answer starts with the first byte."""
+        left_before = self.left
+        super().leaves()
+        if not left_before:
             self.limits.start(self._read_timeout)
-
-    @property
-    def never_left(self) -> bool:
-        """Whether it is proven that not one byte of the request was sent."""
-        return (self.connect_failed or self.withheld) and not self.left
 
 
 call = CallRecord()

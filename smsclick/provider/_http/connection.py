@@ -19,6 +19,7 @@ from requests.adapters import HTTPAdapter
 from smsclick._net.deadline import DeadlineResponse
 from smsclick.provider._http.call_record import AnswerLimits, call
 from smsclick.provider._http.failure_reasons import TunnelError
+from smsclick.provider._http.headers import idle_seconds
 
 if TYPE_CHECKING:
     import socket
@@ -107,9 +108,7 @@ class Connection(urllib3.connection.HTTPConnection):
     def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as in urllib3 itself
         """Read the answer's head, and from it how long the server keeps an idle connection."""
         response = super().getresponse()
-        announced = re.search(r"timeout=([0-9]{1,6})", response.headers.get("Keep-Alive", ""))
-        idle = min(call.max_idle, float(announced[1]) - 1) if announced else call.max_idle
-        self._reuse_until = time.monotonic() + idle
+        self._reuse_until = time.monotonic() + idle_seconds(response.headers.get("Keep-Alive"), call.max_idle)
         return response
 
     @property

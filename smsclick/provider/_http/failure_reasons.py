@@ -6,6 +6,7 @@ The kind is for programs, the reason is one line for a person. Neither shows any
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,7 @@ from smsclick.provider.results import TransportFailure
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from smsclick.provider._http.call_record import CallRecord
+    from smsclick.provider._http.call_record import Departure
 
 TRANSPORT_ERRORS: Final = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError, ValueError)
 """All that requests, urllib3, http.client, ssl and socket raise on purpose (requests' own are OSErrors)."""
@@ -30,6 +31,7 @@ _NO_CONNECTION: Final = "no connection could be made"
 
 _REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (urllib3.exceptions.NameResolutionError, "{owner} name was not resolved"),
+    (socket.gaierror, "{owner} name was not resolved"),
     (ConnectionRefusedError, "the connection was refused"),
     (urllib3.exceptions.NewConnectionError, _NO_CONNECTION),  # before its parent, which is the next
     (urllib3.exceptions.ConnectTimeoutError, "no connection in time"),
@@ -58,7 +60,7 @@ class TunnelError(OSError):
             self.reason = f"the proxy asks for a user and password, or refuses ours (HTTP {status})"
 
 
-def failure_of(error: BaseException, record: CallRecord | None = None) -> TransportFailure:
+def failure_of(error: BaseException, record: Departure | None = None) -> TransportFailure:
     """Return what an error means for the call that ended with it.
 
     Args:

@@ -9,17 +9,52 @@ from urllib.parse import urlencode, urlsplit
 
 import requests
 
+from smsclick._net.certificates import context
 from smsclick._net.urls import is_loopback
 from smsclick.errors import InvalidField, InvalidText, InvalidTime, SettingsError
 from smsclick.provider._answers.dates import format_date
 from smsclick.provider.codes import Estatus
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterable, Mapping
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
 DEFAULT_BASE_URL: Final = "https://app.smsclick.com.mx/sms-services"
+
+
+def check_account(api_key: str, connect_timeout: float, read_timeout: float) -> None:
+    """Check what every request depends on.
+
+    Args:
+        api_key: The account's.
+        connect_timeout: Seconds.
+        read_timeout: Seconds.
+
+    Raises:
+        SettingsError: One of them cannot be used.
+    """
+    if not api_key.strip() or not api_key.isprintable():
+        raise SettingsError("the APIKEY is empty or holds line breaks: copy it again from the SMSClick panel")
+    if connect_timeout <= 0 or read_timeout <= 0:
+        raise SettingsError("the connect and read timeouts must be more than 0 seconds, for example 5 and 30")
+
+
+def trusted(base_url: str, ca_bundle: str | None) -> ssl.SSLContext | None:
+    """Return what verifies the provider's certificate, or None if it has none.
+
+    Args:
+        base_url: Of the provider.
+        ca_bundle: A file of certificates that are trusted instead of the usual ones.
+
+    Raises:
+        SettingsError: The file cannot be used.
+    """
+    try:
+        return context(ca_bundle) if base_url.startswith("https://") else None
+    except ValueError as error:
+        raise SettingsError(f"the file of trusted certificates: {error}; name one in PEM") from None
 
 
 def template(url: str) -> requests.PreparedRequest:
@@ -59,12 +94,20 @@ def fill(blank: requests.PreparedRequest, fields: Mapping[str, str]) -> requests
     request = requests.PreparedRequest()
     request.method, request.url, request.hooks = blank.method, blank.url, blank.hooks
     request.headers = blank.headers.copy()
-    request.body = _form(fields)
+    request.body = form(fields)
     request.headers["Content-Length"] = str(len(request.body))
     return request
 
 
-def _form(fields: Mapping[str, str]) -> bytes:
+def form(fields: Mapping[str, str]) -> bytes:
+    """Return the body of a form.
+
+    Args:
+        fields: Names and values.
+
+    Raises:
+        InvalidText: A field cannot be written as UTF-8.
+    """
     encoded = None
     with contextlib.suppress(UnicodeEncodeError):  # it carries the text, so ours must not be chained to it
         encoded = urlencode(fields).encode("ascii")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from smsclick.provider._http.call_record import call
 from smsclick.provider._http.connection import Adapter
 from smsclick.provider._http.failure_reasons import TOO_LARGE, TRANSPORT_ERRORS, failure_of
+from smsclick.provider._http.headers import retry_after
 from smsclick.provider.failures import FailureKind
 from smsclick.provider.results import HttpAnswer, TransportFailure
 
@@ -25,7 +23,6 @@ SLOWEST_REPORT_BYTES_PER_SECOND: Final = 64 * 1024
 LONGEST_REPORT_SECONDS: Final = 300.0
 """After this a streamed report is given up, however fast it comes (or after `read_timeout`, if that is longer)."""
 
-_LONGEST_RETRY_AFTER_SECONDS: Final = 86400.0
 _PIECE_BYTES: Final = 64 * 1024
 
 
@@ -84,7 +81,7 @@ class Transport:
                 body += piece
                 if len(body) > limit:
                     return TransportFailure(TOO_LARGE, never_left=False, kind=FailureKind.TOO_LARGE)
-        return HttpAnswer(response.status_code, bytes(body), _retry_after(response))
+        return HttpAnswer(response.status_code, bytes(body), retry_after(response.headers.get("Retry-After")))
 
     def stream(self, request: requests.PreparedRequest) -> StreamedAnswer | TransportFailure:
         """Make a call and return its answer, whose body is yet to be read. Close it."""
@@ -113,7 +110,7 @@ class StreamedAnswer:
     """
 
     def __init__(self, response: requests.Response) -> None:
-        self.head = HttpAnswer(response.status_code, b"", _retry_after(response))
+        self.head = HttpAnswer(response.status_code, b"", retry_after(response.headers.get("Retry-After")))
         self._response = response
 
     def pieces(self) -> Iterator[bytes | TransportFailure]:
@@ -135,19 +132,3 @@ def _read_piece(response: requests.Response) -> bytes | TransportFailure:
     except TRANSPORT_ERRORS as error:
         return failure_of(error)
     return part
-
-
-def _retry_after(response: requests.Response) -> float | None:
-    """Return the seconds of `Retry-After`, which may be a number or a date."""
-    value = response.headers.get("Retry-After")
-    if value is None:
-        return None
-    if re.fullmatch(r"[0-9]{1,9}", value.strip()):
-        return min(float(value), _LONGEST_RETRY_AFTER_SECONDS)
-    try:
-        until = parsedate_to_datetime(value)
-        if until.tzinfo is None:
-            until = until.replace(tzinfo=UTC)
-        return min(max((until - datetime.now(UTC)).total_seconds(), 0.0), _LONGEST_RETRY_AFTER_SECONDS)
-    except (ValueError, OverflowError):
-        return None

@@ -10,6 +10,7 @@ from smsclick._cli.tools import open_database
 from smsclick._wakeups import publisher
 from smsclick.errors import SmsclickError
 from worker.intake import dead_letters
+from worker.operator.commands.parts.current_user import current_user
 
 group = typer.Typer(no_args_is_help=True, help="Calls over the broker that could not become messages.")
 
@@ -44,7 +45,7 @@ def retry_command(ids: Ids) -> None:
     """Store their messages; one that still cannot become a message stays in the list."""
     failed = False
     with open_database() as database:
-        for letter, result in dead_letters.retry(database, ids):
+        for letter, result in dead_letters.retry(database, ids, actor=current_user()):
             if isinstance(result, SmsclickError):
                 failed = True
                 output.note(f"{letter}: {result}")
@@ -60,5 +61,5 @@ def retry_command(ids: Ids) -> None:
 def drop_command(ids: Ids) -> None:
     """Delete them."""
     with open_database() as database:
-        dropped = dead_letters.drop(database, ids)
+        dropped = dead_letters.drop(database, ids, actor=current_user())
     output.say(f"{dropped} dropped, {len(ids) - dropped} not found")

@@ -9,6 +9,7 @@ import typer
 from smsclick._cli import output
 from worker.operator.commands import health
 from worker.operator.commands.options import AsJson
+from worker.operator.doctor import alert_test as trial
 from worker.operator.doctor import checkup
 from worker.operator.doctor.check import Check, Verdict
 
@@ -23,13 +24,16 @@ _PLAIN_SIGNS = _SIGNS | {Verdict.OK: "ok", Verdict.FAILED: "X"}
 def doctor(
     *,
     this_worker: Annotated[bool, typer.Option("--worker", help="The same as `smsclick health --worker`.")] = False,
+    alert_test: Annotated[
+        bool, typer.Option("--alert-test", help="Send a test alert to every address of ALERT_URLS, and nothing else.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check configuration, database, broker, beat, key, balance and clock, and say what to do."""
     if this_worker:
         health.show(("worker",), as_json=as_json)
         return
-    checks = list(checkup.examine())
+    checks = list(trial.run() if alert_test else checkup.examine())
     if as_json:
         for check in checks:
             output.json_line(dataclasses.asdict(check))
@@ -37,7 +41,7 @@ def doctor(
         show(checks)
     failed = [check.name for check in checks if check.verdict is Verdict.FAILED]
     if failed:
-        output.complain(f"not healthy: {', '.join(failed)}")
+        output.complain(f"{'not acknowledged' if alert_test else 'not healthy'}: {', '.join(failed)}")
         raise typer.Exit(1)
 
 

@@ -1,17 +1,16 @@
 """`smsclick export`: write one record for each message to stdout."""
 
-import datetime as dt
 import sys
 from typing import Annotated, Literal
 
 import typer
 
 from smsclick._cli.tools import open_database
-from smsclick._values import times
 from smsclick.contract import State
-from smsclick.errors import InvalidField, InvalidTime
+from smsclick.errors import InvalidField
 from smsclick.settings import get_settings
-from worker.operator import exporting
+from worker.operator import exporting, person_export
+from worker.operator.commands.options import Since, Until, time_of
 
 commands = typer.Typer()
 
@@ -23,11 +22,11 @@ def export(
     states: Annotated[
         list[State] | None, typer.Option("--state", help="Only messages in this state; can be given several times.")
     ] = None,
-    since: Annotated[
-        str | None, typer.Option(help="Only messages created since then; the same forms of time as in report.")
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(help="Only messages created until then; a day alone means its end.")
+    since: Since = None,
+    until: Until = None,
+    phone: Annotated[
+        str | None,
+        typer.Option(help="All that is stored of this phone, for the person: JSON lines of messages, opt-out, calls."),
     ] = None,
     excel: Annotated[
         bool, typer.Option("--excel", help="CSV for spreadsheets: marked as UTF-8, with local times.")
@@ -41,13 +40,19 @@ def export(
     Times without a zone are in the provider's zone (SMSCLICK_TIMEZONE). In a CSV an apostrophe goes before each text
     that a spreadsheet would read as a formula.
     """
+    if phone is not None:
+        if form != "jsonl" or states or not (since is None and until is None) or excel or keep_formulas:
+            raise InvalidField("--phone: takes no other option; all that is stored is written as JSON lines")
+        with open_database() as database:
+            exporting.write_jsonl(person_export.records(database, phone), sys.stdout)
+        return
     if (excel or keep_formulas) and form != "csv":
         raise InvalidField(f"{'--excel' if excel else '--keep-formulas'}: is for CSV; add --format csv")
     zone = get_settings().zone
     wanted = exporting.Wanted(
         states or (),
-        None if since is None else _time("--since", since),
-        None if until is None else _time("--until", until, end_of_day=True),
+        time_of("--since", since),
+        time_of("--until", until, end_of_day=True),
     )
     with open_database() as database:
         records = exporting.export(database, wanted)
@@ -55,10 +60,3 @@ def export(
             exporting.write_csv(records, sys.stdout, exporting.CsvForm(excel, zone, keep_formulas))
         else:
             exporting.write_jsonl(records, sys.stdout)
-
-
-def _time(option: str, text: str, *, end_of_day: bool = False) -> dt.datetime:
-    try:
-        return times.parse_time_or_day(text, get_settings().zone, end_of_day=end_of_day)
-    except InvalidTime as error:
-        raise InvalidTime(f"{option}: {error}") from None

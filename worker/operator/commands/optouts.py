@@ -9,6 +9,7 @@ import typer
 from smsclick._cli import output
 from smsclick._cli.tools import open_database, opened, progress_line
 from worker.operator.commands.options import AsJson
+from worker.operator.commands.parts.current_user import current_user
 from worker.queue import optouts
 
 group = typer.Typer(no_args_is_help=True, help="Phones that are never written to.")
@@ -22,7 +23,7 @@ def add_command(
 ) -> None:
     """Never write to these phones; their waiting messages fail when a worker claims them."""
     with open_database() as database:
-        added = optouts.add(database, phones, reason)
+        added = optouts.add(database, phones, reason, actor=current_user())
     output.say(f"{added} added, {len(phones) - added} already known")
 
 
@@ -30,7 +31,7 @@ def add_command(
 def remove_command(phones: Phones) -> None:
     """Write to these phones again; messages that failed stay failed until they are retried."""
     with open_database() as database:
-        removed = optouts.remove(database, phones)
+        removed = optouts.remove(database, phones, actor=current_user())
     output.say(f"{removed} removed, {len(phones) - removed} not on the list")
 
 
@@ -58,6 +59,7 @@ def import_command(
             name=file,
             report=lambda number, why: progress.say(f"line {number}: {why}"),
             summary=summary,
+            actor=current_user(),
         )
     output.note(f"{summary.added} added, {summary.known} already known, {summary.refused} refused")
     if summary.refused:

@@ -14,6 +14,7 @@ from smsclick.errors import InvalidField
 from smsclick.provider.account_client import open_client
 from smsclick.settings import Settings, get_settings
 from worker.account import account_key
+from worker.operator.commands.parts.current_user import current_user
 from worker.restore import hold, losses
 from worker.restore.recovery import recover
 
@@ -47,7 +48,7 @@ def restored_command(
                 for key in losses.missing_keys(database, _keys(stream)):
                     output.say(key)
         elif end:
-            database.transact(hold.end)
+            database.transact(lambda connection: hold.end_by_operator(connection, current_user()))
             output.say("the hold of the restore is lifted; smsclick unknown lists what is not decided yet")
         elif unowned:
             _say_unowned(database, settings, since or "")
@@ -57,7 +58,8 @@ def restored_command(
 
 def _restore(database: Database, settings: Settings, since: str) -> None:
     mine = account_key.fingerprint(settings.require_api_key())
-    done = recover(database, parse_time("--since", since), mine, progress=lambda count: output.note(f"{count} …"))
+    begin = parse_time("--since", since)
+    done = recover(database, begin, mine, actor=current_user(), progress=lambda count: output.note(f"{count} …"))
     output.say(
         f"held: {done.unknown} messages could have been sent since {done.since.isoformat(timespec='seconds')} and are "
         "being reconciled with the provider's report; sending goes on by itself after SMSCLICK_SETTLE_SECONDS"

@@ -1,7 +1,8 @@
-"""`smsclick stats`: print the figures for a person, or as JSON."""
+"""`smsclick stats` and `watch`: print the figures for a person, or as JSON; draw them again and again."""
 
+import contextlib
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -9,27 +10,45 @@ from smsclick._cli import output
 from smsclick._cli.tools import open_database
 from smsclick._values import times
 from worker.account.holds import AccountState
-from worker.operator import account
+from worker.operator import account, now
 from worker.operator import stats as figures
-from worker.operator.commands import incident_table
 from worker.operator.commands.options import AsJson
+from worker.operator.commands.parts import incident_table
 from worker.operator.stats import Stats
 
 commands = typer.Typer()
 
+Every = Annotated[float, typer.Option("--every", min=0.5, max=3600, help="Seconds between two readings.")]
+Days = Annotated[int, typer.Option("--days", min=1, max=400, help="Sum what was sent and charged for so many days.")]
+
 
 @commands.command(rich_help_panel="Operation")
-def stats(*, as_json: AsJson = False) -> None:
-    """Show counts by state, the oldest due message, hold, balance and open incidents."""
+def stats(*, days: Days = figures.DAYS, as_json: AsJson = False) -> None:
+    """Show counts by state, the oldest due message, rate, hold, balance, credits and open incidents."""
     with open_database() as database:
-        found = figures.read(database)
+        found = figures.read(database, days)
     if as_json:
-        output.json_line(_record(found))
+        output.json_line(_record(found, days))
     else:
-        _show(found)
+        _show(found, days)
 
 
-def _show(found: Stats) -> None:
+@commands.command(rich_help_panel="Operation")
+def watch(*, every: Every = 2.0) -> None:
+    """Show what flows now, how fast, and why nothing does, until q or Ctrl-C; once where stdout is no terminal."""
+    # rich takes longer to load than most commands take to run.
+    from worker.operator.commands.parts import now_screen, now_view  # noqa: PLC0415
+
+    with open_database() as database:
+        if output.for_people():
+            with contextlib.suppress(KeyboardInterrupt):
+                now_screen.watch(database, every)
+        else:
+            canvas = now_view.Canvas(output.console().width, blocks=output.can_show("█"))
+            output.show(now_view.drawn(now.read(database), canvas))
+
+
+def _show(found: Stats, days: int) -> None:
     estimated = found.counts.estimated
     counts = [(state, f"about {n}" if state in estimated else n) for state, n in found.counts.states.items()]
     output.show_table(("state", "messages"), counts)
@@ -42,7 +61,10 @@ def _show(found: Stats) -> None:
             "held since": figures.hold_since(state),
             "canary": None if state.canary_id is None else f"message {state.canary_id}",
             "report lag": _report_lag(state),
+            "rate now": f"{found.per_second:.1f} messages/s over the last minute",
             "balance": _balance(state),
+            "balance lasts": _forecast(found),
+            f"credits last {days} days": _used(found),
         }
     )
     if found.heartbeats:
@@ -59,6 +81,21 @@ def _balance(state: AccountState) -> str:
     return f"{state.balance} credits at {output.shown(state.balance_at)}"
 
 
+def _forecast(found: Stats) -> str | None:
+    if found.forecast is None:
+        return None
+    rate = f"at {found.forecast.credits_per_hour:.0f} credits/hour, the rate of the last hour"
+    left = found.forecast.seconds_left
+    return "no credits were charged in the last hour" if left is None else f"{times.span(left)} {rate}"
+
+
+def _used(found: Stats) -> str:
+    used = found.used
+    if found.used_since is None:
+        return "none"
+    return f"{used.credits} for {used.sent} messages, counted since {output.shown(found.used_since)}"
+
+
 def _report_lag(state: AccountState) -> str | None:
     """Return how long the report takes to show a message; it must stay well below SMSCLICK_SETTLE_SECONDS."""
     if state.lag_since is not None:
@@ -70,7 +107,7 @@ def _report_lag(state: AccountState) -> str | None:
     return f"at most {times.span(state.report_lag)}, measured at {output.shown(state.report_lag_at)}"
 
 
-def _record(found: Stats) -> dict[str, Any]:
+def _record(found: Stats, days: int) -> dict[str, Any]:
     state = found.account_state
     hold = None
     if not state.is_open:
@@ -89,6 +126,9 @@ def _record(found: Stats) -> dict[str, Any]:
         "report_lag_at": state.report_lag_at,
         "balance": state.balance,
         "balance_at": state.balance_at,
+        "sent_per_second": found.per_second,
+        "forecast": None if found.forecast is None else dataclasses.asdict(found.forecast),
+        "used": {"days": days, "since": found.used_since, **dataclasses.asdict(found.used)},
         "incidents": [dataclasses.asdict(each) for each in found.incidents],
         "heartbeats": [dataclasses.asdict(each) for each in found.heartbeats],
         "at": found.now,

@@ -10,8 +10,8 @@ from smsclick._cli import output
 from smsclick._cli.tools import open_database
 from smsclick._values import times
 from worker.operator import unknowns
-from worker.operator.commands.current_user import current_user
 from worker.operator.commands.options import AsJson
+from worker.operator.commands.parts.current_user import current_user
 from worker.operator.unknowns import UnknownAttempt
 
 commands = typer.Typer()

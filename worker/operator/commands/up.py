@@ -12,7 +12,10 @@ from smsclick._cli import output
 from smsclick._database.engine import parse_url
 from smsclick._database.sqlite_files import path_of
 from smsclick._database.urls import shown
+from smsclick._logs.event_log import EventLog
 from smsclick.settings import Settings, get_settings
+
+log = EventLog(__name__)
 
 commands = typer.Typer()
 
@@ -39,6 +42,9 @@ def up(
     from worker import embedded  # noqa: PLC0415 - Celery and Alembic; the other commands start sooner without them
 
     def ready(settings: Settings) -> None:
+        log.info("up_started", base_url=settings.base_url)
+        if settings.log_format == "json":
+            return  # each line is for machines
         output.say(f"smsclick is up and sends to {settings.base_url}; Ctrl-C stops it")
         if simulate:
             key = settings.require_api_key()

@@ -1,6 +1,5 @@
 """Check whether the broker answers, whether our queues are consumed, and whether by workers of this database."""
 
-import logging
 import secrets
 import threading
 import time
@@ -12,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from smsclick._database.engine import Database
+from smsclick._logs.event_log import EventLog
 from smsclick._net.certificates import tls_reason
 from smsclick.contract import heartbeats
 from smsclick.errors import BrokerUnavailable, SmsclickError
@@ -19,7 +19,7 @@ from smsclick.settings import Settings
 from worker.operator.doctor import unread_calls
 from worker.operator.doctor.check import Check, Verdict
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 TIMEOUT_SECONDS: Final = 3
 PROBES: Final = 24
@@ -202,7 +202,7 @@ def _within(reach: Callable[[], Any], seconds: float, where: str) -> Any:  # noq
         try:
             given.append(reach())
         except Exception as error:
-            log.debug("The broker was not reached.", exc_info=True)
+            log.debug("broker_not_reached", exc_info=True)
             failed.append(error)
 
     thread = threading.Thread(target=run, name="smsclick-doctor", daemon=True)

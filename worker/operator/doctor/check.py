@@ -2,12 +2,12 @@
 
 import dataclasses
 import enum
-import logging
 from collections.abc import Callable, Iterator
 
+from smsclick._logs.event_log import EventLog
 from smsclick.errors import SmsclickError
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 
 class Verdict(enum.StrEnum):
@@ -49,7 +49,7 @@ def guarded(name: str, look: Callable[[], Check]) -> Check:
         return failed(name, error)
     except Exception as error:
         # The error's text may hold anything, so only its type is shown.
-        log.debug("The check ended unexpectedly. check=%s", name, exc_info=True)
+        log.debug("check_failed", check=name, exc_info=True)
         return Check(name, Verdict.FAILED, f"it could not be checked ({type(error).__name__})", "see --debug")
 
 

@@ -1,0 +1,87 @@
+"""Addresses of one host name, resolved on a thread so that a slow resolver never holds up the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+Address = tuple[socket.AddressFamily, tuple[str | int | bytes, ...]]
+"""A family and what `connect()` takes."""
+
+CACHE_SECONDS: Final = 30.0
+"""Thousands of connections ask for one name. After this, or when no address could be reached, it is asked for again."""
+
+
+class Resolver:
+    """Resolves one name, with at most one thread at a time. Many may wait for its answer.
+
+    Args:
+        host: A name or an address.
+        port: Of the service.
+        ask: Resolves names; it may block.
+    """
+
+    def __init__(self, host: str, port: int, ask: Callable[..., Iterable[Any]] = socket.getaddrinfo) -> None:
+        self._host, self._port, self._ask_system = host, port, ask
+        self._known: list[Address] = []
+        self._known_until = 0.0
+        self._pending: asyncio.Future[list[Address] | OSError | ValueError] | None = None
+
+    async def addresses(self) -> list[Address]:
+        """Return the addresses, of the cache where they are new enough.
+
+        Raises:
+            OSError: The name was not resolved.
+            ValueError: It cannot be a name.
+        """
+        if time.monotonic() < self._known_until:
+            return list(self._known)  # `prefer` changes the order of ours
+        if self._pending is None:
+            self._pending = self._ask(asyncio.get_running_loop())
+        answer = await asyncio.shield(self._pending)  # others wait for it too
+        if isinstance(answer, list):
+            return list(answer)
+        raise answer.with_traceback(None)
+
+    def forget(self) -> None:
+        """Ask again next time, because none of the addresses could be reached."""
+        self._known_until = 0.0
+
+    def prefer(self, address: Address) -> None:
+        """Put an address that was reached before the others."""
+        if self._known and self._known[0] != address and address in self._known:
+            self._known.remove(address)
+            self._known.insert(0, address)
+
+    def _ask(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[list[Address] | OSError | ValueError]:
+        pending: asyncio.Future[list[Address] | OSError | ValueError] = loop.create_future()
+
+        def finish(answer: list[Address] | OSError | ValueError) -> None:
+            self._pending = None
+            if isinstance(answer, list):
+                self._known, self._known_until = answer, time.monotonic() + CACHE_SECONDS
+            pending.set_result(answer)
+
+        def resolve() -> None:
+            answer: list[Address] | OSError | ValueError
+            try:
+                found = self._ask_system(self._host, self._port, type=socket.SOCK_STREAM)
+                answer = list(dict.fromkeys((socket.AddressFamily(each[0]), each[4]) for each in found))
+            except (OSError, ValueError) as error:
+                answer = error
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(finish, answer)
+
+        try:
+            # A daemon thread: a resolver that hangs must not hold up the end of the process.
+            threading.Thread(target=resolve, name="smsclick-resolver", daemon=True).start()
+        except RuntimeError:
+            finish(OSError("the system allows no thread"))
+        return pending

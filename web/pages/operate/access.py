@@ -1,0 +1,26 @@
+"""Who may use the page and the API: a list; commands add and remove."""
+
+from typing import Final
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+
+from web.pages.people import Operator
+from web.pages.rendering import render
+from web.shared import database_of
+from worker.operator.access import tokens, users
+
+router: Final = APIRouter(prefix="/operar/accesos", include_in_schema=False)
+
+
+@router.get("")
+async def show(request: Request, _: Operator) -> Response:
+    """Show users and tokens, without anything secret."""
+    database = database_of(request)
+    return render(
+        request,
+        "operate/access.html.j2",
+        users=await run_in_threadpool(users.list_all, database),
+        tokens=await run_in_threadpool(tokens.list_all, database),
+    )
