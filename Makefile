@@ -88,8 +88,8 @@ docs-check: .venv/.docs ## builds that site strictly into var/site and checks it
 	@$(MKDOCS) build --strict --clean
 	@$(PYTHON) scripts/site_check.py
 
-audit: ## known vulnerabilities of the locked packages (needs uv)
-	@./scripts/audit.sh
+audit: setup ## known vulnerabilities of the locked packages (needs uv)
+	@$(PYTHON) scripts/audit.py
 
 sbom: setup ## dist/sbom.cdx.json and dist/licences.md of the image's lock
 	@./scripts/sbom.sh

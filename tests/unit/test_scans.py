@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -56,13 +58,31 @@ def test_no_tracked_file_holds_one() -> None:
     assert script().main() == 0
 
 
+def audited(*packages: dict[str, Any]) -> str:
+    return json.dumps({"dependencies": packages, "fixes": []})
+
+
+CLEAN = {"name": "a", "version": "1", "vulns": []}
+VULNERABLE = {"name": "b", "version": "2", "vulns": [{"id": "CVE-1", "fix_versions": ["2.1"]}]}
+NOT_FOUND = {"name": "c", "skip_reason": "Dependency not found on PyPI and could not be audited: c (3)"}
+
+
 @pytest.mark.parametrize(
     ("says", "code", "expected", "words"),
     [
-        ("No known vulnerabilities found", 0, 0, "requirements.lock: no known vulnerabilities"),
-        ("Name Version ID Fix Versions\nx 1 CVE-1 2", 1, 1, "CVE-1"),
-        ("ConnectionError: cannot reach", 1, 3, "could not be reached; nothing is known of requirements.lock"),
+        (audited(CLEAN), 0, 0, "requirements.lock: no known vulnerabilities (packages: 1)"),
+        (audited(CLEAN, VULNERABLE), 1, 1, "b 2: CVE-1, fixed in 2.1"),
+        (audited(CLEAN, NOT_FOUND), 0, 3, "requirements.lock: not audited: 1 of 2 packages"),
+        (audited(VULNERABLE, NOT_FOUND), 1, 1, "requirements.lock: known vulnerabilities: 1"),
+        (audited(), 0, 3, "not audited: pip-audit read no package"),
+        (
+            f"Traceback: {'x ' * 99}\nConnectionError: cannot reach",
+            1,
+            3,
+            "requirements.lock: not audited: pip-audit failed",
+        ),
     ],
+    ids=["clean", "vulnerable", "not found", "both", "empty", "failed"],
 )
 def test_an_audit_distinguishes_none_known_from_not_asked(
     tmp_path: Path, says: str, code: int, expected: int, words: str
@@ -70,26 +90,21 @@ def test_an_audit_distinguishes_none_known_from_not_asked(
     fake = tmp_path / "uvx"
     fake.write_text(f"#!/bin/sh\ncat <<'END'\n{says}\nEND\nexit {code}\n")
     fake.chmod(0o755)
-    ended = subprocess.run(
-        [ROOT / "scripts" / "audit.sh"],
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = audit(f"{tmp_path}:/usr/bin:/bin")
     assert ended.returncode == expected
-    assert words in ended.stdout + ended.stderr
+    lines = (ended.stdout + ended.stderr).splitlines()
+    assert words in "\n".join(lines)
+    assert lines[0].startswith("requirements.lock: "), "our conclusion stands before the words of pip-audit"
+    assert max(map(len, lines)) < 80
 
 
 def test_an_audit_without_its_program_says_what_to_install(tmp_path: Path) -> None:
-    for program in ("dirname", "sh"):
-        (tmp_path / program).symlink_to(f"/usr/bin/{program}")
-    ended = subprocess.run(
-        ["/bin/sh", ROOT / "scripts" / "audit.sh"],
-        env={"PATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = audit(str(tmp_path))
     assert ended.returncode == 3
     assert "install uv" in ended.stderr
+
+
+def audit(path: str) -> subprocess.CompletedProcess[str]:
+    """`make audit`, which finds programs there only."""
+    command = [sys.executable, str(ROOT / "scripts" / "audit.py")]
+    return subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, check=False)
