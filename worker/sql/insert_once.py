@@ -33,7 +33,9 @@ def insert_once_with_id(connection: sa.Connection, table: sa.Table, *rows: Mappi
     try:
         with connection.begin_nested():
             if len(rows) > 1:
-                connection.execute(sa.insert(table), [dict(row) for row in rows])
+                # One statement: psycopg would send a list of rows as a pipeline, and while a process is stopped in the
+                # middle of one, PostgreSQL's bound on idle transactions does not apply, so the locks would stay.
+                connection.execute(sa.insert(table).values([dict(row) for row in rows]))
                 return ()
             result = connection.execute(sa.insert(table).values(**rows[0]))
             return result.inserted_primary_key or ()
