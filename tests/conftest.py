@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import tempfile
+import traceback
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -21,6 +22,7 @@ import alembic.config
 import hypothesis
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from smsclick.settings import variables
 from tests import programs, wall_clocks
@@ -38,6 +40,8 @@ S = TypeVar("S", bound=Server)
 _NOT_RUN = "not run here: "
 _servers = pytest.StashKey[set[str]]()
 _processes = pytest.StashKey[list[Process]]()
+_terminal: list[pytest.TerminalReporter] = []
+"""Of the process that prints."""
 
 # A slow machine is no failure of the code. HYPOTHESIS_PROFILE=thorough tries many more examples.
 _slow = [hypothesis.HealthCheck.too_slow]
@@ -127,6 +131,20 @@ def _remove_leftovers() -> None:
                 shutil.rmtree(owner.parent, ignore_errors=True)
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Find who prints."""
+    if not hasattr(session.config, "workerinput"):
+        _terminal.extend(filter(None, [session.config.pluginmanager.get_plugin("terminalreporter")]))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Name a failed test at once: a run that is ended from outside prints no summary."""
+    if report.failed and _terminal:
+        _terminal[0].write("\n")
+        _terminal[0].write_line(f"FAILED {report.nodeid} ({report.when}, after {report.duration:.0f} s)", red=True)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The closing lines: on what it ran, and what did not run and why."""
     if used := config.stash[_servers]:
@@ -153,6 +171,22 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_testnodedown(node: Any, error: object) -> None:  # noqa: ANN401 - xdist's
     """And is heard by the process that prints."""
     node.config.stash[_servers].update(getattr(node, "workeroutput", {}).get("servers", ()))
+
+
+@event.listens_for(sa.Engine, "before_cursor_execute")
+def _no_pipeline(connection: sa.Connection, *given: Any) -> None:  # noqa: ANN401 - SQLAlchemy's
+    """Refuse a list of parameters, which psycopg sends as a pipeline.
+
+    PostgreSQL's bound on idle transactions does not apply in the middle of one: a process that is stopped there, or a
+    host that freezes, would hold its row locks for hours. So the product gives PostgreSQL one statement.
+    """
+    *_, executemany = given
+    if executemany and connection.dialect.name == "postgresql":
+        callers = (frame.f_code.co_filename for frame, _ in traceback.walk_stack(None))
+        caller = next(
+            name for name in callers if Path(name).is_relative_to(ROOT) and ".venv" not in name and name != __file__
+        )
+        assert Path(caller).is_relative_to(ROOT / "tests"), f"{caller} executes a statement with a list on PostgreSQL"
 
 
 # --- The servers, one of each for the session, or for each of the processes that share the tests
