@@ -31,6 +31,7 @@ A send has no errors here: `sendMsg` answers with a value (`smsclick.provider.re
 # ruff: noqa: N818  (the tree's names are words of the contract's sentences; an "Error" suffix would add nothing)
 from __future__ import annotations
 
+from smsclick._values.refusals import Refusal, RefusalCode
 from smsclick.provider.codes import lookup
 from smsclick.provider.failures import FailureKind
 
@@ -84,6 +85,16 @@ class SettingsError(SmsclickError):
 class InvalidMessage(SmsclickError, ValueError):
     """A message cannot be sent as it was given. Nothing was stored."""
 
+    def __init__(self, *arguments: object, advice: str = "") -> None:
+        super().__init__(*(str(each) if isinstance(each, Refusal) else each for each in arguments), advice=advice)
+        # Pickle makes the error from its text and puts this back afterwards.
+        self._refusal = next((each for each in arguments if isinstance(each, Refusal)), None)
+
+    @property
+    def refusal(self) -> Refusal:
+        """What is wrong as a code with values, for programs of ours that say it in another language."""
+        return self._refusal or Refusal.of(RefusalCode.OTHER, sentence=str(self))
+
 
 class InvalidPhone(InvalidMessage):
     """The phone is not a Mexican number."""
@@ -114,11 +125,13 @@ class KeyConflict(SmsclickError):
         self.key = key
         self.message_id = message_id
 
+    @property
+    def refusal(self) -> Refusal:
+        """What is wrong as a code with values, as of an `InvalidMessage`."""
+        return Refusal.of(RefusalCode.KEY_IN_USE, key=repr(self.key), message=self.message_id)
+
     def __str__(self) -> str:
-        return (
-            f"the key {self.key!r} already belongs to message {self.message_id}, "
-            "which has another phone or text: use a new key for a new message"
-        )
+        return str(self.refusal)
 
 
 class MessageNotFound(SmsclickError):

@@ -232,7 +232,7 @@ class Settings(BaseSettings):
             try:
                 parse_callback(word)
             except InvalidField as error:
-                raise ValueError(str(error).removeprefix("callback: ")) from None
+                raise ValueError(error.refusal.sentence()) from None
             if len(word) > 500:
                 raise ValueError("has more than 500 characters")
         return SecretStr(word)

@@ -11,6 +11,7 @@ from typing import Any
 from smsclick._database.constraints import AFTER_LAST_TIME, FIRST_TIME
 from smsclick._values.callback import parse_callback
 from smsclick._values.phones import normalize_phone
+from smsclick._values.refusals import Names, Refusal, RefusalCode
 from smsclick._values.texts import clean_text
 from smsclick.contract import IfAbsent, Priority
 from smsclick.errors import InvalidField, InvalidTime
@@ -110,17 +111,15 @@ class NewMessage:
         sends = _time("send_at", send_at, zone)
         expires = _time("expires_at", expires_at, zone)
         if sends is not None and sends < now - _TOLERATED_PAST:
-            raise InvalidTime(f"send_at: {sends.isoformat()} is in the past; leave it out to send now")
+            raise InvalidTime(Refusal.of(RefusalCode.TIME_PAST, "send_at", time=sends.isoformat()))
         valid_for = None
         if ttl is not None:
             if expires is not None:
-                raise InvalidTime("ttl: expires_at is given as well; give one of the two")
+                raise InvalidTime(Refusal.of(RefusalCode.TTL_WITH_EXPIRES_AT, "ttl"))
             expires = _later(sends or now, ttl)
             valid_for = expires - now if sends is None else None
         if expires is not None and expires <= max(now, sends or now):
-            raise InvalidTime(
-                f"expires_at: {expires.isoformat()} is over before the message may be sent; give a later time"
-            )
+            raise InvalidTime(Refusal.of(RefusalCode.TIME_EXPIRES_TOO_EARLY, "expires_at", time=expires.isoformat()))
         return cls(
             key=_word("key", key) or str(uuid.uuid4()),
             phone=normalize_phone(phone),
@@ -150,16 +149,18 @@ class NewMessage:
         for given, value in values.items():
             name = canonical(given)
             if name not in COLUMNS:
+                names = Names(COLUMNS)
+                if _NAME.fullmatch(name):
+                    raise InvalidField(Refusal.of(RefusalCode.FIELD_UNKNOWN, name=name, names=names))
                 # A value that is no name may be a phone or a text in the wrong place, so it is not shown.
-                which = f" {name}" if _NAME.fullmatch(name) else ""
-                raise InvalidField(f"unknown column{which}; there are: {', '.join(COLUMNS)}")
+                raise InvalidField(Refusal.of(RefusalCode.FIELD_UNKNOWN_HIDDEN, names=names))
             if name in named:
-                raise InvalidField(f"the column {name} comes twice")
+                raise InvalidField(Refusal.of(RefusalCode.COLUMN_TWICE, name=name))
             named[name] = value
         filled = {name: value for name, value in named.items() if value is not None and value != ""}
         missing = [name for name in ("phone", "text") if name not in filled]
         if missing:
-            raise InvalidField(f"{' and '.join(missing)} missing: every message needs a phone and a text")
+            raise InvalidField(Refusal.of(RefusalCode.FIELDS_MISSING, names=Names(missing)))
         if isinstance(ttl := filled.get("ttl"), str) and _NUMBER.fullmatch(ttl.strip()):
             filled["ttl"] = float(ttl)
         return cls.of(**filled, now=now, zone=zone)
@@ -180,7 +181,7 @@ def valid_key(value: object) -> str:
     """
     key = _word("key", value)
     if key is None:
-        raise InvalidField("key: is empty; give the key that the message was enqueued with")
+        raise InvalidField(Refusal.of(RefusalCode.KEY_EMPTY, "key"))
     return key
 
 
@@ -191,33 +192,33 @@ def _time(name: str, value: object, zone: dt.tzinfo | None) -> dt.datetime | Non
         try:
             value = dt.datetime.fromisoformat(value.strip())
         except ValueError:
-            raise InvalidTime(f"{name}: not a time; write ISO 8601, like 2026-12-01T09:30:00-06:00") from None
+            raise InvalidTime(Refusal.of(RefusalCode.TIME_FORM, name)) from None
     if not isinstance(value, dt.datetime):
-        raise InvalidTime(f"{name}: not a time; write ISO 8601, like 2026-12-01T09:30:00-06:00")
+        raise InvalidTime(Refusal.of(RefusalCode.TIME_FORM, name))
     if zone is not None and value.tzinfo is None:
         value = value.replace(tzinfo=zone)
     if value.tzinfo is None or value.utcoffset() is None:
-        raise InvalidTime(f"{name}: {value.isoformat()} has no time zone; add one, like {value.isoformat()}-06:00")
+        raise InvalidTime(Refusal.of(RefusalCode.TIME_NO_ZONE, name, time=value.isoformat()))
     try:
         found = value.astimezone(dt.UTC)
     except OverflowError:
         found = None
     if found is None or not _FIRST <= found < _AFTER_LAST:
-        raise InvalidTime(f"{name}: {value.isoformat()} is outside the calendar; give a nearer time")
+        raise InvalidTime(Refusal.of(RefusalCode.TIME_CALENDAR, name, time=value.isoformat()))
     return found
 
 
 def _later(start: dt.datetime, ttl: object) -> dt.datetime:
     if isinstance(ttl, bool) or not isinstance(ttl, int | float | dt.timedelta):
-        raise InvalidTime("ttl: not a number of seconds; write one, like 300")
+        raise InvalidTime(Refusal.of(RefusalCode.TTL_FORM, "ttl"))
     try:
         end = start + (ttl if isinstance(ttl, dt.timedelta) else dt.timedelta(seconds=ttl))
     except (OverflowError, ValueError):
-        raise InvalidTime("ttl: reaches beyond the calendar; give fewer seconds") from None
+        raise InvalidTime(Refusal.of(RefusalCode.TTL_CALENDAR, "ttl")) from None
     if end >= _AFTER_LAST:
-        raise InvalidTime("ttl: reaches beyond the calendar; give fewer seconds")
+        raise InvalidTime(Refusal.of(RefusalCode.TTL_CALENDAR, "ttl"))
     if end <= start:
-        raise InvalidTime("ttl: must be more than 0 seconds")
+        raise InvalidTime(Refusal.of(RefusalCode.TTL_NOT_POSITIVE, "ttl"))
     return end
 
 
@@ -225,12 +226,12 @@ def _word(name: str, value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise InvalidField(f"{name}: must be text")
+        raise InvalidField(Refusal.of(RefusalCode.FIELD_TYPE, name))
     value = value.strip()
     if len(value) > _LIMITS[name]:
-        raise InvalidField(f"{name}: has {len(value)} characters, at most {_LIMITS[name]} fit")
+        raise InvalidField(Refusal.of(RefusalCode.FIELD_TOO_LONG, name, count=len(value), most=_LIMITS[name]))
     if not value.isprintable():
-        raise InvalidField(f"{name}: holds a character that cannot be printed; remove it")
+        raise InvalidField(Refusal.of(RefusalCode.FIELD_CHARACTER, name))
     return value or None
 
 
@@ -247,7 +248,9 @@ def _priority(value: Priority | str | None) -> Priority:
     try:
         return value if isinstance(value, Priority) else Priority[str(value).strip().upper()]
     except KeyError:
-        raise InvalidField("priority: it is none of high, normal, low") from None  # of a shifted line it is the text
+        # The value is not shown: in a line whose fields are shifted it is the text.
+        names = Names(("high", "normal", "low"))
+        raise InvalidField(Refusal.of(RefusalCode.FIELD_CHOICE, "priority", names=names)) from None
 
 
 def _if_absent(value: IfAbsent | str | None) -> IfAbsent:
@@ -256,4 +259,4 @@ def _if_absent(value: IfAbsent | str | None) -> IfAbsent:
     try:
         return IfAbsent(str(value).strip().lower())
     except ValueError:
-        raise InvalidField("if_absent: it is none of resend, fail") from None
+        raise InvalidField(Refusal.of(RefusalCode.FIELD_CHOICE, "if_absent", names=Names(("resend", "fail")))) from None

@@ -15,6 +15,7 @@ import tempfile
 from collections import deque
 from typing import IO, TYPE_CHECKING, BinaryIO, Final
 
+from smsclick._values.refusals import Refusal, RefusalCode
 from smsclick.errors import InvalidField
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ LONGEST_LINE: Final = 64 * 1024
 
 _BLOCK: Final = 1024 * 1024
 _IN_MEMORY: Final = 16 * 1024 * 1024
-_ADVICE: Final = "save the file as UTF-8 (in Excel: CSV UTF-8)"
 
 _LETTERS: Final = "áéíóúüñÁÉÍÓÚÜÑçÇàèìòùÀÈÌÒÙâêîôûÂÊÎÔÛäëïöÄËÏÖãõÃÕ"
 _SIGNS: Final = "¿¡«“‘–—€"  # noqa: RUF001 - what people type
@@ -115,15 +115,15 @@ def _encoding(file: IO[bytes]) -> str:
     file.seek(0)
     head = file.read(64)
     if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        raise InvalidField(f"the file is UTF-32, which is not read here: {_ADVICE}")
+        raise InvalidField(Refusal.of(RefusalCode.FILE_UTF_32))
     for candidate in _utf16(head):
         if _decodes(file, candidate):
             return candidate
-        raise InvalidField(f"the file begins as UTF-16 but is not: {_ADVICE}")
+        raise InvalidField(Refusal.of(RefusalCode.FILE_UTF_16_BROKEN))
     if _decodes(file, "utf-8"):
         return "utf-8-sig"
     if (why := _not_windows(file)) is not None:
-        raise InvalidField(f"{why}: {_ADVICE}")
+        raise InvalidField(Refusal.of(why))
     return "cp1252"
 
 
@@ -149,25 +149,25 @@ def _decodes(file: IO[bytes], encoding: str) -> bool:
     return True
 
 
-def _not_windows(file: IO[bytes]) -> str | None:
+def _not_windows(file: IO[bytes]) -> RefusalCode | None:
     """Return why a file that is not UTF-8 is not surely Windows-1252 either; None if it is."""
     before = ""
     letters = False
     last = b""
     for block in _blocks(file):
         if _TWO_ENCODINGS.search(last + block):
-            return "the file is in two encodings at once"
+            return RefusalCode.FILE_TWO_ENCODINGS
         last = block[-1:]
         try:
             text = before + block.decode("cp1252")
         except UnicodeDecodeError:
-            return "the file's encoding cannot be recognised"
+            return RefusalCode.FILE_ENCODING_UNKNOWN
         high = {c for c in text if not c.isascii()}
         if high - _EXPECTED or _ODD.search(text):
-            return "the file's encoding cannot be recognised"
+            return RefusalCode.FILE_ENCODING_UNKNOWN
         letters = letters or any(c in _LETTERS for c in high)
         before = text[-2:]
-    return None if letters else "the file's encoding cannot be recognised"
+    return None if letters else RefusalCode.FILE_ENCODING_UNKNOWN
 
 
 def _line_end(file: IO[bytes], encoding: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from smsclick._enqueue.message import canonical
 from smsclick._importing.files import LONGEST_LINE, Lines
+from smsclick._values.refusals import Names, Refusal, RefusalCode
 from smsclick.errors import InvalidField
 
 if TYPE_CHECKING:
@@ -70,15 +71,20 @@ class Problem:
 
     Attributes:
         line: The number of the line.
-        reason: What is wrong, without a phone or text.
+        refusal: What is wrong, without a phone or text.
         values: The values of a line that could be read.
         raw: The line itself, if it could not be read.
     """
 
     line: int
-    reason: str
+    refusal: Refusal
     values: Mapping[str, Any] | None = dataclasses.field(default=None, repr=False, compare=False)
     raw: str | None = dataclasses.field(default=None, repr=False, compare=False)
+
+    @property
+    def reason(self) -> str:
+        """What is wrong as an English sentence."""
+        return str(self.refusal)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,9 +115,9 @@ def read_records(lines: Lines, schema: Schema, *, name: str = "") -> Records:
     """
     first = lines.peek_content()
     if first is None:
-        raise InvalidField(f"the file is empty: a CSV needs a header line like {schema.example}")
+        raise InvalidField(Refusal.of(RefusalCode.FILE_EMPTY, example=schema.example))
     if first.lstrip().startswith("["):
-        raise InvalidField("the file is one JSON array: write one JSON object a line instead")
+        raise InvalidField(Refusal.of(RefusalCode.FILE_JSON_ARRAY))
     if first.lstrip().startswith("{") or PurePath(name).suffix.lower() in _JSON_SUFFIXES:
         return Records("json", (), _json_rows(lines, schema))
     names, delimiter = _header(lines, schema)
@@ -133,11 +139,11 @@ def _json_row(number: int, text: str, schema: Schema) -> Record | Problem:
     try:
         record = json.loads(text)
     except json.JSONDecodeError as error:
-        return Problem(number, f"not JSON from character {error.colno} on", raw=raw)
+        return Problem(number, Refusal.of(RefusalCode.LINE_NO_JSON, position=error.colno), raw=raw)
     except (ValueError, RecursionError):  # a number of thousands of digits; thousands of brackets
-        return Problem(number, "not a JSON object of a message", raw=raw)
+        return Problem(number, Refusal.of(RefusalCode.LINE_UNREADABLE_JSON), raw=raw)
     if not isinstance(record, dict):
-        return Problem(number, "not a JSON object: write one like {…phone…, …text…, …key…} a line", raw=raw)
+        return Problem(number, Refusal.of(RefusalCode.LINE_NO_JSON_OBJECT), raw=raw)
     names = [canonical(each, schema.synonyms) for each in record]
     if wrong := _wrong_names(names, schema):
         return Problem(number, wrong, raw=raw)
@@ -154,16 +160,16 @@ def _header(lines: Lines, schema: Schema) -> tuple[list[str], str]:
         line = lines.next()
         text = line[1] if line is not None else None
     if line is None or text is None or "\0" in text:
-        raise InvalidField(f"the header cannot be read: write one like {schema.example}")
+        raise InvalidField(Refusal.of(RefusalCode.FILE_HEADER_UNREADABLE, example=schema.example))
     delimiter = delimiter or max(_DELIMITERS, key=text.count)
     try:
         given = next(csv.reader([text], delimiter=delimiter, strict=True))
     except csv.Error:
-        raise InvalidField(f"the header cannot be read: write one like {schema.example}") from None
+        raise InvalidField(Refusal.of(RefusalCode.FILE_HEADER_UNREADABLE, example=schema.example)) from None
     names = [canonical(each, schema.synonyms) for each in given]
     if not set(names) & set(schema.columns):
         if schema.alone is None:
-            raise InvalidField(f"the first line is no header: it must name columns of {', '.join(schema.columns)}")
+            raise InvalidField(Refusal.of(RefusalCode.FILE_NO_HEADER, names=Names(schema.columns)))
         lines.read_again([line])
         return [schema.alone, *[""] * (len(names) - 1)], delimiter
     filled = len(names)
@@ -172,14 +178,15 @@ def _header(lines: Lines, schema: Schema) -> tuple[list[str], str]:
     if wrong := _wrong_names(names[:filled], schema):
         raise InvalidField(wrong)
     if missing := [each for each in schema.required if each not in names]:
-        raise InvalidField(f"the header lacks {' and '.join(missing)}: write one like {schema.example}")
+        lacks = Refusal.of(RefusalCode.FILE_HEADER_LACKS, names=Names(missing), example=schema.example)
+        raise InvalidField(lacks)
     return names, delimiter
 
 
 def _csv_rows(lines: Lines, names: Sequence[str], delimiter: str, schema: Schema) -> Iterator[Record | Problem]:
     while (record := _record(lines, delimiter)) is not None:
         number, fields, raw = record
-        if isinstance(fields, str):
+        if isinstance(fields, Refusal):
             yield Problem(number, fields, raw=raw)
         elif any(field.strip() for field in fields):
             yield _csv_row(number, fields, names, schema, raw)
@@ -188,10 +195,10 @@ def _csv_rows(lines: Lines, names: Sequence[str], delimiter: str, schema: Schema
 def _csv_row(number: int, fields: list[str], names: Sequence[str], schema: Schema, raw: str) -> Record | Problem:
     # One field too many is refused even if it is empty: it may come from a comma in a text without quotes.
     if len(fields) != len(names) and not (schema.alone and len(fields) < len(names)):
-        hint = "" if len(fields) < len(names) else "; put a text that holds a separator in quotes"
-        return Problem(number, f"{len(fields)} fields where the header has {len(names)}{hint}", raw=raw)
+        code = RefusalCode.LINE_FEW_FIELDS if len(fields) < len(names) else RefusalCode.LINE_MANY_FIELDS
+        return Problem(number, Refusal.of(code, count=len(fields), most=len(names)), raw=raw)
     if any(field.strip() for name, field in zip(names, fields, strict=False) if not name and not schema.alone):
-        return Problem(number, "a field stands in a column that has no name", raw=raw)
+        return Problem(number, Refusal.of(RefusalCode.LINE_NAMELESS_FIELD), raw=raw)
     values = _wanted(zip(names, fields, strict=False), schema)
     for each in schema.numbers & values.keys():
         values[each] = _unmarked(values[each])
@@ -206,7 +213,7 @@ def _unmarked(value: str) -> str:
     return value[1:] if _APOSTROPHE.match(value) else value
 
 
-def _record(lines: Lines, delimiter: str) -> tuple[int, list[str] | str, str] | None:
+def _record(lines: Lines, delimiter: str) -> tuple[int, list[str] | Refusal, str] | None:
     """Return the next CSV record, which may have several lines, or the reason why it is bad; None at the end.
 
     After an error only the first line is dropped: the lines that an unclosed quote included are read again.
@@ -236,17 +243,17 @@ def _raw(read_lines: Sequence[tuple[int, str | None]]) -> str:
     return "".join(text or "" for _, text in read_lines).rstrip("\r\n")
 
 
-def _csv_problem(error: csv.Error) -> str:
-    if "new-line" in str(error):
-        return "a carriage return outside of quotes"
-    return "a quote is not closed, or a quoted field goes on after its end (write quotes inside one twice)"
+def _csv_problem(error: csv.Error) -> Refusal:
+    # Python's `csv` has one class for all errors, so only its words tell them apart.
+    is_line_end = "new-line" in str(error)
+    return Refusal.of(RefusalCode.LINE_CARRIAGE_RETURN if is_line_end else RefusalCode.LINE_QUOTES)
 
 
 def _wanted(pairs: Iterator[tuple[str, Any]] | zip[tuple[str, Any]], schema: Schema) -> dict[str, Any]:
     return {name: value for name, value in pairs if name in schema.columns}
 
 
-def _wrong_names(names: Sequence[str], schema: Schema) -> str | None:
+def _wrong_names(names: Sequence[str], schema: Schema) -> Refusal | None:
     """Return what is wrong with the names of columns. A name that may be a phone or a text is not shown."""
     for position, name in enumerate(names, start=1):
         if name in {REJECTED_LINE, REJECTED_REASON}:
@@ -254,12 +261,14 @@ def _wrong_names(names: Sequence[str], schema: Schema) -> str | None:
         if name not in schema.columns:
             if schema.others == "ignored":
                 continue
-            which = repr(name) if _NAME.fullmatch(name) else f"at position {position}"
-            return f"unknown column {which}; there are {', '.join(schema.columns)}"
+            known = Names(schema.columns)
+            if _NAME.fullmatch(name):
+                return Refusal.of(RefusalCode.COLUMN_UNKNOWN, name=repr(name), names=known)
+            return Refusal.of(RefusalCode.COLUMN_UNKNOWN_HIDDEN, position=position, names=known)
         if name in names[: position - 1]:
-            return f"the column {name} comes twice"
+            return Refusal.of(RefusalCode.COLUMN_TWICE, name=name)
     return None
 
 
-def _too_long() -> str:
-    return f"longer than {LONGEST_LINE // 1024} KiB"
+def _too_long() -> Refusal:
+    return Refusal.of(RefusalCode.LINE_TOO_LONG, most=LONGEST_LINE // 1024)

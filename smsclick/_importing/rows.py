@@ -83,5 +83,5 @@ def _row(record: Record, defaults: Defaults) -> Row | Problem:
     try:
         message = NewMessage.from_mapping(values, zone=defaults.zone)
     except InvalidMessage as error:
-        return Problem(record.line, str(error), values=record.values)
+        return Problem(record.line, error.refusal, values=record.values)
     return Row(record.line, message, bool(str(record.values.get("key") or "").strip()), record.values)

@@ -10,6 +10,7 @@ from smsclick._database.engine import Database
 from smsclick._enqueue.store import CHUNK, Stored, look_up, store
 from smsclick._importing.records import Problem
 from smsclick._importing.rows import Row
+from smsclick._values.refusals import Refusal, RefusalCode
 from smsclick._values.texts import predict_credits
 from smsclick._wakeups import publisher
 from smsclick.errors import KeyConflict
@@ -156,7 +157,7 @@ def _count(
             report(problem)
 
 
-def _conflict(row: Row, result: Stored) -> str:
+def _conflict(row: Row, result: Stored) -> Refusal:
     if result.id:
-        return str(KeyConflict(row.message.key, result.id))
-    return f"the key {row.message.key!r} comes twice in this file, with another phone or text"
+        return KeyConflict(row.message.key, result.id).refusal
+    return Refusal.of(RefusalCode.KEY_TWICE, key=repr(row.message.key))

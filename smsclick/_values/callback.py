@@ -7,13 +7,13 @@ import dataclasses
 import re
 from urllib.parse import urlsplit
 
+from smsclick._values.refusals import Refusal, RefusalCode
 from smsclick.errors import InvalidField
 
 _TASK = re.compile(r"celery:(?P<task>[A-Za-z_]\w*(?:\.\w+)*)@(?P<queue>[\w.:-]{1,200})", re.ASCII)
 _HOST = re.compile(r"[0-9A-Za-z_](?:[0-9A-Za-z_.-]*[0-9A-Za-z_.])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 _OURS = re.compile(r"smsclick(\..*)?")
 _LONGEST_HOST = 240
-_EXAMPLES = "write celery:app.tasks.sms_changed@queue or https://example.com/sms"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,33 +68,35 @@ def parse_callback(value: str) -> Target:
         return _task(value)
     if value.lower().startswith(("https://", "http://")):
         return _webhook(value)
-    raise InvalidField(f"callback: names neither a Celery task nor a webhook; {_EXAMPLES}")
+    raise _refused(RefusalCode.CALLBACK_SCHEME)
+
+
+def _refused(code: RefusalCode) -> InvalidField:
+    return InvalidField(Refusal.of(code, "callback"))
 
 
 def _task(value: str) -> TaskTarget:
     match = _TASK.fullmatch(value)
     if match is None:
-        raise InvalidField(
-            "callback: a task is named with its queue, like celery:app.tasks.sms_changed@queue, in plain letters"
-        )
+        raise _refused(RefusalCode.CALLBACK_TASK)
     task, queue = match["task"], match["queue"]
     if _OURS.fullmatch(task) or _OURS.fullmatch(queue):
-        raise InvalidField("callback: tasks and queues of smsclick itself cannot be called; name one of your own app")
+        raise _refused(RefusalCode.CALLBACK_OURS)
     return TaskTarget(task, queue)
 
 
 def _webhook(value: str) -> WebhookTarget:
     if not value.isascii() or not value.isprintable() or set(value) & set(' "<>\\^`{|}'):
-        raise InvalidField("callback: the address holds a character that must be percent-encoded")
+        raise _refused(RefusalCode.CALLBACK_CHARACTER)
     try:
         split = urlsplit(value)
         host, port = split.hostname, split.port
     except ValueError:
-        raise InvalidField(f"callback: is no address; {_EXAMPLES}") from None
+        raise _refused(RefusalCode.CALLBACK_ADDRESS) from None
     if not host or len(host) > _LONGEST_HOST or not _HOST.fullmatch(host) or ".." in host or port == 0:
-        raise InvalidField(f"callback: the address has no host that could be called; {_EXAMPLES}")
+        raise _refused(RefusalCode.CALLBACK_HOST)
     if split.username is not None or split.fragment:
-        raise InvalidField("callback: leave user, password and # out of the address; calls are signed instead")
+        raise _refused(RefusalCode.CALLBACK_LOGIN)
     secure = split.scheme == "https"
     path = (split.path or "/") + (f"?{split.query}" if split.query else "")
     return WebhookTarget(secure, host, port or (443 if secure else 80), path)

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import phonenumbers
 
+from smsclick._values.refusals import Refusal, RefusalCode
 from smsclick.errors import InvalidPhone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_HINT: Final = "give ten digits, for example 5551402211 or +52 55 5140 2211"
 
 _LONGEST: Final = 64
 """In characters; no form of a phone needs more."""
@@ -83,8 +82,8 @@ def normalize_phone(value: str | int) -> str:
     national = _read(value)
     if not _numbering_plan()(national):
         if _unreachable()(national):
-            raise InvalidPhone(f"the phone {mask_phone(value)} is a toll-free or premium number, which no SMS reaches")
-        raise InvalidPhone(f"the phone {mask_phone(value)} is not in use in Mexico's numbering plan: {_HINT}")
+            raise _refused(RefusalCode.PHONE_TOLL_FREE, value)
+        raise _refused(RefusalCode.PHONE_NOT_IN_USE, value)
     return national
 
 
@@ -140,30 +139,27 @@ def _read(value: object) -> str:
         InvalidPhone: as `normalize_phone`, apart from the numbering plan.
     """
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise InvalidPhone(f"the phone must be text or a whole number, not {type(value).__name__}: {_HINT}")
+        raise InvalidPhone(Refusal.of(RefusalCode.PHONE_TYPE, type=type(value).__name__))
     if isinstance(value, str) and len(value) == 10 and value.isascii() and value.isdigit():
         return value
     text = _plain(_bounded(value))
     if not text:
-        raise InvalidPhone(
-            f"the phone {'is empty' if value == '' else mask_phone(value) + ' is not a number'}: {_HINT}"
-        )
+        raise _refused(RefusalCode.PHONE_EMPTY if value == "" else RefusalCode.PHONE_NO_NUMBER, value)
     if _DECIMAL.fullmatch(text):
-        raise InvalidPhone(
-            f"the phone {mask_phone(value)} is written as an amount, and digits of it may be lost: "
-            "make its column text before you save the file"
-        )
+        raise _refused(RefusalCode.PHONE_AMOUNT, value)
     writing = _Writing.parse(text)
     if writing is None:
-        raise InvalidPhone(f"the phone {mask_phone(value)} is not a number: {_HINT}")
+        raise _refused(RefusalCode.PHONE_NO_NUMBER, value)
     prefix = _prefix(writing)
     if prefix is None:
-        raise InvalidPhone(f"the phone {mask_phone(value)} is not a Mexican number: {_HINT}")
+        raise _refused(RefusalCode.PHONE_NOT_MEXICAN, value)
     if not _reads_in_one_way(writing, prefix):
-        raise InvalidPhone(
-            f"the phone {mask_phone(value)} can be read in several ways (an extension, a second number?): {_HINT}"
-        )
+        raise _refused(RefusalCode.PHONE_AMBIGUOUS, value)
     return writing.digits[-10:]
+
+
+def _refused(code: RefusalCode, value: object) -> InvalidPhone:
+    return InvalidPhone(Refusal.of(code, phone=mask_phone(value)))
 
 
 def _plain(text: str) -> str:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from typing import Final
 
+from smsclick._values.refusals import Refusal, RefusalCode
 from smsclick.errors import InvalidText
 
 MAX_TEXT_LENGTH: Final = 1530
@@ -45,18 +46,15 @@ def clean_text(value: str) -> str:
     """
     given: object = value
     if not isinstance(given, str):
-        raise InvalidText(f"the text must be text, not {type(given).__name__}")
+        raise InvalidText(Refusal.of(RefusalCode.TEXT_TYPE, type=type(given).__name__))
     if not any(map(_is_visible, given)):
-        why = "shows nothing" if given.strip() else "is empty"
-        raise InvalidText(f"the text {why}: give at least one visible character")
+        raise InvalidText(Refusal.of(RefusalCode.TEXT_INVISIBLE if given.strip() else RefusalCode.TEXT_EMPTY))
     if len(given) > MAX_TEXT_LENGTH:
-        raise InvalidText(f"the text has {len(given)} characters: shorten it to {MAX_TEXT_LENGTH}")
+        raise InvalidText(Refusal.of(RefusalCode.TEXT_TOO_LONG, count=len(given), most=MAX_TEXT_LENGTH))
     # No printable character is forbidden, and `isprintable` is faster than the pattern.
     if not given.isprintable() and (found := _FORBIDDEN.search(given)):
-        raise InvalidText(
-            f"the text holds the character U+{ord(found[0]):04X} at position {found.start() + 1}, "
-            "which no phone can show: remove it (a wrong encoding is a common cause)"
-        )
+        character = f"U+{ord(found[0]):04X}"
+        raise InvalidText(Refusal.of(RefusalCode.TEXT_CHARACTER, character=character, position=found.start() + 1))
     return given
 
 

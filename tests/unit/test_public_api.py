@@ -34,6 +34,7 @@ INTERNAL_USES = {
         "environment_file",
     },
     "smsclick.django": {"publisher"},
+    "smsclick.errors": {"Refusal", "RefusalCode"},
     "smsclick.provider.account_client": {"is_loopback", "place"},
 }
 """What a public module imports from underscore packages for itself: it is not offered to others."""

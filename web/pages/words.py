@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from fastapi import Request
 
+from smsclick._values.refusals import Refusal
 from web.pages import english, spanish
 from web.pages.operate import english as operate_english
-from web.pages.operate import reasons
+from web.pages.operate import refusals
 from web.pages.operate import spanish as operate_spanish
 from worker.alerting.wording import DEFAULT_LANGUAGE, Language
 
@@ -40,9 +41,9 @@ class Words:
         """
         return self._texts[code].format_map(values)
 
-    def reason(self, english: str) -> reasons.Reason:
-        """Return why a line or a file is refused in this language, with the language of what is returned."""
-        return reasons.in_language(english, self.language)
+    def refusal(self, refusal: Refusal) -> str:
+        """Return why a line or a file is refused."""
+        return refusal.text(refusals.SENTENCES[self.language])
 
     def has(self, code: str) -> bool:
         """Whether there is such a text."""

@@ -17,6 +17,7 @@ from smsclick._importing import files
 from smsclick._importing.records import Problem, Record, Schema, read_records
 from smsclick._values import harmless
 from smsclick._values.phones import normalize_phone
+from smsclick._values.refusals import Refusal, RefusalCode
 from smsclick._values.times import iso
 from smsclick.contract import optouts
 from smsclick.errors import InvalidField, InvalidPhone
@@ -190,7 +191,13 @@ def page(database: Database, *, after: str = "", limit: int = 100) -> list[OptOu
 
 
 def import_file(
-    database: Database, stream: BinaryIO, *, name: str, report: Callable[[int, str], None], summary: Summary, actor: str
+    database: Database,
+    stream: BinaryIO,
+    *,
+    name: str,
+    report: Callable[[int, Refusal], None],
+    summary: Summary,
+    actor: str,
 ) -> None:
     """Put the phones of a file on the list, each chunk in a transaction of its own.
 
@@ -216,7 +223,7 @@ def import_file(
 def _import_chunk(
     database: Database,
     chunk: Iterable[Record | Problem],
-    report: Callable[[int, str], None],
+    report: Callable[[int, Refusal], None],
     summary: Summary,
     record: int,
 ) -> None:
@@ -224,7 +231,7 @@ def _import_chunk(
     for row in chunk:
         if isinstance(row, Problem):
             summary.refused += 1
-            report(row.line, row.reason)
+            report(row.line, row.refusal)
             continue
         try:
             phone, why = row.values.get("phone") or "", row.values.get("reason")
@@ -233,7 +240,7 @@ def _import_chunk(
             reason = _reason(None if why is None else str(why))
         except (InvalidPhone, InvalidField) as error:
             summary.refused += 1
-            report(row.line, str(error))
+            report(row.line, error.refusal)
         else:
             summary.known += normal in good
             good[normal] = reason
@@ -275,7 +282,7 @@ def _add(database: Database, reasons: Mapping[str, str | None], record: int) -> 
 def _reason(text: str | None) -> str | None:
     text = (text or "").strip()
     if len(text) > _LONGEST:
-        raise InvalidField(f"reason: has {len(text)} characters, at most {_LONGEST} fit")
+        raise InvalidField(Refusal.of(RefusalCode.FIELD_TOO_LONG, "reason", count=len(text), most=_LONGEST))
     if not text.isprintable():
-        raise InvalidField("reason: holds a character that cannot be printed; remove it")
+        raise InvalidField(Refusal.of(RefusalCode.FIELD_CHARACTER, "reason"))
     return text or None

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from smsclick._importing.rows import Defaults
+from smsclick._values.refusals import Refusal
 from smsclick.errors import InvalidField
 from web.pages.operate import sealed, uploads
 from web.pages.people import Operator, Person
@@ -37,13 +38,13 @@ async def preview(request: Request, person: Operator, file: Annotated[UploadFile
     try:
         found = await run_in_threadpool(uploaded.preview, database_of(request), upload)
     except InvalidField as error:
-        return _form(request, problem=str(error), status=422)
+        return _form(request, refusal=error.refusal, status=422)
     return render(
         request,
         "operate/import_preview.html.j2",
         name=name,
         found=found,
-        rows=[(each.line, each.reason) for each in found.problems],
+        rows=[(each.line, each.refusal) for each in found.problems],
         sealed=_pack(person, upload),
     )
 
@@ -75,12 +76,12 @@ async def rejected(
     )
 
 
-def _form(request: Request, *, problem: str | None = None, status: int = 200) -> Response:
+def _form(request: Request, *, refusal: Refusal | None = None, status: int = 200) -> Response:
     return render(
         request,
         "operate/import.html.j2",
         status=status,
-        problem=problem,
+        refusal=refusal,
         most_lines=MOST_LINES,
         most_megabytes=MOST_BYTES // 1_000_000,
     )

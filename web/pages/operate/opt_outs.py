@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from smsclick._database.engine import Database
 from smsclick._values.phones import normalize_phone
+from smsclick._values.refusals import Refusal
 from smsclick.errors import InvalidField, InvalidPhone
 from web.pages.operate import uploads
 from web.pages.people import Operator
@@ -61,11 +62,11 @@ async def import_file(
 ) -> Response:
     """Put the phones of a file on the list, and show what was wrong with the other lines."""
     content, name = await uploads.read(file, MOST_BYTES)
-    summary, problems = Summary(), list[tuple[int, str]]()
+    summary, problems = Summary(), list[tuple[int, Refusal]]()
 
-    def report(line: int, reason: str) -> None:
+    def report(line: int, refusal: Refusal) -> None:
         if len(problems) < _MOST_SHOWN:
-            problems.append((line, reason))
+            problems.append((line, refusal))
 
     def work() -> None:
         optouts.import_file(
@@ -75,7 +76,7 @@ async def import_file(
     try:
         await run_in_threadpool(work)
     except InvalidField as error:
-        return await _list(request, refused=str(error), status=422)
+        return await _list(request, refusal=error.refusal, status=422)
     return render(request, "operate/opt_outs_done.html.j2", name=name, summary=summary, problems=problems)
 
 
@@ -85,7 +86,7 @@ async def _list(
     after: str = "",
     phone: str = "",
     problem: str | None = None,
-    refused: str | None = None,
+    refusal: Refusal | None = None,
     status: int = 200,
 ) -> Response:
     found: list[OptOut] = []
@@ -106,7 +107,7 @@ async def _list(
         after=after,
         phone=phone,
         problem=problem,
-        refused=refused,
+        refusal=refusal,
     )
 
 

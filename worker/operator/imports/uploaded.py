@@ -13,6 +13,7 @@ from smsclick._importing.records import Problem, Record, read_records
 from smsclick._importing.rejected_file import RejectedLines
 from smsclick._importing.rows import MESSAGES, Defaults, Row, as_rows
 from smsclick._importing.store_rows import Summary, import_rows, try_rows
+from smsclick._values.refusals import Refusal, RefusalCode
 from smsclick.errors import InvalidField
 from worker.sql import audit
 from worker.sql.audit import Act
@@ -127,7 +128,7 @@ def _rows(upload: Upload) -> Iterator[Iterator[Row | Problem]]:
 def _bounded(records: Iterable[Record | Problem]) -> Iterator[Record | Problem]:
     for number, each in enumerate(records, 1):
         if number > MOST_LINES:
-            raise InvalidField(f"the file has more than {MOST_LINES:,} lines: use smsclick import for it")
+            raise InvalidField(Refusal.of(RefusalCode.FILE_TOO_MANY_LINES, most=MOST_LINES))
         yield each
 
 
