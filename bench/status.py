@@ -11,6 +11,7 @@ from __future__ import annotations
 import bisect
 import datetime as dt
 import functools
+import itertools
 import json
 import math
 import random
@@ -192,6 +193,7 @@ def run(place: Place, count: int) -> dict[str, Any]:
         "requests_per_message": total / count,
         "mean_delay": mean,
         "median_delay": sorted(delays)[len(delays) // 2],
+        "ideal": ideal(count, mean),
         "same_delay": fixed(sent, interval_for(sent, lambda poller: poller["mean_delay"] <= mean)),
         "eight_requests": fixed(sent, interval_for(sent, lambda poller: poller["requests_of_final"] >= 8)),
     }
@@ -258,6 +260,34 @@ def memory(place: Place, rows: int) -> dict[str, float]:
     return found
 
 
+def ideal(count: int, mean_delay: float) -> dict[str, float]:
+    """What the best schedule of reports costs that knows how delays are spread, but of no message when it ends.
+
+    Where `f` messages become final a second and a report is asked for every `w` seconds, a message waits for `w / 2`.
+    The sum of all delays for a number of reports is least where `w` is inverse to the square root of `f`; then reports
+    times delays are half the square of the integral of that root.
+
+    Args:
+        count: of messages.
+        mean_delay: that the schedule may have, in seconds.
+    """
+    repeated = 100
+    rng = random.Random(3)
+    ends = sorted(
+        each.at + each.delay for _ in range(repeated) for each in courses(count, rng) if each.delay is not None
+    )
+    edges = [float(second) for second in range(int(SENDING_SECONDS) + 60)]
+    while edges[-1] < ends[-1]:
+        edges.append(edges[-1] * 1.01)  # later, fewer end
+    places = [bisect.bisect_left(ends, edge) for edge in edges]
+    root = sum(
+        math.sqrt((after - before) / repeated * (end - begin))
+        for (before, after), (begin, end) in zip(itertools.pairwise(places), itertools.pairwise(edges), strict=True)
+    )
+    delays = mean_delay * len(ends) / repeated
+    return {"requests_per_message": root**2 / 2 / delays / count, "mean_delay": mean_delay}
+
+
 # --- The benchmark
 
 
@@ -294,6 +324,7 @@ def _ways(followed: dict[str, Any]) -> dict[str, Mapping[str, float]]:
     same, eight = followed["same_delay"], followed["eight_requests"]
     return {
         "by report": followed,
+        "reports at ideal times (same delay)": followed["ideal"],
         f"getMsg every {same['interval']:.1f} s (same delay)": same,
         f"getMsg every {eight['interval']:.1f} s (8 requests)": eight,
     }
