@@ -29,7 +29,7 @@ from worker.maintenance import balance
 from worker.monitoring.progress_checks import SWEEP
 from worker.operator import account, message_changes, message_history
 from worker.operator.waiting import english, spanish
-from worker.operator.waiting.codes import Code, Waiting
+from worker.operator.waiting.codes import Code, Remedy, Waiting
 from worker.operator.waiting.facts import NO_LIMITS, Limits
 from worker.queue import claims, optouts
 from worker.restore import recovery
@@ -295,9 +295,9 @@ def test_an_unknown_attempt_says_why_and_when_the_report_is_read(made: Bench) ->
 def test_each_reason_of_an_unknown_attempt_is_said_in_both_languages(made: Bench, doubt: Doubt) -> None:
     message_id = unknown(made)
     made.change(State.UNKNOWN, unknown_reason=doubt)
-    assert english.WHY[doubt] in read(made, message_id).next
+    assert english.WHY[doubt].format(**english.REMEDIES) in read(made, message_id).next
     said = message_history.read(made.database, f"id:{message_id}", language="es").next
-    assert spanish.WHY[doubt] in said
+    assert spanish.WHY[doubt].format(**spanish.REMEDIES) in said
 
 
 def test_what_only_a_person_can_decide_says_so(made: Bench) -> None:
@@ -384,13 +384,18 @@ def test_a_callback_that_waits_and_one_that_was_given_up_are_named(made: Bench) 
 
 def test_both_catalogues_have_each_case_with_the_same_placeholders() -> None:
     names = re.compile(r"\{(\w+)\}")
-    pairs = ((dict(english.SENTENCES), dict(spanish.SENTENCES)), (dict(english.PHRASES), dict(spanish.PHRASES)))
+    pairs = (
+        (dict(english.SENTENCES), dict(spanish.SENTENCES)),
+        (dict(english.PHRASES), dict(spanish.PHRASES)),
+        (dict(english.WHY), dict(spanish.WHY)),
+    )
     for here, there in pairs:
         assert here.keys() == there.keys()
         for name, words in here.items():
             assert sorted(names.findall(words)) == sorted(names.findall(there[name])), name  # type: ignore[index]
     assert set(english.SENTENCES) == set(Code)
     assert set(english.WHY) == set(spanish.WHY) == set(Doubt)
+    assert set(english.REMEDIES) == set(spanish.REMEDIES) == set(Remedy)
 
 
 def test_the_manual_has_a_line_for_each_case() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import string
 from pathlib import Path
@@ -11,13 +12,17 @@ import pytest
 
 from smsclick.contract import State
 from web.pages.masking import Sight, masked
-from web.pages.messages.on_the_page import _BY_THE_PAGE, on_the_page
+from web.pages.messages.remedies import REMEDIES
 from web.pages.words import LANGUAGES, preferred
+from worker.lifecycle.doubt import Doubt
 from worker.operator.access.users import Role
-from worker.operator.waiting import english as waiting_english
-from worker.operator.waiting import spanish as waiting_spanish
+from worker.operator.waiting import english as waiting_en
+from worker.operator.waiting import spanish as waiting_es
+from worker.operator.waiting.codes import Code, Remedy, Waiting
+from worker.operator.waiting.sentences import sentence
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import ModuleType
 
     from worker.alerting.wording import Language
@@ -65,10 +70,29 @@ def test_the_browsers_language(accepted: str, language: str | None) -> None:
     assert preferred(accepted) == language
 
 
-@pytest.mark.parametrize(("language", "said"), [("es", waiting_spanish), ("en", waiting_english)])
+@pytest.mark.parametrize(("language", "said"), [("es", waiting_es), ("en", waiting_en)])
 def test_what_a_message_waits_for_names_no_command_that_the_page_has_too(language: Language, said: ModuleType) -> None:
-    sentences = [*said.SENTENCES.values(), *said.WHY.values()]
-    for command, _ in _BY_THE_PAGE[language]:
-        assert any(command in each for each in sentences), command
-    commands = {name for each in sentences for name in re.findall(r"smsclick ([a-z]+)", on_the_page(each, language))}
-    assert commands <= {"restored", "health", "report", "doctor"}
+    sentences = " ".join([*said.SENTENCES.values(), *said.WHY.values(), *REMEDIES[language].values()])
+    assert set(re.findall(r"smsclick ([a-z]+)", sentences)) <= {"restored", "health", "report", "doctor"}
+
+
+@pytest.mark.parametrize("catalogue", [waiting_es.REMEDIES, waiting_en.REMEDIES, *REMEDIES.values()])
+def test_each_remedy_has_words(catalogue: Mapping[Remedy, str]) -> None:
+    assert set(catalogue) == set(Remedy)
+    assert all(catalogue.values())
+
+
+@pytest.mark.parametrize("said", [waiting_es, waiting_en])
+def test_each_remedy_stands_in_a_sentence(said: ModuleType) -> None:
+    sentences = " ".join([*said.SENTENCES.values(), *said.WHY.values()])
+    assert {each for each in Remedy if f"{{{each}}}" not in sentences} == set()
+
+
+@pytest.mark.parametrize("doubt", list(Doubt))
+def test_the_page_says_its_own_act_for_a_doubt(doubt: Doubt) -> None:
+    now = dt.datetime(2026, 5, 4, tzinfo=dt.UTC)
+    waiting = Waiting(Code.UNKNOWN_PERSON, None, {"reason": doubt})
+    on_the_page = sentence(waiting, now, remedies=REMEDIES["en"])
+    assert "smsclick settle" in sentence(waiting, now)
+    assert "smsclick settle" not in on_the_page
+    assert on_the_page.startswith("What became of its attempt is not known, and only a person can decide, on this page")

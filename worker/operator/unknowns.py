@@ -21,6 +21,26 @@ from worker.sql.audit import Act
 _MOST_UNKNOWNS = 1000
 
 
+class IdMensajeOwnedError(NotAllowed):
+    """Another message has the `id_mensaje` that a person gave.
+
+    Attributes:
+        id_mensaje: that id.
+        owner: the id of the message that has it.
+    """
+
+    def __init__(self, id_mensaje: int, owner: int) -> None:
+        super().__init__(id_mensaje, owner)
+        self.id_mensaje = id_mensaje
+        self.owner = owner
+
+    def __str__(self) -> str:
+        """Return the line for a person."""
+        return (
+            f"id_mensaje {self.id_mensaje} belongs to message {self.owner} already: see smsclick show id:{self.owner}"
+        )
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class UnknownAttempt:
     """An attempt of unknown outcome.
@@ -111,7 +131,7 @@ def decide(database: Database, name: str, id_mensaje: int | None, actor: str, *,
         attempt: how many attempts the message had when the person decided; with another number it is not changed.
 
     Raises:
-        NotAllowed: another message has this `id_mensaje`.
+        IdMensajeOwnedError: another message has this `id_mensaje`.
     """
 
     def decided(message: Message, now: dt.datetime) -> Change | NotAllowed:
@@ -139,8 +159,8 @@ def decide(database: Database, name: str, id_mensaje: int | None, actor: str, *,
 
 
 def _refuse_owned(database: Database, id_mensaje: int) -> None:
-    """Raise `NotAllowed` if a message has this `id_mensaje` already."""
+    """Raise `IdMensajeOwnedError` if a message has this `id_mensaje` already."""
     with database.read() as connection:
         owner = connection.scalar(sa.select(messages.c.id).where(messages.c.id_mensaje == id_mensaje))
     if owner is not None:
-        raise NotAllowed(f"id_mensaje {id_mensaje} belongs to message {owner} already: see smsclick show id:{owner}")
+        raise IdMensajeOwnedError(id_mensaje, owner)

@@ -8,13 +8,23 @@ from worker.lifecycle.doubt import Doubt
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reason:
-    """Why an attempt stays `unknown`, and what to do; each one line without a full stop."""
+    """Why an attempt stays `unknown`, and what to do; each one line without a full stop.
+
+    Attributes:
+        why: the reason.
+        advice: what to do; `{by_hand}` stands where a person may decide by hand.
+    """
 
     why: str
-    todo: str
+    advice: str
+
+    @property
+    def todo(self) -> str:
+        """What to do, by the commands of a terminal."""
+        return self.advice.format(by_hand=BY_HAND)
 
 
-_BY_HAND = "decide each by hand: smsclick settle ID --accepted ID_MENSAJE or --not-accepted"
+BY_HAND = "decide each by hand: smsclick settle ID --accepted ID_MENSAJE or --not-accepted"
 REASONS = {
     Doubt.TOO_YOUNG: Reason(
         "it is younger than SMSCLICK_SETTLE_SECONDS, within which the report may still show it",
@@ -26,7 +36,7 @@ REASONS = {
     ),
     Doubt.NO_CONTROLS: Reason(
         "no control rows: too few messages of known id were accepted before and after it to test the report with",
-        f"wait for further messages to be sent, or {_BY_HAND}",
+        "wait for further messages to be sent, or {by_hand}",
     ),
     Doubt.NOT_YET: Reason(
         "messages that were accepted after it are not in the report yet",
@@ -34,19 +44,19 @@ REASONS = {
     ),
     Doubt.MISSING: Reason(
         "the report lacks messages that were accepted for sure (it may be capped)",
-        f"compare `smsclick report FROM TO` with SMSClick's panel and ask them; {_BY_HAND}",
+        "compare `smsclick report FROM TO` with SMSClick's panel and ask them; {by_hand}",
     ),
     Doubt.CAPPED: Reason(
         "the end of the report may be cut off: no control row stands behind so many rows",
-        f"wait for further messages to be sent, or {_BY_HAND}",
+        "wait for further messages to be sent, or {by_hand}",
     ),
     Doubt.PHONES: Reason(
         "phones are masked or changed in the report, so no row can be recognised",
-        f"ask SMSClick for whole phones in reports; {_BY_HAND}",
+        "ask SMSClick for whole phones in reports; {by_hand}",
     ),
     Doubt.TEXTS: Reason(
         "texts have another form in the report, and not the same words around each",
-        f"compare `smsclick report FROM TO` with what was sent and ask SMSClick; {_BY_HAND}",
+        "compare `smsclick report FROM TO` with what was sent and ask SMSClick; {by_hand}",
     ),
     Doubt.DATES: Reason(
         "dates are shifted in the report",
@@ -54,7 +64,7 @@ REASONS = {
     ),
     Doubt.ODD: Reason(
         "the report has rows that cannot be read, of the same phone or of none, and each could be it",
-        f"look at them with `smsclick report FROM TO`; {_BY_HAND}",
+        "look at them with `smsclick report FROM TO`; {by_hand}",
     ),
     Doubt.LAG: Reason(
         "the incident report_lag is open: the report shows messages late, or not at all",
@@ -66,11 +76,11 @@ REASONS = {
     ),
     Doubt.ACCOUNT: Reason(
         "the APIKEY has changed since it was sent, and the report does not prove that the account is the same",
-        f"restore the old key until they are reconciled, or {_BY_HAND}",
+        "restore the old key until they are reconciled, or {by_hand}",
     ),
     Doubt.SIMILAR: Reason(
         "the report has a row of equal phone and text that could be it, but not for sure",
-        f"look at it with `smsclick report FROM TO`; {_BY_HAND}",
+        "look at it with `smsclick report FROM TO`; {by_hand}",
     ),
     Doubt.REPEATED_HOUR: Reason(
         "the provider's clock shows this hour twice (end of summer time), so a date may mean two times",
@@ -78,15 +88,15 @@ REASONS = {
     ),
     Doubt.TOO_LONG: Reason(
         "it is so old that the report from then to now is too long to be read at once",
-        _BY_HAND,
+        "{by_hand}",
     ),
     Doubt.TWICE: Reason(
         f"the report did not have it {on_report.MOST_ABSENCES} times already: a person decides",
-        f"ask SMSClick why its report lacks attempts of this message; {_BY_HAND}",
+        "ask SMSClick why its report lacks attempts of this message; {by_hand}",
     ),
     Doubt.WITHOUT_ID: Reason(
         "the provider said that it accepted it, but gave no id that could be kept",
-        f"find it in SMSClick's panel; {_BY_HAND}",
+        "find it in SMSClick's panel; {by_hand}",
     ),
 }
 

@@ -1,6 +1,7 @@
 """One message: what it waits for, its history, and what a person can do with it."""
 
 import datetime as dt
+import functools
 import re
 from collections.abc import Callable
 from typing import Annotated, Final
@@ -15,8 +16,8 @@ from smsclick.contract import Priority
 from smsclick.errors import MessageNotFound, NotAllowed, SmsclickError
 from web.bodies import LARGEST_ID
 from web.pages.messages import possible, timeline
-from web.pages.messages.on_the_page import on_the_page
 from web.pages.messages.possible import Act
+from web.pages.messages.remedies import REMEDIES
 from web.pages.messages.shown import Veil, state_of
 from web.pages.people import Operator, PageError, Person, Viewer
 from web.pages.rendering import done, render
@@ -25,6 +26,7 @@ from web.shared import database_of, settings_of
 from worker.operator import message_changes, message_history, unknowns
 from worker.operator.message_changes import Result
 from worker.operator.message_history import MessageHistory
+from worker.operator.unknowns import IdMensajeOwnedError
 from worker.operator.waiting.facts import Limits
 from worker.operator.waiting.sentences import sentence
 
@@ -63,15 +65,14 @@ async def carry_out(
     except NotAllowed as error:
         problem = error
     if problem is not None:
-        return await _refused(request, person, message_id, act, problem)
+        return await _refused(request, person, message_id, problem)
     return done(f"/mensajes/{message_id}", f"act_{act.name.lower()}")
 
 
-async def _refused(request: Request, person: Person, message_id: int, act: Act, problem: SmsclickError) -> Response:
+async def _refused(request: Request, person: Person, message_id: int, problem: SmsclickError) -> Response:
     if isinstance(problem, MessageNotFound):
         raise PageError(404, "no_such_message")
-    owned = act is Act.ACCEPTED and "belongs to" in str(problem)
-    text = "act.accepted.owned" if owned else "act.changed"
+    text = "act.accepted.owned" if isinstance(problem, IdMensajeOwnedError) else "act.changed"
     return await _page(request, person, message_id, problem=text, status=409)
 
 
@@ -129,10 +130,10 @@ async def _page(
     message = found.message
     phone = str(message["phone"] or "")
     veil = Veil(person.sight, phone)
-    sentences = [
-        veil(on_the_page(sentence(each, found.now, language=words.language, zone=settings.zone), words.language))
-        for each in found.waiting
-    ]
+    say = functools.partial(
+        sentence, now=found.now, language=words.language, zone=settings.zone, remedies=REMEDIES[words.language]
+    )
+    sentences = [veil(say(each)) for each in found.waiting]
     return render(
         request,
         "message.html.j2",

@@ -49,6 +49,19 @@ class Code(enum.StrEnum):
     ODD = "odd"
 
 
+class Remedy(enum.StrEnum):
+    """What a person can do about a case. A sentence has its name in braces where it says what to do.
+
+    The terminal's words for it are a command, those of the page are its own buttons and views.
+    """
+
+    RESUME = "resume"
+    RETRY = "retry"
+    DECIDE = "decide"
+    DECIDE_BY_HAND = "decide_by_hand"
+    CALL_AGAIN = "call_again"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Waiting:
     """One thing that is true of a message now.

@@ -1,15 +1,19 @@
-"""The sentences in English. `{when}` is a time relative and absolute; other names in braces are data of the case."""
+"""The sentences in English.
+
+`{when}` is a time relative and absolute, a name of `Remedy` is what a person can do; other names in braces are data of
+the case.
+"""
 
 from typing import Final
 
-from worker.operator.waiting.codes import Code
-from worker.reconciliation.reasons import REASONS
+from worker.operator.waiting.codes import Code, Remedy
+from worker.reconciliation.reasons import BY_HAND, REASONS
 
 SENTENCES: Final = {
     Code.SEND_AT: "It waits for its own time and is sent {when}.",
     Code.QUIET_HOURS: "It waits for the end of the quiet hours of its recipient, {when}: its priority is low.",
     Code.RETRY: "It was not accepted and waits for its next try, {when}{refused}.",
-    Code.HOLD_OPERATOR: "It waits because sending is held by an operator{person}; smsclick resume lifts this.",
+    Code.HOLD_OPERATOR: "It waits because sending is held by an operator{person}; {resume}.",
     Code.HOLD_NO_BALANCE: "It waits because sending is held: no balance (-104). The balance is asked for again {when}.",
     Code.HOLD_KEY_REFUSED: "It waits because sending is held: the APIKEY is refused. The key is tried again {when}.",
     Code.HOLD_PROVIDER_DOWN: (
@@ -51,18 +55,16 @@ SENTENCES: Final = {
         "What became of its attempt is not known. The provider's report is read for it {when}; it is not sent again "
         "while it could have been accepted{reason}."
     ),
-    Code.UNKNOWN_PERSON: (
-        "What became of its attempt is not known, and only a person can decide: smsclick settle{reason}."
-    ),
+    Code.UNKNOWN_PERSON: ("What became of its attempt is not known, and {decide}{reason}."),
     Code.SENT: "The provider accepted it and it waits for its final status: next status check {when}.",
     Code.REPLY: "It was delivered. For a reply its status is checked again {when}.",
     Code.LATE_STATUS: "It has no final status within the tracking window; a late one is looked for {when}.",
     Code.DELIVERED: "It was delivered {when}: this is final, and nothing more happens.",
     Code.REJECTED: "The provider rejected it {when}: this is final, and nothing more happens.",
-    Code.FAILED: "It failed {when}{refused}: nothing more happens unless an operator retries it (smsclick retry).",
+    Code.FAILED: "It failed {when}{refused}: nothing more happens unless an operator retries it ({retry}).",
     Code.FAILED_OPTED_OUT: (
         "It was not sent, because its phone is on the list of opt-outs ({when}): nothing more happens unless an "
-        "operator takes the phone off the list and retries it (smsclick retry)."
+        "operator takes the phone off the list and retries it ({retry})."
     ),
     Code.EXPIRED: "Its validity ended before it could be sent ({when}): this is final, and nothing more happens.",
     Code.CANCELLED: "It was cancelled {when} before it was sent: this is final, and nothing more happens.",
@@ -74,13 +76,21 @@ SENTENCES: Final = {
         "{receiver} has not acknowledged {type} yet: next call {when}, after {tries} that failed or never ended."
     ),
     Code.CALLBACK_GIVEN_UP: (
-        "The callback {type} to {receiver} was given up {when} after {tries} calls; smsclick callbacks replay calls "
-        "once more."
+        "The callback {type} to {receiver} was given up {when} after {tries} calls; {call_again}."
     ),
     Code.ODD: "The row is odd: {why}",
 }
 
-WHY: Final = {doubt: f"{each.why}; {each.todo}" for doubt, each in REASONS.items()}
+WHY: Final = {doubt: f"{each.why}; {each.advice.format(by_hand='{decide_by_hand}')}" for doubt, each in REASONS.items()}
+
+REMEDIES: Final = {
+    Remedy.RESUME: "smsclick resume lifts this",
+    Remedy.RETRY: "smsclick retry",
+    Remedy.DECIDE: "only a person can decide: smsclick settle",
+    Remedy.DECIDE_BY_HAND: BY_HAND,
+    Remedy.CALL_AGAIN: "smsclick callbacks replay calls once more",
+}
+"""What a person can do, by the commands of a terminal."""
 
 PHRASES: Final = {
     "in": "in {span} ({time})",

@@ -1,7 +1,7 @@
 """The words for what a message waits for: times relative and in the installation's zone. Pure."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -9,16 +9,24 @@ from smsclick._values.times import span
 from worker.alerting.wording import Language
 from worker.lifecycle.doubt import Doubt
 from worker.operator.waiting import english, spanish
-from worker.operator.waiting.codes import Waiting
+from worker.operator.waiting.codes import Remedy, Waiting
 
 _SENTENCES: Final = {"en": english.SENTENCES, "es": spanish.SENTENCES}
 _WHY: Final = {"en": english.WHY, "es": spanish.WHY}
 _PHRASES: Final = {"en": english.PHRASES, "es": spanish.PHRASES}
+_REMEDIES: Final = {"en": english.REMEDIES, "es": spanish.REMEDIES}
 _NOW_SECONDS: Final = 0.5
 UTC: Final = ZoneInfo("UTC")
 
 
-def sentence(waiting: Waiting, now: dt.datetime, *, language: Language = "en", zone: ZoneInfo = UTC) -> str:
+def sentence(
+    waiting: Waiting,
+    now: dt.datetime,
+    *,
+    language: Language = "en",
+    zone: ZoneInfo = UTC,
+    remedies: Mapping[Remedy, str] | None = None,
+) -> str:
     """Return one case as a sentence.
 
     Args:
@@ -26,18 +34,20 @@ def sentence(waiting: Waiting, now: dt.datetime, *, language: Language = "en", z
         now: the time of the reading; times are said relative to it.
         language: of the sentence.
         zone: of absolute times.
+        remedies: the words for what a person can do, in the same language; None names the commands of a terminal.
     """
     data = dict(waiting.data)
     phrases = _PHRASES[language]
     answer = " ".join(part for part in (data.get("code", ""), data.get("why", "")) if part)
     doubt = data.get("reason", "")
+    by_person = {each.value: words for each, words in (remedies or _REMEDIES[language]).items()}
     optional = {
         "person": phrases["person"].format(by=data["by"]) if data.get("by") else "",
         "refused": phrases["refused"].format(answer=answer) if answer else "",
-        "reason": phrases["reason"].format(reason=_WHY[language][Doubt(doubt)]) if doubt else "",
+        "reason": phrases["reason"].format(reason=_WHY[language][Doubt(doubt)].format(**by_person)) if doubt else "",
     }
     words = _SENTENCES[language][waiting.code]
-    return words.format(**(data | optional), when=when(waiting.until, now, language=language, zone=zone))
+    return words.format(**(data | optional | by_person), when=when(waiting.until, now, language=language, zone=zone))
 
 
 def say(waiting: Sequence[Waiting], now: dt.datetime, *, language: Language = "en", zone: ZoneInfo = UTC) -> str:

@@ -4,13 +4,13 @@ from typing import Final
 
 from worker.lifecycle import on_report
 from worker.lifecycle.doubt import Doubt
-from worker.operator.waiting.codes import Code
+from worker.operator.waiting.codes import Code, Remedy
 
 SENTENCES: Final = {
     Code.SEND_AT: "Espera su hora y se envía {when}.",
     Code.QUIET_HOURS: "Espera el fin de las horas de silencio de su destinatario, {when}: su prioridad es baja.",
     Code.RETRY: "No fue aceptado y espera su próximo intento, {when}{refused}.",
-    Code.HOLD_OPERATOR: "Espera porque un operador{person} detuvo el envío; smsclick resume lo reanuda.",
+    Code.HOLD_OPERATOR: "Espera porque un operador{person} detuvo el envío; {resume}.",
     Code.HOLD_NO_BALANCE: (
         "Espera porque el envío está detenido: no hay saldo (-104). El saldo se consulta otra vez {when}."
     ),
@@ -62,18 +62,16 @@ SENTENCES: Final = {
         "No se sabe qué pasó con su intento. El reporte del proveedor se lee para él {when}; no se envía otra vez "
         "mientras pudo ser aceptado{reason}."
     ),
-    Code.UNKNOWN_PERSON: (
-        "No se sabe qué pasó con su intento, y solo una persona puede decidirlo: smsclick settle{reason}."
-    ),
+    Code.UNKNOWN_PERSON: ("No se sabe qué pasó con su intento, y {decide}{reason}."),
     Code.SENT: "El proveedor lo aceptó y espera su estatus final: próxima consulta {when}.",
     Code.REPLY: "Fue entregado. Por si hay respuesta, su estatus se consulta otra vez {when}.",
     Code.LATE_STATUS: "No tuvo estatus final en el plazo de seguimiento; uno tardío se busca {when}.",
     Code.DELIVERED: "Fue entregado {when}: es final y no pasa nada más.",
     Code.REJECTED: "El proveedor lo rechazó {when}: es final y no pasa nada más.",
-    Code.FAILED: "Falló {when}{refused}: no pasa nada más, salvo que un operador lo reintente (smsclick retry).",
+    Code.FAILED: "Falló {when}{refused}: no pasa nada más, salvo que un operador lo reintente ({retry}).",
     Code.FAILED_OPTED_OUT: (
         "No se envió, porque su teléfono está en la lista de bajas ({when}): no pasa nada más, salvo que un operador "
-        "quite el teléfono de la lista y lo reintente (smsclick retry)."
+        "quite el teléfono de la lista y lo reintente ({retry})."
     ),
     Code.EXPIRED: "Su vigencia terminó antes de poder enviarse ({when}): es final y no pasa nada más.",
     Code.CANCELLED: "Fue cancelado {when} antes de enviarse: es final y no pasa nada más.",
@@ -85,13 +83,11 @@ SENTENCES: Final = {
         "{receiver} aún no confirma {type}: próxima llamada {when}, después de {tries} sin éxito o sin fin."
     ),
     Code.CALLBACK_GIVEN_UP: (
-        "El aviso {type} a {receiver} se abandonó {when} después de {tries} llamadas; smsclick callbacks replay llama "
-        "otra vez."
+        "El aviso {type} a {receiver} se abandonó {when} después de {tries} llamadas; {call_again}."
     ),
     Code.ODD: "La fila es anómala: {why}",
 }
 
-_BY_HAND: Final = "decida a mano: smsclick settle ID --accepted ID_MENSAJE o --not-accepted"
 WHY: Final = {
     Doubt.TOO_YOUNG: "es más reciente que SMSCLICK_SETTLE_SECONDS, plazo en que el reporte aún puede mostrarlo; espere",
     Doubt.NO_REPORT: (
@@ -100,24 +96,24 @@ WHY: Final = {
     ),
     Doubt.NO_CONTROLS: (
         "no hay filas de control: se aceptaron muy pocos mensajes de id conocido antes y después para comprobar el "
-        f"reporte; espere a que se envíen más mensajes, o {_BY_HAND}"
+        "reporte; espere a que se envíen más mensajes, o {decide_by_hand}"
     ),
     Doubt.NOT_YET: "mensajes aceptados después de él aún no están en el reporte; espere: se vuelve a leer por sí solo",
     Doubt.MISSING: (
         "al reporte le faltan mensajes que sin duda se aceptaron (puede estar recortado); compare "
-        f"`smsclick report FROM TO` con el panel de SMSClick y pregunte; {_BY_HAND}"
+        "`smsclick report FROM TO` con el panel de SMSClick y pregunte; {decide_by_hand}"
     ),
     Doubt.CAPPED: (
         "el final del reporte puede estar cortado: ninguna fila de control está detrás de tantas filas; espere a que "
-        f"se envíen más mensajes, o {_BY_HAND}"
+        "se envíen más mensajes, o {decide_by_hand}"
     ),
     Doubt.PHONES: (
         "los teléfonos del reporte están ocultos o cambiados y no se reconoce ninguna fila; pida a SMSClick teléfonos "
-        f"completos en los reportes; {_BY_HAND}"
+        "completos en los reportes; {decide_by_hand}"
     ),
     Doubt.TEXTS: (
         "los textos tienen otra forma en el reporte, y no las mismas palabras alrededor de cada uno; compare "
-        f"`smsclick report FROM TO` con lo enviado y pregunte a SMSClick; {_BY_HAND}"
+        "`smsclick report FROM TO` con lo enviado y pregunte a SMSClick; {decide_by_hand}"
     ),
     Doubt.DATES: (
         "las fechas del reporte están desplazadas; revise SMSCLICK_TIMEZONE y los archivos de zonas de esta máquina "
@@ -125,7 +121,7 @@ WHY: Final = {
     ),
     Doubt.ODD: (
         "el reporte tiene filas que no se pueden leer, del mismo teléfono o de ninguno, y cualquiera podría ser él; "
-        f"véalas con `smsclick report FROM TO`; {_BY_HAND}"
+        "véalas con `smsclick report FROM TO`; {decide_by_hand}"
     ),
     Doubt.LAG: (
         "el incidente report_lag está abierto: el reporte muestra los mensajes tarde o nunca; vea ese incidente; el "
@@ -137,27 +133,35 @@ WHY: Final = {
     ),
     Doubt.ACCOUNT: (
         "la APIKEY cambió desde que se envió, y el reporte no prueba que la cuenta sea la misma; vuelva a poner la "
-        f"clave anterior hasta que se concilien, o {_BY_HAND}"
+        "clave anterior hasta que se concilien, o {decide_by_hand}"
     ),
     Doubt.SIMILAR: (
         "el reporte tiene una fila de igual teléfono y texto que podría ser él, pero no es seguro; véala con "
-        f"`smsclick report FROM TO`; {_BY_HAND}"
+        "`smsclick report FROM TO`; {decide_by_hand}"
     ),
     Doubt.REPEATED_HOUR: (
         "el reloj del proveedor muestra esta hora dos veces (fin del horario de verano), así que una fecha puede ser "
         "dos horas; espere: el reporte se vuelve a leer cuando la hora termine"
     ),
     Doubt.TOO_LONG: (
-        f"es tan antiguo que el reporte desde entonces es demasiado largo para leerse de una vez; {_BY_HAND}"
+        "es tan antiguo que el reporte desde entonces es demasiado largo para leerse de una vez; {decide_by_hand}"
     ),
     Doubt.TWICE: (
         f"el reporte ya no lo tuvo {on_report.MOST_ABSENCES} veces: decide una persona; pregunte a SMSClick por qué "
-        f"a su reporte le faltan intentos de este mensaje; {_BY_HAND}"
+        "a su reporte le faltan intentos de este mensaje; {decide_by_hand}"
     ),
     Doubt.WITHOUT_ID: (
         "el proveedor dijo que lo aceptó, pero no dio un id que se pudiera guardar; búsquelo en el panel de SMSClick; "
-        f"{_BY_HAND}"
+        "{decide_by_hand}"
     ),
+}
+
+REMEDIES: Final = {
+    Remedy.RESUME: "smsclick resume lo reanuda",
+    Remedy.RETRY: "smsclick retry",
+    Remedy.DECIDE: "solo una persona puede decidirlo: smsclick settle",
+    Remedy.DECIDE_BY_HAND: "decida a mano: smsclick settle ID --accepted ID_MENSAJE o --not-accepted",
+    Remedy.CALL_AGAIN: "smsclick callbacks replay llama otra vez",
 }
 
 PHRASES: Final = {
