@@ -6,9 +6,11 @@ what was truly accepted; the exit code is 0 only if every good line of the file 
 """
 
 import contextlib
+import csv
 import io
 import itertools
 import json
+import math
 import os
 import re
 import secrets
@@ -36,12 +38,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from smsclick import enqueue
-from smsclick._database.engine import Database
-from smsclick._importing.rows import Row, read_rows
-from smsclick._values.texts import predict_credits
+from smsclick import NewMessage, enqueue
 from smsclick.contract import State, accounts, messages
-from smsclick.errors import SmsclickError
+from smsclick.errors import InvalidMessage, SmsclickError
 from smsclick.settings import variables
 from smsclick.simulator import Fault, FaultKind, LedgerEntry, SimulatorClient
 
@@ -50,6 +49,9 @@ FILE = ROOT / "examples" / "mensajes.csv"
 
 REJECTED_PHONES = ["6181275534", "8331724490"]
 """The simulator says Rechazado (estatus 4) of these."""
+
+CHARACTERS_PER_CREDIT = 150
+"""From the manual: a message costs one credit for each 150 characters begun."""
 
 TOP_UP = 100
 HELD_SECONDS = 5.0
@@ -270,13 +272,13 @@ class View:
 class Watcher:
     """Reads the tables and the simulator, and changes nothing."""
 
-    def __init__(self, database: Database, simulator: SimulatorClient) -> None:
-        self._database = database
+    def __init__(self, engine: sa.Engine, simulator: SimulatorClient) -> None:
+        self._engine = engine
         self._simulator = simulator
 
     def look(self) -> View:
         """Return the figures of now."""
-        with self._database.read() as connection:
+        with self._engine.connect() as connection:
             states = connection.execute(sa.select(messages.c.state, sa.func.count()).group_by(messages.c.state)).all()
             replies = sa.select(sa.func.count()).where(messages.c.reply.is_not(None))
             account_state = connection.execute(sa.select(accounts.c.hold_reason, accounts.c.canary_id)).one()
@@ -410,10 +412,11 @@ def watch(watcher: Watcher, simulator: SimulatorClient, inbox: AlertReceiver, sc
 def expected(file: Path) -> dict[str, tuple[str, str]]:
     """Phone and text of each good line by its key, read from the file itself; the first line of a key counts."""
     good: dict[str, tuple[str, str]] = {}
-    with file.open("rb") as stream:
-        for row in read_rows(stream, name=file.name):
-            if isinstance(row, Row):
-                good.setdefault(row.message.key, (row.message.phone, row.message.text))
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        for line in csv.DictReader(stream):
+            with contextlib.suppress(InvalidMessage):
+                message = NewMessage.from_mapping(line)
+                good.setdefault(message.key, (message.phone, message.text))
     return good
 
 
@@ -494,7 +497,7 @@ def demonstrate(
         good: the file's good lines.
         page: whether the page is shown too, and everything goes on until Ctrl-C.
     """
-    needed = sum(predict_credits(text) for _, text in good.values())
+    needed = sum(math.ceil(len(text) / CHARACTERS_PER_CREDIT) for _, text in good.values())
     balance = needed // 2
     screen.step("1. Start everything in one process: worker, scheduler, and SMSClick's simulator")
     screen.say("  $ smsclick up --simulate", "cyan")
@@ -518,12 +521,12 @@ def demonstrate(
     screen.quote(imported.stderr + imported.stdout)
 
     screen.step("3. Watch them go")
-    database = Database(program.database_url, threads=1)
+    engine = sa.create_engine(program.database_url)
     try:
         with screen.progress():
-            watch(Watcher(database, simulator), simulator, inbox, screen, len(good))
+            watch(Watcher(engine, simulator), simulator, inbox, screen, len(good))
     finally:
-        database.dispose()
+        engine.dispose()
 
     exported = program.run("export", "--format", "jsonl")
     records = [json.loads(line) for line in exported.stdout.splitlines()]

@@ -11,9 +11,6 @@ import pytest
 from tests.processes import ROOT
 
 PAGE = ROOT / "docs" / "public-api.md"
-CHECKOUT_ONLY = "examples/demo.py"
-"""The demonstration of `make run`. It is a part of the checkout, and no example for producers."""
-
 INTERNAL_USES = {
     "smsclick.settings": {
         "BindAddress",
@@ -108,11 +105,7 @@ def producers_code() -> list[tuple[str, str]]:
         )
     ]
     examples = sorted((ROOT / "examples").rglob("*.py"))
-    return blocks + [
-        (each.name, each.read_text(encoding="utf-8"))
-        for each in examples
-        if str(each.relative_to(ROOT)) != CHECKOUT_ONLY
-    ]
+    return blocks + [(str(each.relative_to(ROOT)), each.read_text(encoding="utf-8")) for each in examples]
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -142,6 +135,16 @@ def test_a_public_module_takes_from_underscore_packages_only_what_it_lists(modul
 def test_pages_and_examples_use_only_public_names(name: str, code: str) -> None:
     del name
     assert used_but_not_public(code) == []
+
+
+def test_examples_import_nothing_of_the_delivery_service() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in sorted((ROOT / "examples").rglob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.match(r" *(?:from|import) (?:worker|web|models|migrations|tests|scripts)\b", line)
+    ]
+    assert found == []
 
 
 @pytest.mark.parametrize(
