@@ -33,7 +33,7 @@ class Step:
 def steps(readme: str = "README.md") -> list[Step]:
     """The steps of a README, in their order: the blocks of code below the heading."""
     text = (ROOT / readme).read_text(encoding="utf-8")
-    start = text.index(f"\n{HEADING}\n") if readme == "README.md" else text.index("\n## Tu primer mensaje")
+    start = text.index(f"\n{HEADING}\n") if readme == "README.md" else text.index("\n## Su primer mensaje")
     section = text[start : text.index("\n## ", start + 1)]
     found: list[Step] = []
     for language, block in re.findall(r"^```(sh|python)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL):

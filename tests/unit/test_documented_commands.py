@@ -47,7 +47,7 @@ RUN: Final = {
     ("docs/tutorial.md", ""): TUTORIAL,
     ("docs/es/tutorial.md", ""): TUTORIAL,
     ("README.md", "Your first own message, in six steps"): FIRST,
-    ("README.es.md", "Tu primer mensaje propio, en seis pasos"): FIRST,
+    ("README.es.md", "Su primer mensaje propio, en seis pasos"): FIRST,
 }
 """Page and heading (empty: all of the page's): the file of the test that runs the blocks."""
 
@@ -70,7 +70,7 @@ NOT_RUN: Final = {
     ("docs/deploying.md", "With systemd"): "needs systemd as process 1; tests/unit/test_systemd.py checks the units",
     ("docs/deploying.md", "Images by digest"): "needs Docker and a registry",
     ("docs/producers.md", "In your transaction"): "needs a package index; tests/integration/test_pages.py installs so",
-    ("docs/es/producers.md", "En tu transacción"): "as on docs/producers.md",
+    ("docs/es/producers.md", "En su transacción"): "as on docs/producers.md",
     ("ops/kubernetes/README.md", "smsclick on Kubernetes"): "needs Docker and a cluster; tests/unit/test_kubernetes.py",
 }
 """Page and heading: why no test runs the blocks."""
