@@ -3,7 +3,8 @@
 Each line of FILE is an order. `kill NAME` raises SystemExit in the supervised thread of that name, wherever it is;
 `end NAME` ends the thread although it is supervised; `break NAME` makes its function raise from now on.
 `consumer hang` makes the consumer sleep, `consumer cancel` cancels its queues, and `consumer stalled` makes it wait for
-nothing any more. The code of the worker does not know of this.
+nothing any more. `pump claims` makes the pump loop without claims, and `pump calls` makes it claim and make no call.
+The code of the worker does not know of this.
 """
 
 from __future__ import annotations
@@ -90,13 +91,22 @@ def spoil_consumer(what: str) -> None:
     consumer.hub.call_soon(spoil)
 
 
+def idle_pump(what: str) -> None:
+    """Have the pump's threads run on, and do nothing of what they are for."""
+    pump: Any = getattr(sys.modules["worker.app"], "_pump")  # noqa: B009 - a module of its own for the type checker
+    if what == "claims":
+        vars(pump)["_room"] = lambda: 0
+    else:
+        vars(pump._calls)["_advance"] = lambda: None
+
+
 def _obey(file: Path) -> None:
     done = 0
     while True:
         orders = file.read_text().splitlines() if file.exists() else []
         for order in orders[done:]:
             what, _, name = order.partition(" ")
-            {"kill": kill, "end": end, "break": disable, "consumer": spoil_consumer}[what](name)
+            {"kill": kill, "end": end, "break": disable, "consumer": spoil_consumer, "pump": idle_pump}[what](name)
             print(f"injected: {order}", flush=True)  # noqa: T201
         done = len(orders)
         time.sleep(0.02)
@@ -107,6 +117,7 @@ if __name__ == "__main__":
     from celery.__main__ import main
 
     from worker.broker import consumer_progress
+    from worker.sending import pump_progress
     from worker.threads import liveness
 
     threading.Thread(target=_obey, args=(Path(sys.argv[1]),), daemon=True).start()
@@ -115,6 +126,8 @@ if __name__ == "__main__":
     consumer_progress.LOOK_SECONDS = 1.0
     consumer_progress._ANSWER_VALID_SECONDS = 5.0
     consumer_progress.STALLED_SECONDS = 15.0
+    pump_progress.LOOK_SECONDS = 1.0
+    pump_progress.STALLED_SECONDS = 15.0
     liveness.WRITE_SECONDS = 1.0
     sys.argv = ["celery", "-A", "worker", *sys.argv[2:]]
     main()

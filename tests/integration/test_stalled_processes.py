@@ -9,8 +9,10 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from smsclick.contract import messages
-from tests.acceptance import Cluster, ready, sent_by_name
+from tests.acceptance import Cluster, ready, sent_by_name, texts
 from tests.chaos.proxy import Proxy
 from tests.compose import SERVICES
 from tests.processes import wait_until
@@ -66,6 +68,36 @@ def test_a_stalled_worker_one_with_a_dead_feeder_and_a_stopped_beat_are_reported
                 process.wait(60)
             else:
                 assert process.running, what
+
+
+@pytest.mark.parametrize("what", ["claims", "calls"])
+def test_a_worker_whose_pump_loops_but_sends_nothing_is_reported_and_ended(
+    migrated_sqlite_url: str, redis_url: str, start_process: StartProcess, tmp_path: Path, what: str
+) -> None:
+    """All its threads run and beat; only the due messages for which no call is made show that it has stalled."""
+    env = {"SMSCLICK_CONNECT_TIMEOUT": "1", "SMSCLICK_READ_TIMEOUT": "2", "SMSCLICK_LEASE_SECONDS": "30"}
+    with Cluster(start_process, migrated_sqlite_url, redis_url, env=env) as cluster:
+        orders = tmp_path / "orders"
+        options = ("worker", "-l", "info", "--concurrency", "4")
+        worker = cluster.run(sys.executable, "-m", "tests.fault_injection", str(orders), *options, name="worker")
+        ready(worker)
+        cluster.enqueue(texts(1, "before"))
+        cluster.wait_final(1)
+
+        def found() -> list[health.Health]:
+            return health.examine(("worker",), cluster.env["DATABASE_URL"])
+
+        assert [each.problems for each in found()] == [()]
+        orders.write_text(f"pump {what}\n")
+        worker.wait_for_line("injected: pump", 60)
+        cluster.enqueue(texts(3, "after"))
+        wait_until(lambda: not all(each.is_healthy for each in found()), 120, what="a report")
+        [judged] = found()
+        assert [each.partition(" has made")[0] for each in judged.problems] == ["smsclick-pump"]
+        assert "messages are due that it may send, and it makes no call" in judged.words
+        assert len(cluster.provider.ledger()) == 1
+        health.end_stalled([judged], stop_seconds=20)
+        worker.wait(60)
 
 
 def test_compose_starts_again_what_the_check_ends() -> None:

@@ -55,6 +55,10 @@ class Limiter(Protocol):
         Those that are in flight do not count. So a high message does not wait long behind what is claimed already.
         """
 
+    @property
+    def waited_at(self) -> float:
+        """When a call of this process last waited for its slot, by `time.monotonic`: now, or `-inf` for never."""
+
     async def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:
         """Wait until one call may leave, which is now. Asked by each call, right before it, on one event loop.
 
@@ -71,6 +75,7 @@ class Unlimited:
     """No limit."""
 
     claim_limit: int | None = None
+    waited_at: float = float("-inf")
 
     async def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:  # noqa: ARG002 - as above
         """At once, unless stopping."""
@@ -129,9 +134,24 @@ class SharedLimiter:
         self._none_before = 0.0
         self._asking: asyncio.Future[None] | None = None
         self.claim_limit: int | None = max(1, int(per_second * _IN_HAND_SECONDS))
+        self._waited_at = float("-inf")
+        self._waiting = 0
+
+    @property
+    def waited_at(self) -> float:
+        """As `Limiter.waited_at`."""
+        return time.monotonic() if self._waiting else self._waited_at
 
     async def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:
         """As `Limiter.acquire`."""
+        self._waiting += 1
+        try:
+            return await self._acquire(stopping, not_after)
+        finally:
+            self._waiting -= 1
+            self._waited_at = time.monotonic()
+
+    async def _acquire(self, stopping: threading.Event, not_after: float | None) -> bool:
         while not stopping.is_set():
             slot, mine = await self._next()
             if not_after is not None and clock() + slot - time.monotonic() > not_after:

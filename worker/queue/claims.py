@@ -91,6 +91,15 @@ def claim(
 
 
 def _claim(connection: sa.Connection, rows: list[Any], limit: int, policy: Policy, canary: int | None) -> list[Claim]:
+    changes, claimed = _decide(connection, rows, limit, policy, canary)
+    state_machine.apply(connection, changes)
+    return claimed
+
+
+def _decide(
+    connection: sa.Connection, rows: list[Any], limit: int, policy: Policy, canary: int | None
+) -> tuple[list[model.Change], list[Claim]]:
+    """What becomes of these rows, and which of them are claimed; nothing is written."""
     changes: list[model.Change] = []
     claimed: list[Claim] = []
     keys = {row.id: wire_key(row.phone, row.text) for row in rows}
@@ -130,8 +139,7 @@ def _claim(connection: sa.Connection, rows: list[Any], limit: int, policy: Polic
                     attempt=change.becomes.attempts,
                 )
             )
-    state_machine.apply(connection, changes)
-    return claimed
+    return changes, claimed
 
 
 def _due_seconds(message: model.Message, now: dt.datetime) -> float | None:
@@ -153,6 +161,28 @@ def suspects(connection: sa.Connection, ids: Collection[int] | None, limit: int)
 def claim_some(connection: sa.Connection, ids: Collection[int], limit: int, policy: Policy) -> list[Claim]:
     """Claim of these ids what is due, whoever else waits: for when a claim of more than these failed."""
     return _claim(connection, _by_id(connection, ids, limit, overtaking=True), limit, policy, None)
+
+
+def last_waiting(connection: sa.Connection) -> int | None:
+    """The due message that goes last: while any worker sends, it is the last one to stay due."""
+    for priority in reversed(Priority):
+        query = _due(sa.select(messages.c.id), priority, 1).order_by(None).order_by(messages.c.due_at.desc())
+        found = connection.scalar(query)
+        if found is not None:
+            return int(found)
+    return None
+
+
+def is_waiting(connection: sa.Connection, message_id: int) -> bool:
+    """Whether this message is due and waits to be claimed."""
+    query = sa.select(messages.c.id).where(messages.c.id == message_id, message_rows.in_state(State.QUEUED))
+    return connection.scalar(query.where(messages.c.due_at <= db_now())) is not None
+
+
+def would_take(connection: sa.Connection, message_id: int, policy: Policy) -> bool:
+    """Whether a claim would take this message now: not where it would move to later, or another transaction has it."""
+    rows = _by_id(connection, [message_id], 1, overtaking=True)
+    return bool(_decide(connection, rows, 1, policy, None)[1])
 
 
 def over(connection: sa.Connection, limit: int) -> list[int]:

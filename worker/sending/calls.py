@@ -99,6 +99,10 @@ class Calls:
         """Whether the last claim brought as many messages as it asked for; the feeder says so."""
         self.answers = 0
         """How many calls have ended."""
+        self.made = 0
+        """How many calls have begun, and how many attempts had a result; it grows while the pump does its work."""
+        self.released = 0
+        """How many claims were released without a call."""
         context.metrics.gauge("calls_allowed", lambda: concurrency.limit)
         context.metrics.gauge("calls_in_flight", lambda: len(self._in_flight))
         self._thread = context.threads.add(
@@ -116,6 +120,11 @@ class Calls:
     def waiting(self) -> int:
         """How many claims wait for their call, here or for a slot of the rate limit."""
         return len(self._handed) + len(self._ready) + self._not_begun
+
+    @property
+    def has_unrecorded(self) -> bool:
+        """Whether a place is in use because an outcome is not on record yet."""
+        return any(call.ended and not call.recorded for call in list(self._in_flight))
 
     @property
     def is_running(self) -> bool:
@@ -226,6 +235,7 @@ class Calls:
                 return False
             call.began, began_at = True, time.monotonic()
             self._not_begun -= 1
+            self.made += 1
             return True
 
         try:
@@ -252,6 +262,10 @@ class Calls:
     def _end(self, call: _Call, ended: Ended, seconds: float) -> None:
         outcome = ended.outcome
         self.answers += 1
+        if isinstance(outcome, Released):
+            self.released += 1
+        else:
+            self.made += 1
         if isinstance(outcome, Accepted | Released):
             self._context.recorder.submit(ended)
             call.ended = True
@@ -322,6 +336,7 @@ class Calls:
         """Release a claim that is in flight and nowhere else: one that were called for later would be sent twice."""
         self._context.recorder.submit(Ended(call.claim, Released(), epoch=0))
         self._in_flight.discard(call)
+        self.released += 1
 
     def _account_for_cut_off(self) -> None:
         """Account for what was in flight when a loop ended; nothing runs now."""

@@ -16,8 +16,9 @@ from worker.context import Context
 from worker.sending import attempts
 from worker.sending.calls import Calls
 from worker.sending.concurrency import Concurrency
+from worker.sending.pump_progress import LOOK_SECONDS, PumpProgress
 from worker.threads.log_limit import LimitedLog
-from worker.threads.supervision import SupervisedThread
+from worker.threads.supervision import SupervisedThread, periodic
 
 log = EventLog(__name__)
 _waits = LimitedLog(log)
@@ -38,6 +39,7 @@ _RETRY_SECONDS = 1.0
 _FULL_SECONDS = 0.05
 _IDLE_SECONDS = 5.0
 _BEATS_WITHIN_SECONDS = 60.0
+_CHECK_ENDS_SECONDS = 2.0
 _LOOK_SPREAD = 0.25
 """Each process looks this share of the period earlier or later, so that many processes do not look together."""
 
@@ -70,11 +72,17 @@ class Pump:
                 beats_within=_BEATS_WITHIN_SECONDS,
             )
         )
+        self._progress = PumpProgress(context, self._calls, self._concurrency)
+        self._check = context.threads.add(
+            periodic("smsclick-pump-check", self._progress.look, LOOK_SECONDS, stopping=context.stopping)
+        )
+        context.threads.include(self._progress.report)
 
     def start(self) -> None:
         """Start to look for messages. It may be called again, and does no harm if the system allows no thread now."""
         self._calls.start()
         self._feeder.start()
+        self._check.start()
 
     def wake(self) -> None:
         """Look for messages now; starts the pump if it has not started."""
@@ -92,6 +100,7 @@ class Pump:
             self._feed.notify()
         self._feeder.join()
         self._calls.close()
+        self._check.join(_CHECK_ENDS_SECONDS)
 
     # --- The feeder
 
@@ -153,6 +162,8 @@ class Pump:
         except Exception as error:  # noqa: BLE001 - no error of a database may end the sending
             # Neither the driver's words nor a traceback: they may hold a row.
             shown = error if isinstance(error, SmsclickError) else SmsclickError(type(error).__name__)
+            if shown is error:
+                self._progress.note_unavailable()
             _waits.warning("claim_failed", shown)
             self._context.stopping.wait(_RETRY_SECONDS)
             return False

@@ -72,7 +72,8 @@ def problems(process: ProcessReport, now: float) -> list[str]:
         elif not thread.alive and idle > FAILING_SECONDS:
             found.append(f"{thread.name} has not run for {idle:.0f} s")
         elif thread.stalled:
-            found.append(f"{thread.name} has made no progress for {idle:.0f} s")
+            because = f": {thread.stalled_because}" if thread.stalled_because else ""
+            found.append(f"{thread.name} has made no progress for {idle:.0f} s{because}")
     return found
 
 

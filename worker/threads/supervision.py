@@ -6,6 +6,7 @@ The thread itself is `smsclick._threads.supervised`, because programs that only 
 import dataclasses
 import threading
 import time
+from collections.abc import Callable, Sequence
 
 from smsclick._threads.supervised import SupervisedThread, periodic
 
@@ -24,6 +25,7 @@ class ThreadReport:
         idle_seconds: since its last progress.
         waits_for: what outside the process it waits for, such as `database`; None where for nothing.
         beats_within: the longest seconds between two heartbeats of a healthy thread; None where there is no limit.
+        stalled_because: how it is known that it has stalled, for people.
     """
 
     name: str
@@ -33,6 +35,7 @@ class ThreadReport:
     idle_seconds: float = 0.0
     waits_for: str | None = None
     beats_within: float | None = None
+    stalled_because: str | None = None
 
     @property
     def stalled(self) -> bool:
@@ -46,6 +49,7 @@ class Supervisor:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._threads: list[SupervisedThread] = []
+        self._included: list[Callable[[], Sequence[ThreadReport]]] = []
 
     def add(self, thread: SupervisedThread) -> SupervisedThread:
         """Add a thread and return it: from now on `revive` starts it again and `report` shows it.
@@ -55,6 +59,11 @@ class Supervisor:
         with self._lock:
             self._threads.append(thread)
         return thread
+
+    def include(self, report: Callable[[], Sequence[ThreadReport]]) -> None:
+        """Add to each report what this function returns: the progress of what several threads do together."""
+        with self._lock:
+            self._included.append(report)
 
     def remove(self, *threads: SupervisedThread) -> None:
         """Leave threads alone from now on: they run on, and `stop` does not end them."""
@@ -74,7 +83,8 @@ class Supervisor:
         now = time.monotonic()
         with self._lock:
             threads = [thread for thread in self._threads if thread.is_alive or not thread.is_done]
-        return [
+            included = list(self._included)
+        found = [
             ThreadReport(
                 name=thread.name,
                 alive=thread.is_alive,
@@ -86,6 +96,7 @@ class Supervisor:
             )
             for thread in threads
         ]
+        return [*found, *(each for report in included for each in report())]
 
     def stop(self, seconds: float) -> bool:
         """Ask all threads to end and wait for at most `seconds` in all; True where all have ended."""
