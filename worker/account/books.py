@@ -1,9 +1,14 @@
-"""Whether the account's balance proves that an attempt was not charged: the second witness. Pure functions and values.
+"""Whether the account's balance proves that an attempt was not charged. Pure functions and values.
 
-A provider charges what it accepts. Where the balance of an account has moved, each time, by exactly what the answers to
-our requests said, it is known to show a charge. Then it says that an attempt was not charged if it did not move across
-the attempt and every later move up to now is explained by messages of known id. It never says that one was accepted.
-Which of these is needed for what, and what they cannot exclude: docs/decisions/0040-the-balance-as-a-witness.md.
+The provider charges each message that it accepts. So the balance is evidence beside the report:
+
+1. Before the attempt, the balance fell several times in a row by exactly the credits that the provider's answers named.
+   So this account shows each charge.
+2. The balance was the same before and after the attempt.
+3. After the attempt, each fall is explained by messages whose id is known. So the attempt was not charged later either.
+
+If all three hold, the attempt was not charged. The balance never proves that an attempt was accepted.
+What this cannot exclude, and what it is used for: docs/decisions/0040-the-balance-as-a-witness.md.
 """
 
 import dataclasses
@@ -15,9 +20,10 @@ from collections.abc import Sequence
 from worker.reports.matching import Attempt
 
 MOVES = 10
-"""Charges in a row that the balance must have shown exactly before an attempt, for its standing still to count.
+"""How many charges in a row the balance must have shown exactly before an attempt, before an equal balance counts.
 
-So many, because an account that pays 0.9 for a message and sees whole credits shows nine of ten charges exactly.
+An account that pays 0.9 credits for a message, and shows whole credits, shows nine of ten charges exactly. With ten
+charges such an account cannot pass.
 """
 
 
@@ -34,14 +40,14 @@ class Flaw(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Level:
-    """The balance as several readings in a row gave it, by the database's clock.
+    """A balance that several readings in a row have shown. All times are by the database's clock.
 
     Attributes:
-        amount: whole credits; None where that could not be read, or not as a whole number.
-        first_asked: when the first of these readings was asked for.
-        first_answered: when its answer was there.
-        last_asked: when the last one was asked for.
-        last_answered: when its answer was there.
+        amount: in whole credits; None if it could not be read as a whole number.
+        first_asked: when the request of the first reading left.
+        first_answered: when its answer had come.
+        last_asked: when the request of the last reading left.
+        last_answered: when its answer had come.
     """
 
     amount: int | None
@@ -53,11 +59,11 @@ class Level:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Charge:
-    """A message of known id: between `since` and `until` it was accepted, and its credits were charged.
+    """The charge of a message whose id is known. It was accepted and charged between `since` and `until`.
 
     Attributes:
-        credits: as the provider's answer said; None where it did not.
-        delivered: whether it was, so that nobody gives its credits back.
+        credits: the credits that the provider's answer named; None if it named none.
+        delivered: whether the message was delivered. If it was not, the provider may give its credits back later.
     """
 
     since: dt.datetime
@@ -67,11 +73,11 @@ class Charge:
 
 
 class Books:
-    """Levels and charges of one account, compared with each other.
+    """Compares the levels of one account's balance with its charges.
 
     Args:
-        levels: in order.
-        charges: all that were made since the first level.
+        levels: in the order of time.
+        charges: all charges since the first level.
     """
 
     def __init__(self, levels: Sequence[Level], charges: Sequence[Charge]) -> None:
@@ -81,7 +87,10 @@ class Books:
 
     @property
     def balanced(self) -> bool:
-        """Whether so many charges in a row were shown exactly at any time: reading far back may be worth it."""
+        """Whether the balance has ever shown `MOVES` charges in a row exactly.
+
+        If it has not, it cannot prove anything about any attempt, and older control rows are not needed for it.
+        """
         row = 0
         for step, flawed in zip(self._steps, self._flawed, strict=False):
             row = 0 if flawed or not step.explained else row + (step.drop > 0)
@@ -90,7 +99,12 @@ class Books:
         return False
 
     def flaws(self, attempt: Attempt, settle_window: dt.timedelta) -> frozenset[Flaw]:
-        """Everything that keeps the balance from proving that an attempt was not charged; none: it proves that."""
+        """Return why the balance does not prove that an attempt was not charged; an empty set if it proves it.
+
+        Args:
+            attempt: the attempt.
+            settle_window: `SMSCLICK_SETTLE_SECONDS`.
+        """
         place = next((number for number, level in enumerate(self._levels) if _across(level, attempt)), None)
         if place is None:
             return frozenset({Flaw.MOVED})
@@ -108,7 +122,10 @@ class Books:
         return frozenset(found)
 
     def _before(self, place: int) -> Flaw | None:
-        """What is wrong with the charges before a level, looked at from it backwards."""
+        """Return what is wrong with the charges before a level; None if there are enough of them and all are exact.
+
+        It goes back from that level, step by step, until it has counted `MOVES` charges.
+        """
         moves, refundable = 0, False
         for number in range(place - 1, -1, -1):
             step = self._steps[number]
@@ -129,7 +146,7 @@ class _Step:
 
 
 def _step(lower: Level, upper: Level, charges: Sequence[Charge]) -> _Step:
-    """From one level to the next one: by how much the balance fell, and whether that is what was charged meanwhile."""
+    """Return by how much the balance fell from one level to the next, and whether known charges explain it exactly."""
     if lower.amount is None or upper.amount is None or upper.first_asked < lower.last_answered:
         return _Step(0, explained=False, delivered=False)
     drop = lower.amount - upper.amount
@@ -140,9 +157,13 @@ def _step(lower: Level, upper: Level, charges: Sequence[Charge]) -> _Step:
 
 
 def _contradicted(level: Level, charges: Sequence[Charge]) -> bool:
-    """Whether a message was accepted while the balance stood still: it is charged late, or not at all."""
+    """Return whether a message was accepted during this level, although the balance did not change.
+
+    Such a message is charged later or never, so the balance does not show each charge.
+    """
     return any(each.since < level.last_answered and each.until > level.first_asked for each in charges)
 
 
 def _across(level: Level, attempt: Attempt) -> bool:
+    """Return whether this balance was read both before the attempt began and after it ended."""
     return level.amount is not None and level.first_answered <= attempt.since and attempt.until <= level.last_asked

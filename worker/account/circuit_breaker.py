@@ -1,6 +1,6 @@
-"""The circuit breaker: calls that fail one after the other hold the account as "provider down".
+"""The circuit breaker: after some calls in a row without an answer the account is held as "provider down".
 
-A provider that is down must not make the whole queue attempts of unknown outcome.
+Without it each queued message would be sent to a provider that is down, and become an attempt of unknown outcome.
 """
 
 import sqlalchemy as sa
@@ -10,22 +10,23 @@ from smsclick.settings import Settings
 from worker.account import holds
 
 MOST_FAILURES = 5
-"""Calls in a row without an answer, over all workers, after which the provider counts as down."""
+"""After so many calls in a row without an answer, counted over all workers, the provider counts as down."""
 
 
 def count_failures(connection: sa.Connection, failed: int, *, answered: bool, epoch: int, settings: Settings) -> bool:
-    """Count the failed calls of a group, and hold the account where they are too many in a row.
+    """Count the failed calls of a group of results, and hold the account if too many calls in a row have failed.
 
     Args:
         connection: in a transaction.
-        failed: calls of a group that ended without a readable answer, or never left.
-        answered: whether a call of the group that left after the failures began was answered; then the count begins
-            again.
-        epoch: the account's epoch when those requests left; older ones say nothing about the provider as it is now.
+        failed: how many calls of the group ended without a readable answer, or never left.
+        answered: whether the group has an answer to a call that left after the failures began. Then the provider is not
+            down, and the count becomes zero.
+        epoch: the account's epoch when those requests left. Failures of an earlier epoch are not counted: they happened
+            before the last hold was lifted.
         settings: for the time of the first probe.
 
     Returns:
-        True where the account is held now.
+        True if this call began a hold.
     """
     if answered:
         connection.execute(

@@ -1,4 +1,4 @@
-"""The account's state as it was at most 20 ms ago: read before every call, so that a hold stops all calls at once."""
+"""A cache of the account's state. Each call reads it before it leaves, so a hold stops all calls within 20 to 40 ms."""
 
 import asyncio
 import time
@@ -14,10 +14,11 @@ _CACHE_SECONDS = 0.02
 
 
 class HoldCache:
-    """The account's state as it was at most 20 ms ago.
+    """The account's state as it was at most 20 ms ago, or at most 40 ms while it is being read again.
 
-    One call reads it again when it is older. The other calls use the old one meanwhile, up to twice that age. `current`
-    belongs to one event loop, and reads in a thread of its executor; the other methods are safe from any thread.
+    If the state is older than 20 ms, one call reads it again. The other calls use the old state until then, so that
+    they need not wait. Call `current` on one event loop only; it reads in a thread of the loop's executor. The other
+    methods can be called from any thread.
     """
 
     def __init__(self, database: Database) -> None:
@@ -28,7 +29,11 @@ class HoldCache:
         self._was_open = True
 
     async def current(self) -> AccountState:
-        """The state; raises `DatabaseUnavailable`."""
+        """Return the state.
+
+        Raises:
+            DatabaseUnavailable: the database does not answer.
+        """
         while True:
             reading = self._reading
             seen = self._not_older(2 * _CACHE_SECONDS if reading is not None else _CACHE_SECONDS)
@@ -39,11 +44,16 @@ class HoldCache:
                 reading = self._reading = loop.run_in_executor(None, self._read_now)
                 reading.add_done_callback(self._end_reading)
                 return await asyncio.shield(reading)
-            # It may have begun before `forget`, so it is judged again.
+            # The reading may have begun before `forget` was called. So the loop checks its age again.
             await asyncio.shield(reading)
 
     def seen(self, began: float, state_seen: AccountState) -> None:
-        """Keep a state that another transaction has read, which began at this time of `time.monotonic`."""
+        """Keep a state that another transaction has read.
+
+        Args:
+            began: when that transaction began, by `time.monotonic`; an older state than the known one is ignored.
+            state_seen: the state.
+        """
         read = self._read
         if read is None or read[0] < began:
             self._read = (began, state_seen)
@@ -52,7 +62,7 @@ class HoldCache:
                 _log(state_seen)
 
     def forget(self) -> None:
-        """Read it again at the next call of `current`."""
+        """Have the next call of `current` read the state from the database."""
         self._forgotten_at = time.monotonic()
 
     def _read_now(self) -> AccountState:
@@ -66,7 +76,8 @@ class HoldCache:
         if self._reading is reading:
             self._reading = None
         if not reading.cancelled():
-            reading.exception()  # noted, also where each call that waited was cancelled
+            # asyncio warns of an exception that nobody asked for; each call that waited may have been cancelled.
+            reading.exception()
 
     def _not_older(self, seconds: float) -> AccountState | None:
         read = self._read
@@ -76,7 +87,7 @@ class HoldCache:
 
 
 def _log(now: AccountState) -> None:
-    """Log that a hold began or ended, once in each process that sends, whoever began or ended it."""
+    """Log that a hold began or ended: once in each process that sends, because any process may have changed it."""
     if now.is_open:
         log.warning("account_released")
     elif now.operator_hold_at is not None:

@@ -1,8 +1,12 @@
-"""The holds of the account: one row says whether anything may be sent, and this module puts and lifts its holds.
+"""The holds of the account. One row says whether messages may be sent; this module begins and lifts its holds.
 
-Two holds are independent of each other: the operator's (`hold_by_operator`, `lift_operator_hold`), and the automatic
-one, for no balance, a refused key or a provider that is down (`worker.account.circuit_breaker`). The automatic hold is
-lifted after a canary: one message that may go while the account is held, chosen by `worker.maintenance.balance`.
+There are three holds, and each is lifted without regard to the others:
+
+- The operator's hold: `hold_by_operator`, `lift_operator_hold`.
+- The automatic hold, because there is no balance, the key is refused, or the provider is down
+  (`worker.account.circuit_breaker`). It is lifted after a canary was accepted. A canary is one message that is sent
+  while the account is held; `worker.maintenance.balance` chooses it.
+- The hold of a restored backup: `hold_restored`, `end_restored`.
 """
 
 import dataclasses
@@ -22,20 +26,20 @@ from worker.lifecycle.policy import Invalid, Outcome, Released
 from worker.queue import claims
 
 REASONS = {Action.HOLD_NO_BALANCE: HoldReason.NO_BALANCE, Action.HOLD_KEY: HoldReason.KEY_REFUSED}
-"""Which refusals hold the account, and for what."""
+"""The refusals that hold the account, and the reason of the hold for each."""
 
 RELAPSE_SECONDS = 900.0
-"""A provider that is down again this soon after it came back has relapsed."""
+"""A provider that is down again within this time after the last hold was lifted has relapsed."""
 
 MOST_CANARIES = 5
-"""After each relapse one more canary must be accepted in a row before the hold is lifted, up to so many."""
+"""Each relapse adds one canary that must be accepted in a row before the hold is lifted; this is the most."""
 
 _CANARY_CANDIDATES = 500
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AccountState:
-    """The account's row as it was read, with the database's time of the reading."""
+    """The account's row as it was read, and the database's time of the reading (`now`)."""
 
     operator_hold_at: dt.datetime | None
     operator_hold_by: str | None
@@ -64,35 +68,46 @@ class AccountState:
 
     @property
     def is_open(self) -> bool:
-        """Whether everything may be sent."""
+        """Whether there is no hold, so that every message may be sent."""
         return self.operator_hold_at is None and self.hold_reason is None and self.restored_since is None
 
     @property
     def allowed_canary(self) -> int | None:
-        """The message that may go although the account is held; never against the operator's wish."""
+        """The canary: the message that may be sent although the account is held.
+
+        None while an operator or a restored backup holds the account: these holds allow no canary.
+        """
         if self.operator_hold_at is not None or self.restored_since is not None or self.hold_reason is None:
             return None
         return self.canary_id
 
     @property
     def canary_flies(self) -> bool:
-        """Whether a canary may still bring its answer; one whose worker died gives way when its lease is over."""
+        """Whether a canary was chosen and its answer may still come.
+
+        `canary_until` ends this, so that a canary whose worker died does not block the next one.
+        """
         return self.canary_id is not None and self.canary_until is not None and self.canary_until > self.now
 
     @property
     def key_works(self) -> bool:
-        """Whether asking the provider anything but `credits` makes sense."""
+        """Whether requests other than `credits` are useful: with a refused key each of them would be refused."""
         return self.hold_reason is not HoldReason.KEY_REFUSED
 
 
 _COLUMNS = [accounts.c[field.name] for field in dataclasses.fields(AccountState) if field.name != "now"]
-# Built once: read many times a second.
+# The query is built once, because it is executed many times a second.
 _READ = sa.select(*_COLUMNS, db_now().label("now")).where(accounts.c.account == ACCOUNT)
 _LOCKED = _READ.with_for_update()
 
 
 def read(connection: sa.Connection, *, lock: bool = False) -> AccountState:
-    """Read the account's row. A step that also locks messages locks those first."""
+    """Read the account's row.
+
+    Args:
+        connection: in a transaction if `lock` is true.
+        lock: whether the row is locked. Lock messages before it: all steps use this order, so no deadlock is possible.
+    """
     row = connection.execute(_LOCKED if lock else _READ).one()
     values = row._asdict()
     values["hold_reason"] = HoldReason(row.hold_reason) if row.hold_reason else None
@@ -100,12 +115,15 @@ def read(connection: sa.Connection, *, lock: bool = False) -> AccountState:
 
 
 def hold_by_operator(connection: sa.Connection, *, actor: str | None = None, why: str | None = None) -> bool:
-    """The operator's hold. False where it was held already: then it keeps its first name and reason.
+    """Begin the operator's hold.
 
     Args:
         connection: in a transaction.
         actor: who holds the account, at most 100 characters.
         why: in that person's words, at most 200 characters.
+
+    Returns:
+        False if an operator held the account already. That hold keeps its first actor and reason.
     """
     if read(connection, lock=True).operator_hold_at is not None:
         return False
@@ -114,14 +132,25 @@ def hold_by_operator(connection: sa.Connection, *, actor: str | None = None, why
 
 
 def lift_operator_hold(connection: sa.Connection) -> AccountState:
-    """Lift the operator's hold and probe at once where an automatic one remains; returns the account's state then."""
+    """Lift the operator's hold; return the account's state after that.
+
+    The time of the next probe becomes now, so that an automatic hold that remains can end soon.
+    """
     read(connection, lock=True)
     update(connection, operator_hold_at=None, operator_hold_by=None, operator_hold_why=None, probe_at=db_now())
     return read(connection)
 
 
 def hold_restored(connection: sa.Connection, since: dt.datetime) -> dt.datetime:
-    """Hold while what could have been sent since then becomes unknown; returns the earliest such time asked for."""
+    """Hold the account after a backup was restored, while messages that could have been sent become `unknown`.
+
+    Args:
+        connection: in a transaction.
+        since: messages after this time are concerned.
+
+    Returns:
+        The earliest `since` of this call and of calls before it.
+    """
     account_state = read(connection, lock=True)
     earliest = since if account_state.restored_since is None else min(since, account_state.restored_since)
     update(connection, restored_since=earliest, restored_at=None)
@@ -129,7 +158,10 @@ def hold_restored(connection: sa.Connection, since: dt.datetime) -> dt.datetime:
 
 
 def mark_restored(connection: sa.Connection) -> None:
-    """All of it is unknown; the hold ends when it has been looked for (`worker.restore.restored`)."""
+    """Record that all messages concerned are `unknown` now.
+
+    The hold ends when the report was read for each of them (`worker.restore.restored`).
+    """
     update(connection, restored_at=db_now())
 
 
@@ -141,13 +173,16 @@ def end_restored(connection: sa.Connection) -> None:
 def hold_for_refusal(
     connection: sa.Connection, refused: Refused, *, epoch: int, needed_credits: int, settings: Settings
 ) -> None:
-    """Hold the account for a refusal that `REASONS` lists; opens one incident, however many meet it at once.
+    """Hold the account because of a refusal that `REASONS` lists.
+
+    Many calls may get the same refusal at once; only the first of them begins a hold and opens an incident.
 
     Args:
         connection: in a transaction.
         refused: the provider's answer.
-        epoch: the account's epoch when that request left; an answer from before the hold was lifted last holds nothing.
-        needed_credits: of the smallest message that was refused.
+        epoch: the account's epoch when that request left. The epoch grows when a hold is lifted, so an answer to an
+            older request does not hold the account again.
+        needed_credits: the predicted credits of the smallest message that was refused.
         settings: for the time of the first probe.
     """
     account_state = read(connection, lock=True)
@@ -157,7 +192,7 @@ def hold_for_refusal(
     if account_state.hold_reason is reason:
         update(connection, needed_credits=min(account_state.needed_credits, needed_credits))
         return
-    # Our own words: the provider's may repeat what it was sent, and the incident survives the message.
+    # Our own words, because the provider's may repeat a phone or a text, and the incident is kept longer than those.
     meaning = refused.reason if refused.code is None else lookup(refused.code).meaning
     begin(connection, account_state, reason, f"{refused.code}: {meaning}", needed_credits, settings)
 
@@ -167,7 +202,7 @@ def hold_for_refused_key(connection: sa.Connection, code: int, settings: Setting
 
     Args:
         connection: in a transaction.
-        code: the provider's.
+        code: the `codigo` of the answer.
         settings: for the time of the first probe.
     """
     meaning = lookup(code).meaning
@@ -183,14 +218,14 @@ def begin(
     needed_credits: int,
     settings: Settings,
 ) -> None:
-    """Hold the account for a reason, in place of the one for which it may be held now, and report the incident.
+    """Begin the automatic hold and report its incident. A hold for another reason is replaced, and its incident closed.
 
     Args:
         connection: in a transaction.
         account_state: as it was read with a lock.
         reason: of the hold.
         detail: of the incident, one line.
-        needed_credits: of the smallest message that was refused.
+        needed_credits: the predicted credits of the smallest message that was refused.
         settings: for the time of the first probe.
     """
     if account_state.hold_reason is not None:
@@ -212,7 +247,7 @@ def begin(
 
 
 def _relapses(account_state: AccountState, reason: HoldReason) -> int:
-    """How often in a row the provider was down again soon after it came back."""
+    """Return how often in a row the provider was down again within `RELAPSE_SECONDS`."""
     if reason is not HoldReason.PROVIDER_DOWN:
         return 0
     soon = account_state.opened_at is not None and account_state.now - account_state.opened_at < dt.timedelta(
@@ -222,13 +257,24 @@ def _relapses(account_state: AccountState, reason: HoldReason) -> int:
 
 
 def judge_canary(connection: sa.Connection, message_id: int, outcome: Outcome, settings: Settings) -> bool:
-    """Act on the canary's outcome. True where the hold was lifted and the rest may go."""
+    """Decide from the canary's outcome whether the hold is lifted.
+
+    Args:
+        connection: in a transaction.
+        message_id: the message with this outcome; nothing happens if it is not the canary.
+        outcome: of its call.
+        settings: for the time of the next probe.
+
+    Returns:
+        True if the hold was lifted, so that all messages may be sent.
+    """
     account_state = read(connection, lock=True)
     if account_state.canary_id != message_id or account_state.hold_reason is None:
         return False
     later = account_state.now + dt.timedelta(seconds=settings.balance_seconds)
     if not isinstance(outcome, Accepted):
-        # Refused for the account's sake or unknown: later. For the message's own sake, or never tried: another at once.
+        # If the message itself was the reason, or the request never left, the outcome says nothing about the account,
+        # and another canary goes at once. Otherwise the next canary goes later.
         own_fault = isinstance(outcome, Invalid) or (isinstance(outcome, Refused) and outcome.action is Action.FAIL)
         at_once = own_fault or isinstance(outcome, Released)
         canaries = account_state.canaries if at_once else 0
@@ -243,7 +289,8 @@ def judge_canary(connection: sa.Connection, message_id: int, outcome: Outcome, s
         and following is not None
         and left < following
     ):
-        # Enough for the canary but not for the next one: opening would only raise the next incident.
+        # The balance covered the canary and does not cover the next message. Without the hold that message would be
+        # refused, and the account would be held again with another incident.
         update(connection, canary_id=None, canary_until=None, balance=left, needed_credits=1, probe_at=later)
         return False
     if (
@@ -251,7 +298,8 @@ def judge_canary(connection: sa.Connection, message_id: int, outcome: Outcome, s
         and account_state.canaries < account_state.relapses
         and following is not None
     ):
-        # It fails most of the time: one answer says little. The next canary goes at once.
+        # The provider was down again soon after each return, so one accepted canary is not enough. The next one goes
+        # at once.
         update(
             connection,
             canary_id=None,
@@ -265,9 +313,12 @@ def judge_canary(connection: sa.Connection, message_id: int, outcome: Outcome, s
 
 
 def open_without_canary(connection: sa.Connection) -> bool:
-    """Open what was closed for the key or for a provider that was down, now that `credits` is answered.
+    """Lift the hold for a refused key or a provider that was down, after `credits` was answered.
 
-    For when no message waits that could be the canary. False where it was not closed, or for the balance's sake.
+    Called if no message waits that could be the canary.
+
+    Returns:
+        False if the account was not held, or held because there is no balance.
     """
     account_state = read(connection, lock=True)
     if account_state.hold_reason not in {HoldReason.KEY_REFUSED, HoldReason.PROVIDER_DOWN}:
@@ -277,9 +328,15 @@ def open_without_canary(connection: sa.Connection) -> bool:
 
 
 def choose_canary(connection: sa.Connection, balance: int | None, until: dt.datetime) -> int | None:
-    """Let one waiting message go: the first by priority and age that the balance covers. None where there is none.
+    """Choose the canary: the first waiting message by priority and age that the balance covers.
 
-    A balance of None is one that nobody could read: then simply the first goes.
+    Args:
+        connection: in a transaction.
+        balance: in credits; None if it could not be read. Then the first waiting message is chosen.
+        until: how long its answer is waited for.
+
+    Returns:
+        The id of the message; None if there is none.
     """
     for candidate in claims.waiting(connection, _CANARY_CANDIDATES):
         if balance is None or candidate.credits <= balance:
@@ -289,19 +346,19 @@ def choose_canary(connection: sa.Connection, balance: int | None, until: dt.date
 
 
 def probe_soon(connection: sa.Connection) -> None:
-    """A process has a new key: where the old one was refused, probe at once."""
+    """Probe at once if the account is held for a refused key. Called by a process that has a new key."""
     if read(connection, lock=True).hold_reason is HoldReason.KEY_REFUSED:
         update(connection, probe_at=db_now())
 
 
 def next_credits(connection: sa.Connection) -> int | None:
-    """The predicted credits of the next message in line, or None where nobody waits."""
+    """Return the predicted credits of the next message in the queue; None if no message waits."""
     following = claims.waiting(connection, 1)
     return following[0].credits if following else None
 
 
 def update(connection: sa.Connection, **values: object) -> None:
-    """Write columns of the account's row: the balance, the report's lag, the time of the next probe, the canary."""
+    """Write columns of the account's row, such as the balance, the report's lag or the time of the next probe."""
     connection.execute(sa.update(accounts).where(accounts.c.account == ACCOUNT).values(**values))
 
 

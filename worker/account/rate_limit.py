@@ -1,8 +1,9 @@
-"""One limit of calls a second over all workers together: `SMSCLICK_MAX_PER_SECOND`.
+"""One limit of calls per second for all workers together: `SMSCLICK_MAX_PER_SECOND`.
 
-A row of our database says up to when calls are given out. A worker takes the next slots from it in one short
-transaction and lets each of its calls leave in a slot of its own: they come evenly, whichever workers make them. The
-arithmetic is pyrate_limiter's GCRA, the clock the database's. Why: docs/decisions/0015-one-limit-in-the-database.md.
+Time is divided into slots, and in each slot one call may leave. A row of our database holds the time of the next free
+slot. A worker reserves the next slots in one short transaction, and each of its calls waits for a slot of its own. So
+the calls of all workers are evenly spaced. pyrate_limiter's GCRA computes the slots, by the database's clock.
+Why: docs/decisions/0015-one-limit-in-the-database.md.
 """
 
 import asyncio
@@ -30,44 +31,51 @@ log = EventLog(__name__)
 _waits = LimitedLog(log)
 
 BURST_SECONDS = 0.2
-"""A call may leave this long after its slot and no later: no second sees more than 1.2 seconds' worth of calls."""
+"""A call leaves at most this long after its slot; a later one needs a new slot.
+
+So at most the calls of 1.2 seconds leave within any second.
+"""
 
 _NAME = "sendMsg"
 _ASKS = 50.0
-"""Transactions a second over all workers; above that rate a worker takes several slots at once."""
+"""The most transactions per second over all workers. At a higher rate a worker reserves several slots in each."""
 _AHEAD_SECONDS = 1.0
-"""Slots further ahead are not given out: a worker that ends takes few with it."""
+"""Slots are reserved at most this far ahead. The slots of a worker that ends are lost, so they should be few."""
 _IN_HAND_SECONDS = 0.25
 _RETRY_SECONDS = 0.5
 _STOPPING_SECONDS = 0.1
-"""A call that waits notices so soon that the process is to end."""
+"""How often a call that waits checks whether the process is to end."""
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _ALGORITHM = GCRA()
 
 
 class Limiter(Protocol):
-    """Says when the next call may leave."""
+    """Decides when the next call may leave."""
 
     @property
     def claim_limit(self) -> int | None:
-        """How many claimed messages of a worker should wait for their call at most; None: any number.
+        """How many claimed messages of a worker may wait for their call at most; None: any number.
 
-        Those that are in flight do not count. So a high message does not wait long behind what is claimed already.
+        Messages whose call is in flight are not counted. A message with high priority is sent after the messages that
+        are claimed already, so this keeps its wait short.
         """
 
     @property
     def waited_at(self) -> float:
-        """When a call of this process last waited for its slot, by `time.monotonic`: now, or `-inf` for never."""
+        """When a call of this process last waited for a slot, by `time.monotonic`.
+
+        Now while a call waits; `-inf` if none has waited yet.
+        """
 
     async def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:
-        """Wait until one call may leave, which is now. Asked by each call, right before it, on one event loop.
+        """Wait until one call may leave. Each call waits here right before it leaves, on one event loop.
 
         Args:
             stopping: ends the wait.
-            not_after: by `smsclick.provider.clock.clock`; later than this the call need not leave at all.
+            not_after: by `smsclick.provider.clock.clock`; a call whose slot is later does not leave.
 
         Returns:
-            False where it may not leave: stopping, or too late.
+            True if the call may leave now; False if the process is stopping, or the slot would be too late.
         """
 
 
@@ -78,18 +86,18 @@ class Unlimited:
     waited_at: float = float("-inf")
 
     async def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:  # noqa: ARG002 - as above
-        """At once, unless stopping."""
+        """Return at once: True unless the process is stopping."""
         return not stopping.is_set()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Given:
-    """Slots that were given out, in microseconds since 1970.
+    """Slots that were reserved, in microseconds since 1970.
 
     Attributes:
-        first: the first one.
-        step: from one to the next.
-        next_at: the first one that is left for others.
+        first: the first slot.
+        step: the time between two slots.
+        next_at: the next free slot, for the row in the database.
     """
 
     first: int
@@ -98,17 +106,20 @@ class Given:
 
 
 def give(rate: Rate, next_at: int, now: int, count: int) -> Given | float:
-    """The next `count` slots, or the seconds to wait where slots are given out for as far ahead as they may be.
+    """Reserve the next slots.
 
     Args:
-        rate: its burst is how many slots may be given out ahead of time.
-        next_at: the first slot that is left.
+        rate: the limit; its burst is how many slots may be reserved ahead of time.
+        next_at: the next free slot.
         now: in microseconds since 1970.
-        count: at most `rate.burst`.
+        count: how many slots; at most `rate.burst`.
+
+    Returns:
+        The slots; or the seconds to wait, if all slots within the burst are reserved.
     """
     now_ms = now // 1000
     furthest = (now_ms + math.ceil(rate.burst * rate.interval / rate.limit)) * 1000
-    next_at = min(next_at, furthest)  # beyond it where the clock was set back
+    next_at = min(next_at, furthest)  # it is later only if the clock was set back
     (after,), decision = _ALGORITHM.step([rate], (next_at,), now_ms, count)
     if not decision.allowed:
         return (decision.retry_after_ms or 1) / 1000
@@ -117,18 +128,18 @@ def give(rate: Rate, next_at: int, now: int, count: int) -> Given | float:
 
 
 class SharedLimiter:
-    """The limit that all workers of one database keep together.
+    """The limit for all workers that share a database.
 
     Args:
-        database: where its row is.
-        per_second: calls a second.
+        database: has the row of the limit.
+        per_second: calls per second.
     """
 
     def __init__(self, database: Database, per_second: float) -> None:
         self._database = database
         self._count = max(1, math.ceil(per_second / _ASKS))
         ahead = max(self._count, math.ceil(per_second * _AHEAD_SECONDS))
-        # In a thousand seconds, because pyrate_limiter counts in whole numbers.
+        # Per thousand seconds, because pyrate_limiter takes whole numbers only.
         self._rate = Rate(limit=round(per_second * 1000), interval=1_000_000, burst=ahead)
         self._slots: collections.deque[float] = collections.deque()
         self._none_before = 0.0
@@ -139,11 +150,11 @@ class SharedLimiter:
 
     @property
     def waited_at(self) -> float:
-        """As `Limiter.waited_at`."""
+        """See `Limiter.waited_at`."""
         return time.monotonic() if self._waiting else self._waited_at
 
     async def acquire(self, stopping: threading.Event, not_after: float | None = None) -> bool:
-        """As `Limiter.acquire`."""
+        """See `Limiter.acquire`."""
         self._waiting += 1
         try:
             return await self._acquire(stopping, not_after)
@@ -163,7 +174,7 @@ class SharedLimiter:
         return False
 
     async def _next(self) -> tuple[float, bool]:
-        """A slot by `time.monotonic`, and whether a call may leave then or only ask again."""
+        """Return a time by `time.monotonic`, and whether it is a slot. If it is none, ask again at that time."""
         while True:
             if self._slots:
                 return self._slots.popleft(), True
@@ -175,7 +186,11 @@ class SharedLimiter:
             await asyncio.shield(self._asking)
 
     def _ask(self) -> None:
-        """Take the next slots, or learn until when there are none. In a thread: the database may take its time."""
+        """Reserve the next slots, or note until when none is free.
+
+        It runs in a thread, because the database may be slow. If the database fails, the calls wait and it is tried
+        again soon.
+        """
         try:
             given, now, read_at = self._database.transact(self._take)
         except SmsclickError as error:
@@ -194,7 +209,7 @@ class SharedLimiter:
         if next_at is None:
             insert_once(connection, limits, {"name": _NAME, "next_at": 0})
             next_at = connection.scalar(query) or 0
-        # Asked with the row in hand: before, this could be the time at which the wait for it began.
+        # Read the time after the row was locked. Waiting for the lock may last, and an earlier time would be too old.
         now = (database_now(connection) - _EPOCH) // dt.timedelta(microseconds=1)
         read_at = time.monotonic()
         given = give(self._rate, next_at, now, self._count)
@@ -204,5 +219,10 @@ class SharedLimiter:
 
 
 def limiter(database: Database, per_second: float) -> Limiter:
-    """The limiter that the settings ask for; 0 is no limit."""
+    """Return the limiter for a setting.
+
+    Args:
+        database: has the row of the limit.
+        per_second: `SMSCLICK_MAX_PER_SECOND`; 0 is no limit.
+    """
     return SharedLimiter(database, per_second) if per_second else Unlimited()

@@ -1,4 +1,4 @@
-"""The database's clock under watch: a step is noticed, and what was stamped before it is moved.
+"""Watches the database's clock. If the clock was set, times that were written before are moved by the same amount.
 
 Owns the table `smsclick_clocks`; after a step it moves due times and leases in the tables of others (`step`). Entry
 points: `clock.DatabaseClock.read`, `clock.trusted_since`, `clock.shift`. May import `worker.account`,

@@ -1,13 +1,13 @@
-"""The database's clock decides all due times; here each process checks that it runs steadily.
+"""Each process checks that the database's clock runs steadily, because that clock decides all due times.
 
-A process reads the database's clock beside its own monotonic one. Where the two disagree about what went by since it
-last looked, the database's clock was set (or the database is another one after a failover). The first process that
-notices moves what was stamped before the step (`worker.database_clock.step`); the others see in the shared row that it
-is done.
+A process reads the database's clock together with its own monotonic clock. If the two show different durations since
+the last reading, the database's clock was set; or a failover has led to a database with another clock. This is a step.
+The first process that notices a step moves the times that were written before it (`worker.database_clock.step`). The
+shared row says by how much, so the other processes do not do it again.
 
-A process that has only just started cannot distinguish a step from a time in which no process looked. It then trusts
-no time that went by before: the absence of a message counts only `SMSCLICK_SETTLE_SECONDS` after `trusted_since`.
-Why: docs/decisions/0039-the-databases-clock-is-checked.md.
+A process that has just started has no earlier reading. It cannot distinguish a step from a time in which no process
+ran. So it does not trust the time before its start: the absence of a message counts only `SMSCLICK_SETTLE_SECONDS`
+after `trusted_since`. Why: docs/decisions/0039-the-databases-clock-is-checked.md.
 """
 
 import dataclasses
@@ -31,18 +31,27 @@ from worker.sql.insert_once import insert_once
 log = EventLog(__name__)
 
 TOLERATED_SECONDS = 2.0
-"""Less than this is no step: clocks are slewed, and processes wait for a processor."""
+"""A smaller difference is no step: time services adjust clocks slowly, and processes wait for a processor."""
 
 GAP_SECONDS = 60.0
-"""A process that starts trusts the time that went by since another one looked, up to this. Every process looks each
-sweep period."""
+"""A process that starts trusts the time since the last reading of any process, if that was at most this long ago.
+
+Each process reads the clock once in each sweep period.
+"""
 
 _NAME = "database"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Look:
-    """One reading: the database's clock, the process's clock before and after, and the steps that were known then."""
+    """One reading of the database's clock.
+
+    Attributes:
+        at: the database's time.
+        before: the process's own clock before the reading.
+        after: the process's own clock after it.
+        stepped: the sum of all steps that were known then, in seconds.
+    """
 
     at: dt.datetime
     before: float
@@ -51,16 +60,16 @@ class Look:
 
     @property
     def uncertainty(self) -> float:
-        """Seconds: how long the reading took."""
+        """How many seconds the reading took."""
         return self.after - self.before
 
 
 def step_between(last: Look, now: Look) -> float:
-    """By how many seconds the database's clock was set between two readings; 0.0 where nothing proves that it was.
+    """Return by how many seconds the database's clock was set between two readings; 0.0 if that is not proven.
 
     Args:
         last: an earlier reading.
-        now: a later one of the same process.
+        now: a later reading of the same process.
     """
     went_by = (now.at - last.at).total_seconds()
     shortest, longest = now.before - last.after, now.after - last.before
@@ -70,11 +79,11 @@ def step_between(last: Look, now: Look) -> float:
 
 
 class DatabaseClock:
-    """One process's watch over the database's clock; safe to use from any thread.
+    """Watches the database's clock for one process. It can be used from any thread.
 
     Args:
-        gap_seconds: how long nobody may have looked before this process's first look, so that it trusts that time.
-        measure: a monotonic clock in seconds, which goes on while the machine sleeps.
+        gap_seconds: the longest time without a reading of any process that this process trusts at its first reading.
+        measure: a monotonic clock in seconds, which also runs while the machine sleeps.
     """
 
     def __init__(self, gap_seconds: float = GAP_SECONDS, measure: Callable[[], float] = measured) -> None:
@@ -84,10 +93,10 @@ class DatabaseClock:
         self._last: Look | None = None
 
     def read(self, database: Database) -> dt.datetime:
-        """The database's time. A step since this process last looked is noticed, and open rows are moved by it first.
+        """Return the database's time, after times of open attempts were moved if the clock was set.
 
         Raises:
-            DatabaseUnavailable: it does not answer.
+            DatabaseUnavailable: the database does not answer.
         """
         with self._lock:
             before = self._measure()
@@ -98,18 +107,23 @@ class DatabaseClock:
         return at
 
     def _note(self, connection: sa.Connection, look: Look) -> float:
-        """Write what this reading says into the shared row; returns the sum of all known steps."""
+        """Compare this reading with the last one and write the result into the shared row.
+
+        Returns:
+            The sum of all known steps, in seconds.
+        """
         row = _locked(connection)
         last = self._last
         trusted, step = row.trusted_since, 0.0
         if last is None:
-            # Back is certain, however long nobody looked; forward may be just such a time.
+            # A clock that shows less than before was set back for sure. A clock that shows more may be right: perhaps
+            # no process ran for that long.
             ahead = (look.at - row.seen_at).total_seconds()
             step = ahead if ahead < -TOLERATED_SECONDS else 0.0
             if ahead > self._gap_seconds:
                 trusted = look.at
         elif found := step_between(last, look):
-            # Others may have noticed it already.
+            # Another process may have handled this step already; then the sum in the shared row has grown by it.
             step = found - (row.stepped_ms / 1000 - last.stepped)
             if abs(step) <= TOLERATED_SECONDS + look.uncertainty + last.uncertainty:
                 step = 0.0
@@ -138,16 +152,24 @@ def _adjust(connection: sa.Connection, now: dt.datetime, step: float, unwatched:
 
 
 def trusted_since(connection: sa.Connection) -> dt.datetime | None:
-    """Since when the time by the database's clock is known to have gone by; None: for as long as anybody looked.
+    """Return since when the database's clock is known to run steadily; None if that was always so.
 
-    An attempt that began before is absent only `SMSCLICK_SETTLE_SECONDS` after this.
+    An attempt that began before this time counts as absent only `SMSCLICK_SETTLE_SECONDS` after it.
     """
     found: dt.datetime | None = connection.scalar(sa.select(clocks.c.trusted_since).where(clocks.c.name == _NAME))
     return found
 
 
 def shift(database: Database, stop: threading.Event) -> int:
-    """Move the due times that a step back left too late, in batches; returns how many rows were moved."""
+    """Move the due times that are too late after the clock was set back, in batches.
+
+    Args:
+        database: where the rows are.
+        stop: ends the work after the batch that is under way.
+
+    Returns:
+        How many rows were moved.
+    """
     moved = 0
     while not stop.is_set():
         with database.read() as connection:
@@ -171,7 +193,7 @@ def _locked(connection: sa.Connection) -> sa.Row[Any]:
     query = sa.select(clocks).where(clocks.c.name == _NAME).with_for_update()
     row = connection.execute(query).first()
     if row is None:
-        # No process has read the clock so far: an upgrade, or a new database.
+        # No process has read the clock yet: the database is new or was just upgraded.
         insert_once(connection, clocks, {"name": _NAME, "seen_at": db_now()})
         row = connection.execute(query).one()
     return row

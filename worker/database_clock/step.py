@@ -1,12 +1,16 @@
-"""What a step of the database's clock means for rows that were stamped before it.
+"""Moves the times of rows that were written before the database's clock was set.
 
-Forward by S seconds: leases and the waits of unknown attempts would end S seconds early, so they are prolonged by S.
-All other due times come early, which does no harm. Back by S: everything that waits would wait S seconds longer, so its
-due time is moved. Leases and unknown attempts are moved in the transaction that notices the step, before anything else
-acts on them; the rest follows in batches.
+- The clock was set forward by S seconds: leases, and the waits of unknown attempts, would end S seconds too early. So S
+  seconds are added to them. All other due times come too early as well, which does no harm.
+- The clock was set back by S seconds: each row that waits would wait S seconds longer. So S seconds are subtracted from
+  its due time.
 
-A row does not say by which clock it was stamped, but its time does: after a step forward times before `now - S` are
-old, after a step back times that lie ahead are old, and those from before the last good reading. In doubt a row stays.
+Leases and unknown attempts are moved in the transaction that notices the step, before any other step reads them. The
+other rows are moved after that, in batches.
+
+A row has no mark that says whether it was written before the clock was set; its time shows it. After a step forward,
+times before `now - S` are old. After a step back, times in the future are old, and so are times before the last reading
+without a step. If this is not certain, the row is not changed.
 """
 
 import datetime as dt
@@ -30,26 +34,29 @@ from worker.lifecycle import message_rows
 from worker.sql import bulk
 
 ADJUSTED_AT_ONCE = 1000
-"""Open attempts that are moved in one transaction; with more of them, no absence counts for a whole SETTLE window."""
+"""How many open attempts of a state are moved in one transaction.
+
+If there are more, no absence counts until `SMSCLICK_SETTLE_SECONDS` have passed.
+"""
 
 _BATCH = 1000
 _FEW = 5000
 
 _STAGES = (State.QUEUED, State.SENT, State.UNKNOWN, State.UNDETERMINED, State.DELIVERED)
-"""Whose due times are moved after a step back, one after the other."""
+"""The states whose due times are moved after a step back, in this order."""
 
 
 def adjust(connection: sa.Connection, now: dt.datetime, step: float, unwatched: float | None) -> bool:
-    """Move leases and the waits of unknown attempts, and what each database has few of.
+    """Move leases, the waits of unknown attempts, and the times in small tables.
 
     Args:
         connection: in a transaction.
         now: by the database's clock, after the step.
         step: seconds by which it was set.
-        unwatched: seconds since the last reading before the step; None: nobody knows.
+        unwatched: seconds since the last reading before the step; None if that is not known.
 
     Returns:
-        False where there were too many open attempts to move them all.
+        False if there were too many open attempts to move them all.
     """
     delta = dt.timedelta(seconds=step)
     columns = ("id", "state", "attempted_at", "unknown_since", "lease_until", "due_at")
@@ -63,8 +70,8 @@ def adjust(connection: sa.Connection, now: dt.datetime, step: float, unwatched: 
         stamped = row.attempted_at if row.state == State.SENDING else row.unknown_since
         if stamped is None or not _is_old(stamped, now, delta, unwatched):
             continue
-        # After a step back also the begin, so that the span of the attempt keeps its order. After a step forward it
-        # stays: the span holds the attempt by either clock.
+        # After a step back the begin is moved too, so that the attempt does not begin after its end. After a step
+        # forward it is kept: the span from the old begin to the moved end contains the attempt by both clocks.
         begin = row.attempted_at if delta > dt.timedelta(0) or row.attempted_at is None else row.attempted_at + delta
         is_lease = row.state == State.SENDING
         changed.append(
@@ -83,15 +90,15 @@ def adjust(connection: sa.Connection, now: dt.datetime, step: float, unwatched: 
 
 
 def _is_old(stamped: dt.datetime, now: dt.datetime, delta: dt.timedelta, unwatched: float | None) -> bool:
-    """Whether this time was read off the clock before it was set by `delta`."""
+    """Return whether this time was written before the clock was set by `delta`."""
     if delta > dt.timedelta(0):
         return stamped <= now - delta
     return stamped > now or (unwatched is not None and stamped < now - dt.timedelta(seconds=unwatched))
 
 
 def _adjust_few(connection: sa.Connection, now: dt.datetime, delta: dt.timedelta) -> None:
-    """Tables of a few rows: what lies ahead after a step back comes as soon as without it."""
-    # The lag that is being measured holds the step.
+    """Move the times in small tables after a step back, if they are in the future, so that nothing waits longer."""
+    # End the current measurement of the report's lag: it would include the step.
     connection.execute(sa.update(accounts).where(accounts.c.account == ACCOUNT).values(lag_id=None, lag_since=None))
     if delta > dt.timedelta(0):
         return
@@ -118,16 +125,23 @@ def _adjust_few(connection: sa.Connection, now: dt.datetime, delta: dt.timedelta
 
 
 def begin_shift(row: sa.Row[Any], step: float, now: dt.datetime) -> dict[str, object]:
-    """The columns of the clock's row with which the shift of all other due times begins."""
-    # One that is still under way is continued by this one, which begins from the start.
+    """Return the values of the clock's row with which the shift of all other due times begins."""
+    # If an earlier shift has not ended, its amount is added, and the shift begins again with the first state.
     left = row.shift_ms if row.shift_stage is not None else 0
     return {"shift_ms": left + round(step * 1000), "shift_stage": 0, "shift_after": now}
 
 
 def shift_batch(connection: sa.Connection, row: sa.Row[Any]) -> tuple[int, dict[str, object]]:
-    """Move a batch of due times that lie ahead; returns how many, and the columns of the clock's row from then on.
+    """Move a batch of due times that are in the future.
 
-    Moved ones come to lie before the rows that follow, so none is moved twice.
+    A moved time is earlier than the times of the rows that follow, so no row is moved twice.
+
+    Args:
+        connection: in a transaction.
+        row: the clock's row, locked.
+
+    Returns:
+        How many rows were moved, and the new values of the clock's row.
     """
     delta = dt.timedelta(milliseconds=row.shift_ms)
     found = connection.execute(
@@ -136,7 +150,7 @@ def shift_batch(connection: sa.Connection, row: sa.Row[Any]) -> tuple[int, dict[
         .order_by(messages.c.due_at)
         .limit(_BATCH)
     ).all()
-    # What was ordered for a certain time stays there: that is the producer's word and was never counted from now.
+    # A message with `send_at` keeps its time: the producer gave it, and it was not computed from the database's clock.
     rows = [each for each in found if each.send_at != each.due_at]
     bulk.update(
         connection,
@@ -145,7 +159,8 @@ def shift_batch(connection: sa.Connection, row: sa.Row[Any]) -> tuple[int, dict[
         [{"b_id": each.id, "b_due": each.due_at, "due_at": each.due_at + delta} for each in rows],
     )
     if len(found) == _BATCH:
-        # Many may have the last one's time: they come next, unless none of these was to be moved.
+        # More rows may have the same time as the last one, so the next batch begins with that time. If no row of this
+        # batch was moved, it begins after that time, because the same rows would be read again.
         last = found[-1].due_at
         return len(rows), {"shift_after": last - dt.timedelta(microseconds=1) if rows else last}
     if row.shift_stage + 1 < len(_STAGES):

@@ -1,10 +1,14 @@
-"""Rows that are odd: they fail or are put in order alone, and stop nobody who reads them with others.
+"""Odd rows: rows with values that no program can read. They are found and handled, so that other rows can go on.
 
-The databases refuse most of them (`smsclick._database.constraints`). What they cannot refuse, or what was written
-around them, shows when a step that reads many rows fails on their content. Then the rows that it looked at are read in
-halves until the odd ones are alone. One that waits with content that cannot be read fails with its reason; columns of
-ours are put in order; an incident says so, and the step runs again. Only what a row's own columns prove is held against
-it: an error of the environment, or a defect of ours, fails no message.
+The constraints of the database refuse most odd values (`smsclick._database.constraints`). A value that passes them
+makes a step fail that reads many rows at once. Then this module does the following:
+
+1. It checks each column of the rows that the step would read.
+2. A queued message whose content is odd becomes `failed`, with the reason. Columns that only workers write get a value
+   that can be read.
+3. It reports the incident `odd_row`, and the step runs again.
+
+Only a row's own columns can make a message fail. An error of the environment or a defect of ours never does.
 """
 
 import dataclasses
@@ -34,14 +38,17 @@ log = EventLog(__name__)
 
 T = TypeVar("T")
 Suspects = Callable[[sa.Connection], Collection[int]]
-"""The ids of the rows that a step would read, by a query that reads nothing else of them."""
+"""Returns the ids of the rows that a step would read. Its query reads no other column, because any may be odd."""
 
 _ROUNDS = 5
 _POSTPONED = dt.timedelta(minutes=1)
 _UNRECONCILED_WAIT = dt.timedelta(hours=1)
 _INCIDENT = "odd_row"
 _CONTENT = frozenset({"phone", "text", "rule_id", "send_at", "expires_at", "priority", "if_absent"})
-"""What decides whether, when and how a message is sent: where it is odd, nobody knows what its producer meant."""
+"""The columns that decide whether, when and how a message is sent.
+
+If one of them is odd, nobody knows what the producer wanted, so the message fails.
+"""
 
 _KEPT = frozenset({"phone", "text", "key", "state"})
 _FIRST = dt.datetime.fromisoformat(constraints.FIRST_TIME).replace(tzinfo=dt.UTC)
@@ -55,17 +62,18 @@ _ENUMS: dict[str, frozenset[object]] = {
 
 
 def run(database: Database, work: Callable[[sa.Connection], T], suspects: Suspects) -> T:
-    """Run `work` in a transaction; where it fails on rows' own content, put those rows in order and run it again.
+    """Run `work` in a transaction. If it fails because of the content of rows, handle the odd ones and run it again.
 
     Args:
         database: where the rows are.
-        work: as of `Database.transact`.
+        work: as for `Database.transact`.
         suspects: the rows that it reads.
 
     Raises:
         DatabaseUnavailable: as `Database.transact`.
-        SQLAlchemyError: it fails, and none of the suspects explains it: a constraint, say.
-        UnreadableRow: the same of an error of our own; the text says where, and nothing of a row.
+        SQLAlchemyError: `work` fails, and no suspect is odd. A constraint may be the cause.
+        UnreadableRow: `work` fails with an error of our own, and no suspect is odd. The text says where in the code,
+            and shows nothing of a row.
     """
     rounds = 0
     while True:
@@ -80,7 +88,7 @@ def run(database: Database, work: Callable[[sa.Connection], T], suspects: Suspec
         if aside and rounds < _ROUNDS:
             continue
         if isinstance(failed, SQLAlchemyError):
-            raise failed  # its words hold nothing of a row, see `Database`
+            raise failed  # `Database` has removed the row's values from its text
         raise UnreadableRow(f"rows could not be worked on: {place(failed)}")
 
 
@@ -91,16 +99,17 @@ def run_in_halves(
     some: Callable[[sa.Connection, Sequence[int]], list[T]],
     limit: int,
 ) -> list[T]:
-    """As `run`; where no row's content explains the failure, `some` works on ever fewer of the suspects instead.
+    """Do the same as `run`. If no odd row explains the failure, work on the suspects in halves.
 
-    One that fails alone is looked at again in a minute. So not even a defect of ours stops the others.
+    A half that fails is halved again. A row that fails alone is postponed by a minute. So even a defect of ours does
+    not stop the other rows.
 
     Args:
-        database: as `run`.
-        work: as `run`.
-        suspects: as `run`.
-        some: the same work on these rows only.
-        limit: results at the most.
+        database: as for `run`.
+        work: as for `run`.
+        suspects: as for `run`.
+        some: does the same work, on the given rows only.
+        limit: how many results at most.
     """
     try:
         return run(database, work, suspects)
@@ -117,7 +126,7 @@ def run_in_halves(
             done += database.transact(lambda connection, ids=ids: some(connection, ids))  # type: ignore[misc]
         except Exception as error:
             if isinstance(error, DatabaseUnavailable) and done:
-                return done  # what is done is on record and must be gone on with
+                return done  # the database has these results already, so the caller must continue with them
             if fault_of(error) is not Fault.ROW:
                 raise
             if len(ids) > 1:
@@ -128,10 +137,16 @@ def run_in_halves(
 
 
 def revive(connection: sa.Connection, limit: int = 500) -> int:
-    """Make queued messages due that no claim would ever find: without a due time, or with one after all time.
+    """Make queued messages due that no claim would find: their `due_at` is missing, or after the year 9999.
+
+    Each priority has two queries, because the queue's index begins with the priority.
+
+    Args:
+        connection: in a transaction.
+        limit: the most messages of each query.
 
     Returns:
-        How many; one statement for each priority, by the queue's index.
+        How many messages were made due.
     """
     found: list[int] = []
     for priority in Priority:
@@ -149,10 +164,10 @@ def revive(connection: sa.Connection, limit: int = 500) -> int:
 
 
 def faults_of(values: Values) -> dict[str, str]:
-    """What is odd of a row, as words by column; without any of its content.
+    """Return what is odd about a row: words for each odd column, which do not show its value.
 
     Args:
-        values: of all columns, as `worker.sql.readable.read` gives them.
+        values: the values of all columns, as `worker.sql.readable.read` returns them.
     """
     found = {}
     for column in messages.c:
@@ -163,12 +178,12 @@ def faults_of(values: Values) -> dict[str, str]:
 
 
 def reason(faults: Mapping[str, str]) -> str:
-    """What `faults_of` found, in one line."""
+    """Return what `faults_of` found as one line."""
     return "; ".join(f"{name} {words}" for name, words in faults.items())[:300]
 
 
 def place(error: BaseException) -> str:
-    """What an exception is and where it was raised, without its words: drivers put rows into them."""
+    """Return the class of an exception and where it was raised, without its text: drivers write rows into it."""
     ours = [
         f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)
@@ -197,7 +212,7 @@ def _fault(column: sa.Column[Any], value: object) -> str | None:
 
 
 def _set_aside(connection: sa.Connection, suspects: Collection[int]) -> int:
-    """Put the odd ones among these in order; returns how many were odd and are so no more, or are out of the way."""
+    """Handle the odd rows among these; return how many were handled, so that they do not make a step fail again."""
     odd = [each for each, values in readable.read(connection, suspects).items() if faults_of(values)]
     if not odd:
         return 0
@@ -224,11 +239,11 @@ def _set_aside(connection: sa.Connection, suspects: Collection[int]) -> int:
 
 
 def _repairs(values: Values, faults: dict[str, str], now: dt.datetime) -> Values:
-    """What to write so that the row can be read; phone, text and key stay as they are, for whoever looks into it."""
+    """Return the values that make the row readable. Phone, text, key and state are kept for a person to look at."""
     state = values["state"]
     repairs = {name: _repaired(messages.c[name], state, now) for name in faults.keys() - _KEPT}
     if state == State.UNKNOWN and {"phone", "text"} & faults.keys():
-        # No report can be matched with it: only a person can reconcile it. It is out of the others' way meanwhile.
+        # No row of a report can be matched with it, so only a person can decide it. It is read again in an hour.
         repairs["due_at"] = now + _UNRECONCILED_WAIT
     return repairs
 
@@ -250,7 +265,7 @@ def _repaired(column: sa.Column[Any], state: object, now: dt.datetime) -> Any:  
 
 
 def _message(values: Values) -> Message:
-    """What the state machine must know of a row whose columns are readable by now."""
+    """Return the message of a row for the state machine. All its columns must be readable."""
     known = {field.name: values[field.name] for field in dataclasses.fields(Message)}
     known["state"] = State(known["state"])
     known["priority"] = Priority(known["priority"])
