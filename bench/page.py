@@ -48,6 +48,9 @@ def measure(place: Place, given: argparse.Namespace) -> Report:
             for _ in range(given.rounds * VIEWS_OF_EACH):
                 for name, view in views.items():
                     samples.setdefault(f"{size:,} {name}", []).append(_first_byte(view))
+            for _ in range(given.rounds * VIEWS_OF_EACH):
+                for name in (each for each in views if "a set" in each):
+                    samples.setdefault(f"{size:,} {name}, with its number", []).append(_last_byte(views[name]))
         database.dispose()
     rows = tuple(
         (name, number(median(found)), number(sorted(found)[int(len(found) * 0.95)]), number(max(found)))
@@ -95,9 +98,18 @@ def _views(database: Database, visitor: Visitor) -> dict[str, Callable[[], reque
 
 def _first_byte(view: Callable[[], requests.Response]) -> float:
     """Milliseconds from the request to the first byte of its body."""
+    return _timed(view, lambda answer: next(answer.iter_content(1), b""))
+
+
+def _last_byte(view: Callable[[], requests.Response]) -> float:
+    """Milliseconds from the request to the last byte of its body."""
+    return _timed(view, lambda answer: answer.content)
+
+
+def _timed(view: Callable[[], requests.Response], read: Callable[[requests.Response], bytes]) -> float:
     began = time.monotonic()
     answer = view()
-    next(answer.iter_content(1), b"")
+    read(answer)
     elapsed = (time.monotonic() - began) * 1000
     if answer.status_code not in {200, 303}:
         raise SystemExit(f"a view answered {answer.status_code}")

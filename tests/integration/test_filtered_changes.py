@@ -86,6 +86,28 @@ def test_what_cannot_be_retried_is_counted_with_its_reason(database: Database) -
     assert (done.changed, dict(done.passed_over)) == (4, {"phone and text erased": 2, "validity ended": 1})
 
 
+@pytest.mark.parametrize("most", [0, 19, 20, 21])
+def test_a_count_is_the_same_by_index_and_through_the_whole_table(
+    database: Database, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(filtered_changes, "IDS_PER_LOOK", 7)
+    now = clock(database)
+    for number in range(5):
+        failed(database, 3, reference=f"r{number % 2}")
+        failed(database, erased_at=now, reference=f"r{number % 2}")
+        insert(database, 4, reference=f"r{number % 2}")
+        insert(database, state=State.SENT, reference="r0")
+    monkeypatch.setattr(filtered_changes, "MOST_BY_INDEX", most)
+    for wanted, retry, cancel in (
+        (Filter(), Count(15, 5), Count(20, 0)),
+        (Filter(references=["r0", "r9"], since=LONG_AGO - DAY), Count(9, 3), Count(12, 0)),
+        (Filter(references=["r1"], until=now + DAY), Count(6, 2), Count(8, 0)),
+        (Filter(references=["r9"]), Count(0, 0), Count(0, 0)),
+    ):
+        assert filtered_changes.count(database, Act.RETRY, wanted) == retry
+        assert filtered_changes.count(database, Act.CANCEL, wanted) == cancel
+
+
 def test_messages_are_changed_in_bounded_transactions_across_many_looks(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,8 +254,12 @@ def test_an_act_in_steps_changes_each_message_once_and_can_repeat_a_step(
     assert (record.count, record.actor) == (15, "ana")
 
 
-def test_a_count_that_takes_too_long_says_that_it_is_not_complete(database: Database) -> None:
+def test_a_count_that_takes_too_long_says_that_it_is_not_complete(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     failed(database, 3)
+    assert filtered_changes.count(database, Act.RETRY, Filter(), seconds=-1) == Count(3, 0)
+    monkeypatch.setattr(filtered_changes, "MOST_BY_INDEX", 2)
     assert filtered_changes.count(database, Act.RETRY, Filter(), seconds=60) == Count(3, 0)
     assert filtered_changes.count(database, Act.RETRY, Filter(), seconds=-1) == Count(0, 0, complete=False)
 

@@ -13,11 +13,12 @@ import sqlalchemy as sa
 from fastapi.routing import APIRoute
 
 from smsclick.contract import State, callbacks, dead_letters, messages, optouts
-from tests.factories import LONG_AGO, insert, states
+from tests.factories import LONG_AGO, USER_PASSWORD, insert, states
 from tests.page import Visitor, signed_in
-from web.pages.operate import filtered, routes
+from web.pages.operate import access, filtered, routes
 from worker.account import holds
 from worker.operator import filtered_changes
+from worker.operator.access import users
 from worker.operator.access.users import Role
 from worker.operator.imports.uploaded import MOST_BYTES
 from worker.queue import optouts as list_of_optouts
@@ -97,6 +98,21 @@ def test_the_address_of_a_form_leads_back_to_it(operator: Visitor) -> None:
     for path, back in routes.BACK.items():
         assert operator.get(path).headers["Location"] == back
         assert operator.get(back).status_code == 200
+
+
+def test_of_many_users_and_tokens_the_first_are_shown_and_it_is_said(
+    site: Api, operator: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users.add(site.database, "zoe", Role.VIEWER, USER_PASSWORD, actor="a test")
+    page = operator.get("/operar/accesos").text
+    assert "zoe" in page
+    assert "Solo se muestran" not in page
+    monkeypatch.setattr(access, "MOST_SHOWN", 1)
+    site.token("read")
+    page = operator.get("/operar/accesos").text
+    assert ">ana<" in page
+    assert "zoe" not in page
+    assert page.count("Solo se muestran 1; más en") == 2
 
 
 def test_hold_with_a_reason_and_resume(site: Api, operator: Visitor) -> None:

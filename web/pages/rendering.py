@@ -4,15 +4,16 @@ Every value is escaped; a name that a template does not get is an error, not an 
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from fastapi import Request
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from web.pages import static_files
 from web.pages.numbers import number, span
@@ -58,26 +59,57 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
         values: what the template shows; besides it has `t` (texts), `person` (None where nobody is signed in), `path`,
             `flash` (a text or None), `time`, `number` and `span` (they write values), `zone` and `query_with`.
     """
+    text = _templates.get_template(template).render(_values(request, values))
+    return HTMLResponse(text, status, _headers(request))
+
+
+def render_in_parts(request: Request, template: str, **values: Any) -> StreamingResponse:  # noqa: ANN401 - of the template
+    """Return a page whose beginning is sent before the rest is there; arguments as of `render`.
+
+    The page is cut where the template writes `send_now`. What is slow is a function among `values` that the template
+    calls after it; the function must not fail, because the status has been sent.
+    """
+    parts = _templates.get_template(template).generate(_values(request, {**values, "send_now": _SEND_NOW}))
+    # A proxy such as nginx would otherwise keep the beginning until the page is complete.
+    headers = {**_headers(request), "X-Accel-Buffering": "no"}
+    return StreamingResponse(_joined(parts), 200, headers, media_type="text/html")
+
+
+_SEND_NOW: Final = Markup("<!-- more follows -->")
+
+
+def _joined(parts: Iterator[str]) -> Iterator[str]:
+    """Yield a page in as many pieces as it has cuts, and one more."""
+    piece: list[str] = []
+    for part in parts:
+        piece.append(part)
+        if part == _SEND_NOW:
+            yield "".join(piece)
+            piece.clear()
+    yield "".join(piece)
+
+
+def _values(request: Request, given: Mapping[str, Any]) -> dict[str, Any]:
     words = words_of(request)
     person: Person | None = getattr(request.state, "person", None)
     zone: ZoneInfo = request.app.state.zone
-    text = _templates.get_template(template).render(
-        t=words,
-        person=person,
-        path=request.url.path,
-        flash=_flash(request, words),
-        time=lambda at: _time(at, zone),
-        zone=zone.key,
-        number=number,
-        span=lambda seconds: span(seconds, words.language),
-        query_with=lambda **changes: query_with(request, changes),
-        **values,
-    )
-    return HTMLResponse(
-        text,
-        status,
-        {"Content-Security-Policy": SECURITY_POLICY, "Content-Language": words.language, "Vary": "Accept-Language"},
-    )
+    return {
+        "t": words,
+        "person": person,
+        "path": request.url.path,
+        "flash": _flash(request, words),
+        "time": lambda at: _time(at, zone),
+        "zone": zone.key,
+        "number": number,
+        "span": lambda seconds: span(seconds, words.language),
+        "query_with": lambda **changes: query_with(request, changes),
+        **given,
+    }
+
+
+def _headers(request: Request) -> dict[str, str]:
+    language = words_of(request).language
+    return {"Content-Security-Policy": SECURITY_POLICY, "Content-Language": language, "Vary": "Accept-Language"}
 
 
 def done(path: str, code: str, count: int | None = None, **query: str) -> RedirectResponse:

@@ -55,6 +55,7 @@ TEXTS: Final = {
     "filtered.until": "Created until",
     "filtered.hint": "What is empty does not limit. Times are in the zone {zone}.",
     "filtered.count": "Count",
+    "filtered.counting": "Counting…",
     "filtered.problem_many": "These are too many values: write at most 50 in each field.",
     "filtered.problem_code": "A code is a number, like -103.",
     "filtered.problem_time": "The time cannot be read: write it like 2026-11-27T09:30.",
@@ -151,6 +152,7 @@ TEXTS: Final = {
     "access.valid": "valid",
     "access.never": "never",
     "access.no_tokens": "There are no tokens.",
+    "access.more": "Only {most} are shown; more are in",
     "access.users_hint": "Added and removed with",
     "access.tokens_hint": "Created and revoked with",
 }

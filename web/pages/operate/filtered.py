@@ -2,30 +2,38 @@
 
 import dataclasses
 import datetime as dt
+import functools
 import json
 import re
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
+from smsclick._database.engine import Database
+from smsclick._logs.event_log import EventLog
 from smsclick._values import times
-from smsclick.errors import InvalidTime
+from smsclick.errors import InvalidTime, SmsclickError
 from web.pages.operate import sealed
 from web.pages.people import Operator, Person
-from web.pages.rendering import render
+from web.pages.rendering import render, render_in_parts
 from web.shared import database_of
 from worker.operator import filtered_changes
-from worker.operator.filtered_changes import Filter, FilteredAct, Position
+from worker.operator.filtered_changes import Count, Filter, FilteredAct, Position
 from worker.sql.audit import Act
+
+log = EventLog(__name__)
 
 router: Final = APIRouter(prefix="/operar/conjunto", include_in_schema=False)
 
 STEP_SECONDS: Final = 3.0
 """Of one request; then it answers how far it came."""
 
-_COUNT_SECONDS: Final = 8.0
+_COUNT_SECONDS: Final = 30.0
+"""For a set among very many messages; the page has begun meanwhile. Proxies wait a minute for more of an answer."""
+
 _ACTS: Final[dict[str, FilteredAct]] = {"cancel": Act.CANCEL, "retry": Act.RETRY}
 _MOST_REFERENCES: Final = 50
 _MOST_CODES: Final = 50
@@ -64,21 +72,34 @@ async def show(request: Request, person: Operator) -> Response:
     """Show the form, and how many messages it means where one was sent."""
     given = {name: request.query_params.get(name, "")[:2000].strip() for name in ("act", *_FIELDS)}
     chosen, problem = _chosen(given, request)
-    count = sealed_set = None
-    if chosen is not None:
-        count = await run_in_threadpool(
-            filtered_changes.count, database_of(request), chosen.act, chosen.wanted, seconds=_COUNT_SECONDS
-        )
-        sealed_set = sealed.pack(person, _PURPOSE, chosen.stored(total=count.possible))
-    return render(
+    if chosen is None:
+        return render(request, "operate/filtered.html.j2", given=given, problem=problem, count=None)
+    return render_in_parts(
         request,
         "operate/filtered.html.j2",
         given=given,
-        problem=problem,
-        count=count,
-        sealed=sealed_set,
-        everything=chosen is not None and chosen.wanted == Filter(),
+        problem=None,
+        count=functools.partial(_count, database_of(request), person, chosen),
+        everything=chosen.wanted == Filter(),
     )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Counted:
+    """What a set has, and the set with this number, sealed."""
+
+    count: Count
+    sealed: str
+
+
+def _count(database: Database, person: Person, chosen: _Chosen) -> _Counted | None:
+    """Count; None where the database does not answer: the page has begun, so its status cannot say so any more."""
+    try:
+        count = filtered_changes.count(database, chosen.act, chosen.wanted, seconds=_COUNT_SECONDS)
+    except (SmsclickError, SQLAlchemyError) as error:
+        log.warning("page_failed", error=type(error).__name__)
+        return None
+    return _Counted(count, sealed.pack(person, _PURPOSE, chosen.stored(total=count.possible)))
 
 
 @router.post("")

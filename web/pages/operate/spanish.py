@@ -55,6 +55,7 @@ TEXTS: Final = {
     "filtered.until": "Creados hasta",
     "filtered.hint": "Lo que se deja vacío no limita. Las horas son de la zona {zone}.",
     "filtered.count": "Contar",
+    "filtered.counting": "Contando…",
     "filtered.problem_many": "Son demasiados valores: escriba 50 a lo más en cada campo.",
     "filtered.problem_code": "Un código es un número, como -103.",
     "filtered.problem_time": "No se entiende la fecha: escriba como 2026-11-27T09:30.",
@@ -152,6 +153,7 @@ TEXTS: Final = {
     "access.valid": "vigente",
     "access.never": "nunca",
     "access.no_tokens": "No hay tokens.",
+    "access.more": "Solo se muestran {most}; más en",
     "access.users_hint": "Se agregan y se quitan con",
     "access.tokens_hint": "Se crean y se revocan con",
 }

@@ -97,10 +97,10 @@ def create(database: Database, name: str, scopes: Collection[str], *, actor: str
     return secret
 
 
-def list_all(database: Database) -> list[Token]:
-    """Return the tokens, the newest first, at most 1,000; revoked ones too."""
+def list_all(database: Database, most: int = _MOST_LISTED) -> list[Token]:
+    """Return the tokens, the newest first, at most `most`; revoked ones too."""
     with database.read() as connection:
-        query = sa.select(tokens).order_by(tokens.c.id.desc()).limit(_MOST_LISTED)
+        query = sa.select(tokens).order_by(tokens.c.id.desc()).limit(most)
         return [_token(row) for row in connection.execute(query)]
 
 

@@ -139,10 +139,10 @@ def remove(database: Database, name: str, *, actor: str) -> None:
     database.transact(work)
 
 
-def list_all(database: Database) -> list[User]:
-    """Return the users by name, at most 1,000."""
+def list_all(database: Database, most: int = _MOST_LISTED) -> list[User]:
+    """Return the users by name, at most `most`."""
     with database.read() as connection:
-        query = sa.select(users).order_by(users.c.name).limit(_MOST_LISTED)
+        query = sa.select(users).order_by(users.c.name).limit(most)
         return [user_of(row) for row in connection.execute(query)]
 
 
