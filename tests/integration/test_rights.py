@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime as dt
 import re
 import threading
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from smsclick import cancel, enqueue, enqueue_many, status
@@ -23,10 +20,12 @@ from smsclick._enqueue.message import NewMessage
 from smsclick.contract import State, accounts, callbacks, messages, metadata
 from smsclick.errors import BrokerUnavailable, KeyConflict, SmsclickError
 from smsclick.simulator import Simulator
+from tests import web_walk
 from tests.acceptance import Cluster
 from tests.conftest import migrate
 from tests.factories import KEY, LONG_AGO, PHONE, USER_PASSWORD, insert, settings
-from tests.processes import ROOT, wait_until
+from tests.processes import wait_until
+from tests.rights import PASSWORD, ROLES, Site, each_right, statements_of, used
 from tests.ticks import TICKS, arguments, as_worker, make_due, run
 from worker.account import balance_history
 from worker.alerting import incidents
@@ -46,7 +45,7 @@ from worker.operator import (
     person_export,
     stats,
 )
-from worker.operator.access import tokens, users, web_sessions
+from worker.operator.access import tokens, users
 from worker.operator.access.users import Role
 from worker.operator.doctor import broker, durability
 from worker.operator.filtered_changes import Filter
@@ -62,40 +61,6 @@ if TYPE_CHECKING:
     from tests.conftest import StartProcess
     from tests.servers import MariaDBServer, PostgresServer
 
-PAGE = (ROOT / "docs" / "rights.md").read_text(encoding="utf-8")
-ROLES = ("sms_migrator", "sms_worker", "shop", "sms_reader", "sms_metrics")
-PASSWORD = "of-a-test"
-
-
-@dataclasses.dataclass(frozen=True)
-class Site:
-    """A database of one kind, its administrator, and the page's statements for it."""
-
-    kind: str
-    admin: sa.Engine
-    url: sa.URL
-    statements: dict[str, list[str]]
-
-    def grant(self, role: str) -> None:
-        """As the page says."""
-        self.run(*self.statements[role])
-
-    def run(self, *statements: str) -> None:
-        """As the administrator."""
-        with self.admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            for each in statements:
-                connection.exec_driver_sql(each.replace("%", "%%") if self.kind == "mariadb" else each)
-
-    def of(self, role: str) -> str:
-        """The URL for an account."""
-        return self.url.set(username=role, password=PASSWORD).render_as_string(hide_password=False)
-
-
-def _statements(kind: str) -> dict[str, list[str]]:
-    section = PAGE.partition("## PostgreSQL" if kind == "postgres" else "## MariaDB and MySQL")[2].partition("\n## ")[0]
-    found = re.findall(r"^```sql\n-- (\w+)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    return {role: [each.strip() for each in body.split(";") if each.strip()] for role, body in found}
-
 
 @pytest.fixture(scope="module", params=["postgres", "mariadb"])
 def _site(request: pytest.FixtureRequest) -> Iterator[Site]:
@@ -105,7 +70,7 @@ def _site(request: pytest.FixtureRequest) -> Iterator[Site]:
     server.thaw()
     server.start()
     url = sa.make_url(server.create_database("rights"))
-    statements = _statements(kind)
+    statements = statements_of(kind)
     assert list(statements) == list(ROLES)
     if kind == "mariadb":
         statements = {role: [each.replace("smsdb.", "rights.") for each in all_] for role, all_ in statements.items()}
@@ -143,30 +108,6 @@ def site(_site: Site, request: pytest.FixtureRequest) -> Site:
             if table is not accounts:
                 connection.execute(sa.delete(table))
     return _site
-
-
-def each_right(statements: list[str]) -> list[tuple[str, str]]:
-    """Every single right of GRANT statements, as the statements that take it away and give it back."""
-    found: list[tuple[str, str]] = []
-    for statement in statements:
-        match = re.fullmatch(r"GRANT (.*?) ON (SEQUENCE |SCHEMA )?(.*) TO (\S+)", statement, re.DOTALL)
-        assert match is not None
-        privileges, kind, objects, role = match[1], match[2] or "", match[3], match[4]
-        columns = re.fullmatch(r"(\w+) \((.*)\)", privileges)
-        single = (
-            [f"{columns[1]} ({each.strip()})" for each in columns[2].split(",")]
-            if columns
-            else [each.strip() for each in privileges.split(",")]
-        )
-        found += [
-            (
-                f"REVOKE {right} ON {kind}{place.strip()} FROM {role}",
-                f"GRANT {right} ON {kind}{place.strip()} TO {role}",
-            )
-            for right in single
-            for place in objects.split(",")
-        ]
-    return found
 
 
 def produce(url: str) -> None:
@@ -269,31 +210,6 @@ def test_the_exporter_needs_each_of_its_rights_and_sees_no_phone_and_no_text(sit
             connection.execute(sa.select(column))
 
 
-_VERBS = (
-    ("INSERT", r"INSERT INTO (smsclick_\w+)"),
-    ("UPDATE", r"UPDATE (smsclick_\w+)"),
-    ("DELETE", r"DELETE FROM (smsclick_\w+)"),
-    ("SELECT", r"(?<!DELETE )(?:FROM|JOIN) (smsclick_\w+)"),
-)
-
-
-@contextlib.contextmanager
-def used(engine: sa.Engine) -> Iterator[set[tuple[str, str]]]:
-    """What is asked of which table meanwhile."""
-    seen: set[tuple[str, str]] = set()
-
-    def before(_c: object, _cursor: object, statement: str, *_: object) -> None:
-        plain = re.sub(r"[`\"]", "", statement)
-        for verb, pattern in _VERBS:
-            seen.update((verb, table) for table in re.findall(pattern, plain))
-        if "FOR UPDATE" in plain or "FOR NO KEY UPDATE" in plain:
-            seen.update(("UPDATE", table) for table in re.findall(r"FROM (smsclick_\w+)", plain)[:1])
-
-    event.listen(engine, "before_cursor_execute", before)
-    yield seen
-    event.remove(engine, "before_cursor_execute", before)
-
-
 def test_a_worker_does_all_that_it_does_with_its_rights_and_uses_each(site: Site) -> None:
     site.grant("sms_worker")
     with Simulator(api_key=KEY) as provider, as_worker(
@@ -323,13 +239,37 @@ def test_a_worker_does_all_that_it_does_with_its_rights_and_uses_each(site: Site
             database.transact(lambda connection: step.adjust(connection, database.clock(), -1800, 5))
             with database.begin() as connection:
                 incidents.close(connection, "bad_call")
-    rights = [
-        re.fullmatch(r"REVOKE (\w+) ON (?:\w+\.)?(smsclick_\w+) FROM .*", take)
-        for take, _ in each_right(site.statements["sms_worker"])
-    ]
-    granted = {(right[1], right[2]) for right in rights if right}
-    assert len(granted) > 30
-    assert granted - seen == set()
+    assert seen.unused(site.statements["sms_worker"], columns=False) == set()
+
+
+def test_the_web_process_answers_every_request_with_its_rights_and_uses_each(site: Site) -> None:
+    site.grant("sms_web")
+    owner = Database(site.url.render_as_string(hide_password=False), threads=2)
+    with used(sa.Engine, "sms_web") as seen:
+        assert web_walk.untried(owner, site.of("sms_web")) == []
+    owner.dispose()
+    assert seen.denied == []
+    rights = site.statements["sms_web"]
+    assert seen.unused(rights) == set()
+    sequences = {each for grant in rights for each in re.findall(r"(\w+)_id_seq", grant)}
+    assert sequences <= {table for verb, table in seen.rights if verb == "INSERT"}
+
+
+@pytest.mark.parametrize("statement", [
+    "INSERT INTO smsclick_users (name, role, password_hash) VALUES ('x', 'operator', 'x')",
+    "UPDATE smsclick_users SET role = 'operator'",
+    "INSERT INTO smsclick_tokens (name, hash, scopes) VALUES ('x', 'x', 'send')",
+    "UPDATE smsclick_tokens SET revoked_at = NULL",
+    "UPDATE smsclick_audit SET actor = 'x'",
+    "DELETE FROM smsclick_audit",
+    "DELETE FROM smsclick_messages",
+    "UPDATE smsclick_events SET actor = 'x'",
+])  # fmt: skip
+def test_the_web_process_can_neither_add_people_nor_change_what_they_did(site: Site, statement: str) -> None:
+    site.grant("sms_web")
+    engine = sa.create_engine(site.of("sms_web"), poolclass=sa.NullPool)
+    with engine.connect() as connection, pytest.raises(DBAPIError, match="denied"):
+        connection.exec_driver_sql(statement)
 
 
 def _by_hand(database: Database) -> None:
@@ -357,18 +297,10 @@ def _by_hand(database: Database) -> None:
     optouts.add(database, ["6641234567"], actor="ana")
     assert forgetting.forget(database, "6641234567", actor="ana").optout == "hashed"
     assert forgetting.forget(database, PHONE, actor="ana", optout_too=True).erased
-    secret = tokens.create(database, "ana's", ["read"], actor="ana")
-    token = tokens.find(database, secret)
-    assert token is not None
-    tokens.note_use(database, token.id)
+    tokens.create(database, "ana's", ["read"], actor="ana")
     assert tokens.revoke(database, "ana's", actor="ana")
     users.add(database, "eva", Role.VIEWER, USER_PASSWORD, actor="ana")
     users.set_password(database, "eva", USER_PASSWORD, actor="ana")
-    session = users.sign_in(database, "eva", USER_PASSWORD)
-    assert session is not None
-    with mock.patch.object(web_sessions, "_SEEN_STORED", dt.timedelta()):
-        assert web_sessions.find(database, session) is not None  # and stores that it was used
-    web_sessions.end(database, session)
     assert users.list_all(database)
     users.remove(database, "eva", actor="ana")
     stats.read(database)
