@@ -1,4 +1,4 @@
-"""The balance as it was read, kept for `worker.account.books`: one row for readings in a row that gave the same."""
+"""Keeps the readings of the balance for `worker.account.books`. Readings in a row with one amount share one row."""
 
 import datetime as dt
 from decimal import Decimal
@@ -9,10 +9,10 @@ from smsclick.contract import State, balances, messages
 from worker.account.books import Books, Charge, Level
 
 KEPT = 200
-"""Levels that are kept; in a quiet account about one for each message."""
+"""How many levels are kept. An account that sends few messages has about one level for each of them."""
 
 LONGEST_GAP = 5
-"""Times the wait between two readings: after a longer silence a new level begins, for nobody knows what was between."""
+"""After a gap of more than this many reading periods a new level begins: the amount during the gap is not known."""
 
 _MOST_CHARGES = 500
 _EARLIER = dt.timedelta(hours=1)
@@ -32,15 +32,15 @@ def record(
     Args:
         connection: in a transaction that locks the account's row, so that readings come one after the other.
         account: the fingerprint of the key.
-        asked_at: when it was asked for, by the database's clock.
-        answered_at: when the answer was there.
-        amount: what it said; None where nobody could read it.
+        asked_at: when the request left, by the database's clock.
+        answered_at: when the answer had come.
+        amount: the balance of the answer; None if it could not be read.
         every: how often the balance is read.
     """
     last = connection.execute(_LAST).first()
     whole = int(amount) if amount is not None and amount == amount.to_integral_value() else None
     if last is not None and asked_at < last.last_answered_at:
-        whole = None  # two at once, or the clock was set: which of them is the later one is not known
+        whole = None  # two processes read at once, or the clock was set: their order is not known
     elif (
         last is not None
         and (last.account_fingerprint, last.amount) == (account, whole)
@@ -53,7 +53,10 @@ def record(
 
 
 def void(connection: sa.Connection, at: dt.datetime) -> None:
-    """An answer named a part of a credit: what the balance shows as whole credits cannot be compared with charges."""
+    """End the current level, because an answer charged a part of a credit.
+
+    The balance is in whole credits, so it cannot be compared with such charges.
+    """
     last = connection.execute(_LAST).first()
     if last is not None and last.amount is not None:
         _insert(connection, last.account_fingerprint, None, at, at)
@@ -77,12 +80,12 @@ def _insert(
 
 
 def forget(connection: sa.Connection) -> None:
-    """The database's clock was set: the times of readings and of messages cannot be compared any more."""
+    """Delete all readings after the database's clock was set: their times cannot be compared with those of messages."""
     connection.execute(sa.delete(balances))
 
 
 def books(connection: sa.Connection, account: str) -> Books:
-    """The books of an account, as far back as readings of it come one after the other."""
+    """Return the balance and the charges of an account, back to the last reading of another account."""
     levels: list[Level] = []
     rows = connection.execute(sa.select(balances).order_by(balances.c.id.desc()).limit(KEPT))
     for row in rows:
@@ -96,7 +99,8 @@ def books(connection: sa.Connection, account: str) -> Books:
         return Books((), ())
     charges = _charges(connection, levels[0].first_asked)
     while len(charges) > _MOST_CHARGES and len(levels) > 1:
-        # An account as busy as that needs no second witness; it may have become quiet since.
+        # There are too many charges to compare. Only the newer half of the levels is used, which may have fewer. An
+        # account that sends so much has enough control rows and does not need the balance.
         levels = levels[len(levels) // 2 :]
         charges = _charges(connection, levels[0].first_asked)
     return Books(levels, charges) if len(charges) <= _MOST_CHARGES else Books((), ())

@@ -1,9 +1,10 @@
-"""The canary's claim: the one message that may go while the account is held.
+"""Claims the canary: the one message that is sent while the account is held.
 
-`worker.maintenance.balance` chooses it when `credits` is answered. What it chose may turn out not to go at all: quiet
-hours, a message of equal content in flight, an end of its validity, an operator who cancelled it. Then another one is
-chosen in the same transaction, or the account would stay closed for a lease while a message of high priority waits.
-Only one that a worker holds keeps its place, until its lease ends.
+`worker.maintenance.balance` chooses it after `credits` was answered. Then that message may be impossible to send now:
+because of quiet hours or a message with equal content in flight, because its validity has ended, or because an operator
+cancelled it. In this case another message is chosen in the same transaction. Without that, the account would stay held
+for the length of a lease, while messages of high priority wait. A canary that a worker has claimed is not replaced
+before its lease ends.
 """
 
 import datetime as dt
@@ -21,15 +22,15 @@ from worker.queue import claims
 log = EventLog(__name__)
 
 _TRIES = 25
-"""Candidates of one claim; the sweep's next wake-up goes on with those behind them."""
+"""How many candidates one claim tries. The next wake-up of the sweep continues with the ones after them."""
 
 
 def claim(connection: sa.Connection, chosen: int, policy: Policy) -> list[Claim]:
-    """Claim the chosen canary, or another one where that one cannot go now.
+    """Claim the chosen canary, or another message if that one cannot be sent now.
 
     Args:
         connection: in a transaction that the caller commits before it calls the provider.
-        chosen: as the account's row names it.
+        chosen: the canary's id in the account's row.
         policy: for the lease and the quiet hours.
 
     Returns:
@@ -48,7 +49,7 @@ def claim(connection: sa.Connection, chosen: int, policy: Policy) -> list[Claim]
 
 
 def _is_somebodys(connection: sa.Connection, message_id: int) -> bool:
-    """Whether another worker has it, or is just claiming it: then its answer is waited for."""
+    """Return whether another worker has claimed this message or is claiming it now. Then its answer is waited for."""
     row = connection.execute(
         sa.select(messages.c.state, (messages.c.due_at <= db_now()).label("due")).where(messages.c.id == message_id)
     ).first()
@@ -58,7 +59,11 @@ def _is_somebodys(connection: sa.Connection, message_id: int) -> bool:
 
 
 def _another(connection: sa.Connection, instead_of: int, policy: Policy) -> int | None:
-    """The next candidate, which is on record; None where there is none, or where somebody else has chosen meanwhile."""
+    """Choose the next candidate and store it in the account's row.
+
+    Returns:
+        Its id; None if no message waits, or another process has chosen one in the meantime.
+    """
     now = holds.read(connection, lock=True)
     if now.allowed_canary != instead_of:
         return None
@@ -66,6 +71,6 @@ def _another(connection: sa.Connection, instead_of: int, policy: Policy) -> int 
     until = now.now + dt.timedelta(seconds=policy.lease)
     candidate = holds.choose_canary(connection, now.balance or 0, until)
     if candidate is None:
-        # As where none waited when `credits` was answered: that answer is the only witness there can be.
+        # No message can be the canary. The answer of `credits` was good, and there is no further evidence to wait for.
         holds.open_without_canary(connection)
     return candidate
