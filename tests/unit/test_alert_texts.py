@@ -12,9 +12,10 @@ import pytest
 from smsclick.settings import load_settings
 from tests.processes import ROOT
 from worker.alerting.catalogues import catalogue
-from worker.alerting.details import translated
+from worker.alerting.details import detail, translated
 from worker.alerting.kinds import KINDS, Severity
 from worker.alerting.texts import Incident, Style, text_of, trial
+from worker.alerting.wording import DetailCode
 
 if TYPE_CHECKING:
     from worker.alerting.wording import KindText
@@ -71,16 +72,23 @@ def test_all_languages_have_the_same_phrases_and_placeholders() -> None:
     assert set(ENGLISH.phrases) == set(SPANISH.phrases)
     for name, phrase in ENGLISH.phrases.items():
         assert placeholders(phrase) == placeholders(SPANISH.phrases[name])
-    for english, spanish in zip(ENGLISH.details, SPANISH.details, strict=True):
-        assert placeholders(english) == placeholders(spanish)
+    assert set(ENGLISH.details) == set(SPANISH.details) == set(DetailCode)
+    for code, sentence in ENGLISH.details.items():
+        assert placeholders(sentence) == placeholders(SPANISH.details[code])
 
 
-@pytest.mark.parametrize("number", range(len(ENGLISH.details)))
-def test_a_detail_of_each_template_is_translated(number: int) -> None:
-    values = dict.fromkeys(placeholders(ENGLISH.details[number]), "3 min 20 s")
-    made = ENGLISH.details[number].format(**values)
-    assert translated(made, "es") == SPANISH.details[number].format(**values)
-    assert translated(made, "en") == made
+@pytest.mark.parametrize("code", list(DetailCode))
+def test_each_detail_is_said_in_both_languages(code: DetailCode) -> None:
+    values = dict.fromkeys(placeholders(ENGLISH.details[code]), "3 min 20 s")
+    made = detail(code, **values)
+    assert translated(made, "es") == SPANISH.details[code].format(**values)
+    assert translated(made, "en") == made == ENGLISH.details[code].format(**values)
+
+
+def test_each_detail_is_made_by_some_check() -> None:
+    sources = [each.read_text(encoding="utf-8") for each in (ROOT / "worker").rglob("*.py")]
+    used = set(re.findall(r"(?:detail_of\(|= |else )DetailCode\.(\w+)", "\n".join(sources)))
+    assert {code.name for code in DetailCode} - used == set()
 
 
 def test_a_detail_that_no_template_made_stays_as_it_is() -> None:

@@ -5,11 +5,38 @@ Why a catalogue and not gettext: docs/decisions/0060-alerts-in-two-languages.md.
 """
 
 import dataclasses
+import enum
 from collections.abc import Mapping
 from typing import Final, Literal
 
 Language = Literal["es", "en"]
 DEFAULT_LANGUAGE: Final[Language] = "es"
+
+
+class DetailCode(enum.StrEnum):
+    """What the detail of an incident says; `worker.alerting.details.detail` makes the stored line of it."""
+
+    NEVER = "never"
+    NO_TICK_FOR = "no_tick_for"
+    NO_TICK_EVER = "no_tick_ever"
+    LAST_AGO = "last_ago"
+    OLDEST_FOR = "oldest_for"
+    LAST_RESULT_AGO = "last_result_ago"
+    FOR = "for"
+    OF_ATTEMPTS = "of_attempts"
+    CALLS_IN_A_ROW = "calls_in_a_row"
+    CREDITS_LEFT = "credits_left"
+    CREDITS_LAST_FOR = "credits_last_for"
+    REJECTED_SHARE = "rejected_share"
+    CREDITS_CHARGED = "credits_charged"
+    SLOW_CALLS = "slow_calls"
+    NO_WORKER_FOR = "no_worker_for"
+    NO_WORKER_EVER = "no_worker_ever"
+    FIRST_ROW = "first_row"
+    FIRST_MESSAGE = "first_message"
+    SINCE = "since"
+    CLOCK_FORWARD = "clock_forward"
+    CLOCK_BACK = "clock_back"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,11 +63,11 @@ class Catalogue:
     Attributes:
         kinds: the text of each kind of incident, by its name.
         phrases: the other sentences and labels of an alert.
-        details: the same details as in the English catalogue, in its order; see `worker.alerting.details`.
+        details: the sentence of each detail; see `worker.alerting.details`.
         runbook: the runbook's page, from the repository's root.
     """
 
     kinds: Mapping[str, KindText]
     phrases: Mapping[str, str]
-    details: tuple[str, ...]
+    details: Mapping[DetailCode, str]
     runbook: str

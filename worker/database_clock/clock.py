@@ -25,6 +25,8 @@ from smsclick.contract import clocks
 from smsclick.provider.clock import clock as measured
 from worker.account import balance_history
 from worker.alerting import incidents
+from worker.alerting.details import detail as detail_of
+from worker.alerting.wording import DetailCode
 from worker.database_clock import step as clock_step
 from worker.sql.insert_once import insert_once
 
@@ -145,9 +147,8 @@ def _adjust(connection: sa.Connection, now: dt.datetime, step: float, unwatched:
     log.warning("database_clock_set", seconds=round(step, 1))
     adjusted = clock_step.adjust(connection, now, step, unwatched)
     balance_history.forget(connection)
-    incidents.report(
-        connection, "clock_step", detail=f"set {'forward' if step > 0 else 'back'} by about {abs(step):.0f} s"
-    )
+    code = DetailCode.CLOCK_FORWARD if step > 0 else DetailCode.CLOCK_BACK
+    incidents.report(connection, "clock_step", detail=detail_of(code, seconds=f"{abs(step):.0f}"))
     return adjusted
 
 

@@ -17,6 +17,8 @@ from worker.account import usage
 from worker.account.forecast import Forecast
 from worker.account.holds import AccountState
 from worker.account.usage import Usage
+from worker.alerting.details import detail as detail_of
+from worker.alerting.wording import DetailCode
 
 HOURS_LEFT = 24.0
 """A balance that lasts for less than this, at the present rate, is an incident."""
@@ -88,7 +90,8 @@ def judge_balance(balance: int | None, found: Forecast | None, *, held: bool) ->
         return Judgement(kind, is_open=False)
     if found.seconds_left >= HOURS_LEFT * 3600:
         return Judgement(kind, None)
-    detail = f"{balance} credits last for {span(found.seconds_left)} at {found.credits_per_hour:.0f} credits an hour"
+    rate = f"{found.credits_per_hour:.0f}"
+    detail = detail_of(DetailCode.CREDITS_LAST_FOR, left=balance, span=span(found.seconds_left), rate=rate)
     return Judgement(kind, is_open=True, detail=detail)
 
 
@@ -102,7 +105,7 @@ def judge_rejected(recent: Usage, usual: Usage) -> Judgement:
     usual_share = usual.rejected / before if before >= LEAST_USUAL else USUAL_REJECTED_SHARE
     limit = 2 * usual_share + 0.05
     if share > limit:
-        detail = f"{share:.0%} of the final messages of the last hour, usually {usual_share:.0%}"
+        detail = detail_of(DetailCode.REJECTED_SHARE, share=f"{share:.0%}", usual=f"{usual_share:.0%}")
         return Judgement(kind, is_open=True, detail=detail)
     return Judgement(kind, is_open=None if share > (usual_share + limit) / 2 else False)
 
@@ -114,7 +117,7 @@ def judge_credits(recent: Usage) -> Judgement:
         return Judgement(kind, is_open=False if recent.sent == 0 else None)
     share = abs(recent.credits - recent.predicted) / recent.predicted
     if share > CREDITS_SHARE:
-        detail = f"{recent.credits} credits charged in the last hour where {recent.predicted} were expected"
+        detail = detail_of(DetailCode.CREDITS_CHARGED, charged=recent.credits, predicted=recent.predicted)
         return Judgement(kind, is_open=True, detail=detail)
     return Judgement(kind, is_open=None if share > CREDITS_SHARE / 2 else False)
 
@@ -130,7 +133,7 @@ def judge_speed(calls: Sequence[float]) -> Judgement:
         return Judgement(kind, is_open=None if calls else False)
     median = statistics.median(calls)
     if median > SLOW_SECONDS:
-        detail = f"half of the calls of the last minutes took longer than {median:.1f} s"
+        detail = detail_of(DetailCode.SLOW_CALLS, seconds=f"{median:.1f}")
         return Judgement(kind, is_open=True, detail=detail)
     return Judgement(kind, is_open=None if median > SLOW_SECONDS / 2 else False)
 

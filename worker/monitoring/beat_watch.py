@@ -19,7 +19,9 @@ from smsclick.provider import _outbound
 from smsclick.settings import Settings
 from worker.account import holds
 from worker.alerting import delivery, incidents
+from worker.alerting.details import detail as detail_of
 from worker.alerting.texts import Style
+from worker.alerting.wording import DetailCode
 from worker.monitoring import progress_checks
 from worker.monitoring.progress_checks import Confirmed, Limits
 from worker.threads.supervision import periodic
@@ -105,7 +107,9 @@ class BeatWatch:
             connection,
             "no_workers",
             failing=age is None or age > WORKERS_SECONDS,
-            detail="no worker has ever run" if age is None else f"no worker for {span(age)}",
+            detail=detail_of(DetailCode.NO_WORKER_EVER)
+            if age is None
+            else detail_of(DetailCode.NO_WORKER_FOR, span=span(age)),
         )
 
 

@@ -20,6 +20,8 @@ from smsclick.settings import Settings
 from worker.account import holds
 from worker.account.holds import AccountState
 from worker.alerting import incidents
+from worker.alerting.details import detail as detail_of
+from worker.alerting.wording import DetailCode
 from worker.lifecycle import message_rows
 from worker.monitoring import account_checks
 from worker.monitoring.account_checks import Judgement
@@ -159,19 +161,19 @@ class ProgressChecks:
                 connection,
                 "old_due",
                 failing=progress.old_due(limits),
-                detail="" if waiting is None else f"the oldest for {span(waiting)}",
+                detail="" if waiting is None else detail_of(DetailCode.OLDEST_FOR, span=span(waiting)),
             ),
             self._judge(
                 connection,
                 "no_records",
                 failing=progress.no_records(limits),
-                detail="" if recorded is None else f"the last result {span(recorded)} ago",
+                detail="" if recorded is None else detail_of(DetailCode.LAST_RESULT_AGO, span=span(recorded)),
             ),
             self._judge(
                 connection,
                 "operator_hold",
                 failing=held_for is not None and held_for > limits.hold,
-                detail="" if held_for is None else f"for {span(held_for)}",
+                detail="" if held_for is None else detail_of(DetailCode.FOR, span=span(held_for)),
             ),
             self._share(connection, "many_unknown", seen.unknown, seen.ended, limits.unknown_share),
             self._share(connection, "many_absent", seen.absent, seen.ended, limits.absent_share),
@@ -186,7 +188,8 @@ class ProgressChecks:
         share = count / ended
         if limit / 2 < share <= limit:
             return False  # between the two limits nothing changes, so that the incident does not flap
-        return self._judge(connection, kind, failing=share > limit, detail=f"{count} of the last {ended} attempts")
+        detail = detail_of(DetailCode.OF_ATTEMPTS, count=count, ended=ended)
+        return self._judge(connection, kind, failing=share > limit, detail=detail)
 
     def _follow(self, connection: sa.Connection, found: Judgement) -> bool:
         if found.is_open is None:
@@ -264,12 +267,14 @@ def since(connection: sa.Connection, name: str) -> float | None:
 
 
 def _ticks_detail(swept: float | None, ticked: float | None, limit: float) -> str:
-    """In words of `worker.alerting`, which has each of them in several languages."""
+    """Return since when no sweep or no tick of beat came."""
     if swept is None:
-        return "never"
+        return detail_of(DetailCode.NEVER)
     if swept > limit:
-        return f"the last one {span(swept)} ago"
-    return "no tick of beat has ever arrived" if ticked is None else f"no tick of beat for {span(ticked)}"
+        return detail_of(DetailCode.LAST_AGO, span=span(swept))
+    if ticked is None:
+        return detail_of(DetailCode.NO_TICK_EVER)
+    return detail_of(DetailCode.NO_TICK_FOR, span=span(ticked))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ from smsclick._logs.event_log import EventLog
 from smsclick.contract import IfAbsent, Priority, State, messages
 from smsclick.errors import DatabaseUnavailable, UnreadableRow
 from worker.alerting import incidents
+from worker.alerting.details import detail as detail_of
+from worker.alerting.wording import DetailCode
 from worker.lifecycle import message_rows, on_claim, state_machine
 from worker.lifecycle.model import Message
 from worker.sql import readable
@@ -291,4 +293,5 @@ def _report(connection: sa.Connection, reasons: dict[int, str]) -> None:
         log.warning("row_odd", message_id=message_id, reason=why)
     if reasons:
         first, why = next(iter(reasons.items()))
-        incidents.report(connection, _INCIDENT, detail=f"first: message {first}: {why}", count=len(reasons))
+        detail = detail_of(DetailCode.FIRST_ROW, id=first, why=why)
+        incidents.report(connection, _INCIDENT, detail=detail, count=len(reasons))

@@ -23,6 +23,8 @@ from smsclick.contract import State, messages
 from smsclick.errors import InvalidTime
 from worker.account import holds
 from worker.alerting import incidents
+from worker.alerting.details import detail as detail_of
+from worker.alerting.wording import DetailCode
 from worker.lifecycle import message_rows, on_operator, state_machine
 from worker.lifecycle.fingerprint import wire_key
 from worker.queue import odd_rows
@@ -75,7 +77,8 @@ def recover(
 
     def begin(connection: sa.Connection) -> tuple[dt.datetime, int]:
         earliest = holds.hold_restored(connection, since)
-        incidents.report(connection, "restored", detail=f"since {earliest:%Y-%m-%d %H:%M:%S} UTC", count=0)
+        detail = detail_of(DetailCode.SINCE, since=f"{earliest:%Y-%m-%d %H:%M:%S}")
+        incidents.report(connection, "restored", detail=detail, count=0)
         return earliest, connection.scalar(sa.select(sa.func.max(messages.c.id))) or 0
 
     earliest, last = database.transact(begin)
