@@ -59,9 +59,9 @@ def rows_before_merge(times: int) -> int:
     return 2 * times - 1  # an amount of 0 is left out
 
 
+# SQLite has one writer, so nothing is open beside a merge.
+@pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
 def test_a_row_of_a_transaction_that_is_still_open_is_not_lost(database: Database) -> None:
-    if database.is_sqlite:
-        pytest.skip("SQLite has one writer, so nothing is open beside a merge")
     count(database, times=20)
     with database.begin() as late:
         tallies.add(late, {CALLS: 5})  # its id is lower than those of the rows that follow

@@ -108,17 +108,19 @@ def test_where_no_child_can_start_this_process_runs_the_ticks(
     start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(process, "ABSENT_SECONDS", 0.5)
-    for command in (("/nowhere/python",), python(DIES)):
+    for command, why in (
+        (("/nowhere/python",), "cannot be started. error=FileNotFoundError"),
+        (python(DIES), "code=3"),
+    ):
         background = start(*command)
         background.process.put(Tick("follow"))
         wait_until(lambda: background.ran_here == [Tick("follow")])  # noqa: B023
         background.process.put(Tick("poll", (1,)))
         wait_until(lambda: Tick("poll", (1,)) in background.ran_here)  # noqa: B023
         assert next(thread.name for thread in background.process.report()) == "smsclick-schedule"
+        wait_until(lambda: why in caplog.text, what=why)  # noqa: B023
         background.end()
-    assert "cannot be started. error=FileNotFoundError" in caplog.text
     assert "this process runs the ticks itself" in caplog.text
-    assert "code=3" in caplog.text
 
 
 def test_a_process_without_a_child_runs_the_ticks_at_once(start: Start, caplog: pytest.LogCaptureFixture) -> None:
