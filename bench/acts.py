@@ -1,4 +1,7 @@
-"""`smsclick retry` by a filter: how long ten thousand failed messages take, and what claims wait for meanwhile."""
+"""What operators ask of a large table; `--rows 10000000` is a table as after years.
+
+`smsclick retry` by a filter and what claims wait for meanwhile, then `find`, filtered lists, and `smsclick forget`.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,22 @@ from smsclick._database.engine import Database
 from smsclick.contract import State, messages
 from tests.factories import POLICY
 from tests.large_database import fill
+from worker.operator import finding, message_list
+from worker.operator.message_list import Filters
 from worker.queue import claims
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
 _CODE = -999
 _REFERENCE = "a wrong campaign"
 _CLAIMED = 100
 _PAUSE_SECONDS = 0.05
+_PHONE = "5551402211"
+_MESSAGES_OF_PERSON = 50
+_LISTED = 50
+_LOOKS = 5
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +82,7 @@ def measure(place: Place, given: argparse.Namespace) -> Report:
     claiming.join()
     if ended.stdout != f"{failed} queued\n":
         raise AssertionError(f"{ended.stdout}{ended.stderr}")
+    asked = _person_and_lists(database, place, url)
     database.dispose()
     table = Table(
         f"`smsclick retry --code {_CODE} --yes`: {failed:,} failed messages among {rows:,}",
@@ -82,7 +93,51 @@ def measure(place: Place, given: argparse.Namespace) -> Report:
             ("a claim of 100, p99 ms", number(percentile(alone, 0.99)), number(percentile(beside, 0.99))),
         ),
     )
-    return Report("acts", (table,), samples={"seconds": seconds, "alone": alone, "beside": beside})
+    of_person = Table(
+        f"a person's {_MESSAGES_OF_PERSON} messages and filtered lists among {rows:,} messages",
+        ("", "ms"),
+        tuple((name, number(took)) for name, took in asked.items()),
+    )
+    return Report("acts", (table, of_person), samples={"seconds": seconds, "alone": alone, "beside": beside, **asked})
+
+
+def _person_and_lists(database: Database, place: Place, url: str) -> dict[str, float]:
+    """How many milliseconds each look takes, the median of some; `forget` runs once, last, because it changes rows."""
+    with database.begin() as connection:
+        kept = sa.select(messages.c.id).where(messages.c.state == State.DELIVERED, messages.c.erased_at.is_(None))
+        oldest = list(connection.scalars(kept.order_by(messages.c.id).limit(_MESSAGES_OF_PERSON)))
+        connection.execute(sa.update(messages).where(messages.c.id.in_(oldest)).values(phone=_PHONE))
+    newest = Filters()
+    looks: dict[str, Callable[[], object]] = {
+        "`smsclick find PHONE`": lambda: finding.by_phone(database, _PHONE),
+        "a list, no filter": lambda: message_list.read(database, newest, limit=_LISTED),
+        "a list, by phone": lambda: message_list.read(database, Filters(phone=_PHONE), limit=_LISTED),
+        "a list, by a state that many have": lambda: message_list.read(
+            database, Filters(states=[State.DELIVERED]), limit=_LISTED
+        ),
+        "a list, by a state that none has": lambda: message_list.read(
+            database, Filters(states=[State.CANCELLED]), limit=_LISTED
+        ),
+        "a list, by a reference that none has": lambda: message_list.read(
+            database, Filters(reference="nobody's"), limit=_LISTED
+        ),
+    }
+    found = {name: median([_milliseconds(look) for _ in range(_LOOKS)]) for name, look in looks.items()}
+    command = [str(Path(sys.executable).with_name("smsclick")), "forget", _PHONE, "--yes"]
+
+    def forget() -> None:
+        ended = subprocess.run(command, env=place.environment(url), capture_output=True, text=True, check=False)
+        if ended.returncode or finding.by_phone(database, _PHONE):
+            raise AssertionError(f"{ended.stdout}{ended.stderr}")
+
+    found["`smsclick forget PHONE`, as a process"] = _milliseconds(forget)
+    return found
+
+
+def _milliseconds(work: Callable[[], object]) -> float:
+    began = time.monotonic()
+    work()
+    return (time.monotonic() - began) * 1000
 
 
 def _claim_until(database: Database, took_ms: list[float], done: threading.Event, seconds: float) -> None:

@@ -78,7 +78,11 @@ def fill(database: Database, rows: int, *, backlog: int = 6000) -> None:
             made += group.rows
         for table in metadata.sorted_tables:
             if table.name not in SMALL and table.name != "smsclick_messages":
-                group = Group(final, _EVENTS) if table.name == "smsclick_events" else Group(min(final, 20_000), {})
+                group = (
+                    Group(final, _EVENTS)
+                    if table.name == "smsclick_events"
+                    else Group(min(final, 20_000), _DONE.get(table.name, {}))
+                )
                 _insert(connection, table, group, 0)
                 if table.name in _WAITING:
                     _insert(connection, table, Group(min(final, 4000), _WAITING[table.name]), 0)
@@ -150,6 +154,9 @@ _WAITING = {
     }
 }
 """Tables of what is still to be done, besides messages: what of them is not done yet, a few due."""
+
+_DONE = {"smsclick_callbacks": {"data": "'{}'"}}
+"""What else of them is as the program writes it: JSON."""
 
 _EVENTS = {"from_state": "'sent'", "to_state": "'delivered'", "cause": "'status_checked'", "attempt": "1"}
 
