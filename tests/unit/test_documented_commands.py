@@ -31,7 +31,14 @@ _COMMAND: Final = re.compile(
 FRAMEWORKS: Final = "tests/integration/test_pages.py"
 TUTORIAL: Final = "tests/integration/test_tutorial.py"
 FIRST: Final = "tests/integration/test_first_message.py"
+PRODUCTION: Final = "tests/integration/test_production_commands.py"
 RUN: Final = {
+    ("README.md", "In production"): PRODUCTION,
+    ("README.es.md", "En producción"): PRODUCTION,
+    ("docs/api.md", "HTTP API"): PRODUCTION,
+    ("docs/page.md", "The page"): PRODUCTION,
+    ("docs/producers.md", "In your transaction"): PRODUCTION,
+    ("docs/es/producers.md", "En su transacción"): PRODUCTION,
     ("docs/api.md", "Send"): "tests/integration/test_api_process.py",
     ("docs/celery.md", ""): FRAMEWORKS,
     ("docs/django.md", ""): FRAMEWORKS,
@@ -52,26 +59,25 @@ RUN: Final = {
 """Page and heading (empty: all of the page's): the file of the test that runs the blocks."""
 
 DEMO: Final = "`make run` is tests/integration/test_demo.py; `make test` would run itself"
-SERVERS: Final = (
-    "names servers, a key and a mailbox that a reader puts in; the same commands run in "
-    "tests/integration/test_compose_commands.py"
-)
 NOT_RUN: Final = {
     ("README.md", "The two commands"): DEMO,
     ("README.es.md", "Los dos comandos"): DEMO,
-    ("README.md", "In production"): SERVERS,
-    ("README.es.md", "En producción"): SERVERS,
-    ("docs/api.md", "HTTP API"): "the same commands run in tests/integration/test_api_process.py, on a port of its own",
     (
         "docs/traces.md",
         "Switch it on",
-    ): "needs a package index; tests/integration/test_traces.py has a collector",
-    ("docs/page.md", "The page"): "asks at a terminal; tests/integration/test_demo.py runs both commands without one",
-    ("docs/deploying.md", "With systemd"): "needs systemd as process 1; tests/unit/test_systemd.py checks the units",
-    ("docs/deploying.md", "Images by digest"): "needs Docker and a registry",
-    ("docs/producers.md", "In your transaction"): "needs a package index; tests/integration/test_pages.py installs so",
-    ("docs/es/producers.md", "En su transacción"): "as on docs/producers.md",
-    ("ops/kubernetes/README.md", "smsclick on Kubernetes"): "needs Docker and a cluster; tests/unit/test_kubernetes.py",
+    ): "pip needs a package index, and the address is a collector's; tests/integration/test_traces.py runs a worker "
+    "with the same variable and a collector of its own",
+    (
+        "docs/deploying.md",
+        "With systemd",
+    ): "systemctl needs systemd as process 1 and root; tests/unit/test_systemd.py has "
+    "systemd-analyze verify the units, and checks their commands",
+    (
+        "docs/deploying.md",
+        "Images by digest",
+    ): "needs a container engine and a registry; tests/unit/test_compose.py checks the file",
+    ("ops/kubernetes/README.md", "smsclick on Kubernetes"): "needs a container engine, a registry and a cluster; "
+    "tests/unit/test_kubernetes.py checks the files",
 }
 """Page and heading: why no test runs the blocks."""
 
