@@ -27,6 +27,7 @@ from smsclick.simulator import Simulator
 from tests.factories import RecordingWakeups
 from worker.account import holds
 from worker.alerting import incidents as problems
+from worker.alerting.details import shown
 from worker.database_clock.clock import DatabaseClock
 from worker.lifecycle.policy import Policy
 from worker.maintenance import balance
@@ -192,13 +193,14 @@ class Timelapse:
         """The open problems: kind and detail."""
         query = sa.select(incidents.c.kind, incidents.c.detail).where(incidents.c.open_key.is_not(None))
         with self.database.read() as connection:
-            return {row.kind: row.detail or "" for row in connection.execute(query)}
+            return {row.kind: shown(row.detail, "en") for row in connection.execute(query)}
 
     def alerts(self) -> list[str]:
         """The text of each alert that was raised, oldest first."""
         query = sa.select(incidents.c.kind, alerts.c.news, incidents.c.detail).join_from(alerts, incidents)
         with self.database.read() as connection:
-            return [" ".join(map(str, row)) for row in connection.execute(query.order_by(alerts.c.id))]
+            rows = connection.execute(query.order_by(alerts.c.id))
+            return [f"{row.kind} {row.news} {shown(row.detail, 'en')}" for row in rows]
 
     def outcome(self) -> Outcome:
         """Compare the ledger with the database. Messages are told apart by phone and text."""

@@ -22,7 +22,9 @@ from tests import one_sender
 from tests.factories import LONG_AGO, alert_events, insert, states
 from tests.servers import free_port
 from worker.alerting import delivery, incidents
+from worker.alerting.details import NONE, Detail, made, of_code
 from worker.alerting.texts import Style
+from worker.alerting.wording import DetailCode
 from worker.operator import open_incidents
 from worker.operator.doctor import alert_test
 from worker.operator.doctor.check import Verdict
@@ -97,7 +99,7 @@ def dead() -> str:
     return f"json://user:{SECRET}@127.0.0.1:{free_port()}/{SECRET}"
 
 
-def open_(database: Database, kind: str = "no_balance", *, subject: str = "", detail: str = "") -> None:
+def open_(database: Database, kind: str = "no_balance", *, subject: str = "", detail: Detail = NONE) -> None:
     database.transact(lambda connection: incidents.report(connection, kind, subject=subject, detail=detail))
 
 
@@ -119,13 +121,14 @@ def put_off(database: Database) -> None:
         connection.execute(sa.update(table).where(table.c.due_at.is_not(None)).values(due_at=later))
 
 
+NO_CREDITS = made(DetailCode.HOLD, code=-104, meaning=of_code(-104))
 NO_BALANCE = "SMSClick shop: No balance (-104): sending is held"
 OVER = "SMSClick shop: over: No balance (-104): sending is held"
 
 
 def test_a_problem_and_its_end_are_alerted_once_each_in_order(database: Database, receiver: Receiver) -> None:
     channels = delivery.channels(receiver.url)
-    open_(database, detail="-104 Saldo insuficiente")
+    open_(database, detail=NO_CREDITS)
     open_(database)
     assert deliver(database, channels) == 1
     close(database)
@@ -134,7 +137,7 @@ def test_a_problem_and_its_end_are_alerted_once_each_in_order(database: Database
     assert deliver(database, channels) == 0
     assert receiver.titles == [NO_BALANCE, OVER]
     assert "Buy credits at SMSClick" in receiver.bodies[0]
-    assert "Detail: -104 Saldo insuficiente" in receiver.bodies[0]
+    assert "Detail: -104: the account has no balance" in receiver.bodies[0]
 
 
 def test_an_alert_says_how_many_wait(database: Database, receiver: Receiver) -> None:
@@ -247,9 +250,9 @@ def test_two_processes_that_deliver_at_once_deliver_it_once(database: Database, 
 
 
 def test_without_a_channel_the_log_is_the_channel(database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    open_(database, detail="-104 Saldo insuficiente")
+    open_(database, detail=NO_CREDITS)
     assert deliver(database, delivery.channels("")) == 1
-    assert 'Alert. incident=no_balance change=opened detail="-104 Saldo insuficiente' in caplog.text
+    assert 'Alert. incident=no_balance change=opened detail="-104: the account has no balance"' in caplog.text
     assert deliver(database, []) == 0
 
 
@@ -267,7 +270,7 @@ def test_the_test_alert_says_which_channel_acknowledged_it(receiver: Receiver) -
 
 def test_a_program_gets_type_and_fields(database: Database, receiver: Receiver) -> None:
     channels = delivery.channels(f"{receiver.url}&:severity=mine")
-    open_(database, detail="-104: no balance")
+    open_(database, detail=NO_CREDITS)
     deliver(database, channels)
     close(database)
     deliver(database, channels)

@@ -24,6 +24,7 @@ from tests.factories import KEY, PHONE, change_account, clock, history, insert, 
 from tests.processes import PATIENT_WAKEUPS
 from tests.servers import free_port
 from worker.alerting import incidents
+from worker.alerting.details import Detail
 from worker.operator import message_changes, message_history
 from worker.operator.doctor.check import Check, Verdict, guarded
 from worker.operator.exporting import FIELDS
@@ -130,7 +131,7 @@ def test_a_held_message_shows_the_incident_that_holds_it(file: Database) -> None
     (message_id,) = insert(file)
     change_account(file, hold_reason=HoldReason.NO_BALANCE)
     with file.begin() as connection:
-        incidents.report(connection, HoldReason.NO_BALANCE, detail="-104 Saldo insuficiente")
+        incidents.report(connection, HoldReason.NO_BALANCE, detail=Detail("-104 Saldo insuficiente"))
     (incident,) = message_history.read(file, str(message_id)).incidents
     assert incident.detail == "-104 Saldo insuficiente"
 
@@ -223,7 +224,7 @@ def test_stats_count_every_state_and_the_age_of_the_oldest_due(database: Databas
     change_account(database, balance=1234, balance_at=now)
     heartbeat.take(database, "sweep", 5)
     with database.begin() as connection:
-        incidents.report(connection, "low_balance", detail="1234 credits")
+        incidents.report(connection, "low_balance", detail=Detail("1234 credits"))
     (record,) = call("stats", "--json", env=env_of(database)).records
     assert record["states"] == dict.fromkeys(State, 0) | {"queued": 4, "sent": 2}
     assert 9000 <= record["oldest_due_seconds"] < 9600

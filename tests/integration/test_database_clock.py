@@ -16,6 +16,7 @@ from smsclick.provider.clock import clock as measured
 from tests.factories import LONG_AGO, alert_events, insert, row
 from tests.factories import clock as time_of
 from tests.integration.workbench import Bench, bench
+from worker.alerting.details import shown
 from worker.database_clock import step as clock_step
 from worker.database_clock.clock import DatabaseClock, Look, shift, step_between, trusted_since
 from worker.lifecycle.doubt import Doubt
@@ -120,7 +121,7 @@ def test_a_step_is_one_incident_however_many_processes_see_it(
     assert clock_row(database).stepped_ms / 1000 == pytest.approx(step, abs=5)
     with database.read() as connection:
         detail = connection.execute(sa.select(incidents.c.detail)).scalar_one()
-    assert detail.startswith("set forward by about" if step > 0 else "set back by about")
+    assert shown(detail, "en").startswith("set forward by about" if step > 0 else "set back by about")
 
 
 def test_a_second_step_is_noticed_as_well(database: Database, watch: DatabaseClock, process: Measured) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from smsclick.contract import alerts
+from smsclick.contract import alerts, incidents
 from tests.factories import LONG_AGO
 from tests.incident_stories import STORIES, Life, alert_times
 from tests.integration.test_alerts import Receiver, receiving
@@ -20,6 +20,7 @@ from tests.timelapse import timelapse
 from worker.account import holds, usage
 from worker.alerting import delivery
 from worker.alerting.catalogues import catalogue
+from worker.alerting.details import shown
 from worker.alerting.kinds import KINDS, Severity
 from worker.alerting.texts import Style
 from worker.maintenance import balance
@@ -56,6 +57,9 @@ def test_it_yields_one_alert_its_reminder_and_its_end_in_both_languages(migrated
         receivers = {"es": spanish, "en": english}
         for _ in alert_times(Life(lapse), kind, story):
             deliver(lapse.database, receivers)
+        with lapse.database.read() as connection:
+            stored = set(connection.scalars(sa.select(incidents.c.detail).where(incidents.c.kind == kind)))
+    assert all(not detail or detail.startswith('{"is":') for detail in stored), "a sentence is stored"
     for language, receiver in receivers.items():
         text = catalogue(language).kinds[kind]
         titles = [f"SMSClick tienda: {event}{text.title}" for event in _LANGUAGES[language]]
@@ -64,6 +68,7 @@ def test_it_yields_one_alert_its_reminder_and_its_end_in_both_languages(migrated
         assert [call["event"] for call in calls] == ["opened", "reminder", "closed"]
         assert [call["type"] for call in calls] == [_TYPES[KINDS[kind].severity]] * 2 + ["success"]
         assert len({call["incident_id"] for call in calls}) == 1
+        assert {call["detail"] for call in calls} >= {shown(detail, language) for detail in stored}
         for each in (text.meaning, text.touches, text.advice, f"runbook.md#{kind}"):
             assert each in calls[0]["message"]
             assert each in calls[1]["message"]

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from smsclick.contract import incidents, messages
 from tests.factories import RecordingWakeups, alert_events, row
+from worker.alerting.details import shown
 from worker.intake import by_name, dead_letters
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def test_a_defect_is_logged_by_its_type_and_traceback_without_its_text(
 
 def details(runtime: Runtime) -> list[str]:
     with runtime.database.read() as connection:
-        return list(connection.scalars(sa.select(incidents.c.detail)))
+        return [shown(detail, "en") for detail in connection.scalars(sa.select(incidents.c.detail))]
 
 
 @pytest.mark.parametrize("zone", ["+00:00", ""])

@@ -21,6 +21,7 @@ from tests.factories import LONG_AGO
 from tests.servers import free_port
 from worker.alerting import delivery, incidents
 from worker.alerting.catalogues import catalogue
+from worker.alerting.details import Detail
 from worker.alerting.texts import Style
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def address(port: int) -> str:
 
 def report(database: Database) -> None:
     def work(connection: sa.Connection) -> bool:
-        return incidents.report(connection, "no_balance", detail="-104 Saldo insuficiente")
+        return incidents.report(connection, "no_balance", detail=Detail("-104 Saldo insuficiente"))
 
     database.transact(work)
 

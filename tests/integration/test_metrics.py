@@ -27,6 +27,7 @@ from tests.factories import change_account, insert
 from tests.processes import ROOT
 from tests.programs import PROMTOOL, MissingProgramError, find, in_ci
 from worker.alerting import incidents
+from worker.alerting.details import Detail
 from worker.alerting.kinds import KINDS
 from worker.lifecycle import message_rows, state_machine
 from worker.lifecycle.model import Change, Note, replace
@@ -82,7 +83,7 @@ def fill(database: Database) -> None:
         report_lag_at=old,
     )
     with database.begin() as connection:
-        incidents.report(connection, "no_balance", detail="x")
+        incidents.report(connection, "no_balance", detail=Detail("x"))
         row = {"event_id": "e", "message_id": sent, "type": "t", "target": "https://example.com/", "data": "{}"}
         connection.execute(sa.insert(callbacks).values(**row, receiver="example.com", due_at=old))
         letter = {"queue": "q", "task": "t", "task_id": "i", "reason": "r", "content": "{}"}

@@ -12,6 +12,8 @@ from smsclick.contract import HoldReason, State, minutes
 from tests.factories import change_account, clock, insert
 from worker.account import minutes as readings
 from worker.alerting import incidents
+from worker.alerting.details import made
+from worker.alerting.wording import DetailCode
 from worker.lifecycle import tallied
 from worker.metrics import process_metrics, tallies
 from worker.operator import account, counting, now
@@ -163,7 +165,7 @@ def test_a_hold_keeps_who_and_why_without_a_phone(database: Database) -> None:
 
 
 def test_incidents_are_in_the_chosen_language(database: Database) -> None:
-    database.transact(lambda connection: incidents.report(connection, "no_ticks", detail="never"))
+    database.transact(lambda connection: incidents.report(connection, "no_ticks", detail=made(DetailCode.NO_SWEEP)))
     (spanish,) = now.read(database, language="es").incidents
     (english,) = now.read(database).incidents
     assert spanish.title != english.title

@@ -25,6 +25,7 @@ from tests.commandline import call
 from tests.factories import change_account, clock, insert
 from tests.processes import ROOT, wait_until
 from worker.alerting import incidents
+from worker.alerting.details import Detail
 from worker.alerting.kinds import KINDS
 from worker.operator import account, now
 from worker.operator.commands.parts import now_view
@@ -57,7 +58,7 @@ def troubled(database: Database, kinds: int) -> None:
     )
     with database.begin() as connection:
         for kind in list(KINDS)[:kinds]:
-            incidents.report(connection, kind, detail="of some length " * 5)
+            incidents.report(connection, kind, detail=Detail("of some length " * 5))
 
 
 def test_without_a_terminal_the_figures_are_printed_once(database: Database) -> None:

@@ -16,6 +16,7 @@ from smsclick.simulator import Simulator
 from tests import one_sender
 from tests.factories import LONG_AGO, PHONE, RecordingWakeups
 from worker.account import holds
+from worker.alerting.details import shown
 from worker.lifecycle.attempt import Ended
 from worker.lifecycle.policy import Outcome, Policy
 from worker.maintenance import balance
@@ -184,7 +185,7 @@ class Bench:
         """The details of open incidents, oldest first."""
         query = sa.select(incidents.c.detail).where(incidents.c.open_key.is_not(None)).order_by(incidents.c.id)
         with self.database.read() as connection:
-            return list(connection.scalars(query))
+            return [shown(detail, "en") for detail in connection.scalars(query)]
 
     def account_state(self) -> AccountState:
         """The account's state."""

@@ -9,19 +9,30 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from smsclick.provider.codes import CODES, lookup
 from smsclick.settings import load_settings
 from tests.processes import ROOT
+from worker.account import holds
 from worker.alerting.catalogues import catalogue
-from worker.alerting.details import detail, translated
+from worker.alerting.details import STORED_CHARACTERS, made, of_code, of_doubt, shown
 from worker.alerting.kinds import KINDS, Severity
+from worker.alerting.spanish_details import BY_HAND, DOUBTS
 from worker.alerting.texts import Incident, Style, text_of, trial
 from worker.alerting.wording import DetailCode
+from worker.callbacks import dispatcher, policy, webhook
+from worker.callbacks.store import why_of
+from worker.lifecycle.doubt import Doubt
 
 if TYPE_CHECKING:
     from worker.alerting.wording import KindText
 
 ENGLISH, SPANISH = catalogue("en"), catalogue("es")
 EVENTS = {"opened": "", "reminder": "sigue: ", "reopened": "otra vez: ", "closed": "terminó: "}
+CALL_REASONS = {
+    *(reason for _, reason in webhook._REASONS),
+    *(policy.outcome_of_status(status).reason for status in (302, 410, 503)),  # type: ignore[union-attr]
+    dispatcher._DEFECT,
+}
 NOW = dt.datetime(2026, 5, 4, 12, tzinfo=dt.UTC)
 
 
@@ -72,45 +83,81 @@ def test_all_languages_have_the_same_phrases_and_placeholders() -> None:
     assert set(ENGLISH.phrases) == set(SPANISH.phrases)
     for name, phrase in ENGLISH.phrases.items():
         assert placeholders(phrase) == placeholders(SPANISH.phrases[name])
-    assert set(ENGLISH.details) == set(SPANISH.details) == set(DetailCode)
-    for code, sentence in ENGLISH.details.items():
-        assert placeholders(sentence) == placeholders(SPANISH.details[code])
+    assert set(ENGLISH.details) == set(SPANISH.details)
+    for name, sentence in ENGLISH.details.items():
+        assert placeholders(sentence) == placeholders(SPANISH.details[name])
 
 
 @pytest.mark.parametrize("code", list(DetailCode))
-def test_each_detail_is_said_in_both_languages(code: DetailCode) -> None:
+def test_a_detail_is_said_in_each_language(code: DetailCode) -> None:
     values = dict.fromkeys(placeholders(ENGLISH.details[code]), "3 min 20 s")
-    made = detail(code, **values)
-    assert translated(made, "es") == SPANISH.details[code].format(**values)
-    assert translated(made, "en") == made == ENGLISH.details[code].format(**values)
+    detail = made(code, **values)
+    assert shown(detail, "en") == ENGLISH.details[code].format(**values)
+    assert shown(detail, "es") == SPANISH.details[code].format(**values)
 
 
-def test_each_detail_is_made_by_some_check() -> None:
-    sources = [each.read_text(encoding="utf-8") for each in (ROOT / "worker").rglob("*.py")]
-    used = set(re.findall(r"(?:detail_of\(|= |else )DetailCode\.(\w+)", "\n".join(sources)))
-    assert {code.name for code in DetailCode} - used == set()
+@pytest.mark.parametrize("doubt", list(Doubt))
+def test_a_detail_in_a_detail_is_said_in_the_same_language(doubt: Doubt) -> None:
+    why = DOUBTS[doubt].format(by_hand=BY_HAND)
+    detail = made(DetailCode.OLD_UNKNOWN, count=500, ids="1234567, 1234568, 1234569 …", why=of_doubt(doubt))
+    assert shown(detail, "es") == f"500 intentos (mensaje 1234567, 1234568, 1234569 …): {why}"
+    assert "attempts" in shown(detail, "en")
 
 
-def test_a_detail_that_no_template_made_stays_as_it_is() -> None:
-    assert translated("-104: Saldo insuficiente", "es") == "-104: Saldo insuficiente"
+@pytest.mark.parametrize("code", [each.code for each in CODES if each.action in holds.REASONS])
+def test_a_code_that_holds_has_its_meaning_in_each_language(code: int) -> None:
+    detail = made(DetailCode.HOLD, code=code, meaning=of_code(code))
+    assert shown(detail, "en") == f"{code}: {lookup(code).meaning}"
+    assert shown(detail, "es") != shown(detail, "en")
+
+
+def test_what_is_the_same_in_both_languages_is_words_of_no_language() -> None:
+    """A sentence that somebody forgot to translate would be the same."""
+    same = {name for name, said in ENGLISH.details.items() if SPANISH.details[name] == said}
+    assert same == {DetailCode.HOLD, DetailCode.UNLISTED, DetailCode.BAD_TASK}
+
+
+def test_a_detail_of_an_earlier_release_stays_as_it_is() -> None:
+    for stored in ("-104: Saldo insuficiente", "", "{not JSON", '{"is":"of tomorrow"}', '{"is":"lasts"}'):
+        assert shown(stored, "es") == stored
+
+
+def test_a_detail_fits_its_column_whatever_its_values_hold() -> None:
+    detail = made(DetailCode.RECEIVER, receiver="\x00" * 500, why=made(DetailCode.CALL_OTHER), id=2**63)
+    assert 0 < len(detail) <= STORED_CHARACTERS
+    assert shown(detail, "es").endswith(f"el primero: mensaje {2**63}")
+
+
+@pytest.mark.parametrize("reason", [*CALL_REASONS])
+def test_each_reason_of_a_call_that_failed_has_a_sentence(reason: str) -> None:
+    said = why_of(reason)
+    assert shown(said, "en") == reason
+    assert reason == "HTTP 503" or shown(said, "es") != reason
+
+
+def test_no_code_reports_an_incident_with_a_sentence() -> None:
+    """The type checker lets no text pass as a `Detail`; a cast would."""
+    casts = re.compile(r"\bDetail\((?!reason\)|stored\)|\"\"\))")
+    found = [path for path in (ROOT / "worker").rglob("*.py") if casts.search(path.read_text(encoding="utf-8"))]
+    assert found == []
 
 
 @pytest.mark.parametrize("event", [*EVENTS])
 @pytest.mark.parametrize("kind", [*KINDS])
 def test_an_alert_says_everything_in_spanish_by_default(kind: str, event: str) -> None:
     text = SPANISH.kinds[kind]
-    made = text_of(incident(kind, event, "for 2 d"), Style("tienda"))
-    assert made.title == f"SMSClick tienda: {EVENTS[event]}{text.title}"
-    assert "Detalle: desde hace 2 d" in made.body
-    assert "Mensajes en espera: 3." in made.body
-    assert f"Instalación: tienda. Incidente: {kind} (7). Gravedad: " in made.body
+    alert = text_of(incident(kind, event, made(DetailCode.LASTS, span="2 d")), Style("tienda"))
+    assert alert.title == f"SMSClick tienda: {EVENTS[event]}{text.title}"
+    assert "Detalle: desde hace 2 d" in alert.body
+    assert "Mensajes en espera: 3." in alert.body
+    assert f"Instalación: tienda. Incidente: {kind} (7). Gravedad: " in alert.body
     if event == "closed":
-        assert made.type == "success"
-        assert made.fields["closed_at"]
+        assert alert.type == "success"
+        assert alert.fields["closed_at"]
     else:
-        assert made.type == {"critical": "failure", "warning": "warning", "info": "info"}[KINDS[kind].severity]
+        assert alert.type == {"critical": "failure", "warning": "warning", "info": "info"}[KINDS[kind].severity]
         for said in (text.meaning, text.touches, text.advice, f"docs/es/runbook.md#{kind}"):
-            assert said in made.body
+            assert said in alert.body
 
 
 def test_fields_have_the_same_names_and_codes_in_each_language() -> None:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from smsclick.provider.codes import Estatus
 from smsclick.provider.results import ReportRow, UnreadableRow
+from worker.alerting.doubt_reasons import REASONS, reason
 from worker.lifecycle.doubt import Doubt
 from worker.reconciliation.absence_proof import LEAST_CONTROL_ROWS, Reading
 from worker.reconciliation.control_rows import Control
-from worker.reconciliation.reasons import REASONS, reason
 from worker.reports.matching import UNCHANGED_FORM, Attempt, TextForm, match_rows
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from smsclick.contract import ACCOUNT, HoldReason, accounts
 from smsclick.settings import Settings
 from worker.account import holds
-from worker.alerting.details import detail as detail_of
+from worker.alerting.details import made
 from worker.alerting.wording import DetailCode
 
 MOST_FAILURES = 5
@@ -44,6 +44,6 @@ def count_failures(connection: sa.Connection, failed: int, *, answered: bool, ep
     holds.update(connection, failures=failures)
     if failures < MOST_FAILURES:
         return False
-    detail = detail_of(DetailCode.CALLS_IN_A_ROW, count=failures)
+    detail = made(DetailCode.NO_ANSWERS, count=failures)
     holds.begin(connection, account_state, HoldReason.PROVIDER_DOWN, detail, 1, settings)
     return True

@@ -20,6 +20,8 @@ from smsclick.provider.codes import Action, lookup
 from smsclick.provider.results import Accepted, Refused
 from smsclick.settings import Settings
 from worker.alerting import incidents
+from worker.alerting.details import NONE, Detail, made, of_code
+from worker.alerting.wording import DetailCode
 from worker.lifecycle import effects
 from worker.lifecycle.effects import Effects
 from worker.lifecycle.policy import Invalid, Outcome, Released
@@ -193,8 +195,9 @@ def hold_for_refusal(
         update(connection, needed_credits=min(account_state.needed_credits, needed_credits))
         return
     # Our own words, because the provider's may repeat a phone or a text, and the incident is kept longer than those.
-    meaning = refused.reason if refused.code is None else lookup(refused.code).meaning
-    begin(connection, account_state, reason, f"{refused.code}: {meaning}", needed_credits, settings)
+    code = refused.code
+    detail = NONE if code is None else made(DetailCode.HOLD, code=code, meaning=of_code(code))
+    begin(connection, account_state, reason, detail, needed_credits, settings)
 
 
 def hold_for_refused_key(connection: sa.Connection, code: int, settings: Settings) -> None:
@@ -214,7 +217,7 @@ def begin(
     connection: sa.Connection,
     account_state: AccountState,
     reason: HoldReason,
-    detail: str,
+    detail: Detail,
     needed_credits: int,
     settings: Settings,
 ) -> None:
@@ -224,7 +227,7 @@ def begin(
         connection: in a transaction.
         account_state: as it was read with a lock.
         reason: of the hold.
-        detail: of the incident, one line.
+        detail: of the incident.
         needed_credits: the predicted credits of the smallest message that was refused.
         settings: for the time of the first probe.
     """

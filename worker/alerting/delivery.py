@@ -25,6 +25,7 @@ from smsclick._logs.event_log import EventLog
 from smsclick._net.urls import scheme_of
 from smsclick.contract import State, alerts, incidents, messages
 from smsclick.errors import SettingsError
+from worker.alerting.details import shown
 from worker.alerting.kinds import known_or_new
 from worker.alerting.texts import Incident, Style, Text, text_of
 from worker.lifecycle import message_rows
@@ -196,7 +197,9 @@ def _claim_once(connection: sa.Connection, tried: set[int]) -> _Alert | int | No
 def _deliver(database: Database, alert: _Alert, to: Sequence[Channel], rng: random.Random, style: Style) -> bool:
     about = alert.about
     severity = known_or_new(about.kind).severity
-    log.warning("alert", incident=about.kind, change=about.event, detail=about.detail, severity=severity.value)
+    log.warning(
+        "alert", incident=about.kind, change=about.event, detail=shown(about.detail, "en"), severity=severity.value
+    )
     text = text_of(about, style)
     acknowledged = set(alert.delivered_to.split())
     missed = 0

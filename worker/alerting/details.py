@@ -1,46 +1,104 @@
-"""Details of incidents: stored in English, shown in the alert's language.
+"""Details of incidents: a code with values, stored as JSON, and a sentence in the reader's language.
 
-`detail` makes the stored line from a code and values, with the sentence of the English catalogue. `translated` reads a
-stored line back with the same sentence, and writes it with that of the other language. So no module has a sentence of
-its own that could differ from the catalogue. A line that no code made (words of another program, reasons with ids) is
-shown as it is.
+No English sentence is stored, so none can stand in a Spanish alert. A value may itself be a detail with a code, such as
+the reason why attempts stay unknown. What is not of this form, a row of an earlier release, is shown as it is.
 """
 
-import functools
-import re
-from collections.abc import Sequence
+import enum
+import json
+from typing import TYPE_CHECKING, Final, NewType
 
 from worker.alerting.catalogues import catalogue
 from worker.alerting.wording import DetailCode
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-def detail(code: DetailCode, **values: object) -> str:
-    """Return a detail as it is stored, in English.
+    from worker.lifecycle.doubt import Doubt
+
+Detail = NewType("Detail", str)
+"""As the column stores it."""
+
+NONE: Final = Detail("")
+
+STORED_CHARACTERS: Final = 300
+"""What fits into the column."""
+
+_VALUE_CHARACTERS: Final = (220, 60, 20)
+"""What is kept of a value; the later numbers where all of them together would not fit."""
+_CODE: Final = "is"
+
+
+def made(code: DetailCode, /, **values: "int | str | Detail") -> Detail:
+    """Make a detail.
 
     Args:
-        code: what it says.
-        values: for the placeholders of its sentence.
+        code: of its sentence.
+        values: of the sentence's placeholders, without phone or text: numbers, words that are the same in each
+            language, or details.
     """
-    return catalogue("en").details[code].format(**values)
+    return _made(code, values)
 
 
-def translated(stored: str, language: str) -> str:
-    """Return a stored detail in a language; unchanged if `detail` has not made it."""
-    if language == "en":
-        return stored
-    for pattern, template in _patterns(language):
-        found = pattern.fullmatch(stored)
-        if found is not None:
-            return template.format(**found.groupdict())
-    return stored
+def of_doubt(doubt: "Doubt") -> Detail:
+    """Why an attempt stays unknown, as a value of another detail."""
+    return _made(f"doubt.{doubt}", {})
 
 
-@functools.cache
-def _patterns(language: str) -> Sequence[tuple[re.Pattern[str], str]]:
-    others = catalogue(language).details
-    return [(re.compile(_pattern(english)), others[code]) for code, english in catalogue("en").details.items()]
+def of_code(code: int) -> Detail:
+    """What a code means that holds the account, as a value of another detail."""
+    return _made(f"codigo.{code}", {})
 
 
-def _pattern(template: str) -> str:
-    parts = re.split(r"\{(\w+)\}", template)
-    return "".join(f"(?P<{part}>.+?)" if number % 2 else re.escape(part) for number, part in enumerate(parts))
+def shown(detail: str, language: str) -> str:
+    """A stored detail as a sentence in a language."""
+    return _sentence(_parsed(detail), detail, language)
+
+
+def known(sentence: str) -> Detail | None:
+    """The detail without values whose English sentence this is; None where there is none."""
+    found = {text: code for code, text in catalogue("en").details.items()}.get(sentence)
+    return None if found is None else made(DetailCode(found))
+
+
+def _made(code: str, values: "Mapping[str, int | str | Detail]") -> Detail:
+    made_of = {_CODE: code, **values}
+    for most in _VALUE_CHARACTERS:
+        kept = {name: _kept(value, most) for name, value in made_of.items()}
+        stored = json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
+        if len(stored) <= STORED_CHARACTERS:
+            return Detail(stored)
+    return NONE
+
+
+def _kept(value: "int | str | Detail", most: int) -> object:
+    if isinstance(value, enum.Enum):
+        value = str(value)
+    if not isinstance(value, str):
+        return value
+    nested = _parsed(value)
+    return value[:most] if nested is None else nested
+
+
+def _parsed(detail: str) -> dict[str, object] | None:
+    if not detail.startswith("{"):
+        return None
+    try:
+        found = json.loads(detail)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and _CODE in found else None
+
+
+def _sentence(found: dict[str, object] | None, otherwise: str, language: str) -> str:
+    template = None if found is None else catalogue(language).details.get(str(found[_CODE]))
+    if found is None or template is None:
+        return otherwise  # of an earlier release, or a newer one
+    values = {
+        name: _sentence(value, str(value), language) if isinstance(value, dict) else value
+        for name, value in found.items()
+    }
+    try:
+        return template.format_map(values)
+    except KeyError:
+        return otherwise

@@ -3,7 +3,8 @@
 from typing import Final
 
 from smsclick.contract import HoldReason
-from worker.alerting.wording import Catalogue, DetailCode, KindText
+from worker.alerting.english_details import DETAILS
+from worker.alerting.wording import Catalogue, KindText
 
 _NOTHING_LOST: Final = "Messages wait and nothing is lost."
 
@@ -36,29 +37,7 @@ CATALOGUE: Final = Catalogue(
         "lost. See its log and `smsclick doctor`.",
         "database_over_body": "The worker goes on.",
     },
-    details={
-        DetailCode.NEVER: "never",
-        DetailCode.NO_TICK_FOR: "no tick of beat for {span}",
-        DetailCode.NO_TICK_EVER: "no tick of beat has ever arrived",
-        DetailCode.LAST_AGO: "the last one {span} ago",
-        DetailCode.OLDEST_FOR: "the oldest for {span}",
-        DetailCode.LAST_RESULT_AGO: "the last result {span} ago",
-        DetailCode.FOR: "for {span}",
-        DetailCode.OF_ATTEMPTS: "{count} of the last {ended} attempts",
-        DetailCode.CALLS_IN_A_ROW: "{count} calls in a row without an answer",
-        DetailCode.CREDITS_LEFT: "{left} credits, the limit is {limit}",
-        DetailCode.CREDITS_LAST_FOR: "{left} credits last for {span} at {rate} credits an hour",
-        DetailCode.REJECTED_SHARE: "{share} of the final messages of the last hour, usually {usual}",
-        DetailCode.CREDITS_CHARGED: "{charged} credits charged in the last hour where {predicted} were expected",
-        DetailCode.SLOW_CALLS: "half of the calls of the last minutes took longer than {seconds} s",
-        DetailCode.NO_WORKER_FOR: "no worker for {span}",
-        DetailCode.NO_WORKER_EVER: "no worker has ever run",
-        DetailCode.FIRST_ROW: "first: message {id}: {why}",
-        DetailCode.FIRST_MESSAGE: "first: message {id}",
-        DetailCode.SINCE: "since {since} UTC",
-        DetailCode.CLOCK_FORWARD: "set forward by about {seconds} s",
-        DetailCode.CLOCK_BACK: "set back by about {seconds} s",
-    },
+    details=DETAILS,
     kinds={
         HoldReason.NO_BALANCE: KindText(
             "No balance (-104): sending is held",

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
 from smsclick.contract import alerts, incidents
+from worker.alerting.details import NONE, Detail
 from worker.alerting.kinds import KINDS, known_or_new
 from worker.lifecycle import effects
 from worker.lifecycle.effects import Effects
@@ -25,17 +26,16 @@ from worker.sql.now import database_now
 AlertEvent = Literal["opened", "reminder", "reopened", "closed"]
 
 _INCIDENTS_PER_TICK = 100
-_DETAIL_CHARACTERS = 300
 
 
-def report(connection: sa.Connection, kind: str, *, subject: str = "", detail: str = "", count: int = 1) -> bool:
+def report(connection: sa.Connection, kind: str, *, subject: str = "", detail: Detail = NONE, count: int = 1) -> bool:
     """Report that a problem exists: open an incident with one alert event, or count it in the open incident.
 
     Args:
         connection: in a transaction.
         kind: a name of `KINDS`.
         subject: which one, for a kind that can be open several times at once.
-        detail: one line without phone or text.
+        detail: without phone or text.
         count: how many times the problem occurred; 0 where it only continues.
 
     Returns:
@@ -55,7 +55,7 @@ def report(connection: sa.Connection, kind: str, *, subject: str = "", detail: s
         "subject": subject,
         "open_key": open_key,
         "occurrences": max(1, count),
-        "detail": detail[:_DETAIL_CHARACTERS],
+        "detail": detail,
         "remind_at": remind_at,
     }
     primary_key = insert_once_with_id(connection, incidents, opened)
@@ -66,13 +66,9 @@ def report(connection: sa.Connection, kind: str, *, subject: str = "", detail: s
     return True
 
 
-def describe(connection: sa.Connection, kind: str, *, subject: str = "", detail: str) -> None:
+def describe(connection: sa.Connection, kind: str, *, subject: str = "", detail: Detail) -> None:
     """Replace the detail of an open incident; its later alerts show the new one."""
-    connection.execute(
-        sa.update(incidents)
-        .where(incidents.c.open_key == f"{kind}:{subject}")
-        .values(detail=detail[:_DETAIL_CHARACTERS])
-    )
+    connection.execute(sa.update(incidents).where(incidents.c.open_key == f"{kind}:{subject}").values(detail=detail))
 
 
 def is_open(connection: sa.Connection, kind: str, *, subject: str = "") -> bool:
@@ -155,7 +151,7 @@ def tick(connection: sa.Connection) -> int:
     return alert_events
 
 
-def _reopen(connection: sa.Connection, open_key: str, detail: str) -> bool:
+def _reopen(connection: sa.Connection, open_key: str, detail: Detail) -> bool:
     """Reopen an incident that is closed but has not ended; True where an alert event was stored."""
     closed = sa.select(incidents.c.id, incidents.c.reopened).where(
         incidents.c.open_key == open_key, incidents.c.ends_at.is_not(None)
@@ -166,7 +162,7 @@ def _reopen(connection: sa.Connection, open_key: str, detail: str) -> bool:
     connection.execute(
         sa.update(incidents)
         .where(incidents.c.id == row.id)
-        .values(ends_at=None, closed_at=None, reopened=row.reopened + 1, detail=detail[:_DETAIL_CHARACTERS])
+        .values(ends_at=None, closed_at=None, reopened=row.reopened + 1, detail=detail)
     )
     if row.reopened:
         return False

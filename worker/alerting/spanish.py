@@ -3,7 +3,8 @@
 from typing import Final
 
 from smsclick.contract import HoldReason
-from worker.alerting.wording import Catalogue, DetailCode, KindText
+from worker.alerting.spanish_details import DETAILS
+from worker.alerting.wording import Catalogue, KindText
 
 _NOTHING_LOST: Final = "Los mensajes esperan y no se pierde nada."
 
@@ -36,29 +37,7 @@ CATALOGUE: Final = Catalogue(
         "nada. Vea su registro y `smsclick doctor`.",
         "database_over_body": "El worker continúa.",
     },
-    details={
-        DetailCode.NEVER: "nunca",
-        DetailCode.NO_TICK_FOR: "ningún tick de beat desde hace {span}",
-        DetailCode.NO_TICK_EVER: "nunca ha llegado un tick de beat",
-        DetailCode.LAST_AGO: "el último hace {span}",
-        DetailCode.OLDEST_FOR: "el más antiguo desde hace {span}",
-        DetailCode.LAST_RESULT_AGO: "el último resultado hace {span}",
-        DetailCode.FOR: "desde hace {span}",
-        DetailCode.OF_ATTEMPTS: "{count} de los últimos {ended} intentos",
-        DetailCode.CALLS_IN_A_ROW: "{count} llamadas seguidas sin respuesta",
-        DetailCode.CREDITS_LEFT: "{left} créditos, el límite es {limit}",
-        DetailCode.CREDITS_LAST_FOR: "{left} créditos duran {span} a {rate} créditos por hora",
-        DetailCode.REJECTED_SHARE: "{share} de los mensajes finales de la última hora, normalmente {usual}",
-        DetailCode.CREDITS_CHARGED: "{charged} créditos cobrados en la última hora donde se esperaban {predicted}",
-        DetailCode.SLOW_CALLS: "la mitad de las llamadas de los últimos minutos tardó más de {seconds} s",
-        DetailCode.NO_WORKER_FOR: "ningún worker desde hace {span}",
-        DetailCode.NO_WORKER_EVER: "nunca ha habido un worker",
-        DetailCode.FIRST_ROW: "el primero: mensaje {id}: {why}",
-        DetailCode.FIRST_MESSAGE: "el primero: mensaje {id}",
-        DetailCode.SINCE: "desde {since} UTC",
-        DetailCode.CLOCK_FORWARD: "se adelantó unos {seconds} s",
-        DetailCode.CLOCK_BACK: "se atrasó unos {seconds} s",
-    },
+    details=DETAILS,
     kinds={
         HoldReason.NO_BALANCE: KindText(
             "Sin saldo (-104): el envío está detenido",

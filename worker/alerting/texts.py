@@ -10,7 +10,7 @@ from smsclick._database.urls import parse_url
 from smsclick._values.times import span
 from smsclick.settings import Settings
 from worker.alerting.catalogues import catalogue
-from worker.alerting.details import translated
+from worker.alerting.details import shown
 from worker.alerting.kinds import Severity, known_or_new
 from worker.alerting.wording import DEFAULT_LANGUAGE
 
@@ -51,7 +51,7 @@ class Incident:
     Attributes:
         number: the incident's id, the same in all of its alerts.
         event: opened, reminder, reopened or closed.
-        detail: as stored, in English.
+        detail: as stored; see `worker.alerting.details`.
         waiting: how many messages wait, at most `most_waiting`.
     """
 
@@ -92,7 +92,7 @@ def text_of(about: Incident, style: Style) -> Text:
     event = about.event if about.event in {"reminder", "reopened", "closed"} else "opened"
     since = _time(about.opened_at)
     link = (style.runbook_url + "runbook.md" if style.runbook_url else words.runbook) + f"#{kind.name}"
-    detail = translated(about.detail, style.language)
+    detail = shown(about.detail, style.language)
     lines = []
     if over:
         ended = _time(about.closed_at) if about.closed_at else "?"

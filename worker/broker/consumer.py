@@ -15,6 +15,8 @@ from celery.worker.consumer import tasks
 from celery.worker.state import maybe_shutdown
 
 from smsclick._logs.event_log import EventLog
+from worker.alerting.details import Detail, made, shown
+from worker.alerting.wording import DetailCode
 from worker.broker import consumer_progress, queue_shapes, unknown_messages
 from worker.broker.trouble import LOG_INTERVAL_SECONDS, Trouble
 
@@ -120,19 +122,19 @@ class Consumer(_Consumer):  # type: ignore[misc]
 
     def on_unknown_message(self, body: object, message: Any) -> None:  # noqa: ANN401, ARG002 - Celery's
         """Store as a dead letter: it is no task message."""
-        self._store_as_dead_letter(message, "it is no task message")
+        self._store_as_dead_letter(message, made(DetailCode.NO_TASK_MESSAGE))
 
     def on_unknown_task(self, body: object, message: Any, exc: BaseException) -> None:  # noqa: ANN401, ARG002
         """Store as a dead letter: it calls a task that we do not have."""
-        self._store_as_dead_letter(message, "it calls an unknown task")
+        self._store_as_dead_letter(message, made(DetailCode.UNKNOWN_TASK))
 
     def on_invalid_task(self, body: object, message: Any, exc: BaseException) -> None:  # noqa: ANN401, ARG002
         """Store as a dead letter: Celery cannot parse it."""
-        self._store_as_dead_letter(message, f"it cannot be parsed ({type(exc).__name__})")
+        self._store_as_dead_letter(message, made(DetailCode.NOT_PARSED, error=type(exc).__name__))
 
     def on_decode_error(self, message: Any, exc: BaseException) -> None:  # noqa: ANN401 - Celery's
         """Store as a dead letter: it cannot be decoded."""
-        self._store_as_dead_letter(message, f"it cannot be decoded ({type(exc).__name__})")
+        self._store_as_dead_letter(message, made(DetailCode.NOT_DECODED, error=type(exc).__name__))
 
     def give_back(self, message: Any, error: BaseException) -> None:  # noqa: ANN401 - kombu's
         """Pause, then leave a message in the broker, which delivers it again.
@@ -148,13 +150,13 @@ class Consumer(_Consumer):  # type: ignore[misc]
         time.sleep(_GIVE_BACK_PAUSE_SECONDS)
         message.reject_log_error(log.foreign(), self.connection_errors, requeue=True)
 
-    def _store_as_dead_letter(self, message: Any, reason: str) -> None:  # noqa: ANN401 - kombu's
+    def _store_as_dead_letter(self, message: Any, why: Detail) -> None:  # noqa: ANN401 - kombu's
         try:
-            letter = unknown_messages.store_as_dead_letter(message, reason)
+            letter = unknown_messages.store_as_dead_letter(message, why)
         except Exception as error:  # noqa: BLE001 - the broker has the only copy of its content
             self.give_back(message, error)
             return
-        log.warning("task_message_dropped", reason=reason, deadletter=letter)
+        log.warning("task_message_dropped", reason=shown(why, "en"), deadletter=letter)
         message.reject_log_error(log.foreign(), self.connection_errors)
 
     def on_connection_error_before_connected(self, exc: BaseException) -> None:

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from smsclick._database.engine import Database
 from worker.alerting import incidents
+from worker.alerting.details import Detail, made, shown
+from worker.alerting.wording import DetailCode
 from worker.intake import dead_letters
 
 
@@ -32,12 +34,12 @@ def use(get_process: Callable[[], Process]) -> None:
     _get_process[:] = [get_process]
 
 
-def store_as_dead_letter(message: Any, reason: str) -> int | None:  # noqa: ANN401 - kombu's
+def store_as_dead_letter(message: Any, why: Detail) -> int | None:  # noqa: ANN401 - kombu's
     """Store the content of an unknown task message; report an incident when it was a producer's call.
 
     Args:
         message: kombu's message.
-        reason: why no task can handle it, without any of its content.
+        why: why no task can handle it, without any of its content.
 
     Returns:
         The dead letter's id; None for wake-ups and ticks, which carry nothing that the database does not have.
@@ -52,9 +54,11 @@ def store_as_dead_letter(message: Any, reason: str) -> int | None:  # noqa: ANN4
     process = _get_process[0]()
     with process.database.begin() as connection:
         queue = str((message.delivery_info or {}).get("routing_key") or "")
-        letter = dead_letters.keep(connection, queue=queue, task=task, task_id=task_id, reason=reason, content=content)
+        letter = dead_letters.keep(
+            connection, queue=queue, task=task, task_id=task_id, reason=shown(why, "en"), content=content
+        )
         if task in dead_letters.CALLS:
-            incidents.report(connection, "bad_call", detail=reason)
+            incidents.report(connection, "bad_call", detail=made(DetailCode.BAD_TASK, why=why))
     return letter
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import re
 import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from smsclick._database.engine import Fault, fault_of
 from smsclick._values.times import iso
 from smsclick.contract import callbacks, messages
 from worker.alerting import incidents
+from worker.alerting.details import Detail, known, made
+from worker.alerting.wording import DetailCode
 from worker.callbacks.policy import Acknowledged, Call, Outcome, needs_incident, wait_after
 from worker.metrics import tallies
 from worker.sql import readable
@@ -198,8 +201,20 @@ def record(connection: sa.Connection, results: Sequence[tuple[Call, Outcome]], r
         incidents.close(connection, _INCIDENT, subject=_subject(receiver))
     for call, outcome in results:
         if needs_incident(call, outcome) and not isinstance(outcome, Acknowledged):
-            detail = f"{call.receiver[:100]}: {outcome.reason}; first: message {call.message_id}"
+            detail = made(
+                DetailCode.RECEIVER, receiver=call.receiver[:100], why=why_of(outcome.reason), id=call.message_id
+            )
             incidents.report(connection, _INCIDENT, subject=_subject(call.receiver), detail=detail)
+
+
+def why_of(reason: str) -> Detail:
+    """The reason of a call that was not acknowledged, as a value of a detail."""
+    redirected = re.fullmatch(r"HTTP (\d+): .*", reason)
+    if redirected is not None:
+        return made(DetailCode.CALL_REDIRECTED, status=redirected[1])
+    if re.fullmatch(r"HTTP \d+", reason):
+        return Detail(reason)
+    return known(reason) or made(DetailCode.CALL_OTHER)
 
 
 def purge(database: Database, days: int = 30, *, batches: int = 100) -> int:

@@ -25,7 +25,7 @@ from smsclick.contract import clocks
 from smsclick.provider.clock import clock as measured
 from worker.account import balance_history
 from worker.alerting import incidents
-from worker.alerting.details import detail as detail_of
+from worker.alerting.details import made
 from worker.alerting.wording import DetailCode
 from worker.database_clock import step as clock_step
 from worker.sql.insert_once import insert_once
@@ -148,7 +148,7 @@ def _adjust(connection: sa.Connection, now: dt.datetime, step: float, unwatched:
     adjusted = clock_step.adjust(connection, now, step, unwatched)
     balance_history.forget(connection)
     code = DetailCode.CLOCK_FORWARD if step > 0 else DetailCode.CLOCK_BACK
-    incidents.report(connection, "clock_step", detail=detail_of(code, seconds=f"{abs(step):.0f}"))
+    incidents.report(connection, "clock_step", detail=made(code, seconds=f"{abs(step):.0f}"))
     return adjusted
 
 

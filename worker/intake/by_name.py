@@ -15,6 +15,8 @@ from smsclick._logs.event_log import EventLog
 from smsclick.contract import State
 from smsclick.errors import InvalidField, InvalidMessage, KeyConflict
 from worker.alerting import incidents
+from worker.alerting.details import Detail, made, shown
+from worker.alerting.wording import DetailCode
 from worker.context import Context
 from worker.intake import dead_letters
 
@@ -65,16 +67,18 @@ def accept(
             arguments, task_id=task_id, now=context.database.clock(), positional=positional, expires=expires
         )
     except InvalidMessage as error:
-        _refuse(context, task_id, str(error), content)
+        _refuse(context, task_id, str(error), content, _refused(error))
         return None
     try:
         stored = context.database.transact(lambda connection: store(connection, [message]))[0]
     except (DataError, IntegrityError) as error:
         # Only the error's type: the database's text may hold the message.
-        _refuse(context, task_id, f"the database cannot hold it ({type(error.orig).__name__})", content)
+        why = made(DetailCode.NOT_STORED, error=type(error.orig).__name__)
+        _refuse(context, task_id, shown(why, "en"), content, why)
         return None
     if stored.conflict:
-        _refuse(context, task_id, str(KeyConflict(message.key, stored.id)), content)
+        conflict = KeyConflict(message.key, stored.id)
+        _refuse(context, task_id, str(conflict), content, _refused(conflict))
         return None
     if stored.new and message.send_at is None:
         context.wakeups.send([stored.id])
@@ -100,7 +104,7 @@ def cancel(context: Context, task_id: str, arguments: Mapping[str, Any], *, posi
         key = _key_of(arguments, positional)
     except InvalidMessage as error:
         content = dead_letters.call_content(task_id, arguments, positional, task=dead_letters.CANCEL)
-        _refuse(context, task_id, str(error), content, task=dead_letters.CANCEL)
+        _refuse(context, task_id, str(error), content, _refused(error), task=dead_letters.CANCEL)
         return False
     look_until = time.monotonic() + _MESSAGE_WAIT_SECONDS
     while True:
@@ -150,19 +154,30 @@ def give_up(
     """
     trace = "".join(traceback.format_tb(error.__traceback__))
     log.error("call_by_name_failed", task_name=task, task=_shown(task_id), error=type(error).__name__, trace=trace)
-    _refuse(
-        context, task_id, f"a defect of this program ({type(error).__name__}); its log has more", content, task=task
-    )
+    why = made(DetailCode.DEFECT, error=type(error).__name__)
+    _refuse(context, task_id, shown(why, "en"), content, why, task=task)
+
+
+def _refused(error: InvalidMessage | KeyConflict) -> Detail:
+    """Why a call is refused, by its code: its dead letter has the sentence."""
+    refusal = error.refusal
+    return made(DetailCode.REFUSED, refusal=": ".join(filter(None, (refusal.field, refusal.code))))
 
 
 def _refuse(
-    context: Context, task_id: str, reason: str, content: Mapping[str, Any], *, task: str = dead_letters.CALL
+    context: Context,
+    task_id: str,
+    reason: str,
+    content: Mapping[str, Any],
+    why: Detail,
+    *,
+    task: str = dead_letters.CALL,
 ) -> None:
     with context.database.begin() as connection:
         letter = dead_letters.keep(
             connection, queue="smsclick", task=task, task_id=task_id, reason=reason, content=content
         )
-        incidents.report(connection, "bad_call", detail=f"{reason} (task {_shown(task_id)})")
+        incidents.report(connection, "bad_call", detail=made(DetailCode.BAD_CALL, why=why, task=_shown(task_id)))
     log.warning("call_by_name_refused", task_name=task, task=_shown(task_id), reason=reason, deadletter=letter)
 
 

@@ -19,7 +19,7 @@ from smsclick.settings import Settings
 from worker.account import balance_history, holds
 from worker.account.holds import AccountState
 from worker.alerting import incidents
-from worker.alerting.details import detail as detail_of
+from worker.alerting.details import made
 from worker.alerting.wording import DetailCode
 from worker.context import Context
 
@@ -90,7 +90,7 @@ def _warn_if_low(connection: sa.Connection, state: AccountState, credits_left: i
     if not settings.low_balance or credits_left >= settings.low_balance:
         incidents.close(connection, "low_balance")
     elif state.hold_reason is not HoldReason.NO_BALANCE:
-        detail = detail_of(DetailCode.CREDITS_LEFT, left=credits_left, limit=settings.low_balance)
+        detail = made(DetailCode.BALANCE, left=credits_left, limit=settings.low_balance)
         incidents.report(connection, "low_balance", detail=detail)
 
 

@@ -17,7 +17,7 @@ from worker.account import usage
 from worker.account.forecast import Forecast
 from worker.account.holds import AccountState
 from worker.account.usage import Usage
-from worker.alerting.details import detail as detail_of
+from worker.alerting.details import NONE, Detail, made
 from worker.alerting.wording import DetailCode
 
 HOURS_LEFT = 24.0
@@ -54,12 +54,12 @@ class Judgement:
     Attributes:
         kind: of the incident.
         is_open: None where it should stay as it is.
-        detail: one line for its alerts.
+        detail: for its alerts.
     """
 
     kind: str
     is_open: bool | None
-    detail: str = ""
+    detail: Detail = NONE
 
 
 def judgements(connection: sa.Connection, account_state: AccountState) -> list[Judgement]:
@@ -91,7 +91,7 @@ def judge_balance(balance: int | None, found: Forecast | None, *, held: bool) ->
     if found.seconds_left >= HOURS_LEFT * 3600:
         return Judgement(kind, None)
     rate = f"{found.credits_per_hour:.0f}"
-    detail = detail_of(DetailCode.CREDITS_LAST_FOR, left=balance, span=span(found.seconds_left), rate=rate)
+    detail = made(DetailCode.BALANCE_LASTS, left=str(balance), span=span(found.seconds_left), rate=rate)
     return Judgement(kind, is_open=True, detail=detail)
 
 
@@ -105,7 +105,7 @@ def judge_rejected(recent: Usage, usual: Usage) -> Judgement:
     usual_share = usual.rejected / before if before >= LEAST_USUAL else USUAL_REJECTED_SHARE
     limit = 2 * usual_share + 0.05
     if share > limit:
-        detail = detail_of(DetailCode.REJECTED_SHARE, share=f"{share:.0%}", usual=f"{usual_share:.0%}")
+        detail = made(DetailCode.REJECTED, share=f"{share:.0%}", usual=f"{usual_share:.0%}")
         return Judgement(kind, is_open=True, detail=detail)
     return Judgement(kind, is_open=None if share > (usual_share + limit) / 2 else False)
 
@@ -117,7 +117,7 @@ def judge_credits(recent: Usage) -> Judgement:
         return Judgement(kind, is_open=False if recent.sent == 0 else None)
     share = abs(recent.credits - recent.predicted) / recent.predicted
     if share > CREDITS_SHARE:
-        detail = detail_of(DetailCode.CREDITS_CHARGED, charged=recent.credits, predicted=recent.predicted)
+        detail = made(DetailCode.CREDITS, charged=recent.credits, predicted=recent.predicted)
         return Judgement(kind, is_open=True, detail=detail)
     return Judgement(kind, is_open=None if share > CREDITS_SHARE / 2 else False)
 
@@ -133,7 +133,7 @@ def judge_speed(calls: Sequence[float]) -> Judgement:
         return Judgement(kind, is_open=None if calls else False)
     median = statistics.median(calls)
     if median > SLOW_SECONDS:
-        detail = detail_of(DetailCode.SLOW_CALLS, seconds=f"{median:.1f}")
+        detail = made(DetailCode.SLOW, seconds=f"{median:.1f}")
         return Judgement(kind, is_open=True, detail=detail)
     return Judgement(kind, is_open=None if median > SLOW_SECONDS / 2 else False)
 

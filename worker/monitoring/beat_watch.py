@@ -19,7 +19,7 @@ from smsclick.provider import _outbound
 from smsclick.settings import Settings
 from worker.account import holds
 from worker.alerting import delivery, incidents
-from worker.alerting.details import detail as detail_of
+from worker.alerting.details import made
 from worker.alerting.texts import Style
 from worker.alerting.wording import DetailCode
 from worker.monitoring import progress_checks
@@ -107,9 +107,7 @@ class BeatWatch:
             connection,
             "no_workers",
             failing=age is None or age > WORKERS_SECONDS,
-            detail=detail_of(DetailCode.NO_WORKER_EVER)
-            if age is None
-            else detail_of(DetailCode.NO_WORKER_FOR, span=span(age)),
+            detail=made(DetailCode.NO_WORKER) if age is None else made(DetailCode.NO_WORKER_FOR, span=span(age)),
         )
 
 

@@ -20,7 +20,7 @@ from smsclick.settings import Settings
 from worker.account import holds
 from worker.account.holds import AccountState
 from worker.alerting import incidents
-from worker.alerting.details import detail as detail_of
+from worker.alerting.details import NONE, Detail, made
 from worker.alerting.wording import DetailCode
 from worker.lifecycle import message_rows
 from worker.monitoring import account_checks
@@ -161,19 +161,19 @@ class ProgressChecks:
                 connection,
                 "old_due",
                 failing=progress.old_due(limits),
-                detail="" if waiting is None else detail_of(DetailCode.OLDEST_FOR, span=span(waiting)),
+                detail=NONE if waiting is None else made(DetailCode.OLDEST, span=span(waiting)),
             ),
             self._judge(
                 connection,
                 "no_records",
                 failing=progress.no_records(limits),
-                detail="" if recorded is None else detail_of(DetailCode.LAST_RESULT_AGO, span=span(recorded)),
+                detail=NONE if recorded is None else made(DetailCode.RECORDED, span=span(recorded)),
             ),
             self._judge(
                 connection,
                 "operator_hold",
                 failing=held_for is not None and held_for > limits.hold,
-                detail="" if held_for is None else detail_of(DetailCode.FOR, span=span(held_for)),
+                detail=NONE if held_for is None else made(DetailCode.LASTS, span=span(held_for)),
             ),
             self._share(connection, "many_unknown", seen.unknown, seen.ended, limits.unknown_share),
             self._share(connection, "many_absent", seen.absent, seen.ended, limits.absent_share),
@@ -184,11 +184,11 @@ class ProgressChecks:
     def _share(self, connection: sa.Connection, kind: str, count: int, ended: int, limit: float) -> bool:
         if ended < self._limits.ended:
             # Too few to judge; an open incident ends after an hour without any.
-            return count == 0 and self._judge(connection, kind, failing=False, detail="")
+            return count == 0 and self._judge(connection, kind, failing=False, detail=NONE)
         share = count / ended
         if limit / 2 < share <= limit:
             return False  # between the two limits nothing changes, so that the incident does not flap
-        detail = detail_of(DetailCode.OF_ATTEMPTS, count=count, ended=ended)
+        detail = made(DetailCode.ATTEMPTS, count=count, ended=ended)
         return self._judge(connection, kind, failing=share > limit, detail=detail)
 
     def _follow(self, connection: sa.Connection, found: Judgement) -> bool:
@@ -196,7 +196,7 @@ class ProgressChecks:
             return False
         return self._judge(connection, found.kind, failing=found.is_open, detail=found.detail)
 
-    def _judge(self, connection: sa.Connection, kind: str, *, failing: bool, detail: str) -> bool:
+    def _judge(self, connection: sa.Connection, kind: str, *, failing: bool, detail: Detail) -> bool:
         return self._confirmed.judge(connection, kind, failing=failing, detail=detail)
 
 
@@ -213,7 +213,7 @@ class Confirmed:
         self._measure = measure
         self._failing_since: dict[str, float] = {}
 
-    def judge(self, connection: sa.Connection, kind: str, *, failing: bool, detail: str) -> bool:
+    def judge(self, connection: sa.Connection, kind: str, *, failing: bool, detail: Detail) -> bool:
         """Report or close an incident; True where an alert event was stored."""
         if not failing:
             self._failing_since.pop(kind, None)
@@ -266,15 +266,12 @@ def since(connection: sa.Connection, name: str) -> float | None:
     return None if row is None else float((row.now - row.at).total_seconds())
 
 
-def _ticks_detail(swept: float | None, ticked: float | None, limit: float) -> str:
-    """Return since when no sweep or no tick of beat came."""
+def _ticks_detail(swept: float | None, ticked: float | None, limit: float) -> Detail:
     if swept is None:
-        return detail_of(DetailCode.NEVER)
+        return made(DetailCode.NO_SWEEP)
     if swept > limit:
-        return detail_of(DetailCode.LAST_AGO, span=span(swept))
-    if ticked is None:
-        return detail_of(DetailCode.NO_TICK_EVER)
-    return detail_of(DetailCode.NO_TICK_FOR, span=span(ticked))
+        return made(DetailCode.SWEPT, span=span(swept))
+    return made(DetailCode.NO_TICK) if ticked is None else made(DetailCode.TICKED, span=span(ticked))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

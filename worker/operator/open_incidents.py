@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from smsclick.contract import incidents
-from worker.alerting.details import translated
+from worker.alerting.details import shown
 from worker.alerting.kinds import Severity, known_or_new
 from worker.alerting.wording import Language
 
@@ -70,5 +70,5 @@ def _incident(row: Any, language: Language) -> Incident:  # noqa: ANN401 - a Row
         advice=words.advice,
         opened_at=row.opened_at,
         occurrences=row.occurrences,
-        detail=translated(row.detail, language),
+        detail=shown(row.detail, language),
     )

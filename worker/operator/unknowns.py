@@ -11,11 +11,11 @@ from smsclick._database.columns import db_now
 from smsclick._database.engine import Database
 from smsclick.contract import State, messages
 from smsclick.errors import NotAllowed
+from worker.alerting import doubt_reasons
 from worker.lifecycle import message_rows, on_operator
 from worker.lifecycle.model import Change, Message
 from worker.operator import message_changes
 from worker.operator.message_changes import Result
-from worker.reconciliation import reasons
 from worker.sql.audit import Act
 
 _MOST_UNKNOWNS = 1000
@@ -102,7 +102,7 @@ def read(database: Database, limit: int = _MOST_UNKNOWNS) -> list[UnknownAttempt
 
 
 def _attempt(row: Any) -> UnknownAttempt:  # noqa: ANN401 - a Row, whose columns no type can name
-    known = reasons.reason(row.unknown_reason)
+    known = doubt_reasons.reason(row.unknown_reason)
     return UnknownAttempt(
         id=row.id,
         key=row.key,

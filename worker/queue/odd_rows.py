@@ -28,7 +28,7 @@ from smsclick._logs.event_log import EventLog
 from smsclick.contract import IfAbsent, Priority, State, messages
 from smsclick.errors import DatabaseUnavailable, UnreadableRow
 from worker.alerting import incidents
-from worker.alerting.details import detail as detail_of
+from worker.alerting.details import Detail, made
 from worker.alerting.wording import DetailCode
 from worker.lifecycle import message_rows, on_claim, state_machine
 from worker.lifecycle.model import Message
@@ -161,7 +161,8 @@ def revive(connection: sa.Connection, limit: int = 500) -> int:
             found += [row.id for row in connection.execute(query.order_by(messages.c.due_at).limit(limit))]
     if found:
         connection.execute(sa.update(messages).where(messages.c.id.in_(found)).values(due_at=db_now()))
-        _report(connection, dict.fromkeys(found, "due_at is missing or never comes"))
+        detail = made(DetailCode.FIRST_COLUMNS, id=found[0], columns="due_at")
+        _report(connection, dict.fromkeys(found, "due_at is missing or never comes"), detail)
     return len(found)
 
 
@@ -221,13 +222,14 @@ def _set_aside(connection: sa.Connection, suspects: Collection[int]) -> int:
     query = sa.select(messages.c.id).where(messages.c.id.in_(odd)).order_by(messages.c.id).with_for_update()
     locked = [row.id for row in connection.execute(query)]
     now = database_now(connection)
-    claimed, failed, reasons = [], [], {}
+    claimed, failed, reasons, columns = [], [], {}, ""
     for message_id, values in readable.read(connection, locked).items():
         faults = faults_of(values)
         repairs = _repairs(values, faults, now)
         if not faults or not (repairs or values["state"] == State.QUEUED):
             continue
         reasons[message_id] = why = reason(faults)
+        columns = columns or ", ".join(faults)
         if repairs:
             connection.execute(sa.update(messages).where(messages.c.id == message_id).values(**repairs))
         if values["state"] == State.QUEUED and _CONTENT & faults.keys():
@@ -236,7 +238,9 @@ def _set_aside(connection: sa.Connection, suspects: Collection[int]) -> int:
             failed.append(second)
     state_machine.apply(connection, claimed)
     state_machine.apply(connection, failed)
-    _report(connection, reasons)
+    if reasons:
+        detail = made(DetailCode.FIRST_COLUMNS, id=next(iter(reasons)), columns=columns)
+        _report(connection, reasons, detail)
     return len(reasons)
 
 
@@ -282,16 +286,13 @@ def _postpone(database: Database, message_id: int, where: str) -> None:
             .where(messages.c.id == message_id, message_rows.in_state(State.QUEUED))
             .values(due_at=database_now(connection) + _POSTPONED)
         )
-        _report(connection, {message_id: "it could not be worked on"})
+        _report(connection, {message_id: "it could not be worked on"}, made(DetailCode.FIRST, id=message_id))
 
     log.error("message_postponed", message_id=message_id, error=where)
     database.transact(work)
 
 
-def _report(connection: sa.Connection, reasons: dict[int, str]) -> None:
+def _report(connection: sa.Connection, reasons: dict[int, str], detail: Detail) -> None:
     for message_id, why in reasons.items():
         log.warning("row_odd", message_id=message_id, reason=why)
-    if reasons:
-        first, why = next(iter(reasons.items()))
-        detail = detail_of(DetailCode.FIRST_ROW, id=first, why=why)
-        incidents.report(connection, _INCIDENT, detail=detail, count=len(reasons))
+    incidents.report(connection, _INCIDENT, detail=detail, count=len(reasons))

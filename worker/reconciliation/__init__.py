@@ -4,8 +4,8 @@ Owns the way out of `unknown` (`id_mensaje`, `id_source`, `unknown_reason`, `abs
 those rows), the watermarks `unknown` and `absence`, the measured report lag in the account's row, and the incidents
 `old_unknown` and `report_lag`.
 
-Entry points: `reconcile.reconcile`, `report_lag.measure`, and `claims.due` for the sweep; `reasons` for what operators
-read. A call goes claims → lookup (reading) → verdict (trust) → record.
+Entry points: `reconcile.reconcile`, `report_lag.measure`, and `claims.due` for the sweep. A call goes claims →
+lookup (reading) → verdict (trust) → record.
 
 May import `worker.context`, `reports`, `account`, `alerting`, `queue`, `lifecycle`, `sql`; never `sending`, `tracking`,
 `callbacks`. `trust`, `verdict`, `control_rows`, `learned_form`, `unreadable_rows` and `span_plan` are pure.

@@ -8,10 +8,11 @@ import sqlalchemy as sa
 
 from smsclick.contract import State, messages
 from worker.alerting import incidents
+from worker.alerting.details import Detail, made, of_doubt
+from worker.alerting.wording import DetailCode
 from worker.context import Context
 from worker.lifecycle import message_rows
 from worker.lifecycle.doubt import Doubt
-from worker.reconciliation import reasons
 from worker.sql.now import database_now
 
 OLD_AFTER_WINDOWS = 2.0
@@ -43,8 +44,8 @@ def watch(context: Context) -> None:
     context.database.transact(work)
 
 
-def describe(old: Sequence[tuple[int, str | None]]) -> str:
-    """Return one line that says why attempts stay unknown and what to do, for the most frequent reason.
+def describe(old: Sequence[tuple[int, str | None]]) -> Detail:
+    """Return a detail that says why attempts stay unknown and what to do, for the most frequent reason.
 
     Args:
         old: row ids with the codes of their reasons, oldest first.
@@ -53,7 +54,8 @@ def describe(old: Sequence[tuple[int, str | None]]) -> str:
     [(code, count), *others] = by_reason.most_common()
     ids = [str(each) for each, why in old if why == code]
     named = ", ".join(ids[:_MOST_NAMED]) + (" …" if len(ids) > _MOST_NAMED else "")
-    reason = reasons.reason(code) or reasons.REASONS[Doubt.NO_REPORT]
-    more = f"; {sum(number for _, number in others)} for other reasons" if others else ""
-    many = "attempt" if count == 1 else "attempts"
-    return f"{count} {many} (message {named}): {reason.why}; {reason.todo}{more}"
+    why = of_doubt(Doubt(code) if code in set(Doubt) else Doubt.NO_REPORT)
+    if others:
+        number = sum(number for _, number in others)
+        return made(DetailCode.OLD_UNKNOWN_MIXED, count=count, ids=named, why=why, others=number)
+    return made(DetailCode.OLD_UNKNOWN_ONE if count == 1 else DetailCode.OLD_UNKNOWN, count=count, ids=named, why=why)

@@ -18,6 +18,8 @@ from smsclick.contract import messages
 from smsclick.provider.results import MessageStatus, ReportRow, UnreadableRow
 from worker.account import holds, status_check
 from worker.alerting import incidents
+from worker.alerting.details import NONE, Detail, made
+from worker.alerting.wording import DetailCode
 from worker.context import Context
 from worker.reports.matching import CLOCK_TOLERANCE
 from worker.reports.reader import read_report
@@ -81,7 +83,7 @@ def measure(context: Context) -> float | None:
     settle_seconds = context.settings.settle_seconds
     age = (context.database.clock() - probe.accepted_at).total_seconds()
     late = not shown.there and age >= settle_seconds * _LATE_SHARE_OF_WINDOW
-    why = _why_missing(context, probe, shown) if late else ""
+    why = _why_missing(context, probe, shown) if late else NONE
     context.database.transact(lambda connection: _record(connection, probe, settle_seconds, there=shown.there, why=why))
     with context.database.read() as connection:
         return holds.read(connection).report_lag if shown.there else None
@@ -139,8 +141,8 @@ def _choose(context: Context) -> _Probe | None:
     return context.database.transact(work)
 
 
-def _why_missing(context: Context, probe: _Probe, shown: _Shown) -> str:
-    """Say in one line why the report does not show the probe and what to do, as far as its rows and `getMsg` show."""
+def _why_missing(context: Context, probe: _Probe, shown: _Shown) -> Detail:
+    """Say why the report does not show the probe and what to do, as far as its rows and `getMsg` show."""
     with context.database.read() as connection:
         ours = connection.execute(
             sa.select(messages.c.id_mensaje, messages.c.sent_at).where(
@@ -152,19 +154,9 @@ def _why_missing(context: Context, probe: _Probe, shown: _Shown) -> str:
     if shifted is None and not ours:
         shifted = _seconds_shifted_by_status(context, probe)
     if shifted is not None:
-        return (
-            f"the provider's dates are {abs(shifted):.0f} s {'ahead of' if shifted > 0 else 'behind'} ours; check "
-            "SMSCLICK_TIMEZONE and the zone files of this machine (smsclick doctor)"
-        )
-    if ours:
-        return (
-            "the report has others of the same time and lacks this one; compare `smsclick report FROM TO` with "
-            "SMSClick's panel and ask them"
-        )
-    return (
-        "the report shows nothing of that time yet; if it comes late, set SMSCLICK_SETTLE_SECONDS well above the lag "
-        "that `smsclick stats` shows"
-    )
+        code = DetailCode.LAG_AHEAD if shifted > 0 else DetailCode.LAG_BEHIND
+        return made(code, seconds=f"{abs(shifted):.0f}")
+    return made(DetailCode.LAG_LACKS if ours else DetailCode.LAG_NOTHING)
 
 
 def _seconds_shifted_by_status(context: Context, probe: _Probe) -> float | None:
@@ -176,13 +168,13 @@ def _seconds_shifted_by_status(context: Context, probe: _Probe) -> float | None:
     return seconds if abs(seconds) > CLOCK_TOLERANCE.total_seconds() else None
 
 
-def _record(connection: sa.Connection, probe: _Probe, settle_seconds: float, *, there: bool, why: str) -> None:
+def _record(connection: sa.Connection, probe: _Probe, settle_seconds: float, *, there: bool, why: Detail) -> None:
     now = database_now(connection)
     lag = (now - probe.accepted_at).total_seconds()
     late = lag >= settle_seconds * _LATE_SHARE_OF_WINDOW
     if late and not there:
         # A probe that is shown now may have been shown long before, while nobody could look: that is not late.
-        detail = f"message of {lag:.0f} s ago is not shown, where the window is {settle_seconds:.0f} s: {why}"
+        detail = made(DetailCode.LAG, seconds=f"{lag:.0f}", window=f"{settle_seconds:.0f}", why=why)
         if not incidents.report(connection, _KIND, detail=detail, count=0):
             incidents.describe(connection, _KIND, detail=detail)
     elif there and not late and _no_recent_late_one(connection, now, settle_seconds):

@@ -21,6 +21,8 @@ from smsclick.provider.client import SmsclickClient
 from smsclick.provider.results import ReportRow, UnreadableRow
 from worker.account import holds
 from worker.alerting import incidents
+from worker.alerting.details import made
+from worker.alerting.wording import DetailCode
 from worker.database_clock.clock import GAP_SECONDS
 from worker.lifecycle import message_rows
 from worker.lifecycle.fingerprint import wire_key
@@ -78,10 +80,8 @@ def hold_if_restored(database: Database, client: SmsclickClient) -> Evidence | N
 
     def hold(connection: sa.Connection) -> None:
         holds.hold_restored(connection, found.since)
-        first = f"message {found.message_id} waits, and was sent"
-        incidents.report(
-            connection, "restored", detail=f"run: smsclick restored --since {found.since.isoformat()} ({first})"
-        )
+        detail = made(DetailCode.RESTORE_FOUND, since=found.since.isoformat(), id=found.message_id)
+        incidents.report(connection, "restored", detail=detail)
 
     database.transact(hold)
     log.error("backup_restored", since=found.since.isoformat(), message_id=found.message_id)

@@ -23,7 +23,7 @@ from smsclick.contract import State, messages
 from smsclick.errors import InvalidTime
 from worker.account import holds
 from worker.alerting import incidents
-from worker.alerting.details import detail as detail_of
+from worker.alerting.details import made
 from worker.alerting.wording import DetailCode
 from worker.lifecycle import message_rows, on_operator, state_machine
 from worker.lifecycle.fingerprint import wire_key
@@ -77,7 +77,7 @@ def recover(
 
     def begin(connection: sa.Connection) -> tuple[dt.datetime, int]:
         earliest = holds.hold_restored(connection, since)
-        detail = detail_of(DetailCode.SINCE, since=f"{earliest:%Y-%m-%d %H:%M:%S}")
+        detail = made(DetailCode.RESTORED, since=f"{earliest:%Y-%m-%d %H:%M:%S}")
         incidents.report(connection, "restored", detail=detail, count=0)
         return earliest, connection.scalar(sa.select(sa.func.max(messages.c.id))) or 0
 

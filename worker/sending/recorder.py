@@ -25,6 +25,8 @@ from smsclick.errors import DatabaseUnavailable
 from smsclick.provider.results import Accepted
 from smsclick.settings import Settings
 from worker.alerting import incidents
+from worker.alerting.details import made
+from worker.alerting.wording import DetailCode
 from worker.lifecycle.attempt import Ended
 from worker.lifecycle.policy import Released
 from worker.sending.results import Recorded, record_results
@@ -283,12 +285,12 @@ class Recorder:
         """Drop a result that cannot be stored, with an incident that keeps its id; False if even that must wait."""
         claim, outcome = result.ended.claim, result.ended.outcome
         id_mensaje = outcome.id_mensaje if isinstance(outcome, Accepted) else None
-        detail = f"message {claim.id}" if id_mensaje is None else f"message {claim.id}, id_mensaje {id_mensaje}"
-
-        def report(connection: sa.Connection) -> bool:
-            return incidents.report(connection, "lost_id", detail=detail)
-
         if id_mensaje is not None:
+            detail = made(DetailCode.ACCEPTED, id=claim.id, id_mensaje=id_mensaje)
+
+            def report(connection: sa.Connection) -> bool:
+                return incidents.report(connection, "lost_id", detail=detail)
+
             try:
                 self._database.transact(report)
             except Exception as failure:  # noqa: BLE001 - without the incident the id would be lost

@@ -15,6 +15,8 @@ from smsclick.provider.results import Accepted, Refused, Unknown
 from smsclick.settings import Settings
 from worker.account import balance_history, circuit_breaker, holds
 from worker.alerting import incidents
+from worker.alerting.details import made
+from worker.alerting.wording import DetailCode
 from worker.lifecycle import message_rows, on_attempt, state_machine
 from worker.lifecycle.attempt import Ended
 from worker.lifecycle.model import Change, Message, Note
@@ -23,6 +25,9 @@ from worker.sql.bulk import among
 from worker.sql.now import database_now
 
 log = EventLog(__name__)
+
+_MOST_NAMED = 5
+"""So many messages are named in a detail."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -194,14 +199,12 @@ def _raise_incidents(connection: sa.Connection, changes: Sequence[Change], orpha
         for change in changes
         if change.becomes.refusals >= on_attempt.MAX_REFUSALS and change.becomes.state is State.FAILED
     }:
-        incidents.report(connection, "unlisted_code", subject=str(code), detail=f"codigo {code}")
-    if orphans:
         incidents.report(
-            connection,
-            "lost_id",
-            detail=", ".join(f"message {orphan.was.id}" for orphan in orphans[:10]),
-            count=len(orphans),
+            connection, "unlisted_code", subject=str(code), detail=made(DetailCode.UNLISTED, code=str(code))
         )
+    if orphans:
+        ids = ", ".join(str(orphan.was.id) for orphan in orphans[:_MOST_NAMED])
+        incidents.report(connection, "lost_id", detail=made(DetailCode.MESSAGES, ids=ids), count=len(orphans))
 
 
 def _report_gone(connection: sa.Connection, gone: Sequence[Ended]) -> None:
@@ -213,10 +216,11 @@ def _report_gone(connection: sa.Connection, gone: Sequence[Ended]) -> None:
             "result_without_message", message_id=ended.claim.id, attempt=ended.claim.attempt, id_mensaje=id_mensaje
         )
         if id_mensaje is not None:
-            lost.append(f"message {ended.claim.id} (deleted), id_mensaje {id_mensaje}")
+            lost.append(f"{ended.claim.id}: {id_mensaje}")
     if not lost:
         return
-    incidents.report(connection, "lost_id", detail=", ".join(lost[:10]), count=len(lost))
+    pairs = ", ".join(lost[:_MOST_NAMED])
+    incidents.report(connection, "lost_id", detail=made(DetailCode.DELETED, pairs=pairs), count=len(lost))
 
 
 def _log(change: Change) -> None:

@@ -24,7 +24,7 @@ from smsclick.settings import Settings
 from worker.account import holds, status_check
 from worker.account.status_check import key_refused
 from worker.alerting import incidents
-from worker.alerting.details import detail as detail_of
+from worker.alerting.details import made
 from worker.alerting.wording import DetailCode
 from worker.context import Context
 from worker.lifecycle import message_rows, on_status, state_machine
@@ -172,7 +172,7 @@ def _raise_incidents(
 ) -> None:
     lost = [c for c in changes if c.becomes.state is State.UNDETERMINED and c.was.state is State.SENT]
     if lost:
-        detail = detail_of(DetailCode.FIRST_MESSAGE, id=lost[0].was.id)
+        detail = made(DetailCode.FIRST, id=lost[0].was.id)
         incidents.report(connection, "undetermined", detail=detail, count=len(lost))
     refused = next((each for each in answers if key_refused(each)), None)
     if isinstance(refused, PollFailed):

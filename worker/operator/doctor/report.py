@@ -14,12 +14,12 @@ from smsclick.provider.account_client import open_client
 from smsclick.provider.client import SmsclickClient
 from smsclick.settings import Settings
 from worker.account import account_key
+from worker.alerting.doubt_reasons import REASONS
 from worker.lifecycle.doubt import Doubt
 from worker.operator.doctor.check import Check, Verdict
 from worker.reconciliation import control_queries
 from worker.reconciliation.absence_proof import LEAST_CONTROL_ROWS, LONGEST_BEFORE, Reading
 from worker.reconciliation.control_rows import Control
-from worker.reconciliation.reasons import REASONS
 from worker.reports.matching import CLOCK_TOLERANCE, UNCHANGED_FORM
 from worker.reports.reader import read_report
 

@@ -6,13 +6,13 @@ from typing import Final
 
 from smsclick._values.causes import Cause
 from smsclick.contract import State
+from worker.alerting import doubt_reasons
 from worker.callbacks.replay import CallbackState
 from worker.operator import account
 from worker.operator.account import HoldCode
 from worker.operator.waiting.codes import Code, Waiting
 from worker.operator.waiting.facts import MOST_AHEAD, Facts
 from worker.queue import optouts
-from worker.reconciliation import reasons
 
 _HOLDS: Final = {
     HoldCode.OPERATOR: Code.HOLD_OPERATOR,
@@ -139,7 +139,7 @@ def _in_line(facts: Facts) -> Waiting:
 
 def _unknown(facts: Facts) -> Iterator[Waiting]:
     row = facts.row
-    known = reasons.reason(row["unknown_reason"])
+    known = doubt_reasons.reason(row["unknown_reason"])
     data = {"reason": row["unknown_reason"] if known is not None else ""}
     if row["due_at"] is None:
         yield Waiting(Code.UNKNOWN_PERSON, None, data)

@@ -6,8 +6,8 @@ the case.
 
 from typing import Final
 
+from worker.alerting.doubt_reasons import BY_HAND, ENGLISH
 from worker.operator.waiting.codes import Code, Remedy
-from worker.reconciliation.reasons import BY_HAND, REASONS
 
 SENTENCES: Final = {
     Code.SEND_AT: "It waits for its own time and is sent {when}.",
@@ -81,7 +81,7 @@ SENTENCES: Final = {
     Code.ODD: "The row is odd: {why}",
 }
 
-WHY: Final = {doubt: f"{each.why}; {each.advice.format(by_hand='{decide_by_hand}')}" for doubt, each in REASONS.items()}
+WHY: Final = {doubt: each.format(by_hand="{decide_by_hand}") for doubt, each in ENGLISH.items()}
 
 REMEDIES: Final = {
     Remedy.RESUME: "smsclick resume lifts this",

@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from worker.lifecycle import on_report
-from worker.lifecycle.doubt import Doubt
+from worker.alerting.spanish_details import BY_HAND, DOUBTS
 from worker.operator.waiting.codes import Code, Remedy
 
 SENTENCES: Final = {
@@ -88,79 +87,13 @@ SENTENCES: Final = {
     Code.ODD: "La fila es anómala: {why}",
 }
 
-WHY: Final = {
-    Doubt.TOO_YOUNG: "es más reciente que SMSCLICK_SETTLE_SECONDS, plazo en que el reporte aún puede mostrarlo; espere",
-    Doubt.NO_REPORT: (
-        "el reporte del proveedor falla o no se puede leer; pruebe `smsclick report FROM TO` para la hora del intento "
-        "y pregunte a SMSClick; se vuelve a leer por sí solo"
-    ),
-    Doubt.NO_CONTROLS: (
-        "no hay filas de control: se aceptaron muy pocos mensajes de id conocido antes y después para comprobar el "
-        "reporte; espere a que se envíen más mensajes, o {decide_by_hand}"
-    ),
-    Doubt.NOT_YET: "mensajes aceptados después de él aún no están en el reporte; espere: se vuelve a leer por sí solo",
-    Doubt.MISSING: (
-        "al reporte le faltan mensajes que sin duda se aceptaron (puede estar recortado); compare "
-        "`smsclick report FROM TO` con el panel de SMSClick y pregunte; {decide_by_hand}"
-    ),
-    Doubt.CAPPED: (
-        "el final del reporte puede estar cortado: ninguna fila de control está detrás de tantas filas; espere a que "
-        "se envíen más mensajes, o {decide_by_hand}"
-    ),
-    Doubt.PHONES: (
-        "los teléfonos del reporte están ocultos o cambiados y no se reconoce ninguna fila; pida a SMSClick teléfonos "
-        "completos en los reportes; {decide_by_hand}"
-    ),
-    Doubt.TEXTS: (
-        "los textos tienen otra forma en el reporte, y no las mismas palabras alrededor de cada uno; compare "
-        "`smsclick report FROM TO` con lo enviado y pregunte a SMSClick; {decide_by_hand}"
-    ),
-    Doubt.DATES: (
-        "las fechas del reporte están desplazadas; revise SMSCLICK_TIMEZONE y los archivos de zonas de esta máquina "
-        "(smsclick doctor) y reinicie los workers"
-    ),
-    Doubt.ODD: (
-        "el reporte tiene filas que no se pueden leer, del mismo teléfono o de ninguno, y cualquiera podría ser él; "
-        "véalas con `smsclick report FROM TO`; {decide_by_hand}"
-    ),
-    Doubt.LAG: (
-        "el incidente report_lag está abierto: el reporte muestra los mensajes tarde o nunca; vea ese incidente; el "
-        "reporte se vuelve a leer por sí solo"
-    ),
-    Doubt.CLOCK: (
-        "ningún proceso vigiló el reloj de la base de datos todo el tiempo desde el intento, así que su edad no se "
-        "conoce; espere: se juzga SMSCLICK_SETTLE_SECONDS después del inicio de los workers"
-    ),
-    Doubt.ACCOUNT: (
-        "la APIKEY cambió desde que se envió, y el reporte no prueba que la cuenta sea la misma; vuelva a poner la "
-        "clave anterior hasta que se concilien, o {decide_by_hand}"
-    ),
-    Doubt.SIMILAR: (
-        "el reporte tiene una fila de igual teléfono y texto que podría ser él, pero no es seguro; véala con "
-        "`smsclick report FROM TO`; {decide_by_hand}"
-    ),
-    Doubt.REPEATED_HOUR: (
-        "el reloj del proveedor muestra esta hora dos veces (fin del horario de verano), así que una fecha puede ser "
-        "dos horas; espere: el reporte se vuelve a leer cuando la hora termine"
-    ),
-    Doubt.TOO_LONG: (
-        "es tan antiguo que el reporte desde entonces es demasiado largo para leerse de una vez; {decide_by_hand}"
-    ),
-    Doubt.TWICE: (
-        f"el reporte ya no lo tuvo {on_report.MOST_ABSENCES} veces: decide una persona; pregunte a SMSClick por qué "
-        "a su reporte le faltan intentos de este mensaje; {decide_by_hand}"
-    ),
-    Doubt.WITHOUT_ID: (
-        "el proveedor dijo que lo aceptó, pero no dio un id que se pudiera guardar; búsquelo en el panel de SMSClick; "
-        "{decide_by_hand}"
-    ),
-}
+WHY: Final = {doubt: each.format(by_hand="{decide_by_hand}") for doubt, each in DOUBTS.items()}
 
 REMEDIES: Final = {
     Remedy.RESUME: "smsclick resume lo reanuda",
     Remedy.RETRY: "smsclick retry",
     Remedy.DECIDE: "solo una persona puede decidirlo: smsclick settle",
-    Remedy.DECIDE_BY_HAND: "decida a mano: smsclick settle ID --accepted ID_MENSAJE o --not-accepted",
+    Remedy.DECIDE_BY_HAND: BY_HAND,
     Remedy.CALL_AGAIN: "smsclick callbacks replay llama otra vez",
 }
 
