@@ -23,8 +23,8 @@ from tests.factories import LONG_AGO, PHONE, alert_events, clock, insert, row, s
 from tests.processes import wait_until
 from tests.webhook_receiver import SECRET, Hook
 from worker.callbacks.dispatcher import CallbackDispatcher
-from worker.callbacks.policy import Acknowledged, GivenUp, NotAcknowledged, next_wait, outcome_of_status
-from worker.callbacks.store import due, purge
+from worker.callbacks.policy import Acknowledged, Call, GivenUp, NotAcknowledged, next_wait, outcome_of_status
+from worker.callbacks.store import claim, due, purge, record
 from worker.callbacks.webhook import WebhookClient, WebhookFailedError
 from worker.callbacks.webhook_addresses import AddressRules, RefusedAddressError
 from worker.lifecycle import callback_outbox, message_rows, state_machine
@@ -641,6 +641,27 @@ def test_an_event_claimed_by_a_lost_worker_is_delivered_again_with_the_same_id(
     # The late failure of the lost claim changes nothing.
     [saved] = stored(database)
     assert (saved.delivered_at is not None, saved.due_at, saved.tries) == (True, None, 2)
+
+
+def test_the_late_failure_of_a_lost_claim_does_not_move_the_next_one(database: Database) -> None:
+    """Else two processes could call at once, and a message's later events would wait without a reason."""
+    delivered(database, 1, "https://hooks.example.com/")
+
+    def claimed() -> Call:
+        hurry(database)
+        [saved] = stored(database)
+        [call], _ = database.transact(lambda connection: claim(connection, saved.receiver, 10))
+        return call
+
+    lost = claimed()
+    held = claimed()
+    [before] = stored(database)
+    failed = NotAcknowledged("HTTP 500")
+    database.transact(lambda connection: record(connection, [(lost, failed)], random.Random(0)))
+    assert stored(database) == [before]
+    database.transact(lambda connection: record(connection, [(held, failed)], random.Random(0)))
+    [after] = stored(database)
+    assert (after.due_at != before.due_at, after.last_error) == (True, "HTTP 500")
 
 
 def test_old_final_rows_are_purged_by_batches_and_the_others_stay(database: Database) -> None:

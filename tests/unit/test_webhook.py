@@ -129,6 +129,35 @@ def test_what_is_checked_is_what_is_connected_to_and_a_second_answer_of_the_name
         assert hook.deliveries[0].headers["host"] == f"hooks.example.com:{hook.port}"
 
 
+class OneAddress(AddressRules):
+    """Allows this machine in one of the ways in which it can be written."""
+
+    def allows(self, address: str) -> bool:
+        return address == "127.0.0.1"
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_of_several_addresses_those_that_are_not_allowed_are_passed_over(*, first: bool) -> None:
+    """A name that has a public address and one inside must lead nobody inside."""
+    with Hook() as inside:
+        with Hook() as hook:
+            found = [
+                (socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("::ffff:127.0.0.1", inside.port, 0, 0)),
+                (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", hook.port)),
+            ]
+            found = found if first else found[::-1]
+
+            def resolve(*_asked: object, **_options: object) -> list[tuple[Any, ...]]:
+                return found
+
+            rules = OneAddress(allow_private=True)
+            assert post(WebhookClient(rules, resolve=resolve), "http://hooks.example.com/") == 200
+            assert hook.connections == 1
+        with pytest.raises(WebhookFailedError):  # it is gone, and the other one is no way round
+            post(WebhookClient(rules, resolve=resolve), "http://hooks.example.com/")
+        assert inside.connections == 0
+
+
 @pytest.mark.parametrize(
     ("host", "allowed"),
     [
