@@ -15,6 +15,7 @@ from smsclick.contract import State, events, messages, tokens
 from tests.api_server import ALL_SCOPES, Api, serving
 from tests.conftest import migrate
 from tests.factories import insert, settings
+from tests.manual_clock import MovedTime
 from tests.processes import wait_until
 from web.app import create
 from web.authentication import KNOWN_FOR_SECONDS
@@ -286,6 +287,21 @@ def test_a_revoked_token_and_a_wrong_one_are_refused_and_only_a_hash_is_stored(a
     for wrong in ("x", secret + "x", secret[:-1], "smsclick_" + "á" * 43):
         answer = api.call("GET", "/v1/account", headers={"Authorization": f"Bearer {wrong}".encode()})
         problem(answer, "unauthenticated", 401)
+
+
+def test_a_token_that_is_in_use_ends_within_a_second_of_its_revocation(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = MovedTime()
+    monkeypatch.setattr("web.authentication.time", moved)
+    secret = api.token("read")
+    assert api.call("GET", "/v1/account", secret).status_code == 200
+    with api.database.read() as connection:
+        newest = sa.select(tokens.c.name).order_by(tokens.c.id.desc()).limit(1)
+        name = connection.execute(newest).scalar_one()
+    assert operator_tokens.revoke(api.database, name, actor="me")
+    moved.ahead = 1.0
+    assert api.call("GET", "/v1/account", secret).status_code == 401
 
 
 def test_guessing_is_slowed_down_for_one_address_and_a_known_token_still_works(api: Api) -> None:
