@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import random
 from typing import TYPE_CHECKING
 
@@ -163,3 +164,11 @@ def test_a_lost_worker_makes_its_message_unknown_and_never_queued() -> None:
     becomes = on_attempt.after_lease(sending(), NOW).becomes
     assert (becomes.state, becomes.due_at, becomes.lease_until, becomes.token) == (State.UNKNOWN, NOW, None, "mine")
     assert becomes.attempts == 1
+
+
+def test_the_request_of_a_lost_worker_may_have_left_until_its_lease_ended() -> None:
+    """Absence counts from then on: from the claim on would be too early, from now on would wait for nothing."""
+    was = sending()
+    later = NOW + dt.timedelta(hours=1)
+    assert on_attempt.after_lease(was, later).becomes.unknown_since == was.lease_until
+    assert on_attempt.after_lease(sending(lease_until=None), later).becomes.unknown_since == later
