@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from smsclick.contract import State, messages, watermarks
+from smsclick.contract import State, budgets, messages, watermarks
 from smsclick.simulator import Fault, FaultKind
 from tests import one_sender
 from tests.factories import KEY, LONG_AGO, PHONE, RecordingWakeups, alert_events, change, clock, insert, row, states
@@ -250,6 +250,32 @@ def test_getmsg_keeps_within_a_budget_of_all_workers(runtime: Runtime, simulator
     # What flowed in meanwhile, and no more, was there besides the bucket.
     seconds = (clock(runtime.database) - began).total_seconds()
     assert status_check.BURST <= spent <= status_check.BURST + seconds * status_check.CHECKS_PER_SECOND
+
+
+def budget(database: Database, tokens: float, at: dt.datetime) -> None:
+    """What is left of the budget, as of that time."""
+    with database.begin() as connection:
+        status_check.take(connection, 0)
+        connection.execute(sa.update(budgets).values(tokens=tokens, at=at))
+
+
+def test_getmsg_is_asked_no_more_often_than_what_is_left_allows(runtime: Runtime, simulator: Simulator) -> None:
+    known(runtime.database, simulator, 8)
+    ids = _ids(runtime.database)
+    change(runtime.database, ids, due_at=LONG_AGO)
+    # Nothing flows in: of the clock's future.
+    budget(runtime.database, 2.5, dt.datetime(2099, 1, 1, tzinfo=dt.UTC))
+    assert by_status.poll(runtime, ids, slice_seconds=60) == 2
+    assert requests(simulator) == {"getMsg": 2}
+    with runtime.database.read() as connection:
+        assert len(by_status.due(connection, 100)) == 6
+
+
+def test_a_quiet_time_saves_up_no_more_than_one_burst(database: Database) -> None:
+    budget(database, 0, LONG_AGO)
+    with database.begin() as connection:
+        assert status_check.left(connection) == status_check.BURST
+        assert status_check.take(connection, 10**6) == status_check.BURST
 
 
 def _ids(database: Database) -> list[int]:
