@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import random
 import time
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from tests.integration.conftest import MakeRuntime
     from worker.account.holds import AccountState
     from worker.lifecycle.attempt import Claim
+    from worker.lifecycle.policy import Outcome
     from worker.runtime import Runtime
 
 SETTINGS = settings("sqlite:///never-opened.db")
@@ -451,6 +453,28 @@ def test_a_nearly_empty_account_does_not_flap(
             assert alert_events(database) == [("no_balance", "opened")]
     assert alert_events(database) == ENDED
     assert simulator.stats().requests["sendMsg"] == {"-104": 1, "1": 2}
+
+
+def test_what_the_canary_was_charged_counts_where_the_balance_is_nearly_empty(database: Database) -> None:
+    change_account(database, hold_reason="no_balance", balance=3)
+    canary, _ = insert(database, 2)
+    change_account(database, canary_id=canary)
+    with database.begin() as connection:
+        assert not holds.judge_canary(connection, canary, Accepted(1, 3, "ok"), SETTINGS)
+    found = read(database)
+    assert (found.hold_reason, found.balance, found.canary_id) == ("no_balance", 0, None)
+
+
+@pytest.mark.parametrize("outcome", [Accepted(1, 1, "ok"), NO_BALANCE, Unknown("reset"), Released()])
+def test_what_becomes_of_a_canary_that_gave_way_neither_ends_the_hold_nor_stops_the_other(
+    database: Database, outcome: Outcome
+) -> None:
+    gave_way, canary = insert(database, 2)
+    change_account(database, hold_reason="no_balance", balance=100, canary_id=canary)
+    before = read(database)
+    with database.begin() as connection:
+        assert not holds.judge_canary(connection, gave_way, outcome, SETTINGS)
+    assert dataclasses.replace(read(database), now=before.now) == before
 
 
 def test_two_workers_that_probe_at_once_ask_once(make_runtime: MakeRuntime, simulator: Simulator) -> None:
