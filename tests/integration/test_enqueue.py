@@ -316,18 +316,24 @@ def test_a_key_conflict_among_many_is_raised_so_that_the_caller_rolls_back(
 
 
 def test_storing_says_of_each_message_what_became_of_it(database: Database) -> None:
-    def new(key: str, text: str = "x") -> NewMessage:
-        return NewMessage.of(phone=PHONE, text=text, key=key)
+    def new(key: str, text: str = "x", phone: str = PHONE) -> NewMessage:
+        return NewMessage.of(phone=phone, text=text, key=key)
+
+    def variants(key: str) -> list[NewMessage]:
+        return [new(key), new(key), new(key, "y"), new(key, phone="5551402212")]
 
     with database.begin() as connection:
         store(connection, [new("old")])
     with database.begin() as connection:
-        stored = store(connection, [new("old"), new("old", "y"), new("a"), new("a"), new("a", "y")])
+        stored = store(connection, [*variants("old"), *variants("a")])
     assert [(each.new, each.conflict) for each in stored] == [
         (False, False),
+        (False, False),
+        (False, True),
         (False, True),
         (True, False),
         (False, False),
+        (False, True),
         (False, True),
     ]
 
