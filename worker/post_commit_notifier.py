@@ -4,7 +4,7 @@ It knows nothing of the steps. They note effects in their transactions (`worker.
 `Database` passes them on after the commit, and only then.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from smsclick._logs.event_log import EventLog
 from worker.account.hold_cache import HoldCache
@@ -22,13 +22,11 @@ class Notifier:
     Args:
         wakeups: how this process asks for further work.
         hold_cache: what it remembers of the account's state.
-        callbacks_under_way: whether this process delivers callbacks just now, and so finds new ones by itself.
     """
 
-    def __init__(self, wakeups: Wakeups, hold_cache: HoldCache, callbacks_under_way: Callable[[], bool]) -> None:
+    def __init__(self, wakeups: Wakeups, hold_cache: HoldCache) -> None:
         self._wakeups = wakeups
         self._hold_cache = hold_cache
-        self._callbacks_under_way = callbacks_under_way
 
     def __call__(self, noted: Sequence[object]) -> None:
         """Act on what one committed transaction noted; a failure is logged and never reaches the caller."""
@@ -46,7 +44,7 @@ class Notifier:
             self._wakeups.alerts()
         if due.hold_lifted:
             self._wakeups.sweep()
-        if due.callbacks and not self._callbacks_under_way():
+        if due.callbacks:
             self._wakeups.callbacks()
         if due.sendable:
             self._wakeups.send(due.sendable)

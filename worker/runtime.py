@@ -102,7 +102,7 @@ class Runtime(Context):
         callback_dispatcher = CallbackDispatcher(database, settings, call_task)
         hold_cache = HoldCache(database)
         threads_of_ours = Supervisor()
-        database.after_commit = Notifier(wakeups, hold_cache, lambda: callback_dispatcher.busy)
+        database.after_commit = Notifier(wakeups, hold_cache)
         api_key = settings.require_api_key()  # read once: fingerprint and client must have the same key
         recorder = Recorder(database, settings, supervisor=threads_of_ours)
         metrics = ProcessMetrics()

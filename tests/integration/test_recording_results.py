@@ -286,7 +286,7 @@ def test_a_broker_that_takes_no_wake_up_does_not_stop_the_recorder(
             raise RuntimeError("OOM command not allowed")
 
     callback_outbox.use_default(database.engine, "celery:shop.sms@shop")
-    database.after_commit = Notifier(Failing(), HoldCache(database), lambda: False)
+    database.after_commit = Notifier(Failing(), HoldCache(database))
     recorder = Recorder(database, SETTINGS)
     for each in claim(database, 2):
         recorder.record(Ended(each, accepted(each.id), 0))

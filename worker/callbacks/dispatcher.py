@@ -75,11 +75,6 @@ class CallbackDispatcher:
         self._delivering = threading.Lock()
         self._rng = random.Random()
 
-    @property
-    def busy(self) -> bool:
-        """Whether this process delivers now; then it also delivers what becomes due meanwhile."""
-        return self._delivering.locked()
-
     def deliver(self, stopping: threading.Event, *, slice_seconds: float = 30.0) -> bool:
         """Deliver until nothing is due, or the slice is over. Returns at once where this process delivers already.
 
