@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from smsclick.provider.results import Accepted
+from worker.lifecycle.attempt import Ended
 from worker.sending import attempts
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def attempt(context: Context, batch: attempts.Batch) -> int:
 async def _attempt(context: Context, batch: attempts.Batch) -> None:
     async with context.senders() as sender:
         for index, each in enumerate(batch.claims):
-            ended = await attempts.attempt(context, sender, each, batch.claimed_at, first=index == 0)
+            permit = await attempts.permit(context, each, batch.claimed_at, first=index == 0)
+            ended = permit if isinstance(permit, Ended) else await attempts.call(sender, permit)
             context.recorder.record(ended)
             if not isinstance(ended.outcome, Accepted):
                 context.hold_cache.forget()  # the result may have put a hold, and the next call begins at once

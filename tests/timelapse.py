@@ -29,6 +29,7 @@ from worker.account import holds
 from worker.alerting import incidents as problems
 from worker.alerting.details import shown
 from worker.database_clock.clock import DatabaseClock
+from worker.lifecycle.attempt import Ended
 from worker.lifecycle.policy import Policy
 from worker.maintenance import balance
 from worker.queue import expired_leases
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
     from smsclick._database.engine import Database
     from smsclick.simulator import LedgerEntry
-    from worker.lifecycle.attempt import Ended
 
 KEY = "key-of-the-timelapse"
 BEGIN = dt.datetime(2026, 5, 4, 18, 0, tzinfo=dt.UTC)
@@ -256,7 +256,11 @@ def timelapse(url: str, *, begin: dt.datetime = BEGIN, **given: object) -> Itera
 
 async def _attempt(runtime: Runtime, batch: attempts.Batch) -> list[Ended]:
     async with runtime.senders() as sender:
-        return [await attempts.attempt(runtime, sender, claim, batch.claimed_at, first=True) for claim in batch.claims]
+        ended = []
+        for claim in batch.claims:
+            permit = await attempts.permit(runtime, claim, batch.claimed_at, first=True)
+            ended.append(permit if isinstance(permit, Ended) else await attempts.call(sender, permit))
+        return ended
 
 
 def _runtime(url: str, simulator: Simulator, clock: HeldClock, variables: Mapping[str, object]) -> Runtime:

@@ -257,7 +257,7 @@ def test_what_was_being_claimed_when_a_pause_was_heard_is_given_back_and_not_kep
 
     def claim_and_hear(*args: Any) -> Any:  # noqa: ANN401 - as it is
         batch = claim(*args)
-        pump._concurrency.throttled(time.monotonic(), 3600)
+        pump._calls._concurrency.throttled(time.monotonic(), 3600)
         claimed.set()
         return batch
 
@@ -433,14 +433,14 @@ def test_a_defect_in_one_call_makes_its_outcome_unknown_and_stops_no_other(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     ids = insert(database, 20)
-    attempt = attempts.attempt
+    call = attempts.call
 
-    async def defective(context: Any, sender: Any, claim: Any, *args: Any, **kwargs: Any) -> Ended:  # noqa: ANN401
-        if claim.id == ids[3]:
-            raise ZeroDivisionError(claim.text)
-        return await attempt(context, sender, claim, *args, **kwargs)
+    async def defective(sender: Sender, permitted: attempts.Permit) -> Ended:
+        if permitted.claim.id == ids[3]:
+            raise ZeroDivisionError(permitted.claim.text)
+        return await call(sender, permitted)
 
-    monkeypatch.setattr(attempts, "attempt", defective)
+    monkeypatch.setattr(attempts, "call", defective)
     pump = make_pump(runtime, 4)
     pump.wake()
     wait_until(lambda: count(database, State.SENT) == 19, what="the others to be sent")

@@ -38,8 +38,8 @@ class Watched:
     def __init__(self, context: Context) -> None:
         self.now = 0.0
         self.pump = Pump(cast("Any", context), 4)
-        self.calls, self.concurrency = self.pump._calls, self.pump._concurrency
-        self.progress = PumpProgress(context, self.calls, self.concurrency, lambda: self.now)
+        self.calls, self.concurrency = self.pump._calls, self.pump._calls._concurrency
+        self.progress = PumpProgress(context, self.calls, lambda: self.now)
 
     def look(self, seconds: float = 0.0) -> bool:
         """Look once, or for so long as often as a worker does; whether a stall was ever reported."""

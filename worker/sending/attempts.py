@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 
@@ -99,24 +99,33 @@ def _refuse_simulated() -> None:
     log.error("simulated_database")
 
 
-async def attempt(
-    context: Context,
-    sender: Sender,
-    claim: Claim,
-    claimed_at: float,
-    *,
-    first: bool = False,
-    may_begin: Callable[[], bool] = lambda: True,
-) -> Ended:
-    """Make the call of a claim, or release the claim if the call would begin too late or is not allowed now.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Permit:
+    """A call of a claim that may begin now.
+
+    Attributes:
+        not_after: a time of `clock()`; a request that leaves later could last longer than the lease.
+        epoch: the account's, as `Ended` keeps it.
+        failures: the account's, as `Ended` keeps it.
+    """
+
+    claim: Claim
+    not_after: float
+    epoch: int
+    failures: int
+
+
+async def permit(context: Context, claim: Claim, claimed_at: float, *, first: bool = False) -> Permit | Ended:
+    """Wait until the call of a claim may begin; it must then begin at once.
 
     Args:
         context: this process's.
-        sender: of the running event loop.
         claim: recorded at `claimed_at`.
         claimed_at: a time of `clock()`.
         first: the claim has not waited for another call, so its wait is no reason to release it.
-        may_begin: asked last, just before the call.
+
+    Returns:
+        The permit, or how the attempt ended without a call: it would begin too late, or is not allowed now.
     """
     # A request that leaves later could last longer than the lease, after any pause of this process.
     not_after = claimed_at + context.settings.lease_seconds - context.settings.read_timeout
@@ -132,9 +141,25 @@ async def attempt(
         log.error("call_not_begun", message_id=claim.id, attempt=claim.attempt, error=type(error).__name__)  # noqa: TRY400
         allowed = None
     # The account's state may have been long in coming.
-    if allowed is None or clock() >= latest or not may_begin():
-        return Ended(claim, Released(), epoch=0)
-    return Ended(claim, await _call(sender, claim, not_after), allowed.epoch, allowed.failures)
+    if allowed is None or clock() >= latest:
+        return released(claim)
+    return Permit(claim, not_after, allowed.epoch, allowed.failures)
+
+
+async def call(sender: Sender, permitted: Permit) -> Ended:
+    """Make the call of a claim.
+
+    Args:
+        sender: of the running event loop.
+        permitted: what `permit` has just returned.
+    """
+    outcome = await _call(sender, permitted.claim, permitted.not_after)
+    return Ended(permitted.claim, outcome, permitted.epoch, permitted.failures)
+
+
+def released(claim: Claim) -> Ended:
+    """An attempt that ends without a call: its message waits as before."""
+    return Ended(claim, Released(), epoch=0)
 
 
 async def _state_if_allowed(context: Context, claim: Claim) -> holds.AccountState | None:

@@ -34,6 +34,9 @@ log = EventLog(__name__)
 
 _TICK_SECONDS = 0.1
 _FULL_SECONDS = 0.01
+"""While the recorder has no room, the loop looks so often whether it has."""
+_FULL_PAUSE_SECONDS = 0.05
+"""The feeder looks so often."""
 _BEATS_WITHIN_SECONDS = 60.0
 _ASKING_THREADS = 2
 """Threads that ask the database for the loop: for the account's state, and for slots of the rate limit."""
@@ -50,7 +53,7 @@ class _Call:
     Attributes:
         claimed_at: the time of `clock()` just before the claim.
         first: of its claim's transaction.
-        began: the request may have left.
+        began_at: since then the request may have left; by `time.monotonic`.
         ended: the recorder has its outcome.
         recorded: the outcome is on record.
         holds: no call begins before that.
@@ -59,7 +62,7 @@ class _Call:
     claim: Claim
     claimed_at: float
     first: bool
-    began: bool = False
+    began_at: float | None = None
     ended: bool = False
     recorded: bool = False
     holds: bool = False
@@ -71,7 +74,7 @@ class Calls:
 
     Args:
         context: this process's.
-        concurrency: how many calls may be in flight. Only the loop's thread changes it.
+        most: at most so many calls in flight.
         on_room: called in the loop's thread when there may be room for claims.
         on_pause: called there when no call may begin for a while, and claims were given back.
     """
@@ -79,12 +82,12 @@ class Calls:
     def __init__(
         self,
         context: Context,
-        concurrency: Concurrency,
+        most: int,
         on_room: Callable[[], None],
         on_pause: Callable[[], None],
     ) -> None:
         self._context = context
-        self._concurrency = concurrency
+        self._concurrency = Concurrency(most)  # only the loop's thread changes it
         self._on_room = on_room
         self._on_pause = on_pause
         self._handed: deque[_Call] = deque()
@@ -103,7 +106,7 @@ class Calls:
         """How many calls have begun, and how many attempts had a result; it grows while the pump does its work."""
         self.released = 0
         """How many claims were released without a call."""
-        context.metrics.gauge("calls_allowed", lambda: concurrency.limit)
+        context.metrics.gauge("calls_allowed", lambda: self._concurrency.limit)
         context.metrics.gauge("calls_in_flight", lambda: len(self._in_flight))
         self._thread = context.threads.add(
             SupervisedThread(
@@ -127,9 +130,31 @@ class Calls:
         return any(call.ended and not call.recorded for call in list(self._in_flight))
 
     @property
+    def limit(self) -> int:
+        """How many calls may be in flight."""
+        return self._concurrency.limit
+
+    @property
     def is_running(self) -> bool:
         """Whether a loop runs that would call for claims."""
         return self._loop is not None
+
+    @property
+    def takes_claims(self) -> bool:
+        """Whether claims that came now would be called for, and the results recorded, without a long wait."""
+        return self.is_running and self.may_begin() and self._context.recorder.has_room
+
+    @property
+    def paused_until(self) -> float:
+        """No call begins earlier, because the provider asked for a pause; by `time.monotonic`."""
+        return self._concurrency.paused_until
+
+    @property
+    def pause_seconds(self) -> float:
+        """For how long no call begins: the recorder has no room, or the provider asked for a pause; 0 for neither."""
+        if not self._context.recorder.has_room:
+            return _FULL_PAUSE_SECONDS
+        return max(0.0, self._concurrency.paused_until - time.monotonic())
 
     def start(self) -> None:
         """Start the thread if it does not run. It may be called again."""
@@ -193,7 +218,7 @@ class Calls:
             if call.recorded:
                 self._free(call)  # in case its notice was lost
             elif not call.ended and call.task is not None and call.task.done():
-                self._end(call, Ended(call.claim, Unknown(_DEFECT), epoch=0), 0.0)
+                self._end(call, Ended(call.claim, Unknown(_DEFECT), epoch=0))
         self._release_late()
         self._advance()
 
@@ -226,24 +251,8 @@ class Calls:
 
     async def _make(self, call: _Call) -> None:
         """Make a call, and give its outcome to the recorder."""
-        began_at = time.monotonic()
-        self._not_begun += 1
-
-        def may_begin() -> bool:
-            nonlocal began_at
-            if not self.may_begin():
-                return False
-            call.began, began_at = True, time.monotonic()
-            self._not_begun -= 1
-            self.made += 1
-            return True
-
         try:
-            sender = self._sender
-            assert sender is not None  # noqa: S101 - the loop runs
-            ended = await attempts.attempt(
-                self._context, sender, call.claim, call.claimed_at, first=call.first, may_begin=may_begin
-            )
+            ended = await self._attempt(call)
         except Exception as error:  # noqa: BLE001 - one defect must not end the others
             log.error(  # noqa: TRY400 - the traceback may hold a phone or a text
                 "attempt_failed", message_id=call.claim.id, attempt=call.claim.attempt, error=odd_rows.place(error)
@@ -252,15 +261,28 @@ class Calls:
             ended = Ended(call.claim, Unknown(_DEFECT), epoch=0)
         except BaseException:
             self._loop = None  # it ends, and no call begins in it
-            self._end(call, _cut_off(call), 0.0)
+            self._end(call, _cut_off(call))
             raise
-        finally:
-            if not call.began:
-                self._not_begun -= 1
-        self._end(call, ended, time.monotonic() - began_at)
+        self._end(call, ended)
 
-    def _end(self, call: _Call, ended: Ended, seconds: float) -> None:
+    async def _attempt(self, call: _Call) -> Ended:
+        self._not_begun += 1
+        try:
+            permit = await attempts.permit(self._context, call.claim, call.claimed_at, first=call.first)
+        finally:
+            self._not_begun -= 1
+        if isinstance(permit, Ended):
+            return permit
+        sender = self._sender
+        if sender is None or not self.may_begin():
+            return attempts.released(call.claim)
+        call.began_at = time.monotonic()
+        self.made += 1
+        return await attempts.call(sender, permit)
+
+    def _end(self, call: _Call, ended: Ended) -> None:
         outcome = ended.outcome
+        seconds = 0.0 if call.began_at is None else time.monotonic() - call.began_at
         self.answers += 1
         if isinstance(outcome, Released):
             self.released += 1
@@ -274,7 +296,7 @@ class Calls:
             self._hold(call, outcome)
             self._context.recorder.submit(ended, functools.partial(self._recorded, call))
             call.ended = True
-        if call.began:
+        if call.began_at is not None:
             call_metrics.note(self._context.metrics, ended, call.claimed_at, seconds)
         self._learn(outcome, seconds)
         self._advance()
@@ -334,7 +356,7 @@ class Calls:
 
     def _release(self, call: _Call) -> None:
         """Release a claim that is in flight and nowhere else: one that were called for later would be sent twice."""
-        self._context.recorder.submit(Ended(call.claim, Released(), epoch=0))
+        self._context.recorder.submit(attempts.released(call.claim))
         self._in_flight.discard(call)
         self.released += 1
 
@@ -364,7 +386,7 @@ class Calls:
 
 def _cut_off(call: _Call) -> Ended:
     """A call whose loop ended. That says nothing about the provider, so the circuit breaker does not count it."""
-    outcome: Outcome = Unknown(_BROKE_OFF) if call.began else Released()
+    outcome: Outcome = Released() if call.began_at is None else Unknown(_BROKE_OFF)
     return Ended(call.claim, outcome, epoch=0, counted=True)
 
 

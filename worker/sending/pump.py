@@ -15,7 +15,6 @@ from smsclick.errors import SmsclickError
 from worker.context import Context
 from worker.sending import attempts
 from worker.sending.calls import Calls
-from worker.sending.concurrency import Concurrency
 from worker.sending.pump_progress import LOOK_SECONDS, PumpProgress
 from worker.threads.log_limit import LimitedLog
 from worker.threads.supervision import SupervisedThread, periodic
@@ -36,7 +35,6 @@ _CLAIM_ROWS_MOST = 400
 _RATE_SECONDS = 0.1
 _OTHERS_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
-_FULL_SECONDS = 0.05
 _IDLE_SECONDS = 5.0
 _BEATS_WITHIN_SECONDS = 60.0
 _CHECK_ENDS_SECONDS = 2.0
@@ -54,8 +52,7 @@ class Pump:
 
     def __init__(self, context: Context, most: int) -> None:
         self._context = context
-        self._concurrency = Concurrency(most)
-        self._calls = Calls(context, self._concurrency, self._feed_if_hungry, self._look_again)
+        self._calls = Calls(context, most, self._feed_if_hungry, self._look_again)
         self._feed = threading.Condition()
         self._woken = False
         self._hungry = False
@@ -72,7 +69,7 @@ class Pump:
                 beats_within=_BEATS_WITHIN_SECONDS,
             )
         )
-        self._progress = PumpProgress(context, self._calls, self._concurrency)
+        self._progress = PumpProgress(context, self._calls)
         self._check = context.threads.add(
             periodic("smsclick-pump-check", self._progress.look, LOOK_SECONDS, stopping=context.stopping)
         )
@@ -131,20 +128,16 @@ class Pump:
         return self._context.settings.sweep_seconds * spread
 
     def _pause(self) -> float:
-        """Seconds to wait at most: to the end of the pause that the provider asked for, or to the next look."""
-        if not self._context.recorder.has_room:
-            return _FULL_SECONDS
-        now = time.monotonic()
-        until = self._concurrency.paused_until if self._concurrency.paused_until > now else self._look_at
-        return min(until - now, _IDLE_SECONDS) if until > now else _IDLE_SECONDS
+        """Seconds to wait at most: to the end of a pause in which no call begins, or to the next look."""
+        seconds = self._calls.pause_seconds or self._look_at - time.monotonic()
+        return min(seconds, _IDLE_SECONDS) if seconds > 0 else _IDLE_SECONDS
 
     def _room(self) -> int:
         """How many claims there is room for; 0 until enough claims are used that a new set is worth a transaction."""
         calls, most = self._calls, self._context.limiter.claim_limit
-        # Without a loop that calls nothing is claimed.
-        if not calls.is_running or not calls.may_begin() or not self._context.recorder.has_room:
+        if not calls.takes_claims:
             return 0
-        limit, waiting = self._concurrency.limit, calls.waiting
+        limit, waiting = calls.limit, calls.waiting
         per_call = min(limit, self._rate * _AHEAD_MOST_SECONDS, _AHEAD_CALLS)
         ahead = int(max(self._rate * _AHEAD_SECONDS, per_call))
         idle = max(0, limit - calls.in_flight)

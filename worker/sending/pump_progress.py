@@ -22,7 +22,6 @@ from worker.context import Context
 from worker.lifecycle.policy import Policy
 from worker.queue import claims
 from worker.sending.calls import Calls
-from worker.sending.concurrency import Concurrency
 from worker.threads.supervision import ThreadReport
 
 log = EventLog(__name__)
@@ -54,7 +53,6 @@ class PumpProgress:
     Args:
         context: of the process.
         calls: of its pump.
-        concurrency: of these calls.
         clock: monotonic, in seconds.
     """
 
@@ -62,12 +60,10 @@ class PumpProgress:
         self,
         context: Context,
         calls: Calls,
-        concurrency: Concurrency,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._context = context
         self._calls = calls
-        self._concurrency = concurrency
         self._clock = clock
         settings = context.settings
         longest_call = settings.connect_timeout + settings.read_timeout
@@ -131,7 +127,7 @@ class PumpProgress:
         """Whether something else than the pump keeps calls from beginning, as far as the process knows."""
         context = self._context
         return (
-            self._concurrency.paused_until > now
+            self._calls.paused_until > now
             or self._calls.has_unrecorded
             or not context.recorder.has_room
             or now - max(context.limiter.waited_at, self._unavailable_at) <= _HELD_UP_SECONDS
