@@ -19,7 +19,7 @@ from bench.harness import Benchmark, Place, Report, Table, percentile
 from smsclick.contract import State, events, messages
 from smsclick.simulator import Fault, FaultKind
 from tests.timelapse import Timelapse, timelapse
-from worker.account import balance_history, holds
+from worker.account import account_state, balance_history
 
 if TYPE_CHECKING:
     import argparse
@@ -76,7 +76,7 @@ def run(place: Place, count: int, hours: float, *, witness: bool) -> Recorded:
             running.clock.wait(max(step, coming - now))
             running.send()
             with running.database.read() as connection:
-                probed = holds.read(connection).probe_at <= running.clock.read()
+                probed = account_state.read(connection).probe_at <= running.clock.read()
             if probed:
                 running.tick()
                 if not witness:
@@ -97,7 +97,7 @@ def _next(running: Timelapse) -> tuple[float, float]:
     with running.database.read() as connection:
         due = connection.scalar(sa.select(sa.func.min(messages.c.due_at)).where(waiting))
         youngest = connection.scalar(sa.select(sa.func.max(messages.c.unknown_since)))
-        probe = holds.read(connection).probe_at
+        probe = account_state.read(connection).probe_at
     young = youngest is not None and running.clock.read() - youngest < YOUNG
     return min(time for time in (due, probe) if time is not None).timestamp(), SWEEP_SECONDS if young else HOUR / 12
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from smsclick.provider.results import Accepted
 from worker.lifecycle.attempt import Ended
 from worker.sending import attempts
 
@@ -45,5 +44,3 @@ async def _attempt(context: Context, batch: attempts.Batch) -> None:
             permit = await attempts.permit(context, each, batch.claimed_at, first=index == 0)
             ended = permit if isinstance(permit, Ended) else await attempts.call(sender, permit)
             context.recorder.record(ended)
-            if not isinstance(ended.outcome, Accepted):
-                context.hold_cache.forget()  # the result may have put a hold, and the next call begins at once

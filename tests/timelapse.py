@@ -25,7 +25,7 @@ from smsclick.contract import State, alerts, incidents, messages
 from smsclick.settings import load_settings
 from smsclick.simulator import Simulator
 from tests.factories import RecordingWakeups
-from worker.account import holds
+from worker.account import account_state, holds
 from worker.alerting import incidents as problems
 from worker.alerting.details import shown
 from worker.database_clock.clock import DatabaseClock
@@ -163,7 +163,7 @@ class Timelapse:
         report_lag.measure(runtime)
         self.reconcile(runtime)
         with self.database.read() as connection:
-            due, now = by_status.due(connection, 100), holds.read(connection)
+            due, now = by_status.due(connection, 100), account_state.read(connection)
             reports = bracket_claim.due(connection, Policy.of(runtime.settings))
         if reports:
             by_report.follow(runtime)
@@ -171,7 +171,7 @@ class Timelapse:
         balance.check(runtime)
         if not now.is_open:
             with self.database.read() as connection:
-                canary = holds.read(connection).allowed_canary
+                canary = account_state.read(connection).allowed_canary
             runtime.hold_cache.forget()
             if canary is not None:
                 self.send(canary)

@@ -11,7 +11,7 @@ from smsclick._database.engine import Database
 from smsclick.provider.client import SmsclickClient
 from smsclick.provider.results import SendResult
 from smsclick.settings import Settings
-from worker.account.hold_cache import HoldCache
+from worker.account.account_state import HoldCache
 from worker.account.rate_limit import Limiter
 from worker.alerting.delivery import Channel
 from worker.database_clock.clock import DatabaseClock

@@ -27,7 +27,7 @@ from smsclick._logs.event_log import EventLog
 from smsclick._threads.supervised import SupervisedThread
 from smsclick.errors import SmsclickError
 from smsclick.settings import Settings, get_settings
-from worker.account import simulated
+from worker.account import account_state, simulated
 from worker.broker.beat import Scheduler
 from worker.logs.setup import set_up
 
@@ -200,7 +200,6 @@ class _Beat:
 
 def _wake_after_commits(path: str, ended: threading.Event) -> None:
     """Wake the pump after another connection has committed, if a message waits."""
-    from worker.account import holds  # noqa: PLC0415 - as above
     from worker.app import pump, runtime  # noqa: PLC0415
     from worker.queue import claims  # noqa: PLC0415 - as above
 
@@ -214,7 +213,7 @@ def _wake_after_commits(path: str, ended: threading.Event) -> None:
             # Our own commits change the version too: read first, because SQLite has one writer only.
             try:
                 with runtime().database.read() as reading:
-                    is_waiting = holds.read(reading).is_open and bool(claims.waiting(reading, 1))
+                    is_waiting = account_state.read(reading).is_open and bool(claims.waiting(reading, 1))
                 if is_waiting:
                     pump().wake()
             except SmsclickError as error:

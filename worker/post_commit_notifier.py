@@ -7,7 +7,7 @@ It knows nothing of the steps. They note effects in their transactions (`worker.
 from collections.abc import Sequence
 
 from smsclick._logs.event_log import EventLog
-from worker.account.hold_cache import HoldCache
+from worker.account.account_state import HoldCache
 from worker.lifecycle import effects
 from worker.queue.odd_rows import place
 from worker.traces import tracer

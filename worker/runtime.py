@@ -12,7 +12,7 @@ from smsclick.provider.account_client import open_async_sender, open_client
 from smsclick.settings import Settings
 from worker.account import account_key, rate_limit
 from worker.account import simulated as simulated_databases
-from worker.account.hold_cache import HoldCache
+from worker.account.account_state import HoldCache
 from worker.alerting import delivery
 from worker.callbacks.celery_task import CallTask
 from worker.callbacks.dispatcher import CallbackDispatcher

@@ -18,7 +18,7 @@ from smsclick.simulator import ENDPOINTS, Fault, FaultKind
 from tests.chaos.stack import THREADS, Slot, Stack
 from tests.chaos.victim import RECEIVED
 from tests.processes import wait_until
-from worker.account.circuit_breaker import MOST_FAILURES
+from worker.account.holds import MOST_FAILURES
 
 _LATENCY = Fault(FaultKind.LATENCY, seconds=0.05, jitter=0.05)
 # A slow machine must not look like a slow provider.

@@ -29,8 +29,8 @@ from tests.factories import (
     settings,
     states,
 )
-from worker.account import holds
-from worker.account.circuit_breaker import MOST_FAILURES, count_failures
+from worker.account import account_state, holds
+from worker.account.holds import MOST_FAILURES, count_failures
 from worker.lifecycle.attempt import Ended
 from worker.lifecycle.fingerprint import wire_key
 from worker.lifecycle.policy import Released
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from smsclick._database.engine import Database
     from smsclick.simulator import Simulator
     from tests.integration.conftest import MakeRuntime
-    from worker.account.holds import AccountState
+    from worker.account.account_state import AccountState
     from worker.lifecycle.attempt import Claim
     from worker.lifecycle.policy import Outcome
     from worker.runtime import Runtime
@@ -60,7 +60,7 @@ RNG = random.Random(0)
 
 def read(database: Database) -> AccountState:
     with database.read() as connection:
-        return holds.read(connection)
+        return account_state.read(connection)
 
 
 def claim(database: Database, count: int = 1, text: str = "x") -> list[Claim]:
@@ -173,11 +173,28 @@ def test_a_thread_that_met_a_refusal_begins_no_further_call_before_it_is_recorde
 
     monkeypatch.setattr(runtime.database, "after_commit", late)
     monkeypatch.setattr(
-        "worker.account.hold_cache._CACHE_SECONDS", 60.0
+        "worker.account.account_state._CACHE_SECONDS", 60.0
     )  # as on a machine where all of it takes no time
     simulator.set(balance=0)
     one_sender.send(runtime, insert(runtime.database, 3))
     assert simulator.stats().requests["sendMsg"] == {"-104": 1}
+
+
+@pytest.mark.parametrize("reason", ["no_balance", "provider_down"])
+def test_an_outcome_shows_this_process_the_hold_that_another_one_has_put(
+    runtime: Runtime, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    monkeypatch.setattr("worker.account.account_state._CACHE_SECONDS", 60.0)
+    insert(runtime.database, 3)
+    batch = attempts.claim(runtime, None, 3)
+    change_account(runtime.database, hold_reason=reason)
+    if reason == "no_balance":
+        simulator.set(balance=0)
+    else:
+        simulator.faults([Fault(FaultKind.RESET_BEFORE)])
+    one_sender.attempt(runtime, batch)
+    assert sum(simulator.stats().requests["sendMsg"].values()) == 1
+    assert sorted(states(runtime.database)) == ["queued"] * 2 + ["queued" if reason == "no_balance" else "unknown"]
 
 
 def test_expired_messages_end_while_it_is_held(database: Database) -> None:
@@ -596,11 +613,11 @@ def down_and_probed(database: Database, probes: int, rng: random.Random) -> int:
     opened = 0
     for _ in range(probes):
         with database.begin() as connection:
-            now = holds.read(connection)
+            now = account_state.read(connection)
             if now.hold_reason is None:
                 opened += 1
                 failed = MOST_FAILURES
-                assert count_failures(connection, failed, answered=False, epoch=now.epoch, settings=SETTINGS)
+                assert count_failures(connection, failed, epoch=now.epoch, settings=SETTINGS)
             canary = holds.choose_canary(connection, None, now.now)
             assert canary is not None
             outcome = Unknown("reset") if rng.random() < 0.7 else Accepted(1, 1, "ok")
@@ -618,9 +635,9 @@ def test_a_provider_that_fails_most_of_the_time_does_not_begin_and_end_the_hold_
     # Once it works, a few canaries in a row suffice.
     answers = 0
     with database.begin() as connection:
-        while holds.read(connection).hold_reason is not None and answers < 20:
+        while account_state.read(connection).hold_reason is not None and answers < 20:
             answers += 1
-            canary = holds.choose_canary(connection, None, holds.read(connection).now)
+            canary = holds.choose_canary(connection, None, account_state.read(connection).now)
             assert canary is not None
             holds.judge_canary(connection, canary, Accepted(1, 1, "ok"), SETTINGS)
     assert answers <= holds.MOST_CANARIES
@@ -630,8 +647,8 @@ def test_a_provider_that_was_down_long_ago_needs_one_canary(database: Database) 
     insert(database, 2)
     change_account(database, relapses=4, opened_at=LONG_AGO)
     with database.begin() as connection:
-        assert count_failures(connection, MOST_FAILURES, answered=False, epoch=0, settings=SETTINGS)
-        canary = holds.choose_canary(connection, None, holds.read(connection).now)
+        assert count_failures(connection, MOST_FAILURES, epoch=0, settings=SETTINGS)
+        canary = holds.choose_canary(connection, None, account_state.read(connection).now)
         assert canary is not None
         assert holds.judge_canary(connection, canary, Accepted(1, 1, "ok"), SETTINGS)
 

@@ -17,7 +17,7 @@ from tests.factories import LONG_AGO
 from tests.incident_stories import STORIES, Life, alert_times
 from tests.integration.test_alerts import Receiver, receiving
 from tests.timelapse import timelapse
-from worker.account import holds, usage
+from worker.account import account_state, usage
 from worker.alerting import delivery
 from worker.alerting.catalogues import catalogue
 from worker.alerting.details import shown
@@ -80,7 +80,7 @@ def test_the_forecast_is_within_a_fifth_of_the_true_time_to_empty(migrated_sqlit
         life.minutes(45, 5)
         balance.check(lapse.runtime)
         with lapse.database.read() as connection:
-            found = usage.present_forecast(connection, holds.read(connection))
+            found = usage.present_forecast(connection, account_state.read(connection))
         assert found is not None
         assert found.seconds_left is not None
         at = lapse.clock.read()

@@ -10,7 +10,7 @@ from smsclick.contract import optouts as table
 from tests import one_sender
 from tests.commandline import call
 from tests.factories import PHONE, POLICY, change_account, history, insert, row, states
-from worker.account import holds
+from worker.account import account_state
 from worker.operator import message_changes
 from worker.queue import claims, optouts
 
@@ -73,7 +73,7 @@ def test_a_canary_that_opted_out_gives_way_to_another_at_once(runtime: Runtime, 
     one_sender.send(runtime, [message_id])
     assert states(database) == ["failed"]
     with database.read() as connection:
-        now = holds.read(connection)
+        now = account_state.read(connection)
     assert (now.canary_id, now.is_open, now.probe_at <= now.now) == (None, False, True)
     assert simulator.ledger() == []
 

@@ -16,7 +16,7 @@ from smsclick.contract import State, callbacks, dead_letters, messages, optouts
 from tests.factories import LONG_AGO, USER_PASSWORD, insert, states
 from tests.page import Visitor, signed_in
 from web.pages.operate import access, filtered, routes
-from worker.account import holds
+from worker.account import account_state
 from worker.operator import filtered_changes
 from worker.operator.access import users
 from worker.operator.access.users import Role
@@ -123,7 +123,7 @@ def test_hold_with_a_reason_and_resume(site: Api, operator: Visitor) -> None:
     assert XSS not in page
     assert operator.post("/operar/reanudar").headers["location"] == "/operar?done=resumed"
     with site.database.read() as connection:
-        assert holds.read(connection).is_open
+        assert account_state.read(connection).is_open
     assert acts(site.database) == [("resume", "ana", 1), ("hold", "ana", 1)]
 
 

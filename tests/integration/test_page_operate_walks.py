@@ -15,7 +15,7 @@ from tests.api_server import serving
 from tests.browser import WIDTHS, Tab, tab
 from tests.factories import LONG_AGO, USER_PASSWORD, insert, states
 from web.pages.operate import filtered
-from worker.account import holds
+from worker.account import account_state
 from worker.operator import filtered_changes
 from worker.operator.access import users
 from worker.operator.access.users import Role
@@ -72,7 +72,7 @@ def test_hold_with_a_reason_and_resume(site: Api, desk: Tab) -> None:
     desk.follow("button:has-text('Reanudar el envío')")
     assert "El envío se reanudó." in desk.text
     with site.database.read() as connection:
-        assert holds.read(connection).is_open
+        assert account_state.read(connection).is_open
     assert [(each.act, each.actor) for each in audit.listed(site.database, limit=2)] == [
         ("resume", "ana"),
         ("hold", "ana"),

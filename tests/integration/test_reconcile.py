@@ -19,8 +19,8 @@ from smsclick.simulator import Fault, FaultKind
 from tests import one_sender
 from tests.factories import LONG_AGO, PHONE
 from tests.integration.workbench import SETTLE_SECONDS, Bench, bench
-from worker.account import circuit_breaker
-from worker.account.circuit_breaker import MOST_FAILURES
+from worker.account import holds
+from worker.account.holds import MOST_FAILURES
 from worker.maintenance import balance
 from worker.reconciliation import reconcile
 from worker.reconciliation.absence_proof import LEAST_CONTROL_ROWS
@@ -472,7 +472,7 @@ def test_failures_from_before_the_last_reopening_do_not_count(made: Bench) -> No
     made.change_account(epoch=3)
     for _ in range(2 * MOST_FAILURES):
         with made.database.begin() as connection:
-            circuit_breaker.count_failures(connection, 1, answered=False, epoch=2, settings=made.runtime.settings)
+            holds.count_failures(connection, 1, epoch=2, settings=made.runtime.settings)
     assert (made.account_state().is_open, made.account_state().failures) == (True, 0)
 
 

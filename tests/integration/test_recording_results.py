@@ -32,8 +32,8 @@ from tests.factories import (
 )
 from tests.processes import wait_until
 from tests.servers import PostgresServer
-from worker.account import circuit_breaker, holds
-from worker.account.hold_cache import HoldCache
+from worker.account import account_state, holds
+from worker.account.account_state import HoldCache
 from worker.lifecycle import callback_outbox
 from worker.lifecycle.attempt import Ended
 from worker.lifecycle.effects import Effects
@@ -225,9 +225,9 @@ def test_only_calls_that_the_client_made_count_for_the_circuit_breaker(
     reason: str | None,
 ) -> None:
     outcome = Refused(None, "", Action.RETRY, "the request never left", withheld=withheld)
-    record(database, *((each, outcome) for each in claim(database, circuit_breaker.MOST_FAILURES)))
+    record(database, *((each, outcome) for each in claim(database, holds.MOST_FAILURES)))
     with database.read() as connection:
-        assert holds.read(connection).hold_reason == reason
+        assert account_state.read(connection).hold_reason == reason
 
 
 def test_a_result_is_committed_when_record_returns(database: Database) -> None:

@@ -23,7 +23,7 @@ from tests.factories import KEY, LONG_AGO, insert, row, states
 from tests.integration.workbench import KEY as BENCH_KEY
 from tests.integration.workbench import Bench, bench
 from tests.processes import wait_until
-from worker.account import holds
+from worker.account import account_state
 from worker.maintenance import sweep
 from worker.operator import account, message_history, stats
 from worker.restore import hold
@@ -101,7 +101,7 @@ def test_sending_is_held_until_all_have_been_looked_for(database: Database) -> N
     ids = insert(database, 3)
     recover(database, database.clock() - HOUR, ACCOUNT, actor="ana")
     with database.read() as connection:
-        state = holds.read(connection)
+        state = account_state.read(connection)
     assert not state.is_open
     assert "restored" in account.hold_reasons(state)[0]
     for reason in (None, "settling", "no_report"):

@@ -20,7 +20,7 @@ from smsclick.simulator import Fault, FaultKind
 from tests.factories import LONG_AGO, PHONE
 from tests.integration.workbench import Bench, bench
 from worker.account import holds
-from worker.account.circuit_breaker import MOST_FAILURES
+from worker.account.holds import MOST_FAILURES
 from worker.account.rate_limit import SharedLimiter
 from worker.callbacks import store
 from worker.callbacks.policy import GivenUp, NotAcknowledged

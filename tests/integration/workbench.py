@@ -15,7 +15,7 @@ from smsclick.settings import load_settings
 from smsclick.simulator import Simulator
 from tests import one_sender
 from tests.factories import LONG_AGO, PHONE, RecordingWakeups
-from worker.account import holds
+from worker.account import account_state
 from worker.alerting.details import shown
 from worker.lifecycle.attempt import Ended
 from worker.lifecycle.policy import Outcome, Policy
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from smsclick._database.engine import Database
     from smsclick.simulator import LedgerEntry
     from smsclick.simulator.account import Account
-    from worker.account.holds import AccountState
+    from worker.account.account_state import AccountState
     from worker.lifecycle.attempt import Claim
 
 KEY = "key-of-the-workbench"
@@ -190,7 +190,7 @@ class Bench:
     def account_state(self) -> AccountState:
         """The account's state."""
         with self.database.read() as connection:
-            return holds.read(connection)
+            return account_state.read(connection)
 
     def ledger(self) -> list[LedgerEntry]:
         """What the provider truly accepted; no control rows."""

@@ -1,8 +1,8 @@
 """The provider's account: whether anything may be sent now, how fast, and what the balance shows.
 
-Owns the tables `smsclick_gates` (`holds`, `circuit_breaker`, `canary`, `simulated`), `smsclick_limits` (`rate_limit`),
+Owns the tables `smsclick_gates` (`holds`, `canary`, `simulated`), `smsclick_limits` (`rate_limit`),
 `smsclick_budgets` (`status_check`), `smsclick_balances` (`balance_history`), `smsclick_usage` (`usage`) and
-`smsclick_minutes` (`minutes`). Entry points: `holds.read`, `hold_cache.HoldCache`, `rate_limit.limiter`,
+`smsclick_minutes` (`minutes`). Entry points: `account_state.read` and `HoldCache`, `rate_limit.limiter`,
 `canary.claim`, `usage.count`, `minutes.note`. Pure: `books` and `forecast`. May import `worker.queue`,
 `worker.alerting`, `worker.reports`, `worker.lifecycle`, `worker.metrics` and `worker.sql`.
 

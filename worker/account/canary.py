@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from smsclick._database.columns import db_now
 from smsclick._logs.event_log import EventLog
 from smsclick.contract import State, messages
-from worker.account import holds
+from worker.account import account_state, holds
 from worker.lifecycle.attempt import Claim
 from worker.lifecycle.policy import Policy
 from worker.queue import claims
@@ -64,7 +64,7 @@ def _another(connection: sa.Connection, instead_of: int, policy: Policy) -> int 
     Returns:
         Its id; None if no message waits, or another process has chosen one in the meantime.
     """
-    now = holds.read(connection, lock=True)
+    now = account_state.read(connection, lock=True)
     if now.allowed_canary != instead_of:
         return None
     holds.update(connection, canary_id=None, canary_until=None)

@@ -3,13 +3,15 @@
 There are three holds, and each is lifted without regard to the others:
 
 - The operator's hold: `hold_by_operator`, `lift_operator_hold`.
-- The automatic hold, because there is no balance, the key is refused, or the provider is down
-  (`worker.account.circuit_breaker`). It is lifted after a canary was accepted. A canary is one message that is sent
-  while the account is held; `worker.maintenance.balance` chooses it.
+- The automatic hold, because there is no balance, the key is refused, or the provider is down. It is lifted after a
+  canary was accepted. A canary is one message that is sent while the account is held; `worker.maintenance.balance`
+  chooses it.
 - The hold of a restored backup: `hold_restored`, `end_restored`.
+
+The circuit breaker (`count_failures`) begins the automatic hold after some calls in a row without an answer. Without it
+each queued message would be sent to a provider that is down, and become an attempt of unknown outcome.
 """
 
-import dataclasses
 import datetime as dt
 
 import sqlalchemy as sa
@@ -19,6 +21,7 @@ from smsclick.contract import ACCOUNT, HoldReason, accounts
 from smsclick.provider.codes import Action, lookup
 from smsclick.provider.results import Accepted, Refused
 from smsclick.settings import Settings
+from worker.account.account_state import AccountState, read
 from worker.alerting import incidents
 from worker.alerting.details import NONE, Detail, made, of_code
 from worker.alerting.wording import DetailCode
@@ -30,6 +33,9 @@ from worker.queue import claims
 REASONS = {Action.HOLD_NO_BALANCE: HoldReason.NO_BALANCE, Action.HOLD_KEY: HoldReason.KEY_REFUSED}
 """The refusals that hold the account, and the reason of the hold for each."""
 
+MOST_FAILURES = 5
+"""After so many calls in a row without an answer, counted over all workers, the provider counts as down."""
+
 RELAPSE_SECONDS = 900.0
 """A provider that is down again within this time after the last hold was lifted has relapsed."""
 
@@ -37,83 +43,6 @@ MOST_CANARIES = 5
 """Each relapse adds one canary that must be accepted in a row before the hold is lifted; this is the most."""
 
 _CANARY_CANDIDATES = 500
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class AccountState:
-    """The account's row as it was read, and the database's time of the reading (`now`)."""
-
-    operator_hold_at: dt.datetime | None
-    operator_hold_by: str | None
-    operator_hold_why: str | None
-    hold_reason: HoldReason | None
-    hold_since: dt.datetime | None
-    epoch: int
-    needed_credits: int
-    probe_at: dt.datetime
-    canary_id: int | None
-    canary_until: dt.datetime | None
-    failures: int
-    lag_id: int | None
-    lag_since: dt.datetime | None
-    report_lag: float | None
-    report_lag_at: dt.datetime | None
-    balance: int | None
-    balance_at: dt.datetime | None
-    opened_at: dt.datetime | None
-    relapses: int
-    canaries: int
-    simulated_at: dt.datetime | None
-    restored_since: dt.datetime | None
-    restored_at: dt.datetime | None
-    now: dt.datetime
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there is no hold, so that every message may be sent."""
-        return self.operator_hold_at is None and self.hold_reason is None and self.restored_since is None
-
-    @property
-    def allowed_canary(self) -> int | None:
-        """The canary: the message that may be sent although the account is held.
-
-        None while an operator or a restored backup holds the account: these holds allow no canary.
-        """
-        if self.operator_hold_at is not None or self.restored_since is not None or self.hold_reason is None:
-            return None
-        return self.canary_id
-
-    @property
-    def canary_flies(self) -> bool:
-        """Whether a canary was chosen and its answer may still come.
-
-        `canary_until` ends this, so that a canary whose worker died does not block the next one.
-        """
-        return self.canary_id is not None and self.canary_until is not None and self.canary_until > self.now
-
-    @property
-    def key_works(self) -> bool:
-        """Whether requests other than `credits` are useful: with a refused key each of them would be refused."""
-        return self.hold_reason is not HoldReason.KEY_REFUSED
-
-
-_COLUMNS = [accounts.c[field.name] for field in dataclasses.fields(AccountState) if field.name != "now"]
-# The query is built once, because it is executed many times a second.
-_READ = sa.select(*_COLUMNS, db_now().label("now")).where(accounts.c.account == ACCOUNT)
-_LOCKED = _READ.with_for_update()
-
-
-def read(connection: sa.Connection, *, lock: bool = False) -> AccountState:
-    """Read the account's row.
-
-    Args:
-        connection: in a transaction if `lock` is true.
-        lock: whether the row is locked. Lock messages before it: all steps use this order, so no deadlock is possible.
-    """
-    row = connection.execute(_LOCKED if lock else _READ).one()
-    values = row._asdict()
-    values["hold_reason"] = HoldReason(row.hold_reason) if row.hold_reason else None
-    return AccountState(**values)
 
 
 def hold_by_operator(connection: sa.Connection, *, actor: str | None = None, why: str | None = None) -> bool:
@@ -187,6 +116,7 @@ def hold_for_refusal(
         needed_credits: the predicted credits of the smallest message that was refused.
         settings: for the time of the first probe.
     """
+    effects.note(connection, Effects(hold_changed=True))
     account_state = read(connection, lock=True)
     reason = REASONS[refused.action]
     if account_state.epoch != epoch:
@@ -197,7 +127,7 @@ def hold_for_refusal(
     # Our own words, because the provider's may repeat a phone or a text, and the incident is kept longer than those.
     code = refused.code
     detail = NONE if code is None else made(DetailCode.HOLD, code=code, meaning=of_code(code))
-    begin(connection, account_state, reason, detail, needed_credits, settings)
+    _begin(connection, account_state, reason, detail, needed_credits, settings)
 
 
 def hold_for_refused_key(connection: sa.Connection, code: int, settings: Settings) -> None:
@@ -213,7 +143,40 @@ def hold_for_refused_key(connection: sa.Connection, code: int, settings: Setting
     hold_for_refusal(connection, refused, epoch=read(connection).epoch, needed_credits=1, settings=settings)
 
 
-def begin(
+def count_failures(connection: sa.Connection, failed: int, *, epoch: int, settings: Settings) -> bool:
+    """Count the failed calls of a group of results, and hold the account if too many calls in a row have failed.
+
+    Args:
+        connection: in a transaction.
+        failed: how many calls of the group ended without a readable answer, or never left.
+        epoch: the account's epoch when those requests left. Failures of an earlier epoch are not counted: they happened
+            before the last hold was lifted.
+        settings: for the time of the first probe.
+
+    Returns:
+        True if this call began a hold.
+    """
+    effects.note(connection, Effects(hold_changed=True))
+    account_state = read(connection, lock=True)
+    if account_state.epoch != epoch or account_state.hold_reason is not None:
+        return False
+    failures = account_state.failures + failed
+    update(connection, failures=failures)
+    if failures < MOST_FAILURES:
+        return False
+    detail = made(DetailCode.NO_ANSWERS, count=failures)
+    _begin(connection, account_state, HoldReason.PROVIDER_DOWN, detail, 1, settings)
+    return True
+
+
+def forget_failures(connection: sa.Connection) -> None:
+    """Begin the count of failed calls again, because a call that left after they began was answered."""
+    connection.execute(
+        sa.update(accounts).where(accounts.c.account == ACCOUNT, accounts.c.failures > 0).values(failures=0)
+    )
+
+
+def _begin(
     connection: sa.Connection,
     account_state: AccountState,
     reason: HoldReason,
@@ -245,7 +208,6 @@ def begin(
         canaries=0,
         relapses=_relapses(account_state, reason),
     )
-    effects.note(connection, Effects(hold_changed=True))
     incidents.report(connection, reason, detail=detail)
 
 

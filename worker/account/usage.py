@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from smsclick._database.engine import Database
 from smsclick._values.texts import CHARACTERS_PER_CREDIT
 from smsclick.contract import State, events, messages, usage
+from worker.account.account_state import AccountState
 from worker.account.forecast import WINDOW_SECONDS, Forecast, forecast
-from worker.account.holds import AccountState
 from worker.sql.insert_once import insert_once
 from worker.sql.now import database_now
 

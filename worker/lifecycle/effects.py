@@ -21,7 +21,8 @@ class Effects:
     Attributes:
         callbacks: callbacks to producers were stored.
         alerts: alert events were stored.
-        hold_changed: the account's state changed, so what a process has cached of it is old.
+        hold_changed: an outcome holds the account or counts against it. It may also be held already: what this process
+            has cached of the account is old.
         hold_lifted: messages may be sent again.
         sendable: ids of messages that waited for another of equal content and may be sent now.
     """

@@ -16,8 +16,8 @@ from smsclick.contract import HoldReason
 from smsclick.errors import ProviderError, ProviderRefused, UnreadableBalance
 from smsclick.provider.codes import Action, lookup
 from smsclick.settings import Settings
-from worker.account import balance_history, holds
-from worker.account.holds import AccountState
+from worker.account import account_state, balance_history, holds
+from worker.account.account_state import AccountState
 from worker.alerting import incidents
 from worker.alerting.details import made
 from worker.alerting.wording import DetailCode
@@ -61,7 +61,7 @@ def check(context: Context) -> int | None:
 def _claim(context: Context) -> bool:
     """Whether the check is due and this process makes it: the due time is moved forward by one period."""
     with context.database.begin() as connection:
-        state = holds.read(connection, lock=True)
+        state = account_state.read(connection, lock=True)
         if state.probe_at > state.now:
             return False
         later = state.now + dt.timedelta(seconds=context.settings.balance_seconds)
@@ -73,7 +73,7 @@ def _record(context: Context, credits_left: int | None, exact: Decimal | None, a
     """Write the balance and choose a canary; returns the canary's row id where one may go."""
     period = dt.timedelta(seconds=context.settings.balance_seconds)
     with context.database.begin() as connection:
-        state = holds.read(connection, lock=True)
+        state = account_state.read(connection, lock=True)
         balance_history.record(connection, context.account, asked_at, state.now, exact, period)
         if credits_left is not None:
             holds.update(connection, balance=credits_left, balance_at=state.now)

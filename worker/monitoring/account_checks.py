@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from smsclick._values.times import span
 from smsclick.contract import messages
 from worker.account import usage
+from worker.account.account_state import AccountState
 from worker.account.forecast import Forecast
-from worker.account.holds import AccountState
 from worker.account.usage import Usage
 from worker.alerting.details import NONE, Detail, made
 from worker.alerting.wording import DetailCode

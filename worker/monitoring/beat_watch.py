@@ -17,7 +17,7 @@ from smsclick.contract import heartbeats
 from smsclick.errors import SmsclickError
 from smsclick.provider import _outbound
 from smsclick.settings import Settings
-from worker.account import holds
+from worker.account import account_state
 from worker.alerting import delivery, incidents
 from worker.alerting.details import made
 from worker.alerting.texts import Style
@@ -126,7 +126,7 @@ def missing_progress(connection: sa.Connection, limits: Limits) -> list[str]:
         limits: from when on missing progress is a problem.
     """
     progress = progress_checks.read_progress(
-        connection, holds.read(connection), progress_checks.latest_events(connection)
+        connection, account_state.read(connection), progress_checks.latest_events(connection)
     )
     age = worker_age(connection)
     failing = {

@@ -17,8 +17,8 @@ from smsclick._values.causes import Cause, cause_of
 from smsclick._values.times import span
 from smsclick.contract import Priority, State, events, heartbeats, messages
 from smsclick.settings import Settings
-from worker.account import holds
-from worker.account.holds import AccountState
+from worker.account import account_state
+from worker.account.account_state import AccountState
 from worker.alerting import incidents
 from worker.alerting.details import NONE, Detail, made
 from worker.alerting.wording import DetailCode
@@ -143,7 +143,7 @@ class ProgressChecks:
         """
         limits = self._limits
         now: dt.datetime = database_now(connection)
-        account = holds.read(connection)
+        account = account_state.read(connection)
         latest = latest_events(connection)
         seen = shares(latest, now)
         progress = read_progress(connection, account, latest)

@@ -9,8 +9,8 @@ from typing import Final
 
 from smsclick._database.engine import Database
 from smsclick._values import harmless
-from worker.account import holds
-from worker.account.holds import AccountState
+from worker.account import account_state, holds
+from worker.account.account_state import AccountState
 from worker.alerting.wording import Language
 from worker.sql import audit
 from worker.sql.audit import Act
@@ -108,7 +108,7 @@ def resume(database: Database, *, actor: str) -> AccountState:
         The account's state afterwards: another reason, such as no balance, may still hold it.
     """
     with database.begin() as connection:
-        was_held = holds.read(connection, lock=True).operator_hold_at is not None
+        was_held = account_state.read(connection, lock=True).operator_hold_at is not None
         audit.record(connection, Act.RESUME, actor, count=int(was_held))
         return holds.lift_operator_hold(connection)
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from smsclick._database.engine import Database
 from smsclick._values.causes import Cause, cause_of
 from smsclick.contract import State, events
-from worker.account.holds import AccountState
+from worker.account.account_state import AccountState
 from worker.alerting.wording import Language
 from worker.callbacks import replay
 from worker.callbacks.replay import StoredCallback

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 
 from smsclick._database.engine import Database
 from smsclick.contract import State, messages
-from worker.account import holds, minutes, usage
+from worker.account import account_state, minutes, usage
+from worker.account.account_state import AccountState
 from worker.account.forecast import Forecast
-from worker.account.holds import AccountState
 from worker.account.minutes import Parts, Span
 from worker.alerting.wording import Language
 from worker.metrics import histograms
@@ -220,7 +220,7 @@ def read(database: Database, *, language: Language = "en") -> Now:
         DatabaseNotMigrated: it has not our tables.
     """
     with database.read() as connection:
-        state = holds.read(connection)
+        state = account_state.read(connection)
         oldest = stats.oldest_due(connection)
         waited = None if oldest is None else max(0.0, (state.now - oldest).total_seconds())
         spans = minutes.last_hour(connection, state.now)

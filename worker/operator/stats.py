@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from smsclick._database.columns import db_now
 from smsclick._database.engine import Database
 from smsclick.contract import Priority, State, messages
-from worker.account import holds, usage
+from worker.account import account_state, usage
+from worker.account.account_state import AccountState
 from worker.account.forecast import Forecast
-from worker.account.holds import AccountState
 from worker.account.usage import Usage
 from worker.lifecycle import message_rows
 from worker.operator import counting, open_incidents, recent_heartbeats
@@ -62,7 +62,7 @@ def read(database: Database, days: int = DAYS) -> Stats:
         days: for how many days what was sent and charged is summed.
     """
     with database.read() as connection:
-        state = holds.read(connection)
+        state = account_state.read(connection)
         oldest = oldest_due(connection)
         since, counted = state.now - dt.timedelta(days=days), usage.counted_since(connection)
         return Stats(

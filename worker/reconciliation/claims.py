@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
 from smsclick.contract import State, messages
-from worker.account import holds
+from worker.account import account_state
 from worker.alerting import incidents
 from worker.lifecycle import message_rows
 from worker.reconciliation.unknown_attempt import UnknownAttempt
@@ -29,7 +29,7 @@ def due(connection: sa.Connection) -> bool:
 
 def claim(connection: sa.Connection, lease_seconds: float) -> list[UnknownAttempt]:
     """Claim the attempts that are due, at most `MOST_ATTEMPTS`; none while the key is refused."""
-    if not holds.read(connection).key_works:
+    if not account_state.read(connection).key_works:
         return []
     rows = connection.execute(
         sa.select(

@@ -16,7 +16,7 @@ from smsclick._logs.event_log import EventLog
 from smsclick.contract import incidents as incidents_table
 from smsclick.contract import messages
 from smsclick.provider.results import MessageStatus, ReportRow, UnreadableRow
-from worker.account import holds, status_check
+from worker.account import account_state, holds, status_check
 from worker.alerting import incidents
 from worker.alerting.details import NONE, Detail, made
 from worker.alerting.wording import DetailCode
@@ -86,7 +86,7 @@ def measure(context: Context) -> float | None:
     why = _why_missing(context, probe, shown) if late else NONE
     context.database.transact(lambda connection: _record(connection, probe, settle_seconds, there=shown.there, why=why))
     with context.database.read() as connection:
-        return holds.read(connection).report_lag if shown.there else None
+        return account_state.read(connection).report_lag if shown.there else None
 
 
 def _look(context: Context, probe: _Probe) -> _Shown | None:
@@ -108,7 +108,7 @@ def _look(context: Context, probe: _Probe) -> _Shown | None:
 
 def _pending(context: Context) -> _Probe | None:
     with context.database.read() as connection:
-        now = holds.read(connection)
+        now = account_state.read(connection)
     if now.lag_id is None or now.lag_since is None:
         return None
     # Where it was not shown at once, the provider's clock may be off: only then a wider report is worth its rows.
@@ -122,7 +122,7 @@ def _choose(context: Context) -> _Probe | None:
         return None
 
     def work(connection: sa.Connection) -> _Probe | None:
-        now = holds.read(connection, lock=True)
+        now = account_state.read(connection, lock=True)
         row = connection.execute(
             sa.select(messages.c.id_mensaje, messages.c.sent_at)
             .where(

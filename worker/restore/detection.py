@@ -19,7 +19,7 @@ from smsclick.contract import State, clocks, messages
 from smsclick.errors import ProviderError
 from smsclick.provider.client import SmsclickClient
 from smsclick.provider.results import ReportRow, UnreadableRow
-from worker.account import holds
+from worker.account import account_state, holds
 from worker.alerting import incidents
 from worker.alerting.details import made
 from worker.alerting.wording import DetailCode
@@ -128,7 +128,7 @@ def find_evidence(database: Database, client: SmsclickClient, since: dt.datetime
 
 def _gap(connection: sa.Connection) -> dt.datetime | None:
     """Since when no process has looked at this database; None where one has just now, or a restore is known."""
-    state = holds.read(connection)
+    state = account_state.read(connection)
     seen: dt.datetime | None = connection.scalar(sa.select(sa.func.max(clocks.c.seen_at)))
     if state.restored_since is not None or seen is None or (state.now - seen).total_seconds() <= GAP_SECONDS:
         return None

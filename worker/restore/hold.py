@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from smsclick.contract import State, messages
-from worker.account import holds
+from worker.account import account_state, holds
 from worker.alerting import incidents
 from worker.lifecycle import message_rows
 from worker.lifecycle.doubt import Doubt
@@ -20,7 +20,7 @@ def end_if_looked_for(connection: sa.Connection) -> bool:
     Returns:
         Whether it ended. False also where there is no hold of a restore.
     """
-    state = holds.read(connection)
+    state = account_state.read(connection)
     if state.restored_at is None:
         return False
     reason = messages.c.unknown_reason
@@ -42,13 +42,13 @@ def end_if_looked_for(connection: sa.Connection) -> bool:
 
 def end_by_operator(connection: sa.Connection, actor: str) -> None:
     """End the hold by an operator's word, and record that `actor` did it."""
-    held = holds.read(connection, lock=True).restored_since is not None
+    held = account_state.read(connection, lock=True).restored_since is not None
     end(connection)
     audit.record(connection, Act.RESTORED_END, actor, count=int(held))
 
 
 def end(connection: sa.Connection) -> None:
     """End the hold now, even if attempts were not looked for; what is unknown stays unknown."""
-    holds.read(connection, lock=True)
+    account_state.read(connection, lock=True)
     holds.end_restored(connection)
     incidents.close(connection, "restored")

@@ -18,8 +18,8 @@ from smsclick._values.texts import clean_text
 from smsclick.errors import DatabaseUnavailable, InvalidMessage
 from smsclick.provider.clock import clock
 from smsclick.provider.results import Unknown
+from worker.account import account_state
 from worker.account import canary as canaries
-from worker.account import holds
 from worker.context import Context, Sender
 from worker.lifecycle.attempt import Claim, Ended
 from worker.lifecycle.policy import Invalid, Outcome, Policy, Released
@@ -50,7 +50,7 @@ def wake_for_waiting(context: Context, limit: int) -> int:
     During a hold only the canary may be sent, and its own wake-up may have been lost.
     """
     with context.database.read() as connection:
-        now = holds.read(connection)
+        now = account_state.read(connection)
         if now.is_open:
             ids = [message.id for message in queue_claims.waiting(connection, limit)]
         else:
@@ -69,7 +69,7 @@ def claim(context: Context, ids: Collection[int] | None, limit: int) -> Batch:
 
     def work(connection: sa.Connection, some: Sequence[int] | None = None) -> list[Claim]:
         read_at = time.monotonic()
-        now = holds.read(connection)
+        now = account_state.read(connection)
         context.hold_cache.seen(read_at, now)  # the calls that follow need not read it again
         policy = Policy.of(context.settings, context.account)
         if now.simulated_at is not None and not context.simulated:
@@ -162,7 +162,7 @@ def released(claim: Claim) -> Ended:
     return Ended(claim, Released(), epoch=0)
 
 
-async def _state_if_allowed(context: Context, claim: Claim) -> holds.AccountState | None:
+async def _state_if_allowed(context: Context, claim: Claim) -> account_state.AccountState | None:
     if claim.canary:
         context.hold_cache.forget()  # its permission may be newer than the cached state
     try:

@@ -315,10 +315,9 @@ class Calls:
         self._soon(self._free, call)
 
     def _free(self, call: _Call) -> None:
-        """Give a call's place to another. Its outcome may have put a hold."""
+        """Give a call's place to another. If its outcome put a hold, the commit has made this process forget."""
         if call not in self._in_flight:
             return
-        self._context.hold_cache.forget()
         self._in_flight.discard(call)
         self._holding -= call.holds
         self._advance()
@@ -374,7 +373,6 @@ class Calls:
             self._in_flight.discard(call)
         self._holding = sum(call.holds for call in self._in_flight)
         self._not_begun = 0
-        self._context.hold_cache.forget()
 
     def _soon(self, what: Callable[..., None], *args: object) -> None:
         """Do something in the loop, if one runs; where none does, the next one's tick does it."""

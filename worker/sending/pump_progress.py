@@ -17,7 +17,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from smsclick._logs.event_log import EventLog
-from worker.account import holds
+from worker.account import account_state
 from worker.context import Context
 from worker.lifecycle.policy import Policy
 from worker.queue import claims
@@ -136,7 +136,7 @@ class PumpProgress:
     def _has_work(self) -> bool:
         """Whether the message that was due is still due, or claims were released without a call."""
         with self._context.database.read() as connection:
-            account = holds.read(connection)
+            account = account_state.read(connection)
             if not account.is_open or (account.simulated_at is not None and not self._context.simulated):
                 return False
             released, self._released = self._released, self._calls.released

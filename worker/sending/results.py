@@ -13,7 +13,7 @@ from smsclick.contract import State, messages
 from smsclick.provider.codes import ACCEPTED
 from smsclick.provider.results import Accepted, Refused, Unknown
 from smsclick.settings import Settings
-from worker.account import balance_history, circuit_breaker, holds
+from worker.account import balance_history, holds
 from worker.alerting import incidents
 from worker.alerting.details import made
 from worker.alerting.wording import DetailCode
@@ -133,12 +133,12 @@ def _update_hold(connection: sa.Connection, group: Sequence[Ended], settings: Se
 
 
 def _count_failures(connection: sa.Connection, group: Sequence[Ended], settings: Settings) -> None:
-    called = [ended for ended in group if isinstance(ended.outcome, Accepted | Refused | Unknown)]
-    failed = [ended for ended in called if _no_answer(ended.outcome)]
-    epoch = max((ended.epoch for ended in failed), default=0)
+    failed = [ended.epoch for ended in group if _no_answer(ended.outcome)]
     # A request from before the failures may be answered much later: that says nothing about the provider now.
-    answered = any(ended.failures > 0 and _is_answer(ended.outcome) for ended in called)
-    circuit_breaker.count_failures(connection, len(failed), answered=answered, epoch=epoch, settings=settings)
+    if any(ended.failures > 0 and _is_answer(ended.outcome) for ended in group):
+        holds.forget_failures(connection)
+    elif failed:
+        holds.count_failures(connection, len(failed), epoch=max(failed), settings=settings)
 
 
 def _is_answer(outcome: Outcome) -> bool:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
 from smsclick.contract import State, messages, watermarks
-from worker.account import holds
+from worker.account import account_state
 from worker.context import Context
 from worker.lifecycle import message_rows, on_status
 from worker.lifecycle.policy import Policy
@@ -67,7 +67,7 @@ class BracketClaim:
 
 def due(connection: sa.Connection, policy: Policy) -> bool:
     """Return whether a report is due that answers for more than a few messages."""
-    if not holds.read(connection).key_works:
+    if not account_state.read(connection).key_works:
         return False
     marks = {row.name: row for row in connection.execute(sa.select(watermarks, db_now().label("now")))}
     return any(
@@ -108,7 +108,7 @@ def seconds_until_judged_again(claimed: BracketClaim, sent_at: dt.datetime, tick
 
 def claim(connection: sa.Connection, bracket: Bracket, context: Context) -> BracketClaim | None:
     """Claim a bracket for one lease; returns None where no report of it is due or another worker has it."""
-    if not holds.read(connection).key_works:
+    if not account_state.read(connection).key_works:
         return None
     query = sa.select(watermarks, db_now().label("now")).where(watermarks.c.name == bracket.name)
     mark = connection.execute(query.with_for_update()).first()

@@ -21,7 +21,7 @@ from smsclick._logs.event_log import EventLog
 from smsclick.contract import State, messages
 from smsclick.provider.results import MessageStatus
 from smsclick.settings import Settings
-from worker.account import holds, status_check
+from worker.account import account_state, status_check
 from worker.account.status_check import key_refused
 from worker.alerting import incidents
 from worker.alerting.details import made
@@ -53,7 +53,7 @@ def due(connection: sa.Connection, limit: int) -> list[int]:
 
     While reports of young messages are read on time, the check of a sent message waits a little longer for the report.
     """
-    if not holds.read(connection).key_works:
+    if not account_state.read(connection).key_works:
         return []
     grace = bracket_claim.grace(connection)
     ids: list[int] = []
@@ -121,7 +121,7 @@ def _claim(context: Context, ids: Collection[int]) -> dict[int, int]:
     """Claim due checks within the budget; returns the provider's id by row id."""
 
     def work(connection: sa.Connection) -> dict[int, int]:
-        if not holds.read(connection).key_works:
+        if not account_state.read(connection).key_works:
             return {}
         rows = connection.execute(
             sa.select(messages.c.id, messages.c.id_mensaje, db_now().label("now"))

@@ -11,7 +11,7 @@ from web.pages.people import Operator
 from web.pages.rendering import done, render
 from web.pages.words import words_of
 from web.shared import database_of
-from worker.account import holds
+from worker.account import account_state
 from worker.operator import account
 from worker.operator.account import REASON_CHARACTERS, Hold, HoldCode
 
@@ -48,4 +48,4 @@ async def resume(request: Request, person: Operator) -> Response:
 
 def _holds(database: Database) -> list[Hold]:
     with database.read() as connection:
-        return account.in_force(holds.read(connection))
+        return account.in_force(account_state.read(connection))

@@ -9,7 +9,7 @@ import typer
 from smsclick._cli import output
 from smsclick._cli.tools import open_database
 from smsclick._values import times
-from worker.account.holds import AccountState
+from worker.account.account_state import AccountState
 from worker.operator import account, now
 from worker.operator import stats as figures
 from worker.operator.commands.options import AsJson

@@ -1,7 +1,7 @@
 """Check whether the account is held, and whether incidents are open."""
 
 from smsclick._database.engine import Database
-from worker.account import holds
+from worker.account import account_state
 from worker.operator import open_incidents
 from worker.operator.account import hold_reasons
 from worker.operator.doctor.check import Check, Verdict
@@ -10,7 +10,7 @@ from worker.operator.doctor.check import Check, Verdict
 def hold(database: Database) -> Check:
     """Check whether sending is held."""
     with database.read() as connection:
-        state = holds.read(connection)
+        state = account_state.read(connection)
     if state.is_open:
         return Check("hold", Verdict.OK, "sending is not held")
     todo = "smsclick resume" if state.hold_reason is None else "see the incidents; the hold ends when its cause does"

@@ -3,7 +3,7 @@
 from smsclick._database.engine import Database
 from smsclick._values.times import span
 from smsclick.contract import Priority
-from worker.account import holds
+from worker.account import account_state
 from worker.monitoring import progress_checks
 from worker.operator.doctor.check import Check, Verdict
 from worker.sql.now import database_now
@@ -20,7 +20,7 @@ def check(database: Database, limits: progress_checks.Limits | None = None) -> C
     """
     limits = limits or progress_checks.Limits()
     with database.read() as connection:
-        held = not holds.read(connection).is_open
+        held = not account_state.read(connection).is_open
         age = progress_checks.oldest_due(connection, tuple(Priority))
         urgent = progress_checks.oldest_due(connection, (Priority.HIGH, Priority.NORMAL))
         now = database_now(connection)

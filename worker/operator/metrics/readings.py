@@ -12,9 +12,9 @@ from smsclick._database.columns import db_now
 from smsclick._database.engine import Database
 from smsclick.contract import HoldReason, Priority, State, callbacks, dead_letters, messages
 from smsclick.provider.codes import CODES
-from worker.account import holds, usage
+from worker.account import account_state, usage
+from worker.account.account_state import AccountState
 from worker.account.forecast import Forecast
-from worker.account.holds import AccountState
 from worker.alerting.kinds import KINDS
 from worker.callbacks import store as callback_store
 from worker.lifecycle import message_rows, tallied
@@ -79,7 +79,7 @@ def read(database: Database) -> Readings:
         DatabaseNotMigrated: it has not our tables.
     """
     with database.read() as connection:
-        account = holds.read(connection)
+        account = account_state.read(connection)
         counted = tallies.totals(connection)
         samples: dict[str, dict[Labels, float]] = {
             "smsclick_messages": {

@@ -12,8 +12,8 @@ from smsclick._values.quiet_hours import QuietHours
 from smsclick._values.zones import zones_of
 from smsclick.contract import Priority, State, events, limits, messages
 from smsclick.settings import Settings
-from worker.account import holds
-from worker.account.holds import AccountState
+from worker.account import account_state
+from worker.account.account_state import AccountState
 from worker.callbacks import replay
 from worker.callbacks.replay import CallbackState, StoredCallback
 from worker.lifecycle import message_rows
@@ -103,7 +103,7 @@ def read(connection: sa.Connection, row: Mapping[str, Any], limits_of: Limits) -
         row: all columns of the message by name.
         limits_of: what the settings say.
     """
-    account = holds.read(connection)
+    account = account_state.read(connection)
     faults = odd_rows.faults_of(dict(row))
     if faults:
         return Facts(row, account, odd=odd_rows.reason(faults))

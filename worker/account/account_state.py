@@ -1,16 +1,101 @@
-"""A cache of the account's state. Each call reads it before it leaves, so a hold stops all calls within 20 to 40 ms."""
+"""The account's row as it was read: whether messages may be sent. Each call reads it before it leaves.
+
+`read` reads it in a transaction of the caller. `HoldCache` reads it at most once in 20 ms for all calls of a process,
+so a hold stops all calls within 20 to 40 ms. `worker.account.holds` changes it.
+"""
 
 import asyncio
+import dataclasses
+import datetime as dt
 import time
 
+import sqlalchemy as sa
+
+from smsclick._database.columns import db_now
 from smsclick._database.engine import Database
 from smsclick._logs.event_log import EventLog
-from worker.account import holds
-from worker.account.holds import AccountState
+from smsclick.contract import ACCOUNT, HoldReason, accounts
 
 log = EventLog(__name__)
 
 _CACHE_SECONDS = 0.02
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AccountState:
+    """The account's row as it was read, and the database's time of the reading (`now`)."""
+
+    operator_hold_at: dt.datetime | None
+    operator_hold_by: str | None
+    operator_hold_why: str | None
+    hold_reason: HoldReason | None
+    hold_since: dt.datetime | None
+    epoch: int
+    needed_credits: int
+    probe_at: dt.datetime
+    canary_id: int | None
+    canary_until: dt.datetime | None
+    failures: int
+    lag_id: int | None
+    lag_since: dt.datetime | None
+    report_lag: float | None
+    report_lag_at: dt.datetime | None
+    balance: int | None
+    balance_at: dt.datetime | None
+    opened_at: dt.datetime | None
+    relapses: int
+    canaries: int
+    simulated_at: dt.datetime | None
+    restored_since: dt.datetime | None
+    restored_at: dt.datetime | None
+    now: dt.datetime
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is no hold, so that every message may be sent."""
+        return self.operator_hold_at is None and self.hold_reason is None and self.restored_since is None
+
+    @property
+    def allowed_canary(self) -> int | None:
+        """The canary: the message that may be sent although the account is held.
+
+        None while an operator or a restored backup holds the account: these holds allow no canary.
+        """
+        if self.operator_hold_at is not None or self.restored_since is not None or self.hold_reason is None:
+            return None
+        return self.canary_id
+
+    @property
+    def canary_flies(self) -> bool:
+        """Whether a canary was chosen and its answer may still come.
+
+        `canary_until` ends this, so that a canary whose worker died does not block the next one.
+        """
+        return self.canary_id is not None and self.canary_until is not None and self.canary_until > self.now
+
+    @property
+    def key_works(self) -> bool:
+        """Whether requests other than `credits` are useful: with a refused key each of them would be refused."""
+        return self.hold_reason is not HoldReason.KEY_REFUSED
+
+
+_COLUMNS = [accounts.c[field.name] for field in dataclasses.fields(AccountState) if field.name != "now"]
+# The query is built once, because it is executed many times a second.
+_READ = sa.select(*_COLUMNS, db_now().label("now")).where(accounts.c.account == ACCOUNT)
+_LOCKED = _READ.with_for_update()
+
+
+def read(connection: sa.Connection, *, lock: bool = False) -> AccountState:
+    """Read the account's row.
+
+    Args:
+        connection: in a transaction if `lock` is true.
+        lock: whether the row is locked. Lock messages before it: all steps use this order, so no deadlock is possible.
+    """
+    row = connection.execute(_LOCKED if lock else _READ).one()
+    values = row._asdict()
+    values["hold_reason"] = HoldReason(row.hold_reason) if row.hold_reason else None
+    return AccountState(**values)
 
 
 class HoldCache:
@@ -68,7 +153,7 @@ class HoldCache:
     def _read_now(self) -> AccountState:
         began = time.monotonic()
         with self._database.read() as connection:
-            seen = holds.read(connection)
+            seen = read(connection)
         self.seen(began, seen)
         return seen
 
