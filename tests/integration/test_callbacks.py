@@ -22,8 +22,9 @@ from tests import one_sender
 from tests.factories import LONG_AGO, PHONE, alert_events, clock, insert, row, sent
 from tests.processes import wait_until
 from tests.webhook_receiver import SECRET, Hook
+from worker.callbacks.call import Acknowledged, Call, GivenUp, NotAcknowledged
 from worker.callbacks.dispatcher import CallbackDispatcher
-from worker.callbacks.policy import Acknowledged, Call, GivenUp, NotAcknowledged, next_wait, outcome_of_status
+from worker.callbacks.policy import ended, next_wait, outcome_of_status
 from worker.callbacks.store import claim, due, purge, record
 from worker.callbacks.webhook import WebhookClient, WebhookFailedError
 from worker.callbacks.webhook_addresses import AddressRules, RefusedAddressError
@@ -680,9 +681,9 @@ def test_the_late_failure_of_a_lost_claim_does_not_move_the_next_one(database: D
     held = claimed()
     [before] = stored(database)
     failed = NotAcknowledged("HTTP 500")
-    database.transact(lambda connection: record(connection, [(lost, failed)], random.Random(0)))
+    database.transact(lambda connection: record(connection, [ended(lost, failed, random.Random(0))]))
     assert stored(database) == [before]
-    database.transact(lambda connection: record(connection, [(held, failed)], random.Random(0)))
+    database.transact(lambda connection: record(connection, [ended(held, failed, random.Random(0))]))
     [after] = stored(database)
     assert (after.due_at != before.due_at, after.last_error) == (True, "HTTP 500")
 

@@ -22,8 +22,8 @@ from tests.integration.workbench import Bench, bench
 from worker.account import holds
 from worker.account.holds import MOST_FAILURES
 from worker.account.rate_limit import SharedLimiter
-from worker.callbacks import store
-from worker.callbacks.policy import GivenUp, NotAcknowledged
+from worker.callbacks import policy, store
+from worker.callbacks.call import GivenUp, NotAcknowledged
 from worker.lifecycle.doubt import Doubt
 from worker.maintenance import balance
 from worker.monitoring.progress_checks import SWEEP
@@ -371,10 +371,8 @@ def test_a_callback_that_waits_and_one_that_was_given_up_are_named(made: Bench) 
         with made.database.begin() as connection:
             connection.execute(sa.update(callbacks).values(due_at=LONG_AGO))
         calls, _more = made.database.transact(lambda connection: store.claim(connection, "shop.example", 10))
-        results = [(each, outcome) for each in calls]
-        made.database.transact(
-            lambda connection, results=results: store.record(connection, results, random.Random(0))  # type: ignore[misc]
-        )
+        ended = [policy.ended(each, outcome, random.Random(0)) for each in calls]
+        made.database.transact(lambda connection, ended=ended: store.record(connection, ended))  # type: ignore[misc]
         assert codes(made, message_id) == [Code.SENT, code]
     assert "shop.example was given up" in read(made, message_id).next
 

@@ -23,8 +23,8 @@ from smsclick._logs.event_log import EventLog
 from smsclick._values.callback import TaskTarget, WebhookTarget, parse_callback
 from smsclick.errors import InvalidField
 from worker.callbacks import policy, store
+from worker.callbacks.call import Acknowledged, Call, GivenUp, NotAcknowledged, Outcome
 from worker.callbacks.celery_task import CallTask, TaskNotPublishedError
-from worker.callbacks.policy import Acknowledged, Call, GivenUp, NotAcknowledged, Outcome
 from worker.callbacks.webhook import WebhookClient, WebhookFailedError
 from worker.callbacks.webhook_addresses import AddressRules, RefusedAddressError
 from worker.queue.odd_rows import place
@@ -250,7 +250,8 @@ class CallbackDispatcher:
                     tries=call.tries,
                     reason=outcome.reason,
                 )
-        self._database.transact(lambda connection: store.record(connection, results, self._rng))
+        ended = [policy.ended(call, outcome, self._rng) for call, outcome in results]
+        self._database.transact(lambda connection: store.record(connection, ended))
 
 
 def _wait_for_some(in_flight: Collection[Future[Outcome]]) -> set[Future[Outcome]]:

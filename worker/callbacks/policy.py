@@ -6,14 +6,13 @@ that failed gets one call at a time, so that it does not take the capacity of th
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 from smsclick._values.times import iso
+from worker.callbacks.call import Acknowledged, Call, Ended, GivenUp, NotAcknowledged, Outcome
 
 if TYPE_CHECKING:
-    import datetime as dt
     import random
     from collections.abc import Iterable, Iterator
 
@@ -45,66 +44,6 @@ ALERT_AFTER_TRIES = 4
 """A receiver that fails is reported as an incident after this many tries, about half an hour."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Call:
-    """A claimed row of `smsclick_callbacks`, which this process may deliver.
-
-    Attributes:
-        id: of the row.
-        event_id: the id that the receiver gets, the same at each try.
-        target: the address as the producer gave it; it may hold a secret.
-        receiver: the target's host or queue, which limits are counted for.
-        tries: the number of tries, this one included.
-        created_at: when the message changed.
-        age_seconds: since then.
-        data: the message's fields at that time.
-        reply: the recipient's reply, unless it was erased meanwhile.
-        begin_by: a time of `time.monotonic()`; later, the claim may end before the call does.
-    """
-
-    id: int
-    event_id: str
-    message_id: int
-    type: str
-    target: str = dataclasses.field(repr=False)
-    receiver: str
-    tries: int
-    created_at: dt.datetime
-    age_seconds: float
-    data: dict[str, Any]
-    reply: str | None = dataclasses.field(repr=False)
-    begin_by: float
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Acknowledged:
-    """The receiver has the event."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class NotAcknowledged:
-    """The receiver may not have the event; it is tried again.
-
-    Attributes:
-        reason: a few words without the address.
-        needs_operator: whether the cause is our configuration or a defect of ours. Then an incident is reported at
-            once, and the callback waits for the operator instead of using up its tries.
-    """
-
-    reason: str
-    needs_operator: bool = False
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class GivenUp:
-    """A further try cannot succeed."""
-
-    reason: str
-
-
-Outcome = Acknowledged | NotAcknowledged | GivenUp
-
-
 def event(call: Call, *, with_reply: bool) -> dict[str, Any]:
     """The event as the receiver gets it.
 
@@ -127,13 +66,19 @@ def outcome_of_status(status: int) -> Outcome:
     return NotAcknowledged(f"HTTP {status}")
 
 
-def wait_after(call: Call, outcome: NotAcknowledged | GivenUp, rng: random.Random) -> float | None:
-    """Seconds until the next try of a call that was not acknowledged; None where it is given up."""
-    if isinstance(outcome, GivenUp):
-        return None
-    if outcome.needs_operator:
-        return configuration_wait(call.age_seconds, rng)
-    return next_wait(call.tries, call.age_seconds, rng)
+def ended(call: Call, outcome: Outcome, rng: random.Random) -> Ended:
+    """Decide what becomes of a callback after a call."""
+    match outcome:
+        case Acknowledged():
+            return Ended(call, outcome, wait_seconds=None, needs_incident=False)
+        case GivenUp():
+            return Ended(call, outcome, wait_seconds=None, needs_incident=True)
+        case NotAcknowledged(needs_operator=True):
+            return Ended(call, outcome, configuration_wait(call.age_seconds, rng), needs_incident=True)
+        case NotAcknowledged():
+            wait_seconds = next_wait(call.tries, call.age_seconds, rng)
+            has_failed_long = call.tries >= ALERT_AFTER_TRIES or call.age_seconds >= GIVE_UP_AFTER_SECONDS
+            return Ended(call, outcome, wait_seconds, has_failed_long)
 
 
 def next_wait(tries: int, age_seconds: float, rng: random.Random) -> float | None:
@@ -149,19 +94,6 @@ def configuration_wait(age_seconds: float, rng: random.Random) -> float | None:
     if age_seconds >= CONFIGURATION_GIVE_UP_AFTER_SECONDS:
         return None
     return CONFIGURATION_WAIT_SECONDS * rng.uniform(0.9, 1.1)
-
-
-def needs_incident(call: Call, outcome: Outcome) -> bool:
-    """Whether an operator must know how this call ended."""
-    match outcome:
-        case Acknowledged():
-            return False
-        case NotAcknowledged():
-            return (
-                outcome.needs_operator or call.tries >= ALERT_AFTER_TRIES or call.age_seconds >= GIVE_UP_AFTER_SECONDS
-            )
-        case GivenUp():
-            return True
 
 
 class ReceiverShares:

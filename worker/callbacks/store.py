@@ -23,13 +23,12 @@ from smsclick.contract import callbacks, messages
 from worker.alerting import incidents
 from worker.alerting.details import Detail, known, made
 from worker.alerting.wording import DetailCode
-from worker.callbacks.policy import Acknowledged, Call, Outcome, needs_incident, wait_after
+from worker.callbacks.call import Acknowledged, Call, Ended
 from worker.metrics import tallies
 from worker.sql import readable
 from worker.sql.now import database_now
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Collection, Sequence
 
     from smsclick._database.engine import Database
@@ -170,40 +169,31 @@ def release(connection: sa.Connection, ids: Sequence[int]) -> None:
     )
 
 
-def record(connection: sa.Connection, results: Sequence[tuple[Call, Outcome]], rng: random.Random) -> None:
+def record(connection: sa.Connection, ended: Sequence[Ended]) -> None:
     """Store how calls ended, and report or close the incidents of their receivers.
 
     Args:
         connection: in a transaction.
-        results: calls with their outcomes.
-        rng: for the jitter of the waits.
+        ended: calls with their outcomes, and what becomes of them.
     """
     now = database_now(connection)
     # Also where the claim is another process's by now: the receiver has the event.
-    acknowledged = [call for call, outcome in results if isinstance(outcome, Acknowledged)]
+    acknowledged = [each.call for each in ended if isinstance(each.outcome, Acknowledged)]
     _finish(connection, acknowledged, now, delivered_at=now, failed_at=None, last_error=None)
-    for call, outcome in results:
-        if isinstance(outcome, Acknowledged):
+    for each in ended:
+        if isinstance(each.outcome, Acknowledged):
             continue
-        wait_seconds = wait_after(call, outcome, rng)
-        if wait_seconds is None:
-            _finish(
-                connection,
-                [call],
-                now,
-                delivered_at=None,
-                failed_at=now,
-                last_error=outcome.reason[:_REASON_CHARACTERS],
-            )
+        if each.wait_seconds is None:
+            reason = each.outcome.reason[:_REASON_CHARACTERS]
+            _finish(connection, [each.call], now, delivered_at=None, failed_at=now, last_error=reason)
         else:
-            _postpone(connection, call, now + dt.timedelta(seconds=wait_seconds), outcome.reason)
+            _postpone(connection, each.call, now + dt.timedelta(seconds=each.wait_seconds), each.outcome.reason)
     for receiver in {call.receiver for call in acknowledged}:
         incidents.close(connection, _INCIDENT, subject=_subject(receiver))
-    for call, outcome in results:
-        if needs_incident(call, outcome) and not isinstance(outcome, Acknowledged):
-            detail = made(
-                DetailCode.RECEIVER, receiver=call.receiver[:100], why=why_of(outcome.reason), id=call.message_id
-            )
+    for each in ended:
+        if each.needs_incident and not isinstance(each.outcome, Acknowledged):
+            call, why = each.call, why_of(each.outcome.reason)
+            detail = made(DetailCode.RECEIVER, receiver=call.receiver[:100], why=why, id=call.message_id)
             incidents.report(connection, _INCIDENT, subject=_subject(call.receiver), detail=detail)
 
 
