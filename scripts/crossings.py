@@ -4,7 +4,9 @@ A message with a webhook is enqueued, sent, found delivered by its status check,
 this process, on SQLite and against the simulator. Every call from one module into another is watched. A border is a
 pair of modules (caller and callee) of the message's way: the producer's side, the steps and the state machine. What
 serves every row alike is not part of the way and not counted: drivers and sessions, settings, value types, SQL tools
-and threads. A function that calls back through such a module counts as called by the module that passed it on.
+and threads. A function that calls back through such a module counts as called by the module that passed it on. What a
+thread or an event loop runs by itself has no caller: whether a reply of a socket comes in the loop's time or before
+would else change the count.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ SERVICES = (
     "smsclick.provider.results",
     "smsclick.settings",
     "smsclick.simulator",
+    "worker.callbacks.call",
     "worker.lifecycle.attempt",
     "worker.lifecycle.effects",
     "worker.lifecycle.fingerprint",
@@ -61,10 +64,11 @@ SERVICES = (
     "worker.queue.odd_rows",
     "worker.runtime",
     "worker.sending.call_metrics",
+    "worker.sending.pump_progress",
     "worker.sql",
     "worker.threads",
 )
-"""Modules that serve every row alike, count for the metrics, write spans, or hold nothing but values."""
+"""Modules that serve every row alike, count for the metrics, write spans, judge a process, or hold only values."""
 
 ONE = ("smsclick.provider",)
 """Packages with one door, counted as one module: the message's way does not depend on what is behind it."""
@@ -93,7 +97,7 @@ class Watch:
         if not callee:
             return
         caller, above = "", frame.f_back
-        while above is not None and not caller:
+        while above is not None and not caller and not _is_loop(above):
             caller = _module(above)
             above = above.f_back
         if caller and caller != callee:
@@ -105,6 +109,11 @@ def _module(frame: FrameType) -> str:
     if not name.startswith(("smsclick", "worker")) or name.startswith(SERVICES):
         return ""
     return next((package for package in ONE if name.startswith(package)), name)
+
+
+def _is_loop(frame: FrameType) -> bool:
+    name: str = frame.f_globals.get("__name__", "")
+    return name in {"asyncio.events", "asyncio.runners"}
 
 
 def main() -> int:
