@@ -15,16 +15,16 @@ import sqlalchemy as sa
 from smsclick._database.columns import db_now
 from smsclick._values.causes import Cause, cause_of
 from smsclick._values.times import span
-from smsclick.contract import Priority, State, events, heartbeats, messages
+from smsclick.contract import Priority, State, events, heartbeats
 from smsclick.settings import Settings
 from worker.account import account_state
 from worker.account.account_state import AccountState
 from worker.alerting import incidents
 from worker.alerting.details import NONE, Detail, made
 from worker.alerting.wording import DetailCode
-from worker.lifecycle import message_rows
 from worker.monitoring import account_checks
 from worker.monitoring.account_checks import Judgement
+from worker.queue import claims
 from worker.sql.now import database_now
 
 _EVENTS_COUNTED = 1000
@@ -243,21 +243,8 @@ def read_progress(connection: sa.Connection, account: AccountState, latest: Sequ
 
 def oldest_due(connection: sa.Connection, priorities: tuple[Priority, ...]) -> float | None:
     """Seconds since the longest waiting message of these priorities could have been sent; None where none waits."""
-    found: list[float] = []
-    for priority in priorities:
-        row = connection.execute(
-            sa.select(messages.c.due_at, db_now().label("now"))
-            .where(
-                message_rows.in_state(State.QUEUED),
-                messages.c.priority == sa.literal(int(priority), literal_execute=True),
-                messages.c.due_at <= db_now(),
-            )
-            .order_by(messages.c.due_at)
-            .limit(1)
-        ).first()
-        if row is not None:
-            found.append((row.now - row.due_at).total_seconds())
-    return max(found, default=None)
+    found = [claims.first_due(connection, priority) for priority in priorities]
+    return max(((each.now - each.due_at).total_seconds() for each in found if each is not None), default=None)
 
 
 def since(connection: sa.Connection, name: str) -> float | None:

@@ -5,18 +5,17 @@ import datetime as dt
 
 import sqlalchemy as sa
 
-from smsclick._database.columns import db_now
 from smsclick._database.engine import Database
-from smsclick.contract import Priority, State, messages
+from smsclick.contract import Priority, messages
 from worker.account import account_state, usage
 from worker.account.account_state import AccountState
 from worker.account.forecast import Forecast
 from worker.account.usage import Usage
-from worker.lifecycle import message_rows
 from worker.operator import counting, open_incidents, recent_heartbeats
 from worker.operator.counting import Counts
 from worker.operator.open_incidents import Incident
 from worker.operator.recent_heartbeats import Heartbeat
+from worker.queue import claims
 
 DAYS = 7
 """For how many days what was sent and charged is summed, where nobody asks for others."""
@@ -98,17 +97,5 @@ def hold_since(state: AccountState) -> dt.datetime | None:
 
 def oldest_due(connection: sa.Connection) -> dt.datetime | None:
     """Return the earliest due time of a queued message, with one index look-up for each priority."""
-    found = [
-        connection.scalar(
-            sa.select(messages.c.due_at)
-            .where(
-                message_rows.in_state(State.QUEUED),
-                messages.c.priority == sa.literal(int(priority), literal_execute=True),
-                messages.c.due_at <= db_now(),
-            )
-            .order_by(messages.c.due_at)
-            .limit(1)
-        )
-        for priority in Priority
-    ]
-    return min((each for each in found if each is not None), default=None)
+    found = [claims.first_due(connection, priority) for priority in Priority]
+    return min((each.due_at for each in found if each is not None), default=None)

@@ -10,7 +10,7 @@ import datetime as dt
 import random
 import secrets
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -55,6 +55,19 @@ def waiting(connection: sa.Connection, limit: int) -> list[Waiting]:
         if len(found) >= limit:
             break
     return found
+
+
+class FirstDue(NamedTuple):
+    """When the message of a priority that has waited longest became due, and the database's time."""
+
+    due_at: dt.datetime
+    now: dt.datetime
+
+
+def first_due(connection: sa.Connection, priority: Priority) -> FirstDue | None:
+    """What has waited longest in a priority, by one look into the queue's index; None where nothing is due."""
+    row = connection.execute(_due(sa.select(messages.c.due_at, db_now().label("now")), priority, 1)).first()
+    return None if row is None else FirstDue(row.due_at, row.now)
 
 
 def claim(

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from smsclick._database.columns import db_now
 from smsclick._database.engine import Database
 from smsclick.contract import HoldReason, Priority, State, callbacks, dead_letters, messages
 from smsclick.provider.codes import CODES
@@ -23,6 +22,7 @@ from worker.metrics import process_metrics, tallies, worker_gauges
 from worker.metrics.worker_gauges import Gauges
 from worker.operator import counting, open_incidents, recent_heartbeats
 from worker.operator.recent_heartbeats import Heartbeat
+from worker.queue import claims
 
 MOST_COUNTED: Final = 100_000
 """Messages of one state, or waiting callbacks, that are counted one by one; above that the database estimates."""
@@ -106,20 +106,8 @@ def read(database: Database) -> Readings:
 
 
 def _oldest_due(connection: sa.Connection, now: dt.datetime) -> dict[Labels, float]:
-    found: dict[Labels, float] = {}
-    for priority in Priority:
-        due_at = connection.scalar(
-            sa.select(messages.c.due_at)
-            .where(
-                message_rows.in_state(State.QUEUED),
-                messages.c.priority == sa.literal(int(priority), literal_execute=True),
-                messages.c.due_at <= db_now(),
-            )
-            .order_by(messages.c.due_at)
-            .limit(1)
-        )
-        found[priority.name.lower(),] = _age(due_at, now)
-    return found
+    found = {priority: claims.first_due(connection, priority) for priority in Priority}
+    return {(each.name.lower(),): _age(None if first is None else first.due_at, now) for each, first in found.items()}
 
 
 def _unknown(connection: sa.Connection, now: dt.datetime) -> dict[str, dict[Labels, float]]:
