@@ -25,7 +25,7 @@ from worker.alerting.details import Detail, known, made
 from worker.alerting.wording import DetailCode
 from worker.callbacks.call import Acknowledged, Call, Ended
 from worker.metrics import tallies
-from worker.sql import readable
+from worker.sql import bulk, readable
 from worker.sql.now import database_now
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def claim(connection: sa.Connection, receiver: str, limit: int) -> tuple[list[Ca
         first_id, first_due = firsts[row.message_id]
         if first_id != row.id:
             later = max(first_due, now + dt.timedelta(seconds=BLOCKED_WAIT_SECONDS))
-            blocked.append({"b_id": row.id, "b_due_at": later})
+            blocked.append({"b_id": row.id, "due_at": later})
             continue
         fields = about[row.message_id]
         head = {
@@ -150,13 +150,7 @@ def claim(connection: sa.Connection, receiver: str, limit: int) -> tuple[list[Ca
             .where(callbacks.c.id.in_([call.id for call in calls]))
             .values(due_at=now + dt.timedelta(seconds=LEASE_SECONDS), tries=callbacks.c.tries + 1)
         )
-    if blocked:
-        connection.execute(
-            sa.update(callbacks)
-            .where(callbacks.c.id == sa.bindparam("b_id"))
-            .values(due_at=sa.bindparam("b_due_at", type_=callbacks.c.due_at.type)),
-            blocked,
-        )
+    bulk.update(connection, callbacks, {"id": "b_id"}, blocked)
     return calls, bool(blocked)
 
 
