@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -116,3 +117,9 @@ def make_runtime(database: Database, simulator: Simulator, wakeups: RecordingWak
 def runtime(make_runtime: MakeRuntime) -> Runtime:
     """One worker process without a broker."""
     return make_runtime()
+
+
+@pytest.fixture
+def threads_die_silently(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that kill threads: a second kill may hit pytest's own hook, which then fails the test."""
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)

@@ -374,6 +374,7 @@ def test_no_call_begins_while_results_cannot_be_recorded(
 
 
 @pytest.mark.parametrize("database", ["postgres", "sqlite"], indirect=True)
+@pytest.mark.usefixtures("threads_die_silently")
 def test_a_pump_whose_threads_are_killed_goes_on(
     make_runtime: MakeRuntime, database: Database, simulator: Simulator, make_pump: Callable[[Runtime, int], Pump]
 ) -> None:
@@ -399,6 +400,7 @@ def test_a_pump_whose_threads_are_killed_goes_on(
 # One that hits a weak reference's callback is swallowed by Python, which says so; one between a socket's creation and
 # the `try` that closes it leaves that open.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("threads_die_silently")
 def test_a_loop_that_is_killed_again_and_again_with_calls_in_flight_loses_no_claim_and_sends_none_twice(
     runtime: Runtime, database: Database, simulator: Simulator, make_pump: Callable[[Runtime, int], Pump]
 ) -> None:

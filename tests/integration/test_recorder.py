@@ -304,6 +304,7 @@ def test_an_accepted_answer_to_a_deleted_message_is_named_in_an_incident(
 @pytest.mark.parametrize("database", ["postgres", "sqlite"], indirect=True)
 # One that hits a weak reference's callback is swallowed by Python, which says so.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("threads_die_silently")
 def test_a_recorder_whose_thread_is_killed_again_and_again_loses_nothing(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
