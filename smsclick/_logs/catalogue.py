@@ -81,6 +81,7 @@ EVENTS: Final = {
     "open_files_few": "The limit of open files (ulimit -n) allows fewer calls in flight. "
     "Raise it, or set --concurrency.",
     "page_failed": "A page could not be shown.",
+    "pump_unchecked": "Whether the pump makes progress could not be checked.",
     "queue_consumed_again": "A queue can be consumed again.",
     "queue_differs": "A queue has another shape than ours and is used as it is.",
     "queue_refused": "A queue cannot be consumed; the others are.",
@@ -101,6 +102,7 @@ EVENTS: Final = {
     "results_wait": "Results wait for the database.",
     "row_odd": "A row is odd.",
     "rows_halved": "Rows are worked on in halves.",
+    "sender_hangs": "The thread that makes the calls does not end; its calls become unknown when their leases end.",
     "sign_in_failed": "A sign-in to the page failed.",
     "sign_in_throttled": "Sign-ins to the page are refused unread, because too many have failed.",
     "simulated_database": "Nothing is sent: `smsclick up --simulate` uses this database. "

@@ -41,6 +41,8 @@ def kill(thread: SupervisedThread) -> None:
     running = thread._thread
     assert running is not None
     assert running.ident is not None
+    if not running.is_alive():
+        return  # its number may be another thread's by now
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(running.ident), ctypes.py_object(SystemExit))
 
 

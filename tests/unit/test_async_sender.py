@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import pytest
 import uvloop
 
+from smsclick.provider._async_http import names
 from smsclick.provider._async_http.connection import Channel, Connection
 from smsclick.provider._async_http.names import Resolver
 from smsclick.provider._async_http.pool import FIRST_OPENINGS, MOST_OPENINGS, Pool
@@ -549,6 +550,52 @@ def test_a_name_that_is_not_resolved_is_asked_for_again(run: Run) -> None:
             for error in await asyncio.gather(*(resolver.addresses() for _ in range(5)), return_exceptions=True):
                 assert isinstance(error, socket.gaierror)
         assert len(asked) == 2
+
+    run(resolve())
+
+
+@pytest.mark.parametrize("end", [MemoryError, SystemExit, ZeroDivisionError])
+def test_whatever_ends_the_thread_that_resolves_ends_the_wait_for_it(run: Run, end: type[BaseException]) -> None:
+    ends = [end]
+
+    def ask(_host: str, port: int, **_: object) -> list[Any]:
+        if ends:
+            raise ends.pop()
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    async def resolve() -> None:
+        resolver = Resolver("provider.invalid", 443, ask)
+        with pytest.raises(OSError, match=end.__name__):
+            await resolver.addresses()
+        assert await resolver.addresses() == [(socket.AF_INET, ("127.0.0.1", 443))]
+
+    run(resolve())
+
+
+def test_a_thread_that_never_answers_is_replaced(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_answer = threading.Event()
+    asking = asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+    asked = []
+
+    def ask(_host: str, port: int, **_: object) -> list[Any]:
+        asked.append(1)
+        if len(asked) == 1:
+            loops[0].call_soon_threadsafe(asking.set)
+            may_answer.wait(60)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    async def resolve() -> None:
+        resolver = Resolver("provider.invalid", 443, ask)
+        loops.append(asyncio.get_running_loop())
+        first = asyncio.create_task(resolver.addresses())
+        await asking.wait()
+        monkeypatch.setattr(names, "LOST_SECONDS", -1.0)
+        assert await resolver.addresses() == [(socket.AF_INET, ("127.0.0.1", 443))]
+        assert not first.done()
+        assert len(asked) == 2
+        may_answer.set()
+        assert await first == await resolver.addresses()
 
     run(resolve())
 

@@ -38,6 +38,8 @@ _FULL_SECONDS = 0.01
 _FULL_PAUSE_SECONDS = 0.05
 """The feeder looks so often."""
 _BEATS_WITHIN_SECONDS = 60.0
+_ENDS_SECONDS = 60.0
+"""A thread that runs so long after the last call in flight must have ended hangs, and is left to the process's end."""
 _ASKING_THREADS = 2
 """Threads that ask the database for the loop: for the account's state, and for slots of the rate limit."""
 
@@ -175,7 +177,9 @@ class Calls:
         """Release claims without a call, and wait for calls in flight (at most the read timeout)."""
         self._context.stopping.set()
         self._soon(self._advance)
-        self._thread.join()
+        if not self._thread.join(self._context.settings.read_timeout + _ENDS_SECONDS):
+            log.error("sender_hangs", calls=len(self._in_flight))
+            return
         self._account_for_cut_off()
         self._give_back()
 

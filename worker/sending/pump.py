@@ -38,6 +38,8 @@ _RETRY_SECONDS = 1.0
 _IDLE_SECONDS = 5.0
 _BEATS_WITHIN_SECONDS = 60.0
 _CHECK_ENDS_SECONDS = 2.0
+_FEEDER_ENDS_SECONDS = 90.0
+"""A database that does not answer is given up earlier."""
 _LOOK_SPREAD = 0.25
 """Each process looks this share of the period earlier or later, so that many processes do not look together."""
 
@@ -95,7 +97,7 @@ class Pump:
         self._context.stopping.set()
         with self._feed:
             self._feed.notify()
-        self._feeder.join()
+        self._feeder.join(_FEEDER_ENDS_SECONDS)
         self._calls.close()
         self._check.join(_CHECK_ENDS_SECONDS)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextlib
 import socket
-import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,9 +18,12 @@ Address = tuple[socket.AddressFamily, tuple[str | int | bytes, ...]]
 CACHE_SECONDS: Final = 30.0
 """Thousands of connections ask for one name. After this, or when no address could be reached, it is asked for again."""
 
+LOST_SECONDS: Final = 60.0
+"""A thread that has not answered for so long is taken for lost, and another one asks."""
+
 
 class Resolver:
-    """Resolves one name, with at most one thread at a time. Many may wait for its answer.
+    """Resolves one name, with one thread at a time. Many may wait for its answer.
 
     Args:
         host: A name or an address.
@@ -33,6 +36,7 @@ class Resolver:
         self._known: list[Address] = []
         self._known_until = 0.0
         self._pending: asyncio.Future[list[Address] | OSError | ValueError] | None = None
+        self._asked_at = 0.0
 
     async def addresses(self) -> list[Address]:
         """Return the addresses, of the cache where they are new enough.
@@ -43,7 +47,8 @@ class Resolver:
         """
         if time.monotonic() < self._known_until:
             return list(self._known)  # `prefer` changes the order of ours
-        if self._pending is None:
+        if self._pending is None or time.monotonic() - self._asked_at > LOST_SECONDS:
+            self._asked_at = time.monotonic()
             self._pending = self._ask(asyncio.get_running_loop())
         answer = await asyncio.shield(self._pending)  # others wait for it too
         if isinstance(answer, list):
@@ -64,7 +69,8 @@ class Resolver:
         pending: asyncio.Future[list[Address] | OSError | ValueError] = loop.create_future()
 
         def finish(answer: list[Address] | OSError | ValueError) -> None:
-            self._pending = None
+            if self._pending is pending:
+                self._pending = None
             if isinstance(answer, list):
                 self._known, self._known_until = answer, time.monotonic() + CACHE_SECONDS
             pending.set_result(answer)
@@ -76,12 +82,15 @@ class Resolver:
                 answer = list(dict.fromkeys((socket.AddressFamily(each[0]), each[4]) for each in found))
             except (OSError, ValueError) as error:
                 answer = error
+            except BaseException as error:  # noqa: BLE001 - those who wait must hear of any end of this thread
+                answer = OSError(f"the name was not resolved: {type(error).__name__}")
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(finish, answer)
 
         try:
-            # A daemon thread: a resolver that hangs must not hold up the end of the process.
-            threading.Thread(target=resolve, name="smsclick-resolver", daemon=True).start()
+            # A resolver that hangs does not hold up the end of the process. And unlike `Thread.start`, this does not
+            # wait until the thread runs: where the thread fails before it can say so, that wait has no end.
+            _thread.start_new_thread(resolve, ())
         except RuntimeError:
             finish(OSError("the system allows no thread"))
         return pending
