@@ -19,7 +19,7 @@ CACHE_SECONDS: Final = 30.0
 """Thousands of connections ask for one name. After this, or when no address could be reached, it is asked for again."""
 
 LOST_SECONDS: Final = 60.0
-"""A thread that has not answered for so long is taken for lost, and another one asks."""
+"""After so long without an answer, the thread counts as lost and another one asks."""
 
 
 class Resolver:
