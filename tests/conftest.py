@@ -182,11 +182,10 @@ def _no_pipeline(connection: sa.Connection, *given: Any) -> None:  # noqa: ANN40
     """
     *_, executemany = given
     if executemany and connection.dialect.name == "postgresql":
-        callers = (frame.f_code.co_filename for frame, _ in traceback.walk_stack(None))
-        caller = next(
-            name for name in callers if Path(name).is_relative_to(ROOT) and ".venv" not in name and name != __file__
-        )
-        assert Path(caller).is_relative_to(ROOT / "tests"), f"{caller} executes a statement with a list on PostgreSQL"
+        files = (Path(frame.f_code.co_filename) for frame, _ in traceback.walk_stack(None))
+        ours = (each.relative_to(ROOT) for each in files if each.is_relative_to(ROOT) and each != Path(__file__))
+        caller = next(each.parts[0] for each in ours if each.parts[0] != ".venv")
+        assert caller in {"tests", "bench"}, f"{caller} executes a statement with a list on PostgreSQL"
 
 
 # --- The servers, one of each for the session, or for each of the processes that share the tests
