@@ -14,7 +14,7 @@ import pytest
 import redis
 import sqlalchemy as sa
 
-from smsclick.contract import incidents, messages
+from smsclick.contract import dead_letters, incidents, messages
 from tests.acceptance import Cluster, ready
 from tests.processes import ROOT, wait_until
 
@@ -124,6 +124,7 @@ def test_hand_made_calls_are_accepted_once_and_bad_ones_are_reported_once(
         with cluster.database.read() as connection:
             seconds, priority = connection.execute(expires.where(messages.c.key == "patient")).one()
             detail = connection.scalar(sa.select(incidents.c.detail))
+            reasons = connection.scalars(sa.select(dead_letters.c.reason)).all()
         assert 540 < seconds.total_seconds() <= 601
         assert priority == 0
 
@@ -139,8 +140,9 @@ def test_hand_made_calls_are_accepted_once_and_bad_ones_are_reported_once(
 
         wait_until(lambda: cluster.states().total() - 1 == len(cluster.provider.ledger()) == 4, 90, what="the sending")
         assert cluster.incidents() == [("bad_call", len(BAD), True)]
-        assert "positional" in str(detail)
-        assert SECRET not in str(detail) + worker.output
+        assert json.loads(str(detail))["is"] == "bad_call"
+        assert any("positional" in reason for reason in reasons)
+        assert SECRET not in f"{detail}{reasons}{worker.output}"
 
 
 def decoded(entry: str) -> str:

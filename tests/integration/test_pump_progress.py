@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 
 from smsclick._database.columns import db_now
 from smsclick.contract import Priority, State, messages
-from tests.factories import change_account, insert, states
+from tests.factories import LONG_AGO, change_account, insert, states
 from tests.processes import wait_until
 from worker.account.rate_limit import Unlimited
 from worker.sending import attempts
@@ -153,7 +154,8 @@ def test_other_workers_that_take_everything_leave_no_stall(database: Database, w
 def test_a_backlog_that_others_work_off_is_a_stall_of_the_one_that_does_not_help(
     database: Database, watched: Watched
 ) -> None:
-    ids = insert(database, 30)
+    # Of messages that are due at the same time, none is the last one.
+    ids = [each for second in range(30) for each in insert(database, due_at=LONG_AGO + dt.timedelta(seconds=second))]
     for message_id in ids[:-1]:
         watched.look()
         with database.begin() as connection:
