@@ -7,12 +7,12 @@ Why: docs/decisions/0072-traces.md.
 
 import contextlib
 import dataclasses
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from smsclick._enqueue.message import NewMessage
+from smsclick._threads.loaded_modules import loaded
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -57,7 +57,7 @@ def producing(headers: Mapping[str, str] | None = None) -> AbstractContextManage
     Args:
         headers: of the request that asks for it; its `traceparent` is the parent where no span of this program is open.
     """
-    trace = sys.modules.get("opentelemetry.trace")
+    trace = loaded("opentelemetry.trace")
     # Until a program names a provider of spans, a proxy stands for it: libraries load the module in any case.
     if trace is None or isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return _NOT_TRACED

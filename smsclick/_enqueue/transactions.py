@@ -1,10 +1,10 @@
 """Find the connection of the caller's own transaction, in any of the forms that SQLAlchemy has for one."""
 
-import sys
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import sqlalchemy as sa
 
+from smsclick._threads.loaded_modules import loaded
 from smsclick.contract import messages
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def is_async(session: "Transaction | AsyncTransaction") -> "TypeGuard[AsyncTransaction]":
     """Return whether calls with this session are awaited."""
     # A caller with such a session has imported this module, which needs an extra of SQLAlchemy.
-    extension: Any = sys.modules.get("sqlalchemy.ext.asyncio")
+    extension: Any = loaded("sqlalchemy.ext.asyncio")
     return extension is not None and isinstance(
         session, extension.AsyncSession | extension.async_scoped_session | extension.AsyncConnection
     )
@@ -39,7 +39,7 @@ def connection_of(session: Any, caller: str) -> sa.Connection:  # noqa: ANN401 -
     if isinstance(session, sa.Connection):
         return session
     # A caller with a session has imported the ORM; workers and callers with a connection do without it.
-    orm: Any = sys.modules.get("sqlalchemy.orm")
+    orm: Any = loaded("sqlalchemy.orm")
     if orm is not None and isinstance(session, orm.Session | orm.scoped_session):
         # By the table, because a session may have several engines.
         connection: sa.Connection = session.connection(bind_arguments={"clause": messages})
@@ -49,7 +49,7 @@ def connection_of(session: Any, caller: str) -> sa.Connection:  # noqa: ANN401 -
 
 async def async_connection_of(session: Any) -> "AsyncConnection":  # noqa: ANN401 - AsyncTransaction
     """Return the connection of an asynchronous session, in its transaction."""
-    if isinstance(session, sys.modules["sqlalchemy.ext.asyncio"].AsyncConnection):
+    if isinstance(session, loaded("sqlalchemy.ext.asyncio").AsyncConnection):
         connection: AsyncConnection = session
         return connection
     made: AsyncConnection = await session.connection(bind_arguments={"clause": messages})
