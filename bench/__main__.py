@@ -12,6 +12,7 @@ import time
 
 import bench
 from bench import harness
+from bench.report import RESULTS
 from tests.processes import ROOT
 
 FOR_DOCS = {
@@ -43,9 +44,10 @@ def benchmarks() -> dict[str, harness.Benchmark]:
 def for_docs() -> int:
     """Measures what the docs hold, each benchmark in a process of its own, and writes it; returns the exit code.
 
-    A benchmark that fails or takes too long is said so and keeps its last result in the docs; the others go on.
+    A benchmark that fails or takes too long is said so and keeps its last result in the docs; the others go on. One
+    with void runs is written and said so.
     """
-    failed = []
+    failed, void = [], []
     for name, (options, limit) in FOR_DOCS.items():
         print(f"\n== {name}", flush=True)
         began = time.monotonic()
@@ -58,10 +60,14 @@ def for_docs() -> int:
         print(f"{name}: {time.monotonic() - began:.0f} s{'' if code == 0 else ', FAILED'}", flush=True)
         if code:
             failed.append(name)
+        elif harness.Report.read((RESULTS / f"{name}.json").read_text()).void:
+            void.append(name)
     print("docs/performance.md has the results of", ", ".join(harness.write_docs()) or "nothing")
     if failed:
         print("failed, with their last results kept:", ", ".join(failed), file=sys.stderr)
-    return 1 if failed else 0
+    if void:
+        print("with void runs, which need a look before these figures are kept:", ", ".join(void), file=sys.stderr)
+    return 1 if failed or void else 0
 
 
 def main() -> int:

@@ -282,7 +282,7 @@ def interleaved(variants: Mapping[str, Callable[[], T]], rounds: int) -> dict[st
             try:
                 result = run()
             except (AssertionError, RuntimeError) as error:
-                reason = str(error).partition("\n")[0]
+                reason = why_void(error)
                 VOID.append(f"{name}: {reason}")
                 console.print(f"round {round_number + 1}/{rounds} {name}: VOID: {reason}", markup=False)
                 continue
@@ -291,6 +291,12 @@ def interleaved(variants: Mapping[str, Callable[[], T]], rounds: int) -> dict[st
             took = time.monotonic() - began
             console.print(f"round {round_number + 1}/{rounds} {name}: {shown} ({took:.0f} s)", markup=False)
     return {name: of for name, of in results.items() if of}
+
+
+def why_void(error: Exception) -> str:
+    """One line: the first, or where it holds a program's traceback, the last, which is the error itself."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1 if any(line.startswith("Traceback") for line in lines) else 0]
 
 
 VOID: list[str] = []

@@ -204,3 +204,15 @@ def test_figures_of_two_checkouts_come_from_the_samples_that_the_benchmarks_keep
         "redis, others followed: p50 ms": 12.0,
         "redis, others followed: p99 ms": 30.0,
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("3 messages were lost\nof 100", "3 messages were lost"),
+        ("a line\nTraceback (most recent call last):\n  File x\nKeyError: 'a'\n", "KeyError: 'a'"),
+        ("", "RuntimeError"),
+    ],
+)
+def test_a_void_run_says_why_in_one_line(words: str, reason: str) -> None:
+    assert harness.why_void(RuntimeError(words)) == reason
