@@ -113,6 +113,6 @@ def test_smsclick_up_has_a_background_process_too(sqlite_url: str, start_process
         child = child_of(everything)
         cluster.enqueue(texts(5))
         cluster.wait_final(5)
-        assert "background: Reports were read" in everything.output
+        everything.wait_for_line("background: Reports were read", 60)  # it is written after the state
         everything.sigkill(tree=False)
         wait_until(lambda: not alive(child), what="the end of the background process")
