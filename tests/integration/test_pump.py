@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import gc
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
 import sqlalchemy as sa
 
 from smsclick.contract import HoldReason, State, accounts, messages
+from smsclick.provider._async_http import names
 from smsclick.provider.results import Refused
 from smsclick.simulator import ENDPOINTS, Fault, FaultKind
 from tests.factories import change_account, clock, insert, states
 from tests.integration.test_recorder import kill
 from tests.processes import ROOT, wait_until
-from worker.sending import attempts
+from worker.sending import attempts, calls
 from worker.sending.pump import Pump
 
 if TYPE_CHECKING:
@@ -396,14 +400,36 @@ def test_a_pump_whose_threads_are_killed_goes_on(
     assert count(database, State.SENT) == len(simulator.ledger()) == 40
 
 
+def start_under(lock: threading.Lock, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
+    """Start a thread, and hold the lock until it runs."""
+    runs = threading.Event()
+
+    def run() -> None:
+        runs.set()
+        function(*arguments)
+
+    with lock:
+        _thread.start_new_thread(run, ())
+        runs.wait(60)
+
+
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 # One that hits a weak reference's callback is swallowed by Python, which says so; one between a socket's creation and
 # the `try` that closes it leaves that open.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.usefixtures("threads_die_silently")
 def test_a_loop_that_is_killed_again_and_again_with_calls_in_flight_loses_no_claim_and_sends_none_twice(
-    runtime: Runtime, database: Database, simulator: Simulator, make_pump: Callable[[Runtime, int], Pump]
+    runtime: Runtime,
+    database: Database,
+    simulator: Simulator,
+    make_pump: Callable[[Runtime, int], Pump],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Until a new thread runs, CPython lists it under the number of the thread that starts it, so it would be the one
+    # that is killed. The loop starts one to resolve the provider's name, and others to ask the database.
+    starting = threading.Lock()
+    monkeypatch.setattr(names, "_thread", SimpleNamespace(start_new_thread=functools.partial(start_under, starting)))
+    monkeypatch.setattr(calls, "_ASKING_THREADS", 1)  # which runs before the first call
     simulator.faults([latency(0.2)])
     pump = make_pump(runtime, 16)
     insert(database, 120)
@@ -411,7 +437,8 @@ def test_a_loop_that_is_killed_again_and_again_with_calls_in_flight_loses_no_cla
     thread = pump._calls._thread
     for deaths in range(1, 4):
         wait_until(lambda: pump._calls.in_flight >= 4 and pump._calls.is_running, what="calls in flight")
-        kill(thread)
+        with starting:
+            kill(thread)
         wait_until(lambda: runtime.threads.revive() and thread.restarts >= deaths, what="its death")  # noqa: B023
     wait_until(lambda: not count(database, State.QUEUED) + count(database, State.SENDING), what="all to be recorded")
     by_state = Counter(states(database))
@@ -458,7 +485,7 @@ import sqlalchemy as sa
 from smsclick.contract import messages
 from tests.factories import RecordingWakeups, settings
 from tests.processes import wait_until
-from worker.sending import attempts
+from worker.sending import attempts, calls
 from worker.sending.pump import Pump
 from worker.runtime import Runtime
 
