@@ -15,6 +15,7 @@ class Cause(enum.StrEnum):
     FOUND_IN_REPORT = "found_in_report"
     ABSENT_FROM_REPORT = "absent_from_report"
     INVALID = "invalid"
+    OPTED_OUT = "opted_out"
     VALIDITY_ENDED = "validity_ended"
     STATUS_CHECKED = "status_checked"
     REPLIED = "replied"
@@ -34,6 +35,7 @@ PHRASES: dict[Cause, str] = {
     Cause.FOUND_IN_REPORT: "found in the report",
     Cause.ABSENT_FROM_REPORT: "absent from the report",
     Cause.INVALID: "cannot be sent",
+    Cause.OPTED_OUT: "the recipient opted out",
     Cause.VALIDITY_ENDED: "its validity ended",
     Cause.STATUS_CHECKED: "the provider gave a final status",
     Cause.REPLIED: "the recipient replied",
@@ -42,7 +44,11 @@ PHRASES: dict[Cause, str] = {
     Cause.OPERATOR: "an operator's command",
     Cause.WITHDRAWN: "withdrawn by its producer",
 }
-"""What `smsclick show` and Django's admin print for each cause."""
+"""What `smsclick show` and Django's admin print for each cause.
+
+That of `OPTED_OUT` is also the message's `last_error`, and what earlier releases stored as the description of such an
+event, whose cause was `INVALID`: see `cause_of`.
+"""
 
 SENTENCES: dict[Cause, str] = {
     Cause.QUIET_HOURS: "waits for the end of the quiet hours",
@@ -68,16 +74,20 @@ upgraded database for a while: they write sentences after the migration has ende
 _CAUSES: dict[str, Cause] = {str(cause): cause for cause in Cause} | {text: cause for cause, text in SENTENCES.items()}
 
 
-def cause_of(stored: str) -> Cause | None:
+def cause_of(stored: str, description: str | None = None) -> Cause | None:
     """The cause of an event.
 
     Args:
         stored: the column `cause`: a code, or a sentence of release 0.1.
+        description: the column `description`, by which an opt-out of an earlier release differs from other refusals.
 
     Returns:
         None for anything else, which only plain SQL can store.
     """
-    return _CAUSES.get(stored)
+    cause = _CAUSES.get(stored)
+    if cause is Cause.INVALID and description == PHRASES[Cause.OPTED_OUT]:
+        return Cause.OPTED_OUT
+    return cause
 
 
 def stored_as(*causes: Cause) -> list[str]:
@@ -85,7 +95,7 @@ def stored_as(*causes: Cause) -> list[str]:
     return [form for cause in causes for form in (str(cause), SENTENCES.get(cause)) if form is not None]
 
 
-def phrase(stored: str) -> str:
-    """What a person reads for the column `cause`; text that is no cause is returned unchanged."""
-    cause = cause_of(stored)
+def phrase(stored: str, description: str | None = None) -> str:
+    """What a person reads for the column `cause`; text that is no cause is returned unchanged. Arguments as above."""
+    cause = cause_of(stored, description)
     return stored if cause is None else PHRASES[cause]

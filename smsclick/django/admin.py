@@ -42,7 +42,7 @@ class EventInline(_ReadOnly, admin.TabularInline):  # type: ignore[misc] # Djang
     @admin.display(description="cause")  # type: ignore[untyped-decorator] # Django has no types here
     def why(self, event: Event) -> str:
         """The event's cause in words."""
-        return phrase(str(event.cause))
+        return phrase(str(event.cause), event.description)
 
 
 @admin.register(Message)

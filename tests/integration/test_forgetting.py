@@ -142,7 +142,7 @@ def test_nothing_is_sent_to_a_forgotten_person_who_opted_out(database: Database)
     insert(database, phone=PHONE)
     insert(database, phone="5551402299")
     claimed = database.transact(lambda connection: claims.claim(connection, None, 10, POLICY))
-    assert [(each.phone, each.refusal) for each in claimed] == [(PHONE, optouts.REASON), ("5551402299", None)]
+    assert [(each.phone, each.opted_out) for each in claimed] == [(PHONE, True), ("5551402299", False)]
     assert optouts.add(database, [PHONE], actor="bo") == 0
     assert PHONE not in {each.phone for each in optouts.listed(database)}
     assert optouts.remove(database, [PHONE], actor="bo") == 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from smsclick._values.causes import PHRASES, Cause
 from smsclick.contract import optouts as table
 from tests import one_sender
 from tests.commandline import call
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from worker.runtime import Runtime
 
 
+WORDS = PHRASES[Cause.OPTED_OUT]
+
+
 def env_of(database: Database) -> dict[str, str]:
     return {"DATABASE_URL": database.engine.url.render_as_string(hide_password=False)}
 
@@ -36,11 +41,13 @@ def test_nothing_is_sent_to_a_phone_that_opted_out_and_the_message_says_why(
     refused, other = insert(database, phone=phone, text="a")[0], insert(database, phone="6641234567", text="b")[0]
     one_sender.send(runtime, [refused, other])
     found = row(database, refused)
-    assert (found.state, found.attempts, found.last_error, found.credits_used) == ("failed", 0, optouts.REASON, None)
-    assert [(e.to_state, e.description) for e in history(database, refused)] == [
-        ("sending", None),
-        ("failed", optouts.REASON),
+    assert (found.state, found.attempts, found.last_error, found.credits_used) == ("failed", 0, WORDS, None)
+    assert [(e.to_state, e.cause, e.description) for e in history(database, refused)] == [
+        ("sending", Cause.CLAIMED, None),
+        ("failed", Cause.OPTED_OUT, None),
     ]
+    shown = call("show", str(refused), env=env_of(database)).out
+    assert re.search(rf"failed +│ {WORDS} │", shown), shown
     assert row(database, other).state == "sent"
     assert simulator.stats().requests["sendMsg"] == {"1": 1}
 
@@ -51,10 +58,10 @@ def test_an_opt_out_that_is_committed_before_the_claim_is_honoured_and_one_that_
     database = runtime.database
     first, second = insert(database, phone=PHONE, text="a")[0], insert(database, phone=PHONE, text="b")[0]
     [claimed] = database.transact(lambda connection: claims.claim(connection, [first], 1, POLICY))
-    assert claimed.refusal is None
+    assert not claimed.opted_out
     optouts.add(database, [PHONE], actor="ana")
     [claimed] = database.transact(lambda connection: claims.claim(connection, [second], 1, POLICY))
-    assert claimed.refusal == optouts.REASON
+    assert claimed.opted_out
     third = insert(database, phone=PHONE, text="c")
     one_sender.send(runtime, third)
     optouts.remove(database, [PHONE], actor="ana")
@@ -91,7 +98,7 @@ def test_what_is_no_phone_is_not_read_as_one_that_opted_out(database: Database) 
     optouts.add(database, [PHONE], actor="ana")
     insert(database, phone=f"{PHONE}9", text="a")
     [claimed] = database.transact(lambda connection: claims.claim(connection, None, 1, POLICY))
-    assert claimed.refusal is None
+    assert not claimed.opted_out
 
 
 # --- The commands

@@ -7,8 +7,10 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+import sqlalchemy as sa
 
-from smsclick.contract import HoldReason, State
+from smsclick._values.causes import PHRASES, Cause
+from smsclick.contract import HoldReason, State, events
 from tests.factories import LONG_AGO, PHONE, change, change_account, clock, history, insert, row
 from tests.page import Visitor, signed_in
 from worker.operator.access.users import Role
@@ -139,6 +141,24 @@ def test_a_viewer_finds_by_phone_but_sees_no_full_phone_and_no_text(site: Api, v
 
 
 # --- One message
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("cause", "description"),
+    [(Cause.OPTED_OUT, None), (Cause.INVALID, PHRASES[Cause.OPTED_OUT])],
+    ids=["now", "as earlier releases stored it"],
+)
+def test_a_message_whose_phone_opted_out_says_so_in_its_history(
+    site: Api, operator: Visitor, cause: Cause, description: str | None
+) -> None:
+    [message_id] = insert(site.database, state=State.FAILED, due_at=None, final_at=LONG_AGO)
+    changed = {"from_state": "sending", "to_state": "failed", "cause": cause, "attempt": 1, "description": description}
+    with site.database.begin() as connection:
+        connection.execute(sa.insert(events).values(message_id=message_id, **changed))
+    said = words_of(operator.get(f"/mensajes/{message_id}"))
+    assert "Su destinatario pidió la baja" in said
+    assert "está en la lista de bajas" in said
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

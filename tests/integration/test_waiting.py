@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
-from smsclick.contract import Priority, State, callbacks, heartbeats, limits
+from smsclick._values.causes import PHRASES, Cause
+from smsclick.contract import Priority, State, callbacks, events, heartbeats, limits
 from smsclick.provider.codes import Action
 from smsclick.provider.results import Refused
 from smsclick.settings import load_settings
@@ -25,6 +26,7 @@ from worker.account.rate_limit import SharedLimiter
 from worker.callbacks import policy, store
 from worker.callbacks.call import GivenUp, NotAcknowledged
 from worker.lifecycle.doubt import Doubt
+from worker.lifecycle.policy import Invalid
 from worker.maintenance import balance
 from worker.monitoring.progress_checks import SWEEP
 from worker.operator import account, message_changes, message_history
@@ -66,6 +68,14 @@ def read(made: Bench, message_id: int, limits_of: Limits | None = None) -> Messa
 
 def codes(made: Bench, message_id: int, limits_of: Limits | None = None) -> list[Code]:
     return [each.code for each in read(made, message_id, limits_of).waiting]
+
+
+def add_event(made: Bench, message_id: int, **values: object) -> None:
+    """Add an event that is like the message's latest one but for these values."""
+    with made.database.begin() as connection:
+        query = sa.select(events).where(events.c.message_id == message_id).order_by(events.c.id.desc()).limit(1)
+        latest = dict(connection.execute(query).mappings().one())
+        connection.execute(sa.insert(events).values({**latest, "id": latest["id"] + 1, **values}))
 
 
 def refused(made: Bench, answer: Refused) -> int:
@@ -217,6 +227,17 @@ def test_a_phone_that_opted_out_will_fail_and_then_has_failed(made: Bench) -> No
     assert codes(made, message_id) == [Code.OPTED_OUT]
     made.send([message_id])
     assert codes(made, message_id) == [Code.FAILED_OPTED_OUT]
+    add_event(made, message_id, from_state=State.FAILED, cause=Cause.LATE_ANSWER)
+    assert codes(made, message_id) == [Code.FAILED_OPTED_OUT]
+
+
+def test_the_cause_of_a_failure_says_whether_its_phone_opted_out_and_not_the_words(made: Bench) -> None:
+    [message_id] = made.enqueue()
+    [claim] = made.claim([message_id])
+    made.record(claim, Invalid(PHRASES[Cause.OPTED_OUT]))
+    assert codes(made, message_id) == [Code.FAILED_OPTED_OUT], "this is how earlier releases stored it"
+    add_event(made, message_id, cause=Cause.ANSWERED)
+    assert codes(made, message_id) == [Code.FAILED]
 
 
 def test_a_message_refused_for_now_waits_for_its_next_try(made: Bench) -> None:

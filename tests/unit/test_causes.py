@@ -29,6 +29,14 @@ def test_a_sentence_of_release_0_1_is_read_as_its_code(cause: Cause, sentence: s
     assert stored_as(cause) == [cause, sentence]
 
 
+def test_an_opt_out_of_an_earlier_release_is_read_as_one_and_other_refusals_are_not() -> None:
+    said = PHRASES[Cause.OPTED_OUT]
+    assert (cause_of("invalid", said), cause_of("cannot be sent", said)) == (Cause.OPTED_OUT, Cause.OPTED_OUT)
+    assert phrase("invalid", said) == said
+    assert (cause_of("invalid", "the text is empty"), cause_of("invalid")) == (Cause.INVALID, Cause.INVALID)
+    assert cause_of("answered", said) is Cause.ANSWERED
+
+
 def test_text_that_is_no_cause_is_shown_as_it_is() -> None:
     assert cause_of("by hand") is None
     assert phrase("by hand") == "by hand"

@@ -16,7 +16,7 @@ from worker.lifecycle import on_attempt, on_claim, on_operator, on_status
 from worker.lifecycle.model import TRANSITIONS, Change, Message
 from worker.lifecycle.on_attempt import MAX_REFUSALS
 from worker.lifecycle.on_status import PollFailed
-from worker.lifecycle.policy import Invalid, Released
+from worker.lifecycle.policy import Invalid, OptedOut, Released
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -31,6 +31,7 @@ _OUTCOMES = st.one_of(
     st.builds(Unknown, st.just("reset"), st.none() | st.integers(-105, 1)),
     st.just(Released()),
     st.just(Invalid("empty")),
+    st.just(OptedOut()),
 )
 _SEEN = st.one_of(
     st.builds(status, st.integers(0, 4), st.none() | st.just("SÍ")),
@@ -53,7 +54,7 @@ def step(was: Message, what: str, argument: object, now: dt.datetime, rng: rando
     match what, was.state, argument:
         case "claim", State.QUEUED, _:
             return on_claim.after_claim(was, f"token {was.attempts}{rng.random()}", "fingerprint", now, POLICY)
-        case "answer", _, (Accepted() | Refused() | Unknown() | Released() | Invalid()) as outcome:
+        case "answer", _, (Accepted() | Refused() | Unknown() | Released() | Invalid() | OptedOut()) as outcome:
             return on_attempt.after_attempt(was, was.token or "none", outcome, now, POLICY, rng)
         case "late answer of an earlier attempt", _, (Accepted() | Refused() | Unknown()) as outcome:
             return on_attempt.after_attempt(was, "earlier", outcome, now, POLICY, rng)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from smsclick._values.causes import Cause
+from smsclick._values.causes import PHRASES, Cause
 from smsclick.contract import State
 from smsclick.provider.codes import CODES, Action, Estatus
 from smsclick.provider.results import Unknown
@@ -17,7 +17,7 @@ from tests.factories import NOW, POLICY, sending
 from tests.outcomes import ACCEPTED, RNG, UNREACHABLE, refused, seconds
 from worker.lifecycle import on_attempt
 from worker.lifecycle.on_attempt import MAX_REFUSALS
-from worker.lifecycle.policy import Invalid, Outcome, Released
+from worker.lifecycle.policy import Invalid, OptedOut, Outcome, Released
 
 if TYPE_CHECKING:
     from worker.lifecycle.model import Change, Message
@@ -109,6 +109,15 @@ def test_a_row_that_cannot_be_sent_fails_with_the_reason_and_spends_no_attempt()
     assert change.note.cause is Cause.INVALID
 
 
+def test_a_message_to_a_phone_that_opted_out_fails_with_a_cause_of_its_own_and_spends_no_attempt() -> None:
+    change = attempt(sending(attempts=3), OptedOut())
+    becomes = change.becomes
+    assert (becomes.state, becomes.attempts, becomes.token, becomes.final_at) == (State.FAILED, 2, None, NOW)
+    assert becomes.last_error == PHRASES[Cause.OPTED_OUT]
+    assert change.note is not None
+    assert (change.note.cause, change.note.description) == (Cause.OPTED_OUT, None)
+
+
 def test_a_claim_whose_request_never_left_goes_back_and_spends_no_attempt() -> None:
     becomes = attempt(sending(attempts=4, last_code=-104), Released()).becomes
     assert (becomes.state, becomes.due_at, becomes.attempts, becomes.token) == (State.QUEUED, NOW, 3, None)
@@ -139,6 +148,7 @@ def test_a_late_accepted_answer_makes_an_unknown_message_sent_at_the_time_of_its
         (UNREACHABLE, State.QUEUED),
         (Released(), State.QUEUED),
         (Invalid("empty"), State.FAILED),
+        (OptedOut(), State.FAILED),
     ],
 )
 def test_a_late_answer_that_proves_a_refusal_ends_an_unknown_attempt(outcome: Outcome, state: State) -> None:
@@ -149,7 +159,7 @@ def test_a_late_answer_that_proves_nothing_changes_nothing() -> None:
     assert on_attempt.after_attempt(late(), "mine", Unknown("reset"), NOW, POLICY, RNG) is None
 
 
-@pytest.mark.parametrize("outcome", [ACCEPTED, refused(-102), Unknown("reset"), Released(), Invalid("x")])
+@pytest.mark.parametrize("outcome", [ACCEPTED, refused(-102), Unknown("reset"), Released(), Invalid("x"), OptedOut()])
 def test_an_answer_to_an_attempt_that_is_not_the_latest_changes_nothing(outcome: Outcome) -> None:
     assert on_attempt.after_attempt(sending(token="another"), "mine", outcome, NOW, POLICY, RNG) is None
 

@@ -27,7 +27,7 @@ from worker.alerting.details import NONE, Detail, made, of_code
 from worker.alerting.wording import DetailCode
 from worker.lifecycle import effects
 from worker.lifecycle.effects import Effects
-from worker.lifecycle.policy import Invalid, Outcome, Released
+from worker.lifecycle.policy import Invalid, OptedOut, Outcome, Released
 from worker.queue import claims
 
 REASONS = {Action.HOLD_NO_BALANCE: HoldReason.NO_BALANCE, Action.HOLD_KEY: HoldReason.KEY_REFUSED}
@@ -240,8 +240,8 @@ def judge_canary(connection: sa.Connection, message_id: int, outcome: Outcome, s
     if not isinstance(outcome, Accepted):
         # If the message itself was the reason, or the request never left, the outcome says nothing about the account,
         # and another canary goes at once. Otherwise the next canary goes later.
-        own_fault = isinstance(outcome, Invalid) or (isinstance(outcome, Refused) and outcome.action is Action.FAIL)
-        at_once = own_fault or isinstance(outcome, Released)
+        own_fault = isinstance(outcome, Refused) and outcome.action is Action.FAIL
+        at_once = own_fault or isinstance(outcome, Invalid | OptedOut | Released)
         canaries = account_state.canaries if at_once else 0
         probe_at = account_state.now if at_once else later
         update(connection, canary_id=None, canary_until=None, probe_at=probe_at, canaries=canaries)

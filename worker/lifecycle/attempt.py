@@ -13,7 +13,7 @@ class Claim:
         token: proves that this attempt is the row's latest.
         valid_seconds: what was left of the message's validity at the claim; None where it has none.
         canary: whether it goes although the account is held.
-        refusal: why it must not be called for, although it is due; None where it may.
+        opted_out: whether its phone is never written to, so that it must not be called for.
         due_seconds: how long a message had been due when it was claimed for the first time; None for later claims.
         attempt: which of the message's attempts it is, from 1.
         traceparent: the context of its producer's span, where this process is traced.
@@ -26,7 +26,7 @@ class Claim:
     rule_id: str | None
     valid_seconds: float | None
     canary: bool
-    refusal: str | None = None
+    opted_out: bool = False
     due_seconds: float | None = None
     attempt: int | None = None
     traceparent: str | None = None

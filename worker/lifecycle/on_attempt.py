@@ -3,7 +3,7 @@
 import datetime as dt
 import random
 
-from smsclick._values.causes import Cause
+from smsclick._values.causes import PHRASES, Cause
 from smsclick.contract import State
 from smsclick.provider.codes import Action, Estatus
 from smsclick.provider.results import Accepted, Refused, Unknown
@@ -11,7 +11,7 @@ from worker.lifecycle.backoff import backoff
 from worker.lifecycle.model import Change, Message, Note, replace
 from worker.lifecycle.on_report import FIRST_LOOK_SECONDS
 from worker.lifecycle.on_status import next_poll
-from worker.lifecycle.policy import UNCLAIMED, Invalid, Outcome, Policy, Released, seconds, without_claim
+from worker.lifecycle.policy import UNCLAIMED, Invalid, OptedOut, Outcome, Policy, Released, seconds, without_claim
 
 MAX_REFUSALS = 8
 """How often in a row a code outside the manual counts as "not now" before the message fails: about ten minutes."""
@@ -53,14 +53,11 @@ def after_attempt(
         case Refused():
             return _refused(message, outcome, now, rng, late=late)
         case Invalid():
-            becomes = replace(
-                without_claim(message, spent=False),
-                state=State.FAILED,
-                due_at=None,
-                final_at=now,
-                last_error=outcome.reason,
-            )
-            return Change(message, becomes, Note(Cause.INVALID, None, outcome.reason))
+            return Change(message, _not_called(message, outcome.reason, now), Note(Cause.INVALID, None, outcome.reason))
+        case OptedOut():
+            # The list's own reason is the operator's; the producer reads the cause.
+            becomes = _not_called(message, PHRASES[Cause.OPTED_OUT], now)
+            return Change(message, becomes, Note(Cause.OPTED_OUT))
         case Released():
             becomes = replace(without_claim(message, spent=False), state=State.QUEUED, due_at=now)
             return Change(message, becomes, Note(Cause.RELEASED))
@@ -90,6 +87,12 @@ def after_lease(message: Message, now: dt.datetime) -> Change:
         last_error=reason,
     )
     return Change(message, becomes, Note(Cause.LEASE_ENDED, None, reason))
+
+
+def _not_called(message: Message, reason: str, now: dt.datetime) -> Message:
+    """A message that fails before any call; its attempt does not count."""
+    unclaimed = without_claim(message, spent=False)
+    return replace(unclaimed, state=State.FAILED, due_at=None, final_at=now, last_error=reason)
 
 
 def _accepted(

@@ -22,7 +22,12 @@ class Invalid:
     reason: str
 
 
-Outcome = Accepted | Refused | Unknown | Released | Invalid
+@dataclasses.dataclass(frozen=True, slots=True)
+class OptedOut:
+    """A claimed message whose phone is never written to; no request was made."""
+
+
+Outcome = Accepted | Refused | Unknown | Released | Invalid | OptedOut
 """How an attempt ended."""
 
 

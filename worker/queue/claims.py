@@ -147,7 +147,7 @@ def _decide(
                     rule_id=message.rule_id,
                     valid_seconds=valid,
                     canary=message.id == canary,
-                    refusal=optouts.REASON if phones[row.id] in opted_out else None,
+                    opted_out=phones[row.id] in opted_out,
                     due_seconds=_due_seconds(message, row.now),
                     attempt=change.becomes.attempts,
                 )

@@ -25,9 +25,6 @@ from worker.sql import audit, bulk
 from worker.sql.audit import Act
 from worker.sql.insert_once import insert_once
 
-REASON = "the recipient opted out"
-"""Why such a message failed, as its producer reads it; the list's own reason is the operator's."""
-
 _FORGOTTEN = re.compile(r"~[A-Za-z0-9_-]{9}")
 PHONE = optouts.c.phone
 """The column with the phones of the list, for a claim that asks for more in the same statement."""

@@ -22,7 +22,7 @@ from worker.account import account_state
 from worker.account import canary as canaries
 from worker.context import Context, Sender
 from worker.lifecycle.attempt import Claim, Ended
-from worker.lifecycle.policy import Invalid, Outcome, Policy, Released
+from worker.lifecycle.policy import Invalid, OptedOut, Outcome, Policy, Released
 from worker.queue import claims as queue_claims
 from worker.queue import odd_rows
 from worker.traces import tracer
@@ -129,8 +129,8 @@ async def permit(context: Context, claim: Claim, claimed_at: float, *, first: bo
     """
     # A request that leaves later could last longer than the lease, after any pause of this process.
     not_after = claimed_at + context.settings.lease_seconds - context.settings.read_timeout
-    if claim.refusal is not None:
-        return Ended(claim, Invalid(claim.refusal), epoch=0)
+    if claim.opted_out:
+        return Ended(claim, OptedOut(), epoch=0)
     # A claim whose validity ended meanwhile is released too: the next claim finds the message expired.
     valid = math.inf if claim.valid_seconds is None else claimed_at + claim.valid_seconds
     latest = min(not_after, valid, math.inf if first else claimed_at + MOST_CLAIM_WAIT_SECONDS)

@@ -100,6 +100,7 @@ TEXTS: Final = {
     "cause.found_in_report": "It was found in the report",
     "cause.absent_from_report": "It is absent from the report",
     "cause.invalid": "It cannot be sent",
+    "cause.opted_out": "Its recipient opted out",
     "cause.validity_ended": "Its validity ended",
     "cause.status_checked": "The provider gave a final status",
     "cause.replied": "The recipient replied",

@@ -100,6 +100,7 @@ TEXTS: Final = {
     "cause.found_in_report": "Se encontró en el reporte",
     "cause.absent_from_report": "No está en el reporte",
     "cause.invalid": "No se puede enviar",
+    "cause.opted_out": "Su destinatario pidió la baja",
     "cause.validity_ended": "Terminó su vigencia",
     "cause.status_checked": "El proveedor dio un estatus final",
     "cause.replied": "El destinatario respondió",

@@ -52,7 +52,7 @@ def steps(message: Mapping[str, Any], events: Iterable[Mapping[str, Any]], words
     created = message["created_at"]
     found = [Step(created if isinstance(created, dt.datetime) else None, "queued", words(CREATED))]
     for event in events:
-        cause = cause_of(event["cause"])
+        cause = cause_of(event["cause"], event["description"])
         code = "" if event["code"] is None else str(event["code"])
         found.append(
             Step(

@@ -166,7 +166,7 @@ def _priority(value: object) -> object:
 
 def _cause(event: Mapping[str, Any]) -> str:
     """Return why a message changed, and who did it if a person did."""
-    why = causes.phrase(event["cause"])
+    why = causes.phrase(event["cause"], event["description"])
     return why if event["actor"] is None else f"{why} ({event['actor']})"
 
 

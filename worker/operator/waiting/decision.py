@@ -12,7 +12,6 @@ from worker.operator import account
 from worker.operator.account import HoldCode
 from worker.operator.waiting.codes import Code, Waiting
 from worker.operator.waiting.facts import MOST_AHEAD, Facts
-from worker.queue import optouts
 
 _HOLDS: Final = {
     HoldCode.OPERATOR: Code.HOLD_OPERATOR,
@@ -59,10 +58,10 @@ def _of_state(facts: Facts) -> Iterator[Waiting]:
         yield from _unknown(facts)
         yield from _without_sweep(facts)
     elif state is State.FAILED:
-        opted_out = row["last_error"] == optouts.REASON
         code = "" if row["last_code"] is None else str(row["last_code"])
         data = {"code": code, "why": row["last_error"] or ""}
-        yield Waiting(Code.FAILED_OPTED_OUT if opted_out else Code.FAILED, row["final_at"], data)
+        failed = Code.FAILED_OPTED_OUT if facts.last_cause is Cause.OPTED_OUT else Code.FAILED
+        yield Waiting(failed, row["final_at"], data)
     elif row["due_at"] is None:
         yield Waiting(_FINAL.get(state, Code.UNDETERMINED), row["final_at"])
     else:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from smsclick._values.causes import Cause, cause_of
+from smsclick._values.causes import Cause, cause_of, stored_as
 from smsclick._values.quiet_hours import QuietHours
 from smsclick._values.zones import zones_of
 from smsclick.contract import Priority, State, events, limits, messages
@@ -62,7 +62,7 @@ class Facts:
     Attributes:
         row: the message's columns by name.
         account: the account's row, with the time of the reading.
-        last_cause: of its latest event; None where it has none.
+        last_cause: of its latest event, without answers that came late; None where it has none.
         flying: the message of equal content that is in flight; None where there is none.
         opted_out: whether its phone is never written to.
         quiet_until: the end of the quiet hours that hold it back; None where none do.
@@ -140,9 +140,12 @@ def _of_queue(connection: sa.Connection, found: Facts, limits_of: Limits) -> Fac
 
 
 def _last_cause(connection: sa.Connection, message_id: int) -> Cause | None:
-    query = sa.select(events.c.cause).where(events.c.message_id == message_id).order_by(events.c.id.desc()).limit(1)
-    stored = connection.scalar(query)
-    return None if stored is None else cause_of(stored)
+    # A late answer can be stored as an event that does not change the message.
+    query = sa.select(events.c.cause, events.c.description).where(
+        events.c.message_id == message_id, events.c.cause.not_in(stored_as(Cause.LATE_ANSWER))
+    )
+    found = connection.execute(query.order_by(events.c.id.desc()).limit(1)).first()
+    return None if found is None else cause_of(found.cause, found.description)
 
 
 def _flying(connection: sa.Connection, fingerprint: str | None) -> int | None:
