@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import json
 import random
 import socket
 import threading
@@ -22,6 +23,7 @@ from tests import one_sender
 from tests.factories import LONG_AGO, PHONE, alert_events, clock, insert, row, sent
 from tests.processes import wait_until
 from tests.webhook_receiver import SECRET, Hook
+from worker.alerting.wording import DetailCode
 from worker.callbacks.call import Acknowledged, Call, GivenUp, NotAcknowledged
 from worker.callbacks.dispatcher import CallbackDispatcher
 from worker.callbacks.policy import ended, next_wait, outcome_of_status
@@ -74,6 +76,13 @@ def make_dispatcher(database: Database) -> Iterator[MakeDispatcher]:
     yield make
     for each in made:
         each.close()
+
+
+def reported_failure(database: Database) -> object:
+    """Why the call failed, as the detail of the only incident has it."""
+    with database.read() as connection:
+        [detail] = connection.scalars(sa.select(incidents.c.detail)).all()
+    return json.loads(detail)["why"]
 
 
 def deliver(of: CallbackDispatcher, slice_seconds: float = 120) -> None:
@@ -406,34 +415,53 @@ def test_what_is_no_address_is_given_up_at_once_with_an_incident_and_holds_up_no
         assert saved.failed_at is not None
         assert (saved.due_at, saved.receiver) == (None, None)
     assert alert_events(database) == [("callback_failed", "opened")]
+    assert reported_failure(database) == {"is": DetailCode.CALL_NO_TARGET, "refusal": "callback_scheme"}
     assert row(database, message_id).state == State.DELIVERED
 
 
 @ON_ONE
 @pytest.mark.parametrize(
-    ("url", "variables", "reason"),
+    ("url", "variables", "reason", "code"),
     [
         (
             "http://{}/x",
             {"SMSCLICK_WEBHOOK_ALLOW_PRIVATE": "false"},
             "refused: the address is not https; SMSCLICK_WEBHOOK_ALLOW_PRIVATE=true allows http",
+            DetailCode.CALL_NOT_HTTPS,
         ),
         (
             "https://{}/x",
             {"SMSCLICK_WEBHOOK_ALLOW_PRIVATE": "false"},
             "refused: the host's address is private or reserved; SMSCLICK_WEBHOOK_ALLOW_PRIVATE=true allows it",
+            DetailCode.CALL_PRIVATE,
         ),
         (
             "http://{}/x",
             {"SMSCLICK_WEBHOOK_HOSTS": "example.com"},
             "refused: the host is not among SMSCLICK_WEBHOOK_HOSTS; add it there",
+            DetailCode.CALL_NOT_NAMED,
         ),
-        ("http://{}/x", {"SMSCLICK_WEBHOOK_SECRET": ""}, "SMSCLICK_WEBHOOK_SECRET is not set"),
-        ("celery:shop.sms@shop", {}, "a Celery task can only be called through a broker: set CELERY_BROKER_URL"),
+        (
+            "http://{}/x",
+            {"SMSCLICK_WEBHOOK_SECRET": ""},
+            "SMSCLICK_WEBHOOK_SECRET is not set",
+            DetailCode.CALL_UNSIGNED,
+        ),
+        (
+            "celery:shop.sms@shop",
+            {},
+            "a Celery task can only be called through a broker: set CELERY_BROKER_URL",
+            DetailCode.CALL_NO_BROKER,
+        ),
     ],
 )
 def test_what_the_settings_refuse_waits_for_weeks_and_goes_out_once_they_are_changed(
-    make_dispatcher: MakeDispatcher, database: Database, url: str, variables: dict[str, str], reason: str
+    make_dispatcher: MakeDispatcher,
+    database: Database,
+    url: str,
+    variables: dict[str, str],
+    reason: str,
+    code: DetailCode,
 ) -> None:
     with Hook() as hook:
         [message_id] = insert(database, state=State.SENDING, callback=url.format(f"127.0.0.1:{hook.port}"))
@@ -447,6 +475,7 @@ def test_what_the_settings_refuse_waits_for_weeks_and_goes_out_once_they_are_cha
         assert first.last_error.startswith(reason)
         assert all(each.failed_at is None and each.due_at is not None for each in (first, second))
         assert alert_events(database) == [("callback_failed", "opened")]
+        assert reported_failure(database) == {"is": code}
         assert row(database, message_id).state == State.DELIVERED
 
         if url.startswith("http://"):
@@ -680,7 +709,7 @@ def test_the_late_failure_of_a_lost_claim_does_not_move_the_next_one(database: D
     lost = claimed()
     held = claimed()
     [before] = stored(database)
-    failed = NotAcknowledged("HTTP 500")
+    failed = outcome_of_status(500)
     database.transact(lambda connection: record(connection, [ended(lost, failed, random.Random(0))]))
     assert stored(database) == [before]
     database.transact(lambda connection: record(connection, [ended(held, failed, random.Random(0))]))
@@ -718,10 +747,6 @@ def test_no_form_of_an_inside_address_is_connected_to(host: str) -> None:
         # A name service knows no such name as 0x7f.1, where it does not read it as a number: that is as good.
         with pytest.raises((RefusedAddressError, WebhookFailedError)) as failed:
             WebhookClient(AddressRules()).post(webhook(f"https://{host}:{port}/"), b"{}", {})
-        refused = (
-            "the host's address is private or reserved; SMSCLICK_WEBHOOK_ALLOW",
-            "the host's name was not resolved",
-        )
-        assert str(failed.value).startswith(refused)
+        assert failed.value.failure.code in {DetailCode.CALL_PRIVATE, DetailCode.CALL_NO_HOST}
         with pytest.raises(TimeoutError):
             listener.accept()

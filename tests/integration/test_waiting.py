@@ -23,8 +23,10 @@ from tests.integration.workbench import Bench, bench
 from worker.account import holds
 from worker.account.holds import MOST_FAILURES
 from worker.account.rate_limit import SharedLimiter
+from worker.alerting.wording import DetailCode
 from worker.callbacks import policy, store
 from worker.callbacks.call import GivenUp, NotAcknowledged
+from worker.callbacks.failures import Failure
 from worker.lifecycle.doubt import Doubt
 from worker.lifecycle.policy import Invalid
 from worker.maintenance import balance
@@ -388,7 +390,10 @@ def test_a_callback_that_waits_and_one_that_was_given_up_are_named(made: Bench) 
     message_id = accepted(made, callback="https://shop.example/hook")
     [_, pending] = read(made, message_id).waiting
     assert (pending.code, pending.data["receiver"]) == (Code.CALLBACK_PENDING, "shop.example")
-    for outcome, code in ((NotAcknowledged("500"), Code.CALLBACK_PENDING), (GivenUp("410"), Code.CALLBACK_GIVEN_UP)):
+    for outcome, code in (
+        (NotAcknowledged(Failure.of(DetailCode.CALL_STATUS, status=500)), Code.CALLBACK_PENDING),
+        (GivenUp(Failure.of(DetailCode.CALL_GONE)), Code.CALLBACK_GIVEN_UP),
+    ):
         with made.database.begin() as connection:
             connection.execute(sa.update(callbacks).values(due_at=LONG_AGO))
         calls, _more = made.database.transact(lambda connection: store.claim(connection, "shop.example", 10))

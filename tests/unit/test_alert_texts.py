@@ -19,8 +19,7 @@ from worker.alerting.kinds import KINDS, Severity
 from worker.alerting.spanish_details import BY_HAND, DOUBTS
 from worker.alerting.texts import Incident, Style, text_of, trial
 from worker.alerting.wording import DetailCode
-from worker.callbacks import dispatcher, policy, webhook
-from worker.callbacks.store import why_of
+from worker.callbacks.failures import CallFailedError, Failure
 from worker.lifecycle.doubt import Doubt
 
 if TYPE_CHECKING:
@@ -28,11 +27,7 @@ if TYPE_CHECKING:
 
 ENGLISH, SPANISH = catalogue("en"), catalogue("es")
 EVENTS = {"opened": "", "reminder": "sigue: ", "reopened": "otra vez: ", "closed": "terminó: "}
-CALL_REASONS = {
-    *(reason for _, reason in webhook._REASONS),
-    *(policy.outcome_of_status(status).reason for status in (302, 410, 503)),  # type: ignore[union-attr]
-    dispatcher._DEFECT,
-}
+CALL_CODES = [code for code in DetailCode if code.startswith("call_")]
 NOW = dt.datetime(2026, 5, 4, 12, tzinfo=dt.UTC)
 
 
@@ -114,7 +109,7 @@ def test_a_code_that_holds_has_its_meaning_in_each_language(code: int) -> None:
 def test_what_is_the_same_in_both_languages_is_words_of_no_language() -> None:
     """A sentence that somebody forgot to translate would be the same."""
     same = {name for name, said in ENGLISH.details.items() if SPANISH.details[name] == said}
-    assert same == {DetailCode.HOLD, DetailCode.UNLISTED, DetailCode.BAD_TASK}
+    assert same == {DetailCode.HOLD, DetailCode.UNLISTED, DetailCode.BAD_TASK, DetailCode.CALL_STATUS}
 
 
 def test_a_detail_of_an_earlier_release_stays_as_it_is() -> None:
@@ -123,21 +118,30 @@ def test_a_detail_of_an_earlier_release_stays_as_it_is() -> None:
 
 
 def test_a_detail_fits_its_column_whatever_its_values_hold() -> None:
-    detail = made(DetailCode.RECEIVER, receiver="\x00" * 500, why=made(DetailCode.CALL_OTHER), id=2**63)
+    detail = made(DetailCode.RECEIVER, receiver="\x00" * 500, why=made(DetailCode.CALL_BROKE), id=2**63)
     assert 0 < len(detail) <= STORED_CHARACTERS
     assert shown(detail, "es").endswith(f"el primero: mensaje {2**63}")
 
 
-@pytest.mark.parametrize("reason", [*CALL_REASONS])
-def test_each_reason_of_a_call_that_failed_has_a_sentence(reason: str) -> None:
-    said = why_of(reason)
-    assert shown(said, "en") == reason
-    assert reason == "HTTP 503" or shown(said, "es") != reason
+@pytest.mark.parametrize("code", CALL_CODES)
+def test_each_failure_of_a_call_is_said_from_its_code_in_the_readers_language(code: DetailCode) -> None:
+    values: dict[str, int | str] = {"status": 503, "error": "OSError", "refusal": "callback_host"}
+    failure = Failure.of(code, **{name: values[name] for name in placeholders(ENGLISH.details[code])})
+    assert failure.words == ENGLISH.details[code].format(**values)
+    assert str(CallFailedError(failure.code, **failure.values)) == failure.words
+    assert shown(failure.detail, "es") == SPANISH.details[code].format(**values)
+    inside = made(DetailCode.RECEIVER, receiver="r" * 100, why=failure.detail, id=2**63)
+    assert failure.words in shown(inside, "en")
+
+
+def test_each_failure_of_a_call_is_used() -> None:
+    used = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "worker" / "callbacks").glob("*.py"))
+    assert [code.name for code in CALL_CODES if f"DetailCode.{code.name}" not in used] == []
 
 
 def test_no_code_reports_an_incident_with_a_sentence() -> None:
     """The type checker lets no text pass as a `Detail`; a cast would."""
-    casts = re.compile(r"\bDetail\((?!reason\)|stored\)|\"\"\))")
+    casts = re.compile(r"\bDetail\((?!stored\)|\"\"\))")
     found = [path for path in (ROOT / "worker").rglob("*.py") if casts.search(path.read_text(encoding="utf-8"))]
     assert found == []
 

@@ -55,12 +55,6 @@ def shown(detail: str, language: str) -> str:
     return _sentence(_parsed(detail), detail, language)
 
 
-def known(sentence: str) -> Detail | None:
-    """The detail without values whose English sentence this is; None where there is none."""
-    found = {text: code for code, text in catalogue("en").details.items()}.get(sentence)
-    return None if found is None else made(DetailCode(found))
-
-
 def _made(code: str, values: "Mapping[str, int | str | Detail]") -> Detail:
     made_of = {_CODE: code, **values}
     for most in _VALUE_CHARACTERS:

@@ -68,6 +68,7 @@ DETAILS: Final[Mapping[str, str]] = {
     DetailCode.NOT_PARSED: "it cannot be parsed ({error})",
     DetailCode.NOT_DECODED: "it cannot be decoded ({error})",
     DetailCode.RECEIVER: "{receiver}: {why}; first: message {id}",
+    DetailCode.CALL_STATUS: "HTTP {status}",
     DetailCode.CALL_REDIRECTED: "HTTP {status}: redirects are not followed",
     DetailCode.CALL_GONE: "410 Gone: the receiver wants no more",
     DetailCode.CALL_NO_ANSWER: "no answer in time",
@@ -80,8 +81,19 @@ DETAILS: Final[Mapping[str, str]] = {
     DetailCode.CALL_NO_HOST: "the host's name was not resolved",
     DetailCode.CALL_UNSIGNED: "SMSCLICK_WEBHOOK_SECRET is not set, and webhooks are signed",
     DetailCode.CALL_NO_BROKER: "a Celery task can only be called through a broker: set CELERY_BROKER_URL",
+    DetailCode.CALL_NO_QUEUE: "the broker has no such queue; start the app that consumes it",
+    DetailCode.CALL_NOT_PUBLISHED: "the broker did not accept it ({error})",
+    DetailCode.CALL_NO_TARGET: "its address cannot be used ({refusal}); `smsclick callbacks list` says why",
+    DetailCode.CALL_NOT_HTTPS: (
+        "refused: the address is not https; SMSCLICK_WEBHOOK_ALLOW_PRIVATE=true allows http "
+        "(name the hosts in SMSCLICK_WEBHOOK_HOSTS)"
+    ),
+    DetailCode.CALL_NOT_NAMED: "refused: the host is not among SMSCLICK_WEBHOOK_HOSTS; add it there",
+    DetailCode.CALL_PRIVATE: (
+        "refused: the host's address is private or reserved; SMSCLICK_WEBHOOK_ALLOW_PRIVATE=true allows it "
+        "(name the hosts in SMSCLICK_WEBHOOK_HOSTS)"
+    ),
     DetailCode.CALL_DEFECT: "a defect of the worker; its log says more",
-    DetailCode.CALL_OTHER: "the call failed; `smsclick callbacks list` says why",
     **{f"doubt.{doubt}": why.format(by_hand=BY_HAND) for doubt, why in ENGLISH.items()},
     **{f"codigo.{code.code}": code.meaning for code in CODES if code.action in HOLDING},
 }

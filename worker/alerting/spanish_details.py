@@ -135,6 +135,7 @@ DETAILS: Final[Mapping[str, str]] = {
     DetailCode.NOT_PARSED: "no se puede interpretar ({error})",
     DetailCode.NOT_DECODED: "no se puede decodificar ({error})",
     DetailCode.RECEIVER: "{receiver}: {why}; el primero: mensaje {id}",
+    DetailCode.CALL_STATUS: "HTTP {status}",
     DetailCode.CALL_REDIRECTED: "HTTP {status}: no se siguen las redirecciones",
     DetailCode.CALL_GONE: "410 Gone: el receptor ya no quiere más",
     DetailCode.CALL_NO_ANSWER: "sin respuesta a tiempo",
@@ -147,8 +148,19 @@ DETAILS: Final[Mapping[str, str]] = {
     DetailCode.CALL_NO_HOST: "no se encontró el nombre del servidor",
     DetailCode.CALL_UNSIGNED: "falta SMSCLICK_WEBHOOK_SECRET, y los webhooks van firmados",
     DetailCode.CALL_NO_BROKER: "una tarea de Celery solo se puede llamar por un broker: ponga CELERY_BROKER_URL",
+    DetailCode.CALL_NO_QUEUE: "el broker no tiene esa cola; inicie la aplicación que la consume",
+    DetailCode.CALL_NOT_PUBLISHED: "el broker no la aceptó ({error})",
+    DetailCode.CALL_NO_TARGET: "su dirección no se puede usar ({refusal}); `smsclick callbacks list` dice por qué",
+    DetailCode.CALL_NOT_HTTPS: (
+        "rechazada: la dirección no es https; SMSCLICK_WEBHOOK_ALLOW_PRIVATE=true permite http "
+        "(nombre los servidores en SMSCLICK_WEBHOOK_HOSTS)"
+    ),
+    DetailCode.CALL_NOT_NAMED: "rechazada: el servidor no está en SMSCLICK_WEBHOOK_HOSTS; agréguelo ahí",
+    DetailCode.CALL_PRIVATE: (
+        "rechazada: la dirección del servidor es privada o reservada; SMSCLICK_WEBHOOK_ALLOW_PRIVATE=true la permite "
+        "(nombre los servidores en SMSCLICK_WEBHOOK_HOSTS)"
+    ),
     DetailCode.CALL_DEFECT: "un defecto del worker; su log dice más",
-    DetailCode.CALL_OTHER: "la llamada falló; `smsclick callbacks list` dice por qué",
     **{f"doubt.{doubt}": why.format(by_hand=BY_HAND) for doubt, why in DOUBTS.items()},
     "codigo.-100": "falta el APIKEY",
     "codigo.-101": "el APIKEY es incorrecto",

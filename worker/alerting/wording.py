@@ -61,6 +61,7 @@ class DetailCode(enum.StrEnum):
     NOT_PARSED = "not_parsed"
     NOT_DECODED = "not_decoded"
     RECEIVER = "receiver"
+    CALL_STATUS = "call_status"
     CALL_REDIRECTED = "call_redirected"
     CALL_GONE = "call_gone"
     CALL_NO_ANSWER = "call_no_answer"
@@ -73,8 +74,13 @@ class DetailCode(enum.StrEnum):
     CALL_NO_HOST = "call_no_host"
     CALL_UNSIGNED = "call_unsigned"
     CALL_NO_BROKER = "call_no_broker"
+    CALL_NO_QUEUE = "call_no_queue"
+    CALL_NOT_PUBLISHED = "call_not_published"
+    CALL_NO_TARGET = "call_no_target"
+    CALL_NOT_HTTPS = "call_not_https"
+    CALL_NOT_NAMED = "call_not_named"
+    CALL_PRIVATE = "call_private"
     CALL_DEFECT = "call_defect"
-    CALL_OTHER = "call_other"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

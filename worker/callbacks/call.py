@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import datetime as dt
 
+    from worker.callbacks.failures import Failure
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Call:
@@ -50,12 +52,12 @@ class NotAcknowledged:
     """The receiver may not have the event; it is tried again.
 
     Attributes:
-        reason: a few words without the address.
+        why: the failure, without the address.
         needs_operator: whether the cause is our configuration or a defect of ours. Then an incident is reported at
             once, and the callback waits for the operator instead of using up its tries.
     """
 
-    reason: str
+    why: Failure
     needs_operator: bool = False
 
 
@@ -63,7 +65,7 @@ class NotAcknowledged:
 class GivenUp:
     """A further try cannot succeed."""
 
-    reason: str
+    why: Failure
 
 
 Outcome = Acknowledged | NotAcknowledged | GivenUp

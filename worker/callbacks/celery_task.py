@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from smsclick._values.callback import TaskTarget
+from worker.alerting.wording import DetailCode
+from worker.callbacks.failures import CallFailedError
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -18,8 +20,8 @@ CallTask = Callable[[TaskTarget, str, Mapping[str, Any]], None]
 """Publishes an event with its id to a task's queue; raises `TaskNotPublishedError`."""
 
 
-class TaskNotPublishedError(Exception):
-    """The broker did not accept a call; the text says why, without the broker's address."""
+class TaskNotPublishedError(CallFailedError):
+    """The broker did not accept a call."""
 
 
 def caller(app: Celery, seconds: float = 5.0) -> CallTask:
@@ -74,7 +76,7 @@ def caller(app: Celery, seconds: float = 5.0) -> CallTask:
         except Exception as error:  # noqa: BLE001 - transports raise anything; the call is tried again
             # Without the traceback, which may show the broker's address and its password.
             if getattr(error, "code", None) == 404:
-                raise TaskNotPublishedError("the broker has no such queue; start the app that consumes it") from None
-            raise TaskNotPublishedError(f"the broker did not accept it ({type(error).__name__})") from None
+                raise TaskNotPublishedError(DetailCode.CALL_NO_QUEUE) from None
+            raise TaskNotPublishedError(DetailCode.CALL_NOT_PUBLISHED, error=type(error).__name__) from None
 
     return call

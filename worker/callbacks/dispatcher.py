@@ -15,17 +15,18 @@ import time
 from collections import Counter, deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from standardwebhooks import Webhook
 
 from smsclick._logs.event_log import EventLog
 from smsclick._values.callback import TaskTarget, WebhookTarget, parse_callback
 from smsclick.errors import InvalidField
+from worker.alerting.wording import DetailCode
 from worker.callbacks import policy, store
 from worker.callbacks.call import Acknowledged, Call, GivenUp, NotAcknowledged, Outcome
-from worker.callbacks.celery_task import CallTask, TaskNotPublishedError
-from worker.callbacks.webhook import WebhookClient, WebhookFailedError
+from worker.callbacks.failures import CallFailedError, Failure
+from worker.callbacks.webhook import WebhookClient
 from worker.callbacks.webhook_addresses import AddressRules, RefusedAddressError
 from worker.queue.odd_rows import place
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from smsclick._database.engine import Database
     from smsclick.settings import Settings
+    from worker.callbacks.celery_task import CallTask
 
 log = EventLog(__name__)
 
@@ -45,7 +47,7 @@ _LOOK_SECONDS = 0.2
 _GATHER_SECONDS = 0.01
 """After the first call that ended, how long to wait for others, so that they are recorded in one transaction."""
 
-_DEFECT = "a defect of the worker; its log says more"
+_DEFECT = Failure.of(DetailCode.CALL_DEFECT)
 
 
 class CallbackDispatcher:
@@ -187,34 +189,26 @@ class CallbackDispatcher:
                 return self._call_celery_task(call, target)
             return self._call_webhook(call, target)
         except InvalidField as error:
-            return GivenUp(str(error))
+            return GivenUp(Failure.of_target(error.refusal))
         except RefusedAddressError as error:
-            return NotAcknowledged(f"refused: {error}", needs_operator=True)
-        except (WebhookFailedError, TaskNotPublishedError) as error:
-            return NotAcknowledged(str(error))
+            return NotAcknowledged(error.failure, needs_operator=True)
+        except CallFailedError as error:
+            return NotAcknowledged(error.failure)
         except Exception as error:  # noqa: BLE001 - one odd row must not stop the others; an incident reports it
             # Without the error's text, which may hold the address and its secrets.
-            log.error(  # noqa: TRY400
-                "callback_failed",
-                callback=call.id,
-                message_id=call.message_id,
-                attempt=call.data.get("attempts"),
-                error=place(error),
-            )
+            log.error("callback_failed", **_of_message(call), error=place(error))  # noqa: TRY400
             return NotAcknowledged(_DEFECT, needs_operator=True)
 
     def _call_celery_task(self, call: Call, target: TaskTarget) -> Outcome:
         if self._call_task is None:
-            return NotAcknowledged(
-                "a Celery task can only be called through a broker: set CELERY_BROKER_URL", needs_operator=True
-            )
+            return NotAcknowledged(Failure.of(DetailCode.CALL_NO_BROKER), needs_operator=True)
         event = policy.event(call, with_reply=False)
         self._call_task(target, call.event_id, {"id": call.event_id, **event})
         return Acknowledged()
 
     def _call_webhook(self, call: Call, target: WebhookTarget) -> Outcome:
         if not self._signers:
-            return NotAcknowledged("SMSCLICK_WEBHOOK_SECRET is not set, and webhooks are signed", needs_operator=True)
+            return NotAcknowledged(Failure.of(DetailCode.CALL_UNSIGNED), needs_operator=True)
         body = json.dumps(policy.event(call, with_reply=True), ensure_ascii=False, separators=(",", ":"))
         now = dt.datetime.now(dt.UTC)
         headers = {
@@ -229,29 +223,18 @@ class CallbackDispatcher:
     def _record(self, results: Sequence[tuple[Call, Outcome]]) -> None:
         """Log and store how calls ended."""
         for call, outcome in results:
+            known = _of_message(call) | {"callback_type": call.type, "receiver": call.receiver, "tries": call.tries}
             if isinstance(outcome, Acknowledged):
-                log.info(
-                    "callback_delivered",
-                    callback=call.id,
-                    message_id=call.message_id,
-                    attempt=call.data.get("attempts"),
-                    callback_type=call.type,
-                    receiver=call.receiver,
-                    tries=call.tries,
-                )
+                log.info("callback_delivered", **known)
             else:
-                log.warning(
-                    "callback_not_acknowledged",
-                    callback=call.id,
-                    message_id=call.message_id,
-                    attempt=call.data.get("attempts"),
-                    callback_type=call.type,
-                    receiver=call.receiver,
-                    tries=call.tries,
-                    reason=outcome.reason,
-                )
+                log.warning("callback_not_acknowledged", **known, reason=outcome.why.words)
         ended = [policy.ended(call, outcome, self._rng) for call, outcome in results]
         self._database.transact(lambda connection: store.record(connection, ended))
+
+
+def _of_message(call: Call) -> dict[str, Any]:
+    """The fields of a log line by which a person finds a call."""
+    return {"callback": call.id, "message_id": call.message_id, "attempt": call.data.get("attempts")}
 
 
 def _wait_for_some(in_flight: Collection[Future[Outcome]]) -> set[Future[Outcome]]:

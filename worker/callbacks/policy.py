@@ -10,7 +10,9 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 from smsclick._values.times import iso
+from worker.alerting.wording import DetailCode
 from worker.callbacks.call import Acknowledged, Call, Ended, GivenUp, NotAcknowledged, Outcome
+from worker.callbacks.failures import Failure
 
 if TYPE_CHECKING:
     import random
@@ -60,10 +62,10 @@ def outcome_of_status(status: int) -> Outcome:
     if 200 <= status < 300:
         return Acknowledged()
     if status == 410:
-        return GivenUp("410 Gone: the receiver wants no more")
+        return GivenUp(Failure.of(DetailCode.CALL_GONE))
     if 300 <= status < 400:
-        return NotAcknowledged(f"HTTP {status}: redirects are not followed")
-    return NotAcknowledged(f"HTTP {status}")
+        return NotAcknowledged(Failure.of(DetailCode.CALL_REDIRECTED, status=status))
+    return NotAcknowledged(Failure.of(DetailCode.CALL_STATUS, status=status))
 
 
 def ended(call: Call, outcome: Outcome, rng: random.Random) -> Ended:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-import re
 import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from smsclick._database.engine import Fault, fault_of
 from smsclick._values.times import iso
 from smsclick.contract import callbacks, messages
 from worker.alerting import incidents
-from worker.alerting.details import Detail, known, made
+from worker.alerting.details import made
 from worker.alerting.wording import DetailCode
 from worker.callbacks.call import Acknowledged, Call, Ended
 from worker.metrics import tallies
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from smsclick._database.engine import Database
+    from worker.callbacks.failures import Failure
 
 LEASE_SECONDS = 60.0
 """A claim ends after this time; the calls of a lost process are then made again."""
@@ -51,7 +51,7 @@ _RECEIVERS_PER_LOOK = 256
 _ROWS_PER_PURGE = 1000
 _INCIDENT = "callback_failed"
 _SUBJECT_CHARACTERS = 40
-_REASON_CHARACTERS = 300
+_WORDS_CHARACTERS = 300
 
 
 def due(connection: sa.Connection) -> bool:
@@ -178,27 +178,17 @@ def record(connection: sa.Connection, ended: Sequence[Ended]) -> None:
         if isinstance(each.outcome, Acknowledged):
             continue
         if each.wait_seconds is None:
-            reason = each.outcome.reason[:_REASON_CHARACTERS]
-            _finish(connection, [each.call], now, delivered_at=None, failed_at=now, last_error=reason)
+            words = each.outcome.why.words[:_WORDS_CHARACTERS]
+            _finish(connection, [each.call], now, delivered_at=None, failed_at=now, last_error=words)
         else:
-            _postpone(connection, each.call, now + dt.timedelta(seconds=each.wait_seconds), each.outcome.reason)
+            _postpone(connection, each.call, now + dt.timedelta(seconds=each.wait_seconds), each.outcome.why)
     for receiver in {call.receiver for call in acknowledged}:
         incidents.close(connection, _INCIDENT, subject=_subject(receiver))
     for each in ended:
         if each.needs_incident and not isinstance(each.outcome, Acknowledged):
-            call, why = each.call, why_of(each.outcome.reason)
+            call, why = each.call, each.outcome.why.detail
             detail = made(DetailCode.RECEIVER, receiver=call.receiver[:100], why=why, id=call.message_id)
             incidents.report(connection, _INCIDENT, subject=_subject(call.receiver), detail=detail)
-
-
-def why_of(reason: str) -> Detail:
-    """The reason of a call that was not acknowledged, as a value of a detail."""
-    redirected = re.fullmatch(r"HTTP (\d+): .*", reason)
-    if redirected is not None:
-        return made(DetailCode.CALL_REDIRECTED, status=redirected[1])
-    if re.fullmatch(r"HTTP \d+", reason):
-        return Detail(reason)
-    return known(reason) or made(DetailCode.CALL_OTHER)
 
 
 def purge(database: Database, days: int = 30, *, batches: int = 100) -> int:
@@ -289,12 +279,12 @@ def _finish(connection: sa.Connection, calls: Sequence[Call], now: dt.datetime, 
     _move_later_events(connection, calls, now)
 
 
-def _postpone(connection: sa.Connection, call: Call, until: dt.datetime, reason: str) -> None:
+def _postpone(connection: sa.Connection, call: Call, until: dt.datetime, why: Failure) -> None:
     """Try a row again later, and the later events of its message with it; only while the claim is still this call's."""
     postponed = connection.execute(
         sa.update(callbacks)
         .where(callbacks.c.id == call.id, callbacks.c.tries == call.tries, callbacks.c.receiver.is_not(None))
-        .values(due_at=until, last_error=reason[:_REASON_CHARACTERS])
+        .values(due_at=until, last_error=why.words[:_WORDS_CHARACTERS])
     )
     if postponed.rowcount:
         _move_later_events(connection, [call], until)

@@ -19,6 +19,8 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from smsclick._net.deadline import DeadlineResponse, ReadLimits, seconds_left
 from smsclick._values.callback import WebhookTarget
+from worker.alerting.wording import DetailCode
+from worker.callbacks.failures import CallFailedError
 from worker.callbacks.webhook_addresses import AddressRules, RefusedAddressError
 
 CONNECT_SECONDS = 3.0
@@ -35,8 +37,8 @@ Resolve = Callable[..., Sequence[tuple[Any, ...]]]
 """A function with the signature of `socket.getaddrinfo`."""
 
 
-class WebhookFailedError(Exception):
-    """No answer came; the text says why, and names no address."""
+class WebhookFailedError(CallFailedError):
+    """No answer came."""
 
 
 class WebhookClient:
@@ -90,7 +92,7 @@ class WebhookClient:
         """
         self._rules.check_target(target)
         deadline = time.monotonic() + self._total_seconds
-        with _failures_with_reasons():
+        with _failures_with_codes():
             idle = self._pop_idle(target)
             if idle is not None:
                 # The receiver may just have closed it. If it did get the call, it sees the second by the event's id.
@@ -129,13 +131,10 @@ class WebhookClient:
         try:
             found = self._resolve(target.host, target.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
-            raise WebhookFailedError("the host's name was not resolved") from None
+            raise WebhookFailedError(DetailCode.CALL_NO_HOST) from None
         allowed = [each for each in found if self._rules.allows(str(each[4][0]))]
         if not allowed:
-            raise RefusedAddressError(
-                "the host's address is private or reserved; SMSCLICK_WEBHOOK_ALLOW_PRIVATE=true allows it "
-                "(name the hosts in SMSCLICK_WEBHOOK_HOSTS)"
-            )
+            raise RefusedAddressError(DetailCode.CALL_PRIVATE)
         connect_by = min(deadline, time.monotonic() + self._connect_seconds)
         sock = _connected(allowed, connect_by)
         if not target.secure:
@@ -215,29 +214,27 @@ def _connected(addresses: Sequence[tuple[Any, ...]], connect_by: float) -> socke
             problem = error
         else:
             return sock
-    raise WebhookFailedError(
-        "no connection in time" if isinstance(problem, TimeoutError) else "no connection could be made"
-    )
+    raise WebhookFailedError(DetailCode.CALL_LATE if isinstance(problem, TimeoutError) else DetailCode.CALL_NOT_MADE)
 
 
 def _origin(target: WebhookTarget) -> tuple[bool, str, int]:
     return target.secure, target.host, target.port
 
 
-_REASONS: tuple[tuple[type[Exception], str], ...] = (
-    (TimeoutError, "no answer in time"),
-    (ssl.SSLCertVerificationError, "the certificate was not accepted"),
-    (ssl.SSLError, "TLS failed"),
-    (ConnectionError, "the connection broke"),
-    (OSError, "no connection could be made"),
-    (Exception, "the answer is not HTTP"),
+_CODES: tuple[tuple[type[Exception], DetailCode], ...] = (
+    (TimeoutError, DetailCode.CALL_NO_ANSWER),
+    (ssl.SSLCertVerificationError, DetailCode.CALL_CERTIFICATE),
+    (ssl.SSLError, DetailCode.CALL_TLS),
+    (ConnectionError, DetailCode.CALL_BROKE),
+    (OSError, DetailCode.CALL_NOT_MADE),
+    (Exception, DetailCode.CALL_NO_HTTP),
 )
 
 
 @contextlib.contextmanager
-def _failures_with_reasons() -> Iterator[None]:
+def _failures_with_codes() -> Iterator[None]:
     """Replace errors of the network, whose texts may name the address, by a `WebhookFailedError` that does not."""
     try:
         yield
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise WebhookFailedError(next(reason for kind, reason in _REASONS if isinstance(error, kind))) from None
+        raise WebhookFailedError(next(code for kind, code in _CODES if isinstance(error, kind))) from None

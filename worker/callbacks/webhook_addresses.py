@@ -8,6 +8,8 @@ import dataclasses
 import ipaddress
 
 from smsclick._values.callback import WebhookTarget
+from worker.alerting.wording import DetailCode
+from worker.callbacks.failures import CallFailedError
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _REFUSED_NETWORKS = tuple(
@@ -25,8 +27,8 @@ _REFUSED_NETWORKS = tuple(
 )
 
 
-class RefusedAddressError(Exception):
-    """The webhook may not be called; the text says why and names no address."""
+class RefusedAddressError(CallFailedError):
+    """The webhook may not be called."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,12 +53,9 @@ class AddressRules:
             RefusedAddressError: One of them is not allowed.
         """
         if not target.secure and not self.allow_private:
-            raise RefusedAddressError(
-                "the address is not https; SMSCLICK_WEBHOOK_ALLOW_PRIVATE=true allows http "
-                "(name the hosts in SMSCLICK_WEBHOOK_HOSTS)"
-            )
+            raise RefusedAddressError(DetailCode.CALL_NOT_HTTPS)
         if self.hosts and not any(_is_named(target, each) for each in self.hosts):
-            raise RefusedAddressError("the host is not among SMSCLICK_WEBHOOK_HOSTS; add it there")
+            raise RefusedAddressError(DetailCode.CALL_NOT_NAMED)
 
     def allows(self, address: str) -> bool:
         """Whether an IP address may be connected to."""
