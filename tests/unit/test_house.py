@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import collections
 import importlib.util
+import io
 import re
 import subprocess
 import sys
+import tokenize
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / ".github").rglob("*.md")])
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 MAKEFILE = (ROOT / "Makefile").read_text()
 # Task names and logger names look like modules, and so do paths of other programs.
 NOT_MODULES = {
@@ -104,6 +107,42 @@ def test_a_module_that_is_gone_is_found() -> None:
         "worker.queue.gone",
         "smsclick.send",
     }
+
+
+def prose(source: str) -> str:
+    """The comments and docstrings of a module."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    comments = [token.string for token in tokens if token.type == tokenize.COMMENT]
+    owners = (
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    return "\n".join([*comments, *filter(None, map(ast.get_docstring, owners))])
+
+
+def missing_tests(text: str) -> set[str]:
+    """The files of tests that a text names, and that are not there."""
+    files = {path.name for path in TESTS} | {path.relative_to(ROOT).as_posix() for path in TESTS}
+    return set(re.findall(r"(?:tests/(?:\w+/)*)?\btest_\w+\.py\b", text)) - files
+
+
+def test_files_of_tests_that_a_comment_or_a_docstring_names_exist() -> None:
+    folders = ("smsclick", "worker", "web", "models", "migrations", "bench", "scripts", "tests", "examples")
+    sources = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    assert len(sources) > len(TESTS) > 0
+    found = {path.relative_to(ROOT).as_posix(): missing_tests(prose(path.read_text("utf-8"))) for path in sources}
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+def test_a_file_of_tests_that_is_gone_is_found() -> None:
+    source = """
+# See tests/unit/test_gone.py, test_house.py and tests/unit/test_house.py.
+class It:
+    '''Tested by tests/integration/test_house.py.'''
+    name = "test_of_another_program.py"
+"""
+    assert missing_tests(prose(source)) == {"tests/unit/test_gone.py", "tests/integration/test_house.py"}
 
 
 def test_the_index_of_decisions_is_up_to_date() -> None:

@@ -9,7 +9,7 @@ an error; on Redis a worker stops consuming when the count is too high.
 Workaround: `strategy` wraps Celery's. An error that the message can have caused becomes InvalidTaskError, which the
 consumer answers by keeping the content as a dead letter. Any other error leaves the message in the broker.
 
-Remove it when tests/integration/test_deadletters.py passes with Celery's own strategy.
+Remove it when tests/integration/test_dead_letters.py passes with Celery's own strategy.
 """
 
 import contextlib
