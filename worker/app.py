@@ -145,10 +145,12 @@ def _make_app() -> _App:
     made.config_from_object("celeryconfig")
     if broker.is_redis:
         # Imported only here: redis-py takes memory, and RabbitMQ does not need it.
+        from worker.broker import unrecorded_wakeups  # noqa: PLC0415
         from worker.compat import kombu_redis_closed_channel, kombu_redis_error_answers  # noqa: PLC0415
 
         kombu_redis_closed_channel.install()
         kombu_redis_error_answers.install()
+        unrecorded_wakeups.install()
     return made
 
 

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsclick.contract import HoldReason, State, clocks
+from smsclick.errors import DatabaseUnavailable
 from smsclick.simulator import Fault, FaultKind
 from tests.acceptance import Cluster, ready, texts
 from tests.processes import together, wait_until
@@ -123,8 +124,15 @@ def test_the_databases_clock_is_set_by_half_an_hour_while_messages_flow(
             cluster.assert_ledger_agrees()
 
     redis_server.start()
+    servers: list[SetPostgres] = []
     scenarios = []
     for offset, broker in (("+30m", "11"), ("-30m", "12")):
         server = own_server(SetPostgres)
+        servers.append(server)
         scenarios.append(functools.partial(live, server, migrated(server.create_database("clock")), offset, broker))
-    together(*scenarios)
+    try:
+        together(*scenarios)
+    except DatabaseUnavailable as error:
+        # Why a server under faketime's library ended a session stands in its own log alone.
+        error.add_note("\n\n".join(server.tail() for server in servers))
+        raise
