@@ -9,6 +9,20 @@ if TYPE_CHECKING:
     import pytest
 
 
+START = 1_767_204_000.0
+"""31-12-2025 12:00:00 in Mexico City."""
+
+
+class Clock:
+    """The simulator's clock, which a test sets by `now`."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class MovedTime:
     """Stands in for the module `time`: its monotonic clock runs as ever, and is ahead by as much as a test says."""
 

@@ -35,7 +35,6 @@ from tests.socket_server import (
     reply,
     reset_after_reading,
     serving,
-    unused_port,
 )
 
 if TYPE_CHECKING:
@@ -43,11 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.senders import Transport
-
-
-@pytest.fixture
-def dead_port() -> int:
-    return unused_port()
 
 
 # What goes out.

@@ -10,23 +10,15 @@ import requests
 
 from smsclick.errors import SmsclickError
 from smsclick.simulator import Fault, FaultKind, Simulator, SimulatorClient
+from tests.manual_clock import START, Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEY = "prueba"
 OTHER = "otra"
-START = 1_767_204_000.0  # 31-12-2025 12:00:00 in Mexico City
 NOON = "31-12-2025 12:00:00"
 EVER = ("01-01-2025 00:00:00", "31-12-2026 23:59:59")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

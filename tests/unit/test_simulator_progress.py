@@ -7,17 +7,9 @@ import requests
 
 from smsclick.errors import SmsclickError
 from smsclick.simulator import Simulator
+from tests.manual_clock import START, Clock
 
 KEY = "prueba"
-START = 1_767_204_000.0  # 31-12-2025 12:00:00 in Mexico City
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -42,7 +42,6 @@ from tests.socket_server import (
     reset,
     reset_after_reading,
     serving,
-    unused_port,
 )
 from tests.unit.test_answer_reader import ENDED, KEPT
 
@@ -51,11 +50,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.senders import Transport
-
-
-@pytest.fixture
-def dead_port() -> int:
-    return unused_port()
 
 
 # Proof that the request never left.
