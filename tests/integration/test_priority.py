@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
+import functools
 import random
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -15,18 +17,26 @@ import sqlalchemy as sa
 from smsclick._database.engine import Database
 from smsclick._values.causes import Cause
 from smsclick._values.quiet_hours import QuietHours
-from smsclick.contract import Priority, State, messages
+from smsclick.contract import HoldReason, Priority, State, messages
 from tests import one_sender
-from tests.factories import LONG_AGO, PHONE, POLICY, Roll, change, clock, history, insert, row, states
+from tests.factories import LONG_AGO, PHONE, POLICY, Roll, change, change_account, clock, history, insert, row, states
+from tests.integration.test_pump import Halted
+from tests.processes import wait_until
 from tests.query_plans import recorded
 from worker.queue import claims
+from worker.sending import attempts
+from worker.sending.calls import Calls
+from worker.sending.claim_size import ClaimSize
+from worker.sending.pump import Pump
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from smsclick.simulator import Simulator
     from tests.integration.conftest import MakeRuntime
+    from worker.context import Context
     from worker.lifecycle.attempt import Claim
+    from worker.runtime import Runtime
 
 NOBODYS, NORMALS, LOWS = Roll(0.99), Roll(0.15), Roll(0.05)
 """Whose turn the dice say it is, besides the order of priority."""
@@ -85,6 +95,30 @@ def test_wake_ups_for_a_bulk_do_not_overtake_urgent_messages(database: Database)
     assert ids_of(claim(database, low)) == low
 
 
+def test_high_ones_are_claimed_apart_from_the_others(database: Database) -> None:
+    low, normal, high = (
+        insert(database, 4, priority=priority) for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH)
+    )
+
+    def claim_only(only: tuple[Priority, ...], limit: int, rng: random.Random = NOBODYS) -> list[int]:
+        work = functools.partial(claims.claim, ids=None, limit=limit, policy=POLICY, only=only, rng=rng)
+        return ids_of(database.transact(work))
+
+    assert claim_only(claims.HIGH, 3, LOWS) == high[:3]
+    assert claim_only(claims.OTHERS, 3) == normal[:3]
+    assert claim_only(claims.OTHERS, 2, LOWS) == [normal[3], low[0]]
+    assert claim_only(claims.HIGH, 3) == high[3:]
+    assert claim_only(claims.HIGH, 3) == []
+    assert claim_only(claims.OTHERS, 9) == low[1:]
+
+
+def test_the_canary_is_not_claimed_with_the_high_ones(database: Database, runtime: Runtime) -> None:
+    ids = insert(database, 2, priority=Priority.HIGH)
+    change_account(database, hold_reason=HoldReason.NO_BALANCE, hold_since=clock(database), canary_id=ids[1])
+    assert attempts.claim(runtime, None, 2, claims.HIGH).claims == []
+    assert ids_of(attempts.claim(runtime, None, 2, claims.OTHERS).claims) == [ids[1]]
+
+
 def test_an_urgent_message_for_later_holds_up_nobody(database: Database) -> None:
     insert(database, priority=Priority.HIGH, due_at=clock(database) + dt.timedelta(hours=1))
     low = insert(database, priority=Priority.LOW)
@@ -131,6 +165,158 @@ def test_a_high_one_is_claimed_at_once_behind_100000_low_ones_which_still_move_b
     assert 0.02 < gone[Priority.LOW] / gone.total() < 0.10
     assert gone[Priority.HIGH] / gone.total() > 0.85
     database.dispose()
+
+
+# --- The pump
+
+
+class Fed:
+    """A pump whose threads do not run: what it claims is kept."""
+
+    def __init__(self, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pump = Pump(runtime, 64)
+        self.batches: list[list[int]] = []
+        self.more = False
+        """Whether the feeder would claim again at once."""
+        monkeypatch.setattr(self.pump._calls, "take", lambda batch: self.batches.append(ids_of(batch.claims)))
+
+    def claim(self, room: int, *, backlog: bool = True) -> list[list[int]]:
+        """The transactions of the feeder for this room, and what each claimed."""
+        self.batches.clear()
+        self.pump._calls.backlog = backlog
+        self.more = self.pump._claim(room)
+        return list(self.batches)
+
+
+@pytest.fixture
+def fed(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fed]:
+    made = Fed(runtime, monkeypatch)
+    yield made
+    made.pump.close()
+
+
+def test_behind_a_bulk_the_high_ones_are_claimed_alone_before_the_large_claim(
+    database: Database, fed: Fed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims._RNG, "random", lambda: 0.99)
+    low = insert(database, 60, priority=Priority.LOW)
+    assert fed.claim(10) == [low[:10]]
+    high = insert(database, 2, priority=Priority.HIGH)
+    assert fed.claim(20) == [high, low[10:28]]
+    # More than the small claim takes: what it left is in the large one, before all others.
+    high = insert(database, 6, priority=Priority.HIGH)
+    assert fed.claim(20) == [high[:4], [*high[4:], *low[28:42]]]
+    # Without a backlog, or where there is little room, one claim is small enough.
+    high = insert(database, 3, priority=Priority.HIGH)
+    assert fed.claim(4) == [[*high, low[42]]]
+    high = insert(database, 3, priority=Priority.HIGH)
+    assert fed.claim(20, backlog=False) == [[*high, *low[43:]]]
+
+
+def test_a_high_one_that_comes_just_before_the_large_claim_is_left_to_the_next_small_one(
+    database: Database, fed: Fed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims._RNG, "random", lambda: 0.99)
+    low = insert(database, 30, priority=Priority.LOW)
+    high: list[int] = []
+    claim_next = attempts.claim
+
+    def claim_and_enqueue(context: Context, ids: None, limit: int, only: tuple[Priority, ...]) -> attempts.Batch:
+        batch = claim_next(context, ids, limit, only)
+        if not high:
+            high.extend(insert(database, priority=Priority.HIGH))
+        return batch
+
+    monkeypatch.setattr(attempts, "claim", claim_and_enqueue)
+    assert fed.claim(20) == [low[:20]]
+    assert fed.claim(10) == [high, low[20:29]]
+
+
+def test_a_claim_has_no_more_rows_than_its_time_allows(
+    database: Database, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = []
+    claim_next = attempts.claim
+
+    def claim_and_note(context: Context, ids: None, limit: int, only: tuple[Priority, ...]) -> attempts.Batch:
+        limits.append(limit)
+        return claim_next(context, ids, limit, only)
+
+    monkeypatch.setattr(attempts, "claim", claim_and_note)
+    insert(database, 60)
+    with contextlib.closing(Pump(runtime, 64)) as pump:
+        pump._size = ClaimSize(7)
+        pump.wake()
+        wait_until(lambda: states(database) == [State.SENT] * 60, what="all to be sent")
+    assert max(limits) == 7
+
+
+def test_high_ones_behind_duplicates_are_not_left_to_the_next_look(database: Database, fed: Fed) -> None:
+    insert(database, 3, phone=PHONE, text="the same", priority=Priority.HIGH)
+    [other] = insert(database, priority=Priority.HIGH)
+    [[first]] = fed.claim(15)  # three rows, of which two are put off
+    assert first != other
+    assert fed.more
+    assert fed.claim(15, backlog=False) == [[other]]
+    assert not fed.more
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_the_time_of_a_large_claim_counts_and_not_that_of_the_small_one_before_it(
+    database: Database, fed: Fed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert(database, 30, priority=Priority.LOW)
+    insert(database, 2, priority=Priority.HIGH)
+    noted: list[int] = []
+    monkeypatch.setattr(ClaimSize, "took", lambda _, rows, seconds: noted.append(rows if seconds > 0 else 0))
+    fed.claim(20)
+    assert noted == [18]
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_the_claims_of_high_ones_alone_take_no_share_of_the_others(
+    database: Database, fed: Fed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims._RNG, "random", random.Random(1).random)
+    low = set(insert(database, 300, priority=Priority.LOW))
+    insert(database, 3000, priority=Priority.HIGH)
+    gone = [each for _ in range(100) for batch in fed.claim(30) for each in batch]
+    assert len(gone) == 3000
+    assert 0.02 < len(low.intersection(gone)) / len(gone) < 0.10
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_high_one_is_called_for_before_the_low_ones_that_were_claimed_earlier(
+    database: Database, runtime: Runtime, simulator: Simulator
+) -> None:
+    insert(database, 4, text="low", priority=Priority.LOW)
+    halted = Halted(runtime)
+    with contextlib.closing(Calls(halted.runtime, 1, lambda: None, lambda: None)) as calls:
+        calls.start()
+        calls.take(attempts.claim(runtime, None, 4))
+        wait_until(lambda: calls.in_flight == 1, what="the first call")
+        insert(database, 2, text="high", priority=Priority.HIGH)
+        calls.take(attempts.claim(runtime, None, 2))
+        halted.calls_may_go.set()
+        wait_until(lambda: states(database) == [State.SENT] * 6, what="all to be sent")
+    assert [entry.text for entry in simulator.ledger()] == ["low", "high", "low", "high", "low", "low"]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_what_comes_while_all_places_are_in_use_is_released_when_it_is_late(
+    database: Database, runtime: Runtime
+) -> None:
+    ids = insert(database, 3, priority=Priority.HIGH)
+    halted = Halted(runtime)
+    with contextlib.closing(Calls(halted.runtime, 1, lambda: None, lambda: None)) as calls:
+        calls.start()
+        calls.take(attempts.claim(runtime, None, 1))
+        wait_until(lambda: calls.in_flight == 1, what="the first call")
+        batch = attempts.claim(runtime, None, 2)
+        calls.take(dataclasses.replace(batch, claimed_at=batch.claimed_at - 2 * attempts.MOST_CLAIM_WAIT_SECONDS))
+        wait_until(lambda: row(database, ids[2]).state == State.QUEUED, what="its release")
+        assert [row(database, each).state for each in ids[:2]] == [State.SENDING] * 2  # the second is its claim's first
+        halted.calls_may_go.set()
 
 
 # --- Quiet hours

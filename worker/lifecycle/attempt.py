@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from smsclick.contract import Priority
 from worker.lifecycle.policy import Outcome
 
 
@@ -12,6 +13,7 @@ class Claim:
     Attributes:
         token: proves that this attempt is the row's latest.
         valid_seconds: what was left of the message's validity at the claim; None where it has none.
+        priority: of its message.
         canary: whether it goes although the account is held.
         opted_out: whether its phone is never written to, so that it must not be called for.
         due_seconds: how long a message had been due when it was claimed for the first time; None for later claims.
@@ -25,6 +27,7 @@ class Claim:
     text: str = dataclasses.field(repr=False)
     rule_id: str | None
     valid_seconds: float | None
+    priority: Priority
     canary: bool
     opted_out: bool = False
     due_seconds: float | None = None

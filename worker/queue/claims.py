@@ -10,7 +10,7 @@ import datetime as dt
 import random
 import secrets
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -31,6 +31,11 @@ _ROUNDS = 25
 
 _WIDEST = 1000
 """Rows of a further look: what moves to later comes in thousands, and each look is one statement."""
+
+ALL: Final = tuple(Priority)
+HIGH: Final = (Priority.HIGH,)
+OTHERS: Final = (Priority.NORMAL, Priority.LOW)
+"""The classes that one claim may look for: all, or one of two parts, so that high messages need not wait for others."""
 
 _SUSPECTS = 100
 _RNG = random.Random()
@@ -77,6 +82,7 @@ def claim(
     policy: Policy,
     *,
     canary: int | None = None,
+    only: tuple[Priority, ...] = ALL,
     rng: random.Random = _RNG,
 ) -> list[Claim]:
     """Claim up to `limit` messages that are due: of `ids`, or whatever is next where `ids` is None.
@@ -88,6 +94,7 @@ def claim(
         limit: rows at most.
         policy: for the lease and the quiet hours.
         canary: the one message that may go while the account is held, whoever else waits.
+        only: `ALL`, `HIGH` or `OTHERS`, where `ids` is None.
         rng: for the shares of lower priorities, see `on_claim.favoured`.
     """
     if ids is not None:
@@ -95,7 +102,7 @@ def claim(
         return _claim(connection, rows, limit, policy, canary)
     looked_at = limit
     for _ in range(_ROUNDS):
-        rows = _next(connection, looked_at, on_claim.favoured(rng.random()))
+        rows = _next(connection, looked_at, on_claim.favoured(rng.random()), only)
         claimed = _claim(connection, rows, limit, policy, canary)
         if claimed or not rows:
             return claimed
@@ -146,6 +153,7 @@ def _decide(
                     text=row.text,
                     rule_id=message.rule_id,
                     valid_seconds=valid,
+                    priority=message.priority,
                     canary=message.id == canary,
                     opted_out=phones[row.id] in opted_out,
                     due_seconds=_due_seconds(message, row.now),
@@ -159,14 +167,16 @@ def _due_seconds(message: model.Message, now: dt.datetime) -> float | None:
     return None if message.attempts or message.due_at is None else (now - message.due_at).total_seconds()
 
 
-def suspects(connection: sa.Connection, ids: Collection[int] | None, limit: int) -> list[int]:
+def suspects(
+    connection: sa.Connection, ids: Collection[int] | None, limit: int, only: tuple[Priority, ...] = ALL
+) -> list[int]:
     """The ids of what a claim would look at, without reading anything else of those rows."""
     if ids is not None:
         query = sa.select(messages.c.id).where(messages.c.id.in_(ids), message_rows.in_state(State.QUEUED))
         return [row.id for row in connection.execute(query.where(messages.c.due_at <= db_now()))]
     return [
         row.id
-        for priority in Priority
+        for priority in only
         for row in connection.execute(_due(sa.select(messages.c.id), priority, max(limit, _SUSPECTS)))
     ]
 
@@ -245,13 +255,14 @@ _IN_FLIGHT_OR_OPTED_OUT = sa.union_all(
 _CLAIM_COLUMNS = (*message_rows.COLUMNS, messages.c.phone, messages.c.text, db_now().label("now"))
 
 
-def _next(connection: sa.Connection, limit: int, favoured: Priority | None) -> list[Any]:
+def _next(connection: sa.Connection, limit: int, favoured: Priority | None, only: tuple[Priority, ...]) -> list[Any]:
     """What goes next, in order of priority and age; half of it is of the favoured class where so many of it wait."""
+    favoured = favoured if favoured in only else None
     if favoured is None and connection.dialect.name == "postgresql":
-        rows = list(connection.execute(_NEXT_OF_ALL, {"limit": limit}).all())
+        rows = list(connection.execute(_NEXT_OF[only], {"limit": limit}).all())
     else:
         rows = [] if favoured is None else _of(connection, favoured, (limit + 1) // 2)
-        for priority in Priority:
+        for priority in only:
             if len(rows) < limit:
                 chosen = [row.id for row in rows] if priority is favoured else []
                 rows += _of(connection, priority, limit - len(rows), chosen)
@@ -310,9 +321,12 @@ _NEXT = {
 }
 # For PostgreSQL, which looks at one priority after the other and stops at the limit: no row of a lower priority is read
 # or locked too many. The others lock no rows within a part of a statement.
-_NEXT_OF_ALL = sa.select(
-    sa.union_all(*(sa.select(query.subquery()) for query in _NEXT.values())).subquery("next")
-).limit(sa.bindparam("limit", type_=sa.Integer))
+_NEXT_OF = {
+    only: sa.select(sa.union_all(*(sa.select(_NEXT[each].subquery()) for each in only)).subquery("next")).limit(
+        sa.bindparam("limit", type_=sa.Integer)
+    )
+    for only in (ALL, HIGH, OTHERS)
+}
 _NEXT_BESIDE = {
     priority: query.where(messages.c.id.not_in(sa.bindparam("chosen", expanding=True)))
     for priority, query in _NEXT.items()

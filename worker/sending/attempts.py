@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from smsclick._logs.event_log import EventLog
 from smsclick._values.phones import normalize_phone
 from smsclick._values.texts import clean_text
+from smsclick.contract import Priority
 from smsclick.errors import DatabaseUnavailable, InvalidMessage
 from smsclick.provider.clock import clock
 from smsclick.provider.results import Unknown
@@ -60,8 +61,19 @@ def wake_for_waiting(context: Context, limit: int) -> int:
     return len(ids)
 
 
-def claim(context: Context, ids: Collection[int] | None, limit: int) -> Batch:
+def claim(
+    context: Context,
+    ids: Collection[int] | None,
+    limit: int,
+    only: tuple[Priority, ...] = queue_claims.ALL,
+) -> Batch:
     """Claim up to `limit` messages: of `ids`, or the next ones; during a hold only its canary.
+
+    Args:
+        context: this process's.
+        ids: as for `queue.claims.claim`.
+        limit: as there.
+        only: as there; the canary is claimed by a claim for all or the others, whatever its own class.
 
     Raises:
         DatabaseUnavailable: nothing could be claimed.
@@ -78,15 +90,15 @@ def claim(context: Context, ids: Collection[int] | None, limit: int) -> Batch:
         if now.is_open and some is not None:
             return queue_claims.claim_some(connection, some, limit, policy)
         if now.is_open:
-            return queue_claims.claim(connection, ids, limit, policy)
+            return queue_claims.claim(connection, ids, limit, policy, only=only)
         canary = now.allowed_canary
-        if canary is None or (ids is not None and canary not in ids):
+        if canary is None or only == queue_claims.HIGH or (ids is not None and canary not in ids):
             return []
         return canaries.claim(connection, canary, policy)
 
     began = clock()  # before the claim, so that our lease can only be shorter than the row's
     claimed = odd_rows.run_in_halves(
-        context.database, work, lambda connection: queue_claims.suspects(connection, ids, limit), work, limit
+        context.database, work, lambda connection: queue_claims.suspects(connection, ids, limit, only), work, limit
     )
     if known := tracer.parents([each.id for each in claimed]) if tracer.is_on() else {}:
         claimed = [dataclasses.replace(each, traceparent=known.get(each.id)) for each in claimed]

@@ -10,10 +10,8 @@ had not begun is called for by the new loop.
 
 import asyncio
 import contextlib
-import dataclasses
 import functools
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,10 +20,11 @@ from smsclick.provider.clock import clock
 from smsclick.provider.results import Accepted, Refused, Unknown
 from worker.account import holds
 from worker.context import Context, Sender
-from worker.lifecycle.attempt import Claim, Ended
+from worker.lifecycle.attempt import Ended
 from worker.lifecycle.policy import Outcome, Released
 from worker.queue import odd_rows
 from worker.sending import attempts, call_metrics
+from worker.sending.claims_in_hand import Call, ClaimsInHand
 from worker.sending.concurrency import Concurrency
 from worker.threads import event_loop
 from worker.threads.supervision import SupervisedThread
@@ -46,29 +45,6 @@ _ASKING_THREADS = 2
 _THROTTLED_STATUSES = (429, 503)
 _DEFECT = "an unexpected error of the worker"
 _BROKE_OFF = "the worker's event loop ended during the call"
-
-
-@dataclasses.dataclass(slots=True, eq=False)
-class _Call:
-    """A claim on its way. It is in flight until its place is free for another.
-
-    Attributes:
-        claimed_at: the time of `clock()` just before the claim.
-        first: of its claim's transaction.
-        began_at: since then the request may have left; by `time.monotonic`.
-        ended: the recorder has its outcome.
-        recorded: the outcome is on record.
-        holds: no call begins before that.
-    """
-
-    claim: Claim
-    claimed_at: float
-    first: bool
-    began_at: float | None = None
-    ended: bool = False
-    recorded: bool = False
-    holds: bool = False
-    task: asyncio.Task[None] | None = None
 
 
 class Calls:
@@ -92,9 +68,8 @@ class Calls:
         self._concurrency = Concurrency(most)  # only the loop's thread changes it
         self._on_room = on_room
         self._on_pause = on_pause
-        self._handed: deque[_Call] = deque()
-        self._ready: deque[_Call] = deque()
-        self._in_flight: set[_Call] = set()
+        self._in_hand = ClaimsInHand()
+        self._in_flight: set[Call] = set()
         self._holding = 0
         self._not_begun = 0
         self._look_again: asyncio.TimerHandle | None = None
@@ -124,7 +99,7 @@ class Calls:
     @property
     def waiting(self) -> int:
         """How many claims wait for their call, here or for a slot of the rate limit."""
-        return len(self._handed) + len(self._ready) + self._not_begun
+        return len(self._in_hand) + self._not_begun
 
     @property
     def has_unrecorded(self) -> bool:
@@ -168,9 +143,7 @@ class Calls:
 
     def take(self, batch: attempts.Batch) -> None:
         """Call for these claims; by the feeder."""
-        self._handed.extend(
-            _Call(claim, batch.claimed_at, first=index == 0) for index, claim in enumerate(batch.claims)
-        )
+        self._in_hand.add(Call(claim, batch.claimed_at, first=index == 0) for index, claim in enumerate(batch.claims))
         self._soon(self._advance)
 
     def close(self) -> None:
@@ -214,7 +187,7 @@ class Calls:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     def _is_idle(self) -> bool:
-        return not self._handed and not self._ready and all(call.ended for call in self._in_flight)
+        return not self._in_hand and all(call.ended for call in self._in_flight)
 
     def _tick(self) -> None:
         self._thread.beat()
@@ -228,24 +201,19 @@ class Calls:
 
     def _advance(self) -> None:
         """Begin as many calls as may begin now."""
-        ready, loop = self._ready, self._loop
-        while self._handed:
-            # In this order, here and below: a call that is listed twice is noticed, one in no list would be lost.
-            ready.append(self._handed[0])
-            self._handed.popleft()
+        in_hand, loop = self._in_hand, self._loop
         if loop is None:
             return
         if self._context.stopping.is_set() or not self.may_begin():
             self._give_back()
             return
-        while ready and len(self._in_flight) < self._concurrency.limit:
+        while (call := in_hand.next()) is not None and len(self._in_flight) < self._concurrency.limit:
             if not self._context.recorder.has_room:
                 # What they bring could not be recorded soon, and would be lost with this process.
                 self._advance_later(loop)
                 return
-            call = ready[0]
             self._in_flight.add(call)
-            ready.popleft()
+            in_hand.remove(call)
             call.task = loop.create_task(self._make(call))
         self._on_room()
 
@@ -253,7 +221,7 @@ class Calls:
         if self._look_again is None or self._look_again.when() <= loop.time():
             self._look_again = loop.call_later(_FULL_SECONDS, self._advance)
 
-    async def _make(self, call: _Call) -> None:
+    async def _make(self, call: Call) -> None:
         """Make a call, and give its outcome to the recorder."""
         try:
             ended = await self._attempt(call)
@@ -269,7 +237,7 @@ class Calls:
             raise
         self._end(call, ended)
 
-    async def _attempt(self, call: _Call) -> Ended:
+    async def _attempt(self, call: Call) -> Ended:
         self._not_begun += 1
         try:
             permit = await attempts.permit(self._context, call.claim, call.claimed_at, first=call.first)
@@ -284,7 +252,7 @@ class Calls:
         self.made += 1
         return await attempts.call(sender, permit)
 
-    def _end(self, call: _Call, ended: Ended) -> None:
+    def _end(self, call: Call, ended: Ended) -> None:
         outcome = ended.outcome
         seconds = 0.0 if call.began_at is None else time.monotonic() - call.began_at
         self.answers += 1
@@ -305,7 +273,7 @@ class Calls:
         self._learn(outcome, seconds)
         self._advance()
 
-    def _hold(self, call: _Call, outcome: Outcome) -> None:
+    def _hold(self, call: Call, outcome: Outcome) -> None:
         """If the account was refused: no call begins here until the hold is recorded, which stops all processes."""
         if isinstance(outcome, Refused) and outcome.action in holds.REASONS:
             call.holds = True
@@ -313,12 +281,12 @@ class Calls:
             self._give_back()
             self._on_pause()
 
-    def _recorded(self, call: _Call) -> None:
+    def _recorded(self, call: Call) -> None:
         """An outcome is on record; in the recorder's thread."""
         call.recorded = True
         self._soon(self._free, call)
 
-    def _free(self, call: _Call) -> None:
+    def _free(self, call: Call) -> None:
         """Give a call's place to another. If its outcome put a hold, the commit has made this process forget."""
         if call not in self._in_flight:
             return
@@ -334,30 +302,28 @@ class Calls:
             self._on_pause()
         elif isinstance(outcome, Accepted) or (isinstance(outcome, Refused) and outcome.code is not None):
             # Not whether all calls allowed are in flight just now: answers come in bursts, and claims in sets.
-            busy = self.backlog or len(self._ready) > 0
+            busy = self.backlog or len(self._in_hand) > 0
             self._concurrency.answered(now, seconds, busy=busy, in_flight=len(self._in_flight) + 1)
 
     def _release_late(self) -> None:
         """Release claims that have waited too long for their call, so that another process may send them."""
-        if not self._ready:
-            return
         earliest = clock() - attempts.MOST_CLAIM_WAIT_SECONDS
         has_room = self._context.recorder.has_room
-        for call in [each for each in self._ready if each.claimed_at < earliest and not (each.first and has_room)]:
+        for call in self._in_hand:
+            if call.claimed_at >= earliest or (call.first and has_room):
+                continue
             self._in_flight.add(call)
-            self._ready.remove(call)
+            self._in_hand.remove(call)
             self._release(call)
 
     def _give_back(self) -> None:
         """Release claims without a call: another process may send them, or they wait in the database."""
-        for waiting in (self._handed, self._ready):
-            while waiting:
-                call = waiting[0]
-                self._in_flight.add(call)
-                waiting.popleft()
-                self._release(call)
+        while (call := self._in_hand.next()) is not None:
+            self._in_flight.add(call)
+            self._in_hand.remove(call)
+            self._release(call)
 
-    def _release(self, call: _Call) -> None:
+    def _release(self, call: Call) -> None:
         """Release a claim that is in flight and nowhere else: one that were called for later would be sent twice."""
         self._context.recorder.submit(attempts.released(call.claim))
         self._in_flight.discard(call)
@@ -366,9 +332,7 @@ class Calls:
     def _account_for_cut_off(self) -> None:
         """Account for what was in flight when a loop ended; nothing runs now."""
         self._loop = self._sender = None
-        if self._ready and self._handed and self._ready[-1] is self._handed[0]:
-            self._ready.pop()
-        waiting = {*self._ready, *self._handed}
+        waiting = set(self._in_hand)
         for call in list(self._in_flight):
             if call.ended and not call.recorded:
                 continue  # its place is free when it is on record
@@ -386,7 +350,7 @@ class Calls:
                 loop.call_soon_threadsafe(what, *args)
 
 
-def _cut_off(call: _Call) -> Ended:
+def _cut_off(call: Call) -> Ended:
     """A call whose loop ended. That says nothing about the provider, so the circuit breaker does not count it."""
     outcome: Outcome = Released() if call.began_at is None else Unknown(_BROKE_OFF)
     return Ended(call.claim, outcome, epoch=0, counted=True)

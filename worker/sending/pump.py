@@ -1,10 +1,11 @@
 """The pump: keeps as many calls in flight as the provider accepts. A feeder thread claims, an event loop calls.
 
-The feeder claims messages in sets, a little ahead of the calls (`worker.sending.calls`). A call that has its answer
-makes room for the next at once, so there are no waves. A claimed row waits for a fraction of a second only, so a killed
-process leaves few claims without a call. A wake-up makes the feeder look at once. Without wake-ups it looks once in
-each sweep period, so messages are sent while the broker is down. Results go to the recorder, which writes them in
-groups; while the recorder has no room, nothing is claimed and no call begins.
+The feeder claims messages in sets, a little ahead of the calls (`worker.sending.calls`), and high ones in sets of
+their own before them. A call that has its answer makes room for the next at once, so there are no waves. A claimed row
+waits for a fraction of a second only, so a killed process leaves few claims without a call. A wake-up makes the feeder
+look at once. Without wake-ups it looks once in each sweep period, so messages are sent while the broker is down.
+Results go to the recorder, which writes them in groups; while the recorder has no room, nothing is claimed and no call
+begins.
 """
 
 import threading
@@ -13,8 +14,10 @@ import time
 from smsclick._logs.event_log import EventLog
 from smsclick.errors import SmsclickError
 from worker.context import Context
+from worker.queue import claims as queue_claims
 from worker.sending import attempts
 from worker.sending.calls import Calls
+from worker.sending.claim_size import ClaimSize
 from worker.sending.pump_progress import LOOK_SECONDS, PumpProgress
 from worker.threads.log_limit import LimitedLog
 from worker.threads.supervision import SupervisedThread, periodic
@@ -31,6 +34,9 @@ answers may come in bursts; but of these no more than the second number of secon
 _CLAIM_ROWS = 100
 _CLAIM_ROWS_MOST = 400
 """At most so many rows in one claim; the second where so many calls may begin at once."""
+
+_HIGH_ROWS, _HIGH_SHARE = 20, 0.2
+"""At most so many rows, and this share of the room, in the claim of high messages alone that precedes a large one."""
 
 _RATE_SECONDS = 0.1
 _OTHERS_SECONDS = 1.0
@@ -56,6 +62,7 @@ class Pump:
         self._context = context
         self._calls = Calls(context, most, self._feed_if_hungry, self._look_again)
         self._feed = threading.Condition()
+        self._size = ClaimSize(_CLAIM_ROWS_MOST)
         self._woken = False
         self._hungry = False
         self._rate = 0.0
@@ -136,7 +143,7 @@ class Pump:
 
     def _room(self) -> int:
         """How many claims there is room for; 0 until enough claims are used that a new set is worth a transaction."""
-        calls, most = self._calls, self._context.limiter.claim_limit
+        calls, most_waiting = self._calls, self._context.limiter.claim_limit
         if not calls.takes_claims:
             return 0
         limit, waiting = calls.limit, calls.waiting
@@ -145,15 +152,16 @@ class Pump:
         idle = max(0, limit - calls.in_flight)
         if waiting > (ahead + idle) // 2:
             return 0
-        room = min(max(1, ahead + idle) - waiting, max(_CLAIM_ROWS, min(idle, _CLAIM_ROWS_MOST)))
+        most_rows = min(max(_CLAIM_ROWS, min(idle, _CLAIM_ROWS_MOST)), self._size.rows)
+        room = min(max(1, ahead + idle) - waiting, most_rows)
         # Under a limit of calls a second, a claim made early would only wait.
-        return room if most is None else min(room, most - waiting)
+        return room if most_waiting is None else min(room, most_waiting - waiting)
 
     def _claim(self, room: int) -> bool:
         """Claim once; returns whether there may be more."""
         try:
             with self._feeder.waiting_for("database"):
-                batch = attempts.claim(self._context, None, room)
+                high, others = self._claim_up_to(room)
         except Exception as error:  # noqa: BLE001 - no error of a database may end the sending
             # Neither the driver's words nor a traceback: they may hold a row.
             shown = error if isinstance(error, SmsclickError) else SmsclickError(type(error).__name__)
@@ -163,13 +171,36 @@ class Pump:
             self._context.stopping.wait(_RETRY_SECONDS)
             return False
         self._measure()
-        self._calls.backlog = full = len(batch.claims) >= room
-        if batch.claims:
-            self._calls.take(batch)
+        self._calls.backlog = full = high + others >= room
         if full:
             self._wake_others()
-        # What comes during a pause, or while the account is being held, is given back.
-        return full or not self._calls.may_begin()
+        # What comes during a pause, or while the account is being held, is given back. And where high ones were claimed
+        # alone, the large claim left out those that the small one only moved to later, and what came since.
+        return full or high > 0 or not self._calls.may_begin()
+
+    def _claim_up_to(self, room: int) -> tuple[int, int]:
+        """Claim; returns how many high ones were claimed alone, and how many messages after them.
+
+        A large claim lasts long, and a message is called for only when its claim is committed. So where one is likely,
+        a small claim of high ones alone comes before it, which the large one leaves out. It takes no more than a share
+        of the room: while there are more high ones than that, both claims take them, and lower ones get their share of
+        the large one as always.
+        """
+        before, only = 0, queue_claims.ALL
+        most = min(_HIGH_ROWS, int(room * _HIGH_SHARE))
+        if self._calls.backlog and most > 0:
+            before = self._take(attempts.claim(self._context, None, most, queue_claims.HIGH))
+            if before < most:
+                only = queue_claims.OTHERS
+        began = time.monotonic()
+        rest = self._take(attempts.claim(self._context, None, room - before, only))
+        self._size.took(rest, time.monotonic() - began)
+        return before, rest
+
+    def _take(self, batch: attempts.Batch) -> int:
+        if batch.claims:
+            self._calls.take(batch)
+        return len(batch.claims)
 
     def _measure(self) -> None:
         now, answers = time.monotonic(), self._calls.answers
