@@ -10,7 +10,7 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -185,7 +185,7 @@ def _run(words: list[str]) -> None:
     command = next((word for word in words if not word.startswith("-")), None)
     # A part is loaded only if its command is called (or --help), so that an enqueue starts quickly.
     provider = _provider() if command is None or command in PROVIDERS else None
-    operators = _operators() if command is None or command in OPERATORS else None
+    operators = _operators(command) if command is None or command in OPERATORS else None
     web = _web() if command is None or command in WEB else None
     if operators is None and web is None and command in OPERATORS | WEB:
         raise SmsclickError(
@@ -237,17 +237,17 @@ def _provider() -> typer.Typer:
     return provider
 
 
-def _operators() -> typer.Typer | None:
-    """Return the operator's commands, or None if our worker is not here."""
-    return _part("worker", "worker.operator.commands.registry", "operators")
+def _operators(command: str | None = None) -> typer.Typer | None:
+    """Return the operator's commands, of all modules or of the one that has this command; None without our worker."""
+    return _part("worker", lambda: _module("worker.operator.commands.registry").operators(command))
 
 
 def _web() -> typer.Typer | None:
     """Return the command of the HTTP API, or None if it is not here."""
-    return _part("web", "web.commands", "commands")
+    return _part("web", lambda: _module("web.commands").commands)
 
 
-def _part(package: str, module: str, name: str) -> typer.Typer | None:
+def _part(package: str, load: Callable[[], typer.Typer]) -> typer.Typer | None:
     """Return the commands of a package of the checkout, or None if ours is not here.
 
     Raises:
@@ -256,10 +256,13 @@ def _part(package: str, module: str, name: str) -> typer.Typer | None:
     if not _found(package):
         return None
     try:
-        part: typer.Typer = getattr(importlib.import_module(module), name)
+        return load()
     except ModuleNotFoundError as error:
         raise SmsclickError(f"the {package} lacks {error.name}: pip install 'smsclick[worker]'") from None
-    return part
+
+
+def _module(name: str) -> Any:  # noqa: ANN401 - of a package that may not be here
+    return importlib.import_module(name)
 
 
 def _found(package: str) -> bool:

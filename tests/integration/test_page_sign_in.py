@@ -179,6 +179,11 @@ def test_no_session_begins_with_a_password_that_is_changed_meanwhile(
     assert users.sign_in(database, "ana", USER_PASSWORD + "!") is not None
 
 
+def test_a_name_that_nobody_has_takes_as_much_work_as_another() -> None:
+    assert not users._HASHER.check_needs_rehash(users._NOBODY)
+    assert users._HASHER.verify(users._NOBODY, "no user has this password")
+
+
 class _Hasher:
     """The real hasher; what happens between the check of a password and the session is the test's."""
 

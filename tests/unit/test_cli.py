@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 import smsclick
-from smsclick._cli.main import OPERATORS, PROVIDERS
+from smsclick._cli.main import OPERATORS, PROVIDERS, WEB
 from smsclick._database.engine import Database
 from smsclick.contract import accounts, messages
 from tests.commandline import call, run
@@ -308,6 +308,25 @@ def test_help_lists_every_command_even_with_wrong_settings() -> None:
     assert ended.code == 0
     for name in {"enqueue", "import", "simulate", *OPERATORS, *PROVIDERS}:
         assert f" {name} " in ended.out
+
+
+@pytest.mark.parametrize("command", sorted(OPERATORS | PROVIDERS | WEB))
+def test_each_command_is_found_without_the_others(command: str) -> None:
+    ended = call(command, "--help")
+    assert (ended.code, ended.err) == (0, "")
+    assert f"smsclick {command} " in ended.out
+
+
+def test_a_command_loads_no_module_of_another() -> None:
+    code = """
+import sys
+from smsclick._cli.main import main
+assert main(["hold", "--help"]) == 0
+folder = "worker.operator.commands."
+print(*sorted(name.removeprefix(folder) for name in sys.modules if name.startswith(folder)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].split() == ["holds", "parts", "parts.current_user", "registry"]
 
 
 @pytest.fixture

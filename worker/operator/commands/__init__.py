@@ -1,6 +1,7 @@
 """The operator's commands of `smsclick`: they parse the command line, call a function, and print what it returns.
 
-- **Entry point**: `registry.operators`, which `smsclick._cli.main` loads. One module for each group of commands.
+- **Entry point**: `registry.operators`, which `smsclick._cli.main` calls. One module for each group of commands, and
+  only that of the command that is called is loaded.
 - **Owns** no table. What reads or changes the database is a function of `worker.operator` (or of the room that owns
   the rows): the HTTP API calls the same functions.
 - **May import** typer and `smsclick._cli`, which no other module of `worker.operator` imports, and
