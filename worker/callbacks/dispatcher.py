@@ -15,7 +15,7 @@ import time
 from collections import Counter, deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from standardwebhooks import Webhook
 
@@ -196,7 +196,13 @@ class CallbackDispatcher:
             return NotAcknowledged(error.failure)
         except Exception as error:  # noqa: BLE001 - one odd row must not stop the others; an incident reports it
             # Without the error's text, which may hold the address and its secrets.
-            log.error("callback_failed", **_of_message(call), error=place(error))  # noqa: TRY400
+            log.error(  # noqa: TRY400
+                "callback_failed",
+                callback=call.id,
+                message_id=call.message_id,
+                attempt=call.data.get("attempts"),
+                error=place(error),
+            )
             return NotAcknowledged(_DEFECT, needs_operator=True)
 
     def _call_celery_task(self, call: Call, target: TaskTarget) -> Outcome:
@@ -223,18 +229,30 @@ class CallbackDispatcher:
     def _record(self, results: Sequence[tuple[Call, Outcome]]) -> None:
         """Log and store how calls ended."""
         for call, outcome in results:
-            known = _of_message(call) | {"callback_type": call.type, "receiver": call.receiver, "tries": call.tries}
+            attempt = call.data.get("attempts")
             if isinstance(outcome, Acknowledged):
-                log.info("callback_delivered", **known)
+                log.info(
+                    "callback_delivered",
+                    callback=call.id,
+                    message_id=call.message_id,
+                    attempt=attempt,
+                    callback_type=call.type,
+                    receiver=call.receiver,
+                    tries=call.tries,
+                )
             else:
-                log.warning("callback_not_acknowledged", **known, reason=outcome.why.words)
+                log.warning(
+                    "callback_not_acknowledged",
+                    callback=call.id,
+                    message_id=call.message_id,
+                    attempt=attempt,
+                    callback_type=call.type,
+                    receiver=call.receiver,
+                    tries=call.tries,
+                    reason=outcome.why.words,
+                )
         ended = [policy.ended(call, outcome, self._rng) for call, outcome in results]
         self._database.transact(lambda connection: store.record(connection, ended))
-
-
-def _of_message(call: Call) -> dict[str, Any]:
-    """The fields of a log line by which a person finds a call."""
-    return {"callback": call.id, "message_id": call.message_id, "attempt": call.data.get("attempts")}
 
 
 def _wait_for_some(in_flight: Collection[Future[Outcome]]) -> set[Future[Outcome]]:
