@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from smsclick._database.engine import Database
 from smsclick.contract import accounts, messages
 from tests.commandline import call, run
 from tests.processes import ROOT, wait_until
+from worker.operator.commands import registry
 
 if TYPE_CHECKING:
     from tests.conftest import StartProcess
@@ -315,6 +317,10 @@ def test_each_command_is_found_without_the_others(command: str) -> None:
     ended = call(command, "--help")
     assert (ended.code, ended.err) == (0, "")
     assert f"smsclick {command} " in ended.out
+
+
+def test_every_command_of_the_registry_is_one_of_the_programs() -> None:
+    assert Counter(name for _, _, names in registry._PARTS for name in names) == Counter(OPERATORS)
 
 
 def test_a_command_loads_no_module_of_another() -> None:
