@@ -48,12 +48,17 @@ def environment(offset: str) -> dict[str, str]:
 class SetPostgres(PostgresServer):
     """PostgreSQL whose clock is set while it runs.
 
+    A signal handler that interrupts faketime's library gets the right time from it. Where that is later than the set
+    one, PostgreSQL now and then takes a timeout for over that has just begun, and ends a session that is idle in a
+    transaction. A test that must not meet this sets a clock back from ahead, not behind the right time.
+
     Raises:
         MissingProgramError: At the start, where faketime is not on this machine.
     """
 
     def set_clock(self, offset: str) -> None:
         """By so much against the right time, from now on."""
+        self.directory.mkdir(parents=True, exist_ok=True)  # also before its first start
         staged = self._offset.with_suffix(".new")
         staged.write_text(offset)
         staged.chmod(0o644)
